@@ -1,0 +1,543 @@
+"""The nouns that the stages hand to one another; this module imports nothing of ours.
+
+Config → Scenario → Plan → (tape) Entry → Record → metrics → Verdict → Result.  Times are seconds on
+the monotonic clock; inside a Record they count from the start of the run.  Units appear in every name
+that leaves the process (``p99_ttft_ms``).
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+# ---------------------------------------------------------------------------------- what people read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """Something a person will read, as a key and its values; ``text.say`` turns it into words."""
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with the user's input: what, where, and (inside the message) what to write instead."""
+
+    message: Message
+    file: str = ""
+    path: str = ""  # YAML path, "concurrency_prompts[1][0]"
+    line: int | None = None  # 1-based
+
+
+# ---------------------------------------------------------------------------- what is asked (Scenario)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A server.  ``headers`` may hold secrets: they are not shown, stored or logged."""
+
+    name: str = ""  # the key under ``targets:``; "" where there is only one
+    base_url: str = ""  # scheme://host[:port][/prefix], without /v1, credentials or a final slash; unix:///path too
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
+    simulated: bool = False  # the built-in server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds; ``first_token``: from ``sent`` to the first byte of the body; ``between_tokens``: between reads."""
+
+    connect: float = 10.0
+    first_token: float = 300.0
+    between_tokens: float = 60.0
+    total: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetChoice:
+    """Which dataset, with its options as written in the config (validated by the dataset)."""
+
+    name: str = "random"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""  # what stands in the id where several choices share a name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RampUp:
+    """The rate rises from (nearly) nothing to ``request_rate`` over ``over`` seconds."""
+
+    over: float
+    shape: Literal["linear", "exponential"] = "linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of a staged load: a rate (requests/s) or a concurrency, held for ``seconds``."""
+
+    seconds: float
+    rate: float | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup:
+    """Requests sent before the measured ones: a number, a multiple of the concurrency, or seconds; all None = none."""
+
+    requests: int | None = None
+    multiple: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """``metric op limit``, e.g. ``p99_ttft_ms <= 500``; ``implied`` rules were not written by the user."""
+
+    text: str
+    metric: str  # without whole_/steady_ prefix
+    op: Literal["<=", "<", ">=", ">", "==", "!="]
+    limit: Decimal
+    window: Literal["auto", "whole", "steady"] = "auto"
+    implied: bool = False
+    line: int | None = None  # in config.yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    mode: Literal["evidence", "exact"] = "evidence"
+    confidence: float = 0.95
+    inconclusive: Literal["lean", "fail", "pass", "skip"] = "lean"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValiditySettings:
+    """Thresholds of the validity table in metrics; shares are 0..1, ``lag_ms`` None = from the rules ("auto")."""
+
+    lag_ms: float | None = None
+    rate: float = 0.98
+    concurrency: float = 0.95
+    cpu: float = 0.9
+    steal: float = 0.05
+    length: float = 0.01
+    cache: float = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    min: int = 1
+    max: int = 1
+    until: float | None = None  # relative half-width of the interval, 0..1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    over: Literal["concurrency", "request_rate"]
+    at_least: float | None
+    max: float
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One cell of the matrix: what is sent, how, and what is asked of the answer.  Everything in it is effective."""
+
+    id: str  # io1024x256-mc16-np160[-r2]
+    key: str  # the id without np/d/r: what baselines are matched on
+    target: Target
+    backend: str
+    endpoint: str | None = None  # None: the backend's own
+    models: tuple[str, ...] = ()  # empty: the server's only one; several: LoRA names, chosen per request
+    model_choice: Literal["random", "round_robin"] | tuple[float, ...] = "round_robin"
+    tokenizer: str | None = None  # None: the model's
+    dataset: DatasetChoice = DatasetChoice()
+    input_len: int | None = None  # None: the dataset decides
+    output_len: int | None = None
+    concurrency: int | None = None  # None: no cap
+    request_rate: float = math.inf  # requests/s; inf: closed loop (or everything at once without a cap)
+    burstiness: float = 1.0
+    ramp_up: RampUp | None = None
+    stages: tuple[Stage, ...] = ()
+    num_prompts: int | None = None  # None: bounded by ``duration``, ``stages`` or the trace
+    duration: float | None = None  # seconds
+    warmup: Warmup = Warmup(multiple=1)
+    seed: int = 0
+    cache: Literal["cold", "warm"] = "cold"
+    ignore_eos: bool | None = None  # None: true where the dataset asks for a length and the backend can
+    sampling: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0})
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    timeouts: Timeouts = Timeouts()
+    keep_alive: bool = True  # False: a fresh connection for each request
+    workers: int | None = None  # measuring processes; None: auto
+    goodput: Mapping[str, float] = field(default_factory=dict)  # ms per request: ttft, ttfo, tpot, e2el, max_gap
+    rules: tuple[Rule, ...] = ()
+    judge: JudgeSettings = JudgeSettings()
+    validity: ValiditySettings = ValiditySettings()
+    token_detail: Literal["auto", "on", "off"] = "auto"
+    repeat: int = 1  # 1-based
+    repeats: Repeats = Repeats()
+    percentiles: tuple[float, ...] = (50, 90, 95, 99)
+    tape: Literal["keep", "compress", "drop"] = "drop"
+    xfail: str = ""
+    skip: str = ""
+
+    @property
+    def open_loop(self) -> bool:
+        """Requests come when they are due, whether or not the server has kept up."""
+        return math.isfinite(self.request_rate) or any(s.rate is not None for s in self.stages)
+
+
+# ------------------------------------------------------------------------------- what is sent (Plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """An image, audio clip or video frame beside the prompt's text."""
+
+    kind: Literal["image", "audio", "video"]
+    data: bytes = field(repr=False, default=b"")
+    mime: str = ""
+    url: str = ""  # a data: or http(s): URL, instead of ``data``
+    seconds: float | None = None  # audio and video
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a dataset yields: one request's content, before a backend makes a body of it.
+
+    Exactly one of ``text``, ``token_ids``, ``messages``, ``inputs`` is set.  ``turns`` are the later user turns of
+    a conversation; each is due ``think_s`` after the answer before it.
+    """
+
+    text: str | None = None
+    token_ids: Sequence[int] | None = None
+    messages: Sequence[Mapping[str, Any]] | None = None
+    inputs: Sequence[str] | None = None  # embeddings: a batch; rerank: the documents, ``text`` being the query
+    media: tuple[Media, ...] = ()
+    input_len: int | None = None  # tokens, as far as the dataset knows
+    output_len: int | None = None  # tokens asked for
+    due: float | None = None  # seconds from the start, where the dataset is a trace
+    turns: tuple[Prompt, ...] = ()
+    think_s: float = 0.0
+    shared_len: int = 0  # leading tokens that other prompts have too, on purpose
+    group: str = ""  # session or prefix group, for the sticky header
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """All that a backend's ``body`` may use."""
+
+    prompt: Prompt
+    model: str
+    output_len: int | None  # None: the server decides
+    force_length: bool  # ignore EOS, where the backend can
+    stream: bool = True
+    token_detail: bool = False  # ask for token ids or running counts
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: One row of ``index.bin``: little-endian, packed.  ``due`` is NaN for a later turn of a conversation.
+#: offset (u64) and length (u32) of the body in ``bodies.bin``; chain (u32), turn (u16), model (u16, position in
+#: ``Plan.models``); due, think (f64, seconds); input_len, output_len (i32, −1 unknown); shared_len (i32);
+#: audio_s (f32, NaN unknown).
+INDEX_ROW = "<QIIHHddiiif"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that will be sent, decided beforehand: a folder with ``bodies.bin`` and ``index.bin``.
+
+    Rows are sorted by ``due``; a chain is one request, or the turns of one conversation.  ``digest`` covers rows and
+    parameters but no prompt text, so that it is the same in every session.
+    """
+
+    scenario_id: str
+    folder: Path
+    n: int
+    path: str  # of the URL, /v1/completions
+    content_type: str = "application/json"
+    models: tuple[str, ...] = ()
+    max_in_flight: int | None = None
+    steps: tuple[tuple[float, int], ...] = ()  # stages over concurrency: (seconds from the start, new cap)
+    duration: float | None = None  # nothing is sent after this many seconds
+    chains: int = 0
+    seed: int = 0
+    salt: str = ""
+    digest: str = ""
+    force_length: bool = False
+    streamed: bool = True
+    template_tokens: int = 0  # tokens the chat template adds to each prompt, where known
+    notes: tuple[Message, ...] = ()  # what the reader should know ("the backend cannot force the length")
+
+
+# --------------------------------------------------------------------------------- what came (Entry)
+
+
+class EntryKind:
+    """The kinds of tape entry (one byte on disk)."""
+
+    SENT = 1  # time = sent; data = struct SENT_FIELDS
+    READ = 2  # time = when the read returned; data = the bytes, as they came from the socket (after TLS)
+    END = 3  # time = when the end was noticed; data = one byte Ending, then UTF-8 words of the system or library
+
+
+#: SENT: ready (f64), due (f64, absolute, NaN in a closed loop's refill), connect_s (f64, NaN if not connected for this
+#: request), connection (u32), flags (u32: 1 reused, 2 reconnected).
+SENT_FIELDS = "<dddII"
+
+
+class Ending:
+    """How a response ended, as the wire saw it (the first byte of an END entry's data)."""
+
+    COMPLETE = 0  # HTTP says the message is whole
+    EOF = 1  # the server closed; HTTP decides in decoding whether that was a legal end
+    RESET = 2
+    CONNECT = 3  # no connection
+    TIMEOUT_CONNECT = 4
+    TIMEOUT_FIRST = 5
+    TIMEOUT_BETWEEN = 6
+    TIMEOUT_TOTAL = 7
+    CANCELLED = 8  # the run was stopped
+    NOT_SENT = 9  # the run's own end came first
+    PROTOCOL = 10  # not HTTP
+
+
+class Entry(NamedTuple):
+    """One entry of a tape."""
+
+    kind: int
+    request: int  # the plan's row
+    time: float  # absolute, seconds on the monotonic clock
+    data: bytes
+
+
+# ------------------------------------------------------------------------------ what it means (Record)
+
+
+ErrorKind = Literal[
+    "connect", "timeout", "http", "rejected", "in_stream", "truncated", "empty",
+    "short", "protocol", "reset", "cancelled", "not_sent",
+]  # fmt: skip
+#: Requests that we stopped or never sent: no sample of the server.
+OURS: frozenset[str] = frozenset({"cancelled", "not_sent"})
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one stream event says, in every backend's words translated to one."""
+
+    text: str = ""  # content
+    reasoning: str = ""  # thinking
+    tool: str = ""  # arguments of tool calls
+    tokens: int | None = None  # tokens in this event, where the wire says (ids)
+    total_tokens: int | None = None  # output tokens so far, where the wire says (usage in every event, meta_info)
+    cumulative: bool = False  # ``text`` is everything so far
+    choices: bool = True  # a chunk of the answer, even an empty one (``first_chunk``)
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None  # final usage
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    finish_reason: str | None = None
+    error: str | None = None  # the server's own words
+    error_kind: str | None = None  # of the closed set, where it is not ``in_stream``
+    terminal: bool = False  # the sign that the answer is whole
+    server: Mapping[str, Any] | None = None  # the server's own timings
+
+
+class Record(msgspec.Struct, kw_only=True):
+    """One request, understood.  Times are seconds since the start of the run; None = it did not happen."""
+
+    index: int
+    chain: int = 0
+    turn: int = 0
+    repeat: int = 1
+    model: str = ""
+    request_id: str = ""
+    due: float | None = None  # None in a closed loop's refill
+    ready: float | None = None
+    sent: float | None = None
+    connect_s: float | None = None
+    reused: bool = False
+    reconnected: bool = False
+    status: int | None = None
+    first_chunk: float | None = None
+    first_token: float | None = None
+    first_output: float | None = None
+    last_token: float | None = None
+    done: float | None = None
+    arrival_times: array[float] = msgspec.field(default_factory=lambda: array("d"))  # one per token-bearing read
+    arrival_events: array[int] = msgspec.field(default_factory=lambda: array("i"))
+    arrival_tokens: array[int] = msgspec.field(default_factory=lambda: array("i"))
+    asked_input: int | None = None
+    asked_output: int | None = None
+    shared_input: int = 0
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    token_source: Literal["usage", "counter", "ids", "tokenizer", "events"] | None = None
+    tokens_per_event: Literal["exact", "estimated"] = "exact"
+    finish_reason: str | None = None
+    error: ErrorKind | None = None
+    error_detail: str = ""  # the server's or the system's own words, capped
+    timeout: Literal["connect", "first_token", "between_tokens", "total"] | None = None
+    retry_after: float | None = None  # seconds
+    audio_s: float | None = None
+    text: str | None = None  # kept only where somebody asked for it
+    reads: int = 0
+    bytes_in: int = 0
+    server: Mapping[str, Any] | None = None
+
+
+# ----------------------------------------------------------------------------- the client about itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFacts:
+    """What one measuring process saw of itself between the first and the last measured request."""
+
+    worker: int
+    started: float  # absolute monotonic time of the run's start (due = 0)
+    ended: float
+    cpu_s: float  # user + system CPU of the process in that span
+    reads: int
+    bytes_in: int
+    bytes_out: int
+    sentinel_lags: Sequence[float] = ()  # seconds: read − written, one a 10 ms tick
+    tape_stalls: Sequence[float] = ()  # seconds: tape writes that held the loop for over 0.1 ms
+    gc_collections: int = 0
+    voluntary_switches: int = 0
+    involuntary_switches: int = 0
+    peak_memory_bytes: int = 0
+    loop: str = ""  # "uvloop 0.22.1" or "asyncio"
+    died: str = ""  # why, if it did not end by itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFacts:
+    """What the client saw of itself during one load."""
+
+    started: float  # absolute; Record times count from here
+    ended: float
+    workers: tuple[WorkerFacts, ...]
+    complete: bool  # everything planned was sent and answered or given up; False after a stop
+    stop_reason: str = ""
+    steal: float | None = None  # share of CPU time taken by the hypervisor; None = unknown here
+    warnings: tuple[Message, ...] = ()
+
+
+# ------------------------------------------------------------------------------------ what it is worth
+
+
+class Verdict(StrEnum):
+    PASS = "PASS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+    @property
+    def rank(self) -> int:
+        """INVALID > FAIL > INCONCLUSIVE > PASS."""
+        return list(Verdict).index(self)
+
+    @staticmethod
+    def worst(verdicts: Iterable[Verdict]) -> Verdict:
+        return max(verdicts, key=lambda v: v.rank, default=Verdict.PASS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleVerdict:
+    """One rule, judged.  ``observed`` is a number, None (no data) or "inf" (the order statistic is a failure)."""
+
+    rule: Rule
+    verdict: Verdict
+    reason: Message
+    observed: float | Literal["inf"] | None
+    within: bool | None = None  # the observed side; None = no data
+    proven: bool = False  # statistically, not only observed
+    window: Literal["whole", "steady"] = "whole"
+    other: float | None = None  # the same figure in the other window
+    n: int = 0
+    misses: int | None = None
+    n_eff: float | None = None
+    misses_eff: float | None = None
+    tau: float | None = None
+    interval: tuple[float, float] | None = None
+    more: int | None = None  # how many more requests would decide; None = not applicable or too close to decide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One row of the validity table: was the load what was asked for, and the client up to it?"""
+
+    id: str  # send_lag, sentinel_lag, rate, concurrency, cpu, steal, worker, length, output_length, cache, token_source
+    ok: bool
+    observed: float | None
+    limit: float | None
+    message: Message  # what was seen and, if not ok, the one thing to change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one scenario came to.  Metrics are attributes too: ``result.p99_ttft_ms``, ``result.completed``."""
+
+    scenario: Scenario
+    verdict: Verdict
+    complete: bool
+    metrics: Mapping[str, float | int | None]
+    verdicts: tuple[RuleVerdict, ...] = ()
+    checks: tuple[Check, ...] = ()
+    records: Sequence[Record] = field(default=(), repr=False)
+    plan: Plan | None = None
+    facts: LoadFacts | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    server: Mapping[str, float] = field(default_factory=dict)  # deltas of the server's own counters
+    date: str = ""  # UTC, ISO 8601
+    session: str = ""
+    error: Message | None = None  # why there are no figures
+    notes: tuple[Message, ...] = ()
+    path: Path | None = None  # the JSON file
+
+    def __getattr__(self, name: str) -> float | int | None:
+        metrics: Mapping[str, float | int | None] = object.__getattribute__(self, "metrics")
+        if name in metrics:
+            return metrics[name]
+        raise AttributeError(f"{name!r} is neither a field nor a metric of this result")
+
+
+# ------------------------------------------------------------------------------- what plug-ins may add
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """How one kind of server is spoken to: its path, a request's body, and how one event is read.
+
+    No clock, no HTTP, no loop.  A dialect is ``dataclasses.replace`` of the backend it differs from.
+    """
+
+    name: str
+    path: str  # POST; may hold {model}
+    body: Callable[[Ask], bytes]
+    read: Callable[[bytes], Delta]  # one event's payload (SSE data, an NDJSON line, or the whole JSON body)
+    framing: Literal["sse", "ndjson", "json"] = "sse"
+    content_type: str = "application/json"
+    terminal: Literal["sign", "finish", "end"] = "sign"  # whole when: the sign, a finish reason, the body's end came
+    forces_length: bool = True
+    takes_token_ids: bool = False
+    takes_messages: bool = False
+    takes_media: frozenset[str] = frozenset()
+    generates: bool = True  # False: pooling (embeddings, rerank): no output tokens, no TTFT
+    token_detail: bool = False  # can say ids or counts an event
+    about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v
+
+
+Metrics = Mapping[str, float | int | None]

@@ -1,0 +1,50 @@
+"""Message → words, in English or Chinese.
+
+One module an area, each with ``TEXTS``: key → (English, Chinese), side by side so that neither can be forgotten.
+Values are filled in with ``str.format``; a value that is itself a Message is put into words first.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from pytest_vllm_bench.model import Message
+
+AREAS = ("config", "plan", "load", "backends", "measure", "judge", "server", "simulator", "report", "plugin", "cli")
+LANGUAGES = ("en", "zh")
+
+
+@cache
+def table() -> Mapping[str, tuple[str, str]]:
+    """Every text of every area; a key defined twice is a mistake."""
+    texts: dict[str, tuple[str, str]] = {}
+    for area in AREAS:
+        for key, pair in import_module(f"pytest_vllm_bench.text.{area}").TEXTS.items():
+            if key in texts:
+                raise ValueError(f"text {key!r} is defined twice")
+            texts[key] = pair
+    return texts
+
+
+def say(what: Message | str, lang: str = "en", **values: Any) -> str:
+    """Put ``what`` into words; ``lang`` is "en" or "zh" (see ``language``).  An unknown key is a KeyError."""
+    key = what
+    if isinstance(what, Message):
+        key, values = what.key, {**what.values, **values}
+    filled = {k: say(v, lang) if isinstance(v, Message) else v for k, v in values.items()}
+    return table()[str(key)][LANGUAGES.index(lang)].format(**filled)
+
+
+def language(asked: str | None = None) -> str:
+    """Either "en" or "zh": what was asked for, else the locale's; "both" (CSV headers) counts as Chinese."""
+    if asked:
+        return "en" if asked == "en" else "zh"
+    named = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    if not named:
+        named = locale.getlocale()[0] or ""
+    return "zh" if named.lower().startswith(("zh", "chinese")) else "en"
