@@ -1,0 +1,106 @@
+"""JSON dicts → ``aggregate_results.csv``, by pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.folder import order, write_text, writing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LATENCIES = ("ttft", "tpot", "itl", "e2el")
+
+#: Always there, in this order; ``columns`` appends what the rows have besides.
+COLUMNS = (
+    "scenario_id",
+    "input_len",
+    "output_len",
+    "max_concurrency",
+    "request_rate",
+    "num_prompts",
+    "completed",
+    "failed",
+    "duration",
+    "total_input_tokens",
+    "total_output_tokens",
+    "request_throughput",
+    "output_throughput",
+    "total_token_throughput",
+    "request_goodput",
+    "goodput_ratio",
+    "max_concurrent_requests",
+    *(f"{stat}_{quantity}_ms" for quantity in LATENCIES for stat in ("mean", "median", "p99")),
+    "verdict",
+)
+#: Shown where some row has a value.
+OPTIONAL = ("target", "dataset", "repeat", "model_id", "date", "session", "simulated", "complete")
+
+
+def columns(rows: Sequence[Row]) -> list[str]:
+    """The fixed columns, other percentiles that were asked for, then facts that tell rows apart."""
+    asked = [key for key in _percentiles(rows) if key not in COLUMNS]
+    facts = [key for key in OPTIONAL if any(row.get(key) not in (None, "") for row in rows)]
+    return [*COLUMNS[:-1], *asked, "verdict", *facts]
+
+
+def _percentiles(rows: Iterable[Row]) -> list[str]:
+    found = {
+        key: None
+        for row in rows
+        for key in row
+        if key.startswith("p") and key.endswith("_ms") and key.split("_")[0][1:].replace(".", "").isdigit()
+    }
+    return [key for q in LATENCIES for key in found if key.split("_", 1)[1] == f"{q}_ms"]
+
+
+def cell(row: Row, key: str) -> Any:
+    """A value as a table shows it: nothing for a percentile of too few samples."""
+    value = row.get(key)
+    return value if words.trusted(row, key) else None
+
+
+def frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One row a scenario, sorted by input, output, concurrency; whole numbers stay whole beside missing ones."""
+    import pandas as pd
+
+    ordered = sorted(rows, key=order)
+    data = {key: [cell(row, key) for row in ordered] for key in columns(rows)}
+    table = pd.DataFrame(data, dtype=object)
+    for key in table.columns:
+        present = [v for v in data[key] if v is not None]
+        if present and all(isinstance(v, int) and not isinstance(v, bool) for v in present):
+            table[key] = table[key].astype("Int64")
+    return table
+
+
+def headers(keys: Iterable[str], lang: str) -> list[str]:
+    """English: the JSON's keys, units included; "zh": Chinese with units; "both": the two beside each other."""
+    if lang == "en":
+        return list(keys)
+    if lang == "zh":
+        return [words.with_unit(key, "zh") for key in keys]
+    return [f"{key} {words.with_unit(key, 'zh')}" for key in keys]
+
+
+def write(rows: Sequence[Row], folder: Path, *, day: str = "", lang: str = "en") -> tuple[Path, ...]:
+    """Write ``aggregate_results_{day}.csv`` and the latest under its plain name; ``day`` is YYYYMMDD (UTC).
+
+    Without a day it is that of the newest row.  ``lang`` is "en", "zh" or "both"; with Chinese a byte order mark
+    tells Excel that this is UTF-8.
+    """
+    table = frame(rows)
+    table.columns = headers(list(table.columns), lang)
+    text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    day = day or max((str(row.get("date") or "")[:8] for row in rows), default="")
+    names = ["aggregate_results.csv"]
+    if day.isdigit():
+        names.insert(0, f"aggregate_results_{day}.csv")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        encoding = "utf-8" if lang == "en" else "utf-8-sig"
+        return tuple(write_text(folder / name, text, encoding=encoding) for name in names)

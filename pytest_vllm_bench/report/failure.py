@@ -1,0 +1,150 @@
+"""One JSON dict → the text of a failed test, and its JUnit properties."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.text import say
+
+
+def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
+    """Why a scenario did not pass: its verdict, INVALID reasons with what to change, and a table of its rules."""
+    verdict = str(row.get("verdict"))
+    title = say(
+        "report.failure.title", lang, scenario=row["scenario_id"], verdict=say(f"report.verdict.{verdict}", lang)
+    )
+    lines = [title]
+    if row.get("error"):
+        lines.append("  " + words.said(row["error"], lang))
+    bad = [check for check in row.get("validity") or [] if not check.get("ok")]
+    lines += [f"  {check.get('check')}: {words.said(check.get('message'), lang)}" for check in bad]
+    rules = sorted(row.get("verdicts") or [], key=lambda rule: rule.get("verdict") == "PASS")
+    if rules:
+        lines += ["", *rule_table(rules, lang), ""]
+        for rule in rules:
+            reason = words.said(rule.get("reason"), lang)
+            if rule.get("verdict") != "PASS" and reason:
+                lines.append(f"  {rule.get('rule')}: {reason}")
+    lines += _errors(row, lang)
+    return "\n".join(_wrapped(lines, width)).rstrip()
+
+
+def rule_table(rules: Sequence[Row], lang: str) -> list[str]:
+    """Rule, observed, limit, by how much, n, n′, window, verdict; plain text in columns."""
+    names = ("rule", "observed", "limit", "by", "n", "n_eff", "window", "verdict")
+    head = [say(f"report.failure.{name}", lang) for name in names]
+    return aligned([head, *(_rule_cells(rule, lang) for rule in rules)], right={1, 3, 4, 5})
+
+
+def _rule_cells(rule: Row, lang: str) -> list[str]:
+    return [
+        str(rule.get("metric")),
+        observed(rule, lang),
+        f"{rule.get('op')} {words.number(rule.get('limit'))}",
+        by_how_much(rule),
+        words.number(rule.get("n")),
+        words.number(_rounded(rule.get("n_eff"))),
+        say(f"report.window.{rule.get('window') or 'whole'}", lang),
+        say(f"report.verdict.{rule.get('verdict')}", lang),
+    ]
+
+
+def aligned(body: Sequence[Sequence[str]], *, right: set[int]) -> list[str]:
+    """Cells in columns, by the width a terminal gives them (Chinese takes two)."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(line[i]) for line in body) for i in range(len(body[0]))]
+    lines = []
+    for line in body:
+        cells = [
+            " " * (size - cell_len(text)) + text if i in right else text + " " * (size - cell_len(text))
+            for i, (text, size) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return lines
+
+
+def observed(rule: Row, lang: str) -> str:
+    """The figure seen; "inf (12 failed)" where the order statistic is a failure; "no data"."""
+    value = rule.get("observed")
+    if value is None:
+        return say("report.no_data", lang)
+    if value == "inf" and rule.get("misses"):
+        return say("report.inf", lang, n=rule["misses"])
+    return words.number(value)
+
+
+def by_how_much(rule: Row) -> str:
+    """How far the figure lies on the wrong side: "+23.4 (+4.7 %)"; empty where it is within, or no number."""
+    value, limit = rule.get("observed"), rule.get("limit")
+    if not isinstance(value, int | float) or not isinstance(limit, int | float) or rule.get("within"):
+        return ""
+    gap = value - limit
+    share = f" ({100 * gap / abs(limit):+.1f}%)" if limit else ""
+    shown = words.number(abs(gap))
+    return f"{'-' if gap < 0 else '+'}{shown}{share}"
+
+
+def _rounded(value: Any) -> Any:
+    return math.floor(value) if isinstance(value, float) and math.isfinite(value) else value
+
+
+def _errors(row: Row, lang: str) -> list[str]:
+    counts = row.get("error_counts") or {}
+    if not counts:
+        return []
+    shown = ", ".join(f"{kind} {n}" for kind, n in sorted(counts.items(), key=lambda item: -item[1]))
+    lines = [say("report.failure.errors", lang, errors=shown)]
+    if row.get("first_error"):
+        lines.append(say("report.failure.first_error", lang, words=row["first_error"]))
+    return lines
+
+
+def _wrapped(lines: Sequence[str], width: int) -> list[str]:
+    """Sentences wrap; the table's lines keep their shape."""
+    from rich.cells import cell_len
+
+    out = []
+    for line in lines:
+        if cell_len(line) <= width or (line.startswith("  ") and "  " in line.strip()):
+            out.append(line)
+        else:
+            out += fold(line, width)
+    return out
+
+
+def fold(line: str, width: int, indent: str = "    ") -> list[str]:
+    """Break at spaces, or anywhere in Chinese, so that no line is wider than ``width`` cells."""
+    import re
+
+    from rich.cells import cell_len
+
+    lead = line[: len(line) - len(line.lstrip())]
+    lines, current = [], lead
+    for piece in re.findall(r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+|\s+", line[len(lead) :]):
+        if cell_len(current + piece.rstrip()) > width and current.strip():
+            lines.append(current.rstrip())
+            current = indent + piece.lstrip()
+        else:
+            current += piece
+    return [*lines, current.rstrip()]
+
+
+def properties(row: Row) -> dict[str, str | int | float]:
+    """What goes into JUnit's ``<property>``: the verdict, and every figure as a number."""
+    facts = {
+        key: row[key]
+        for key in ("scenario_id", "verdict", "complete", "simulated", "session")
+        if row.get(key) is not None
+    }
+    skip = {"schema_version", "repeat", "burstiness"}
+    figures = {
+        key: value
+        for key, value in row.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and key not in skip
+    }
+    return {**facts, **figures}

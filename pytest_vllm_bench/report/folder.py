@@ -1,0 +1,270 @@
+"""The results folder: dicts → files, written whole or not at all, and files → dicts, also old ones."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Message, Problem, Record
+from pytest_vllm_bench.report import records as records_file
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
+from pytest_vllm_bench.report.pytorch import pytorch
+
+HISTORY = "history"
+TAPE_SUFFIX = ".tape"
+#: Where results go that carry no session of their own (written by other tools).
+UNKNOWN_SESSION = "earlier"
+
+_LENGTHS = re.compile(r"io(\d+)x(\d+)")
+_CAP = re.compile(r"(?:^|_)mc(\d+)(?:_|$)")
+_PROMPTS = re.compile(r"(?:^|_)np(\d+)(?:_|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What is written beside the result; ``tape`` is the folder of the load just done, if there is one."""
+
+    pytorch: bool = False
+    tape: Path | None = None
+    tape_policy: Literal["keep", "compress", "drop"] = "drop"
+
+
+def stem(scenario_id: str) -> str:
+    """``io256x256-mc1-np10`` → ``bench_io256x256_mc1_np10``; nothing that could leave the folder survives."""
+    return "bench_" + re.sub(r"[^\w.]+", "_", scenario_id.replace("-", "_")).strip(".")
+
+
+def write(row: Row, folder: Path, records: Sequence[Record] = (), keep: Keep = Keep()) -> tuple[Path, ...]:
+    """Write one result (the JSON first, then what is beside it) and return the files' paths.
+
+    What another session left under the same name moves to ``history/{its session}``.  A folder that cannot be
+    written, or a full disk, is a BenchError that says what to do; the caller still has the row to show.
+    """
+    name = stem(row["scenario_id"])
+    path = folder / f"{name}.json"
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _retire(folder, name, row.get("session") or "")
+        write_text(path, dump(row))
+        written = [path]
+        if records:
+            written.append(folder / f"{name}{records_file.SUFFIX}")
+            records_file.write(records, written[-1])
+        if keep.pytorch or os.environ.get("SAVE_TO_PYTORCH_BENCHMARK_FORMAT"):
+            written.append(folder / f"{name}{PYTORCH_SUFFIX}")
+            write_text(written[-1], json.dumps(pytorch(row), ensure_ascii=False, allow_nan=False, indent=1))
+        if keep.tape is not None:
+            written += _settle_tape(keep.tape, folder / f"{name}{TAPE_SUFFIX}", _policy(row, keep.tape_policy))
+    return tuple(written)
+
+
+def dump(row: Row) -> str:
+    """Standard JSON, indented; the arrays of a detailed run stay on their lines."""
+    arrays = {key: row[key] for key in _DETAILED if key in row}
+    text = json.dumps({k: v for k, v in row.items() if k not in arrays}, ensure_ascii=False, allow_nan=False, indent=1)
+    lines = [f',\n "{key}": {json.dumps(v, ensure_ascii=False, allow_nan=False)}' for key, v in arrays.items()]
+    return text.removesuffix("\n}") + "".join(lines) + "\n}\n"
+
+
+_DETAILED = ("input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors")
+
+
+def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> Path:
+    """The whole file or none of it: a reader never sees half, a full disk leaves the old one."""
+    return write_bytes(path, text.encode(encoding))
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """OSError → BenchError with the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            key = "report.disk_full"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            key = "report.not_writable"
+        else:
+            key = "report.cannot_write"
+        why = error.strerror or str(error)
+        raise BenchError(key, folder=str(folder), path=str(error.filename or folder), why=why) from error
+
+
+writing = _writing
+
+
+def _retire(folder: Path, name: str, session: str) -> None:
+    """Move what another session left under this name out of the way."""
+    old = folder / f"{name}.json"
+    if not old.exists():
+        return
+    before = session_of(_load(old) or {})
+    if before == session:
+        return
+    shelf = folder / HISTORY / stem(before).removeprefix("bench_")
+    shelf.mkdir(parents=True, exist_ok=True)
+    for path in [old, *(folder.glob(f"{glob_escape(name)}.*"))]:
+        if path.exists():
+            target = shelf / path.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            path.replace(target)
+
+
+def glob_escape(name: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def session_of(row: Row) -> str:
+    """The session a result belongs to; for another tool's file its date."""
+    return str(row.get("session") or row.get("date") or UNKNOWN_SESSION)
+
+
+def _policy(row: Row, asked: Literal["keep", "compress", "drop"]) -> Literal["keep", "compress", "drop"]:
+    """A tape that could explain a failure or an interruption is not thrown away."""
+    troubled = row.get("verdict") in ("FAIL", "INVALID") or not row.get("complete", True)
+    return "compress" if asked == "drop" and troubled else asked
+
+
+def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "drop"]) -> list[Path]:
+    if policy == "drop":
+        shutil.rmtree(tape, ignore_errors=True)
+        return []
+    if target.resolve() != tape.resolve():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.move(tape, target)
+    if policy == "compress":
+        for segment in sorted(target.glob("*.tape")):
+            packed = segment.with_name(segment.name + ".gz")
+            with segment.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as out:
+                shutil.copyfileobj(source, out, 1 << 20)
+            segment.unlink()
+    return [target]
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+def read(folder: Path, *, history: bool = False, problems: list[Problem] | None = None) -> list[Row]:
+    """Every result in ``folder`` (and, if asked, in its history), oldest session first, then by id.
+
+    Files of older versions, of the former scripts and of ``vllm bench serve --save-result`` count: what they lack is
+    taken from the file name.  ``problems`` collects files that cannot be read; other JSON files are passed over.
+    """
+    if not folder.is_dir():
+        raise BenchError("report.no_folder", folder=str(folder))
+    paths = sorted(folder.glob("*.json"))
+    if history:
+        paths += sorted((folder / HISTORY).glob("*/*.json"))
+    rows: dict[tuple[str, str], Row] = {}
+    for path in paths:
+        row = _load(path, problems)
+        if row is not None and is_result(row):
+            row = complete(row, path)
+            rows.setdefault((session_of(row), row["scenario_id"]), row)
+    return sorted(rows.values(), key=lambda row: (session_of(row), *order(row)))
+
+
+def _load(path: Path, problems: list[Problem] | None = None) -> Row | None:
+    try:
+        row = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_not_json)
+    except (OSError, ValueError) as error:
+        if problems is not None:
+            problems.append(
+                Problem(message=Message(key="report.unreadable", values={"why": str(error)}), file=str(path))
+            )
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _not_json(literal: str) -> str | None:
+    """Other tools write NaN and Infinity, which JSON does not have."""
+    return None if literal == "NaN" else literal.lower().replace("infinity", "inf")
+
+
+def is_result(row: Row) -> bool:
+    """A result of ours, or of ``vllm bench serve``: not a baseline, a plan, or another tool's file."""
+    return (
+        "request_throughput" in row
+        or {"scenario_id", "verdict"} <= row.keys()
+        or {"completed", "num_prompts"} <= row.keys()
+    )
+
+
+def complete(row: Row, path: Path) -> Row:
+    """Fill in what a foreign or older result lacks, and where it lies (``_path``, never written)."""
+    name = path.name.removesuffix(".json")
+    lengths = _LENGTHS.search(name)
+    found: dict[str, Any] = {
+        "scenario_id": name.removeprefix("bench_").replace("_", "-"),
+        "input_len": int(lengths[1]) if lengths else _mean(row, "total_input_tokens"),
+        "output_len": int(lengths[2]) if lengths else _mean(row, "total_output_tokens"),
+        "max_concurrency": _number(_CAP, name),
+        "num_prompts": _number(_PROMPTS, name),
+    }
+    for key, value in found.items():
+        if row.get(key) is None:
+            row[key] = value
+    row.setdefault("scenario_key", re.sub(r"-(np|d)\d+(?=-|$)", "", row["scenario_id"]))
+    row.setdefault("session", "")
+    row.setdefault("verdict", None)
+    row.setdefault("complete", True)
+    row["_path"] = str(path)
+    return row
+
+
+def _number(pattern: re.Pattern[str], name: str) -> int | None:
+    found = pattern.search(name)
+    return int(found[1]) if found else None
+
+
+def _mean(row: Row, total: str) -> int | None:
+    done = row.get("completed") or 0
+    return round(row[total] / done) if done and isinstance(row.get(total), int | float) else None
+
+
+def order(row: Row) -> tuple[Any, ...]:
+    """Input, output, concurrency, rate, then the id: how every table is sorted; what has no number comes last."""
+    keys = ("input_len", "output_len", "max_concurrency", "request_rate", "num_prompts")
+    numbers = [row.get(key) for key in keys]
+    return (*((0, n) if isinstance(n, int | float) else (1, 0) for n in numbers), row["scenario_id"])
+
+
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """Of each scenario the newest result, in table order."""
+    newest = {row["scenario_id"]: row for row in sorted(rows, key=session_of)}
+    return sorted(newest.values(), key=order)
+
+
+def records_of(row: Row) -> Path | None:
+    """Where a read result's records lie, if they were kept."""
+    if "_path" not in row:
+        return None
+    path = Path(str(row["_path"]).removesuffix(".json") + records_file.SUFFIX)
+    return path if path.exists() else None

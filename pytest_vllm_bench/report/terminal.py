@@ -1,0 +1,155 @@
+"""JSON dicts → the summary table on a terminal, as wide as it is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.folder import order
+from pytest_vllm_bench.text import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+STYLES = {"PASS": "green", "FAIL": "bold red", "INVALID": "bold magenta", "INCONCLUSIVE": "yellow"}
+
+#: In the order they are shown.  The number is the priority by which they are let in: what a narrow terminal drops
+#: first has the highest.
+COLUMNS = (
+    ("completed", 1),
+    ("request_throughput", 7),
+    ("output_throughput", 2),
+    ("total_token_throughput", 12),
+    ("goodput_ratio", 6),
+    ("mean_ttft_ms", 8),
+    ("median_ttft_ms", 10),
+    ("p99_ttft_ms", 3),
+    ("mean_tpot_ms", 4),
+    ("p99_tpot_ms", 11),
+    ("p99_itl_ms", 9),
+    ("mean_e2el_ms", 5),
+    ("p99_e2el_ms", 13),
+    ("duration", 14),
+)
+
+
+def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: bool = False) -> str:
+    """The table as text; with ``colour`` it carries ANSI sequences.  Empty for no rows."""
+    from rich.console import Console
+
+    if not rows:
+        return ""
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    console.print(_table(sorted(rows, key=order), width, lang))
+    for note in notes(rows, lang):
+        console.print(note, markup=False, soft_wrap=False)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def colours(stream: TextIO, environment: dict[str, str]) -> bool:
+    """Colours on a terminal, off in a pipe; NO_COLOR and FORCE_COLOR have their way."""
+    if environment.get("NO_COLOR"):
+        return False
+    return bool(environment.get("FORCE_COLOR")) or (stream.isatty() and environment.get("TERM") != "dumb")
+
+
+GAP = 2  # cells between columns
+
+
+def _table(rows: Sequence[Row], width: int, lang: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    keys = fitting(rows, width, lang)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column(say("report.col.scenario", lang), overflow="fold")
+    table.add_column(say("report.col.verdict", lang), no_wrap=True)
+    for key in keys:
+        table.add_column(say(f"report.head.{key}", lang), justify="right", no_wrap=True)
+    for row in rows:
+        verdict = row.get("verdict")
+        cells = [Text(_cell(row, key), style="" if words.trusted(row, key) else "dim") for key in keys]
+        shown = Text(_verdict(row, lang), style=STYLES.get(str(verdict), ""))
+        table.add_row(Text(_name(row)), shown, *cells)
+    return table
+
+
+def fitting(rows: Sequence[Row], width: int, lang: str) -> list[str]:
+    """The columns that have values and fit beside scenario and verdict, in their order."""
+    from rich.cells import cell_len
+
+    def size(head: str, cells: Iterable[str]) -> int:
+        return max(cell_len(part) for text in (head, *cells) for part in text.split("\n"))
+
+    name = min(size(say("report.col.scenario", lang), map(_name, rows)), width // 2)
+    left = width - name - GAP - size(say("report.col.verdict", lang), [_verdict(row, lang) for row in rows])
+    chosen = set()
+    for key, _ in sorted(COLUMNS, key=lambda column: column[1]):
+        if all(row.get(key) is None for row in rows):
+            continue
+        need = GAP + size(say(f"report.head.{key}", lang), [_cell(row, key) for row in rows])
+        if need <= left:
+            chosen.add(key)
+            left -= need
+    return [key for key, _ in COLUMNS if key in chosen]
+
+
+def _name(row: Row) -> str:
+    return str(row["scenario_id"]) + ("" if row.get("complete", True) else " *")
+
+
+def _cell(row: Row, key: str) -> str:
+    value = row.get(key)
+    if key == "completed" and row.get("failed"):
+        return f"{words.number(value)}/{words.number((value or 0) + row['failed'])}"
+    if key == "goodput_ratio" and isinstance(value, int | float):
+        return f"{100 * value:.1f}%"
+    return words.number(value)
+
+
+def _verdict(row: Row, lang: str) -> str:
+    return say(f"report.verdict.{row['verdict']}", lang) if row.get("verdict") in STYLES else "—"
+
+
+def notes(rows: Sequence[Row], lang: str) -> list[str]:
+    """Lines below the table: what a reader must know before quoting a figure."""
+    lines = []
+    if any(row.get("simulated") for row in rows):
+        lines.append(say("report.simulated", lang))
+    if not all(row.get("complete", True) for row in rows):
+        lines.append(say("report.partial", lang))
+    thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
+    if thin:
+        lines.append(say("report.thin", lang))
+    return lines
+
+
+def written(paths: Iterable[Path], lang: str = "en", *, base: Path | None = None) -> list[str]:
+    """One line a kind of file: what was written where, relative to ``base`` if it lies there."""
+    by_folder: dict[Path, list[str]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, []).append(path.name)
+    lines = []
+    for folder, names in by_folder.items():
+        shown = folder.relative_to(base) if base and folder.is_relative_to(base) else folder
+        results = [n for n in names if n.startswith("bench_")]
+        rest = sorted(n for n in names if n not in results)
+        if results:
+            key = "report.written_one" if len(results) == 1 else "report.written_results"
+            lines.append(say(key, lang, folder=f"{shown}/", n=len(results), name=sorted(results)[0]))
+        lines += [say("report.written", lang, path=str(shown / name)) for name in rest]
+    return lines

@@ -1,0 +1,119 @@
+"""Keys, numbers and saved messages → words in English or Chinese."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.text import LANGUAGES, say, table
+
+#: ``steady_p99_response_ttft_ms`` → window, statistic, from due, quantity.
+_LATENCY = re.compile(
+    r"(?P<window>steady_|whole_)?(?P<stat>mean|median|std|min|max|p\d+(?:\.\d+)?)_(?P<base>[a-z0-9_]+?)(?P<unit>_ms|_s)?"
+)
+#: Quantities with one value a request, a gap or a token.
+QUANTITIES = ("ttft", "ttfo", "tpot", "itl", "itl_token", "max_gap", "e2el")
+
+
+def label(key: str, lang: str) -> str:
+    """A metric's or column's name without unit: ``p99_ttft_ms`` → "P99 TTFT", "P99 首 token 时延 TTFT"."""
+    found = table().get(f"report.key.{key}")
+    if found:
+        return found[LANGUAGES.index(lang)]
+    if key.startswith("steady_"):
+        return say("report.steady_of", lang, quantity=label(key.removeprefix("steady_"), lang))
+    match = _LATENCY.fullmatch(key)
+    if match and f"report.key.{match['base']}" in table():
+        stat = match["stat"]
+        named = say(f"report.stat.{stat}", lang) if f"report.stat.{stat}" in table() else stat.upper()
+        return f"{named} {label(match['base'], lang)}"
+    return key
+
+
+def unit(key: str) -> str:
+    """The unit that the name carries."""
+    for ending, named in _UNITS:
+        if key.endswith(ending):
+            return named
+    return ""
+
+
+_UNITS = (
+    ("_ms", "ms"),
+    ("tokens_per_s", "tok/s"),
+    ("request_throughput", "req/s"),
+    ("request_goodput", "req/s"),
+    ("_throughput", "tok/s"),
+    ("tps_per_user", "tok/s"),
+    ("duration", "s"),
+    ("_s", "s"),
+)
+
+
+def with_unit(key: str, lang: str) -> str:
+    return f"{label(key, lang)} ({unit(key)})" if unit(key) else label(key, lang)
+
+
+def number(value: Any) -> str:
+    """Three or four digits that matter: 12,345 · 523 · 52.3 · 5.23 · 0.523; — for no value."""
+    if value is None or isinstance(value, bool):
+        return "—" if value is None else str(value)
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) or value == int(value):
+        return f"{int(value):,}"
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 100:
+        return f"{value:.1f}"
+    if size >= 0.995:
+        return f"{value:.2f}" if size < 10 else f"{value:.1f}"
+    return f"{value:.3g}"
+
+
+def said(saved: Any, lang: str) -> str:
+    """A message out of a result file in ``lang``; in its stored English where this version does not know its key."""
+    if not isinstance(saved, Mapping):
+        return "" if saved is None else str(saved)
+    try:
+        return say(restore(saved), lang)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        return str(saved.get("text", saved.get("key", "")))
+
+
+def restore(saved: Mapping[str, Any]) -> Message:
+    """The Message that ``artifacts.plain`` took apart."""
+    return Message(key=str(saved["key"]), values={k: _value(v) for k, v in dict(saved.get("values", {})).items()})
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Mapping) and "key" in value and "values" in value:
+        return restore(value)
+    if value in ("inf", "-inf"):
+        return float(value)
+    return value
+
+
+def trusted(row: Mapping[str, Any], key: str) -> bool:
+    """Whether a percentile stands on enough samples: at least 1/(1−p); every other figure does."""
+    match = re.match(r"(steady_)?p(\d+(?:\.\d+)?)_(.+?)(_ms)?$", key)
+    if not match or row.get(key) is None:
+        return True
+    share = float(match[2]) / 100
+    n = samples(row, match[3], steady=bool(match[1]))
+    return n is None or share >= 1 or n * (1 - share) >= 1 - 1e-9
+
+
+def samples(row: Mapping[str, Any], quantity: str, *, steady: bool = False) -> int | None:
+    """How many values a statistic of ``quantity`` stands on; None where the result does not say."""
+    done = row.get("steady_completed" if steady else "completed")
+    if quantity in ("itl", "itl_token"):
+        tokens = row.get("steady_total_output_tokens" if steady else "total_output_tokens")
+        return None if tokens is None or done is None else max(0, tokens - done)
+    return done if isinstance(done, int) else None
