@@ -1,0 +1,180 @@
+"""pytest's face: each hook calls one plain function.
+
+Loaded in every pytest run of everyone who has this installed, so nothing beyond the standard library and pytest is
+imported before a test asks for both ``scenario`` and ``vllm_bench``.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.plugin.fixture import Runner
+    from pytest_vllm_bench.plugin.items import Items
+
+#: Option → (help, kind).  Each has an environment twin PYTEST_VLLM_X and an ini twin vllm_x.
+OPTIONS: dict[str, tuple[str, str]] = {
+    "config": ("the config.yaml to use instead of the one beside the test file", "path"),
+    "url": ('the server, http://host:8000, or "simulator" for the built-in one', "url"),
+    "model": ("the model's name, where the server has several", "name"),
+    "tokenizer": ('a folder, a file, a hub name, "server" or "ids"', "name"),
+    "results": ("the folder for results (default: results)", "path"),
+    "ready-timeout": ("seconds to wait for the server to become ready (default: 600)", "seconds"),
+    "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
+    "strict": ("unproven verdicts and simulated servers fail", "flag"),
+}
+ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope" is unset'
+
+ITEMS = pytest.StashKey["Items"]()
+#: On an item: its scenario's row, on its way to the test report.
+ROW = pytest.StashKey[dict[str, Any]]()
+#: On the config: scenario id → row, of this session.
+ROWS = pytest.StashKey[dict[str, dict[str, Any]]]()
+
+
+def chosen(config: pytest.Config, name: str) -> tuple[Any, str] | None:
+    """The value of an option and where it came from: option, then environment, then ini; None where nothing says."""
+    dest = "vllm_" + name.replace("-", "_")
+    if (value := config.getoption(dest, None)) is not None:
+        return value, f"--vllm-{name}"
+    if value := os.environ.get(f"PYTEST_{dest.upper()}"):
+        return value, f"PYTEST_{dest.upper()}"
+    if value := config.getini(dest):
+        return value, f"{dest} ({config.inipath.name if config.inipath else 'ini'})"
+    return None
+
+
+def language(config: pytest.Config) -> str:
+    """The language of what is shown on screen."""
+    from pytest_vllm_bench.text import language
+
+    asked = chosen(config, "lang")
+    return language(asked[0] if asked else None)
+
+
+def items_of(config: pytest.Config) -> Items:
+    """The scenarios of this session; made when the first test asks."""
+    if ITEMS not in config.stash:
+        from pytest_vllm_bench.plugin.items import Items
+
+        config.stash[ITEMS] = Items(config)
+    return config.stash[ITEMS]
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from pytest_vllm_bench.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("vllm-bench", "benchmarks of LLM servers (pytest-vllm-bench)")
+    for name, (text, kind) in OPTIONS.items():
+        dest = "vllm_" + name.replace("-", "_")
+        twins = f"{text} [PYTEST_{dest.upper()}, ini {dest}]"
+        if kind == "flag":
+            group.addoption(f"--vllm-{name}", dest=dest, action="store_true", default=None, help=twins)
+        elif "|" in kind:
+            group.addoption(f"--vllm-{name}", dest=dest, default=None, choices=kind.split("|"), help=twins)
+        else:
+            group.addoption(f"--vllm-{name}", dest=dest, default=None, metavar=kind.upper(), help=twins)
+        parser.addini(dest, text, default=None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "vllm_bench(config=None, input_len=, output_len=, concurrency=, request_rate=, dataset=): a benchmark of an "
+        "LLM server; config= names another config.yaml; select with -m 'vllm_bench(concurrency=1)'",
+    )
+    # pytest-asyncio, which comes along with us, warns in every run that leaves its loop scope unset; under
+    # filterwarnings = error that would end the runs of people who never asked for it.
+    warnings.filterwarnings("ignore", message=ASYNCIO_WARNING, category=pytest.PytestDeprecationWarning)
+    config.stash[ROWS] = {}
+    config.pluginmanager.register(Reporter(config), "pytest_vllm_bench.reporter")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if {"scenario", "vllm_bench"} <= set(metafunc.fixturenames):
+        items_of(metafunc.config).parametrize(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if ITEMS in config.stash:
+        config.stash[ITEMS].check(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if ITEMS in session.config.stash:
+        session.config.stash[ITEMS].select(session.items)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> Sequence[str]:
+    return config.stash[ITEMS].header() if ITEMS in config.stash else ()
+
+
+@pytest.fixture
+def vllm_bench(request: pytest.FixtureRequest) -> Runner:
+    """Sends a scenario's load and judges it: ``result = await vllm_bench(scenario)``; raises the failure itself.
+
+    ``await vllm_bench.measure(scenario)`` only measures.
+    """
+    from pytest_vllm_bench.plugin.fixture import Runner
+
+    return Runner.prepared(request.node, items_of(request.config))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call" and ROW in item.stash:
+        report.vllm_bench = item.stash[ROW]  # type: ignore[attr-defined]
+    return report
+
+
+class Reporter:
+    """Gathers rows where the session is controlled, and shows them: the same with and without xdist."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.worker = hasattr(config, "workerinput")
+        self.problems: list[str] = []
+        self.shown: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if row := getattr(report, "vllm_bench", None):
+            self.config.stash[ROWS][row["scenario_id"]] = row
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        problems = getattr(node, "workeroutput", {}).get("vllm_bench_problems")
+        if problems and problems not in self.problems:
+            self.problems.append(problems)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.problems:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        if ITEMS in self.config.stash:
+            self.config.stash[ITEMS].close()
+        if self.config.stash[ROWS] and not self.worker:
+            from pytest_vllm_bench.plugin.reporting import write_all
+
+            self.shown = write_all(self.config, self.config.stash[ROWS])
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for problems in self.problems:
+            terminalreporter.write_line(f"ERROR: {problems}", red=True)
+        if self.config.stash[ROWS] and not self.worker:
+            from pytest_vllm_bench.plugin.reporting import summarize
+
+            summarize(terminalreporter, self.config.stash[ROWS], self.shown)

@@ -1,0 +1,111 @@
+"""The fixture ``vllm_bench``: a prepared server, one scenario's run, and its verdict raised as the test's outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import pytest
+
+from pytest_vllm_bench.errors import BenchError, ServerError
+from pytest_vllm_bench.model import Result, Scenario, Verdict
+from pytest_vllm_bench.plugin import ROW, ROWS, chosen
+from pytest_vllm_bench.plugin.console import Progress, aloud
+from pytest_vllm_bench.text import say
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.plugin.items import Items
+    from pytest_vllm_bench.run import World
+
+T = TypeVar("T")
+READY_TIMEOUT = 600.0
+
+
+class Runner:
+    """What a test gets as ``vllm_bench``; made when the server has answered."""
+
+    def __init__(self, node: pytest.Item, items: Items, world: World) -> None:
+        self.node, self.items, self.world = node, items, world
+
+    @classmethod
+    def prepared(cls, node: pytest.Item, items: Items) -> Runner:
+        """Make sure that the server is there before the test begins: if not, the first test is an error in its setup,
+        and the others of the same target are skipped."""
+        callspec = getattr(node, "callspec", None)
+        scenario = callspec.params.get("scenario") if callspec else None
+        if not isinstance(scenario, Scenario):
+            pytest.fail(say("plugin.both_fixtures", items.lang), pytrace=False)
+        session = items.session(items.path(node))
+        if first := session.absent.get(scenario.target.name):
+            pytest.skip(say("plugin.server_absent", items.lang, scenario=first))
+        given = chosen(items.pytest, "ready-timeout")
+        patience = float(given[0]) if given else READY_TIMEOUT
+        try:
+            world = now(session.open(scenario, patience, aloud(items.pytest, items.lang)))
+        except BenchError as error:
+            if isinstance(error, ServerError):
+                session.absent[scenario.target.name] = scenario.id
+            pytest.fail(say(error.message, items.lang), pytrace=False)
+        return cls(node, items, world)
+
+    async def __call__(self, scenario: Scenario) -> Result:
+        """Send the load, judge, write the result, and raise the failure if there is one."""
+        result = await self.measure(scenario)
+        self.settle(result)
+        return result
+
+    async def measure(self, scenario: Scenario) -> Result:
+        """Send the load, judge and write the result; the verdict is in it and nothing is raised."""
+        from pytest_vllm_bench.run import run
+
+        with Progress(self.items.pytest, scenario, self.items.lang) as progress:
+            try:
+                result = await run(scenario, self.world, progress, self.keep)
+            except BenchError as error:
+                pytest.fail(say(error.message, self.items.lang), pytrace=False)
+        return result
+
+    def keep(self, result: Result, row: dict[str, Any]) -> None:
+        """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""
+        from pytest_vllm_bench.report.failure import properties
+
+        self.node.stash[ROW] = row
+        self.node.config.stash[ROWS][row["scenario_id"]] = row
+        self.node.user_properties.extend(properties(row).items())
+        self.node.ihook.pytest_vllm_bench_result(result=result)
+
+    def settle(self, result: Result) -> None:
+        """PASS returns; the others fail, warn or skip as the config says."""
+        from pytest_vllm_bench.report.failure import failure
+
+        strict = chosen(self.items.pytest, "strict") is not None
+        row = self.node.stash[ROW]
+        if result.verdict in (Verdict.FAIL, Verdict.INVALID):
+            fail(failure(row, self.items.lang))
+        if strict and result.scenario.target.simulated:
+            fail(say("plugin.strict_simulated", self.items.lang))
+        if result.verdict is Verdict.INCONCLUSIVE:
+            if strict or result.scenario.judge.inconclusive == "fail" or leaning(result):
+                fail(failure(row, self.items.lang))
+            if result.scenario.judge.inconclusive == "skip":
+                pytest.skip(failure(row, self.items.lang))
+
+
+def leaning(result: Result) -> bool:
+    """Whether an undecided result leans to the wrong side: under ``lean`` the observed side decides."""
+    undecided = [v for v in result.verdicts if v.verdict is Verdict.INCONCLUSIVE]
+    return result.scenario.judge.inconclusive == "lean" and any(v.within is False for v in undecided)
+
+
+def fail(text: str) -> NoReturn:
+    """A failure that shows our own table and no traceback."""
+    pytest.fail(text, pytrace=False)
+
+
+def now(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on a loop of its own, leaving the thread's current loop (pytest-asyncio's) alone."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(work)
+
+

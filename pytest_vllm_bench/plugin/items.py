@@ -1,0 +1,160 @@
+"""config.yaml → test items: parameters, marks, the dry run's header, and one error for everything that is wrong."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_vllm_bench.errors import ConfigError
+from pytest_vllm_bench.plugin import chosen, language
+from pytest_vllm_bench.text import say
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.config import Config
+    from pytest_vllm_bench.model import Problem, Scenario
+    from pytest_vllm_bench.registry import Registry
+    from pytest_vllm_bench.session import Session
+
+
+class Items:
+    """Every config of this pytest session, what it expands to, and what is wrong with it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.pytest = config
+        self.lang = language(config)
+        self.configs: dict[Path, Config | None] = {}
+        self.scenarios: dict[Path, tuple[Scenario, ...]] = {}
+        self.problems: list[Problem] = []
+        self.selected: list[Scenario] = []
+        self.sessions: dict[Path, Session] = {}
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        """Built-in names, and those that conftests and plug-ins add."""
+        from pytest_vllm_bench.registry import builtin
+
+        registry = builtin()
+        self.pytest.hook.pytest_vllm_bench_register(registry=registry)
+        return registry
+
+    def path(self, node: pytest.Item | pytest.Metafunc) -> Path:
+        """The config of a test: its marker's, else --vllm-config's, else config.yaml beside the test file."""
+        definition = node.definition if isinstance(node, pytest.Metafunc) else node
+        folder = definition.path.parent
+        for marker in definition.iter_markers("vllm_bench"):
+            if named := marker.kwargs.get("config"):
+                return (folder / named).resolve()
+        if given := chosen(self.pytest, "config"):
+            base = self.pytest.rootpath if "(" in given[1] else self.pytest.invocation_params.dir
+            return (base / given[0]).resolve()
+        return folder / "config.yaml"
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """One item a scenario.  A bad config gives none; ``check`` then says why."""
+        scenarios = self.load(self.path(metafunc))
+        params = [pytest.param(s, id=s.id, marks=self.marks(s)) for s in scenarios]
+        metafunc.parametrize("scenario", params)
+
+    def load(self, path: Path) -> tuple[Scenario, ...]:
+        """The scenarios of one config file, read once."""
+        if path not in self.scenarios:
+            from pytest_vllm_bench.config import Given, matrix, read
+
+            given = Given(**{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer", "results")})
+            self.scenarios[path] = ()
+            try:
+                config = read(path, given, self.registry)
+                self.configs[path] = config
+                self.scenarios[path] = matrix(config)
+            except ConfigError as error:
+                self.problems += error.problems
+        return self.scenarios[path]
+
+    def marks(self, scenario: Scenario) -> list[pytest.MarkDecorator]:
+        """The marker to select by, xdist's group (scenarios must not contend), and the config's own xfail and skip."""
+        rate = scenario.request_rate
+        marks = [
+            pytest.mark.vllm_bench(
+                input_len=scenario.input_len,
+                output_len=scenario.output_len,
+                concurrency=scenario.concurrency,
+                request_rate=int(rate) if rate.is_integer() else str(rate),
+                dataset=scenario.dataset.name,
+            )
+        ]
+        if self.pytest.pluginmanager.hasplugin("xdist"):
+            marks.append(pytest.mark.xdist_group("vllm_bench"))
+        if scenario.xfail:
+            marks.append(pytest.mark.xfail(reason=scenario.xfail))
+        if scenario.skip:
+            marks.append(pytest.mark.skip(reason=scenario.skip))
+        return marks
+
+    def check(self, items: list[pytest.Item]) -> None:
+        """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
+        trouble = [shown(problem, self.lang) for problem in dict.fromkeys(self.problems)]
+        workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
+        if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
+            trouble = [say("plugin.contention", self.lang, workers=workers)]
+        if not trouble:
+            return
+        text = "\n\n".join([say("plugin.problems", self.lang, count=len(trouble)), *trouble])
+        if hasattr(self.pytest, "workeroutput"):
+            self.pytest.workeroutput["vllm_bench_problems"] = text
+            items.clear()
+            return
+        raise pytest.UsageError(text)
+
+    def select(self, items: Sequence[pytest.Item]) -> None:
+        """Note which scenarios will run; the last of a scenario's repeats judges them all."""
+        params = [item.callspec.params for item in items if hasattr(item, "callspec") and "scenario" in item.callspec.params]
+        self.selected = [p["scenario"] for p in params if hasattr(p["scenario"], "repeats")]
+
+    def header(self) -> list[str]:
+        """What is in force, and what the planned load cannot decide: also what a dry run shows."""
+        lines = []
+        for path, config in self.configs.items():
+            if config is None or not (mine := [s for s in self.selected if s in self.scenarios[path]]):
+                continue
+            where = ", ".join(f"{key}: {value} ({origin})" for key, value, origin in config.in_force)
+            lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
+            lines += [say(message, self.lang) for message in self.foreseen(mine)]
+        return lines
+
+    def foreseen(self, scenarios: Sequence[Scenario]) -> list[Any]:
+        """What is known before load to stay undecided, or to be beyond a backend."""
+        from pytest_vllm_bench.judge import undecidable
+
+        return list(dict.fromkeys(m for s in scenarios for m in undecidable(s)))
+
+    def session(self, path: Path) -> Session:
+        """The servers, tokenizers and folders that the scenarios of one config share; opened when first needed."""
+        if path not in self.sessions:
+            from pytest_vllm_bench.session import Session
+
+            config = self.configs[path]
+            assert config is not None, "a config with problems has no items"
+            mine = [s for s in self.selected if s in self.scenarios[path]]
+            self.sessions[path] = Session(config, self.registry, mine, rootdir=self.pytest.rootpath)
+        return self.sessions[path]
+
+    def close(self) -> None:
+        """Stop what the sessions started."""
+        for session in self.sessions.values():
+            session.close()
+
+
+def shown(problem: Problem, lang: str) -> str:
+    """ "bench_cases/config.yaml:12: concurrency_prompts[0]: what is wrong"."""
+    where = ":".join(filter(None, [relative(Path(problem.file)) if problem.file else "", str(problem.line or "")]))
+    return ": ".join(filter(None, [where, problem.path, say(problem.message, lang)]))
+
+
+def relative(path: Path) -> str:
+    """As short as it can be said from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,46 @@
+"""The session's rows → files in the results folder and the summary on the terminal; nothing here may raise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.plugin import chosen, language
+from pytest_vllm_bench.report import csv, terminal, verdict
+from pytest_vllm_bench.text import say
+
+Row = dict[str, Any]
+
+
+def write_all(config: pytest.Config, rows: Mapping[str, Row]) -> list[str]:
+    """Write what covers the whole session, per results folder; → the lines that say what was written or why not."""
+    lang = language(config)
+    asked = chosen(config, "lang")
+    lines: list[str] = []
+    folders: dict[Path, list[Row]] = {}
+    for row in rows.values():
+        folders.setdefault(Path(row["results_dir"]), []).append(row)
+    for folder, mine in folders.items():
+        try:
+            paths = [*csv.write(mine, folder, lang=asked[0] if asked else "en"), verdict.write(mine, folder)]
+            lines += terminal.written(paths, lang, base=config.invocation_params.dir)
+        except BenchError as error:
+            lines.append(say(error.message, lang))
+    return lines
+
+
+def summarize(reporter: pytest.TerminalReporter, rows: Mapping[str, Row], written: list[str]) -> None:
+    """The table, and where everything is."""
+    lang = language(reporter.config)
+    if reporter.verbosity < -1:
+        return
+    reporter.section(say("plugin.summary", lang))
+    colour = terminal.colours(reporter._tw._file, dict(os.environ))
+    reporter.write_line(terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour))
+    for line in written:
+        reporter.write_line(line)

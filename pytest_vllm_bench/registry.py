@@ -1,0 +1,28 @@
+"""Built-in backends and datasets, and what third parties add → the names a config may use.
+
+Third parties come in through the hook ``pytest_vllm_bench_register(registry)``, by the same door as our own:
+
+    def pytest_vllm_bench_register(registry):
+        registry.backends["mine"] = Backend(name="mine", path="/generate", body=body, read=read)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench.model import Backend
+from pytest_vllm_bench.plan.datasets import DATASETS, Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Name → what it stands for; plain dicts, to be added to."""
+
+    backends: dict[str, Backend]
+    datasets: dict[str, Dataset]
+
+
+def builtin() -> Registry:
+    """A fresh registry of what ships with the plugin."""
+    return Registry(backends=dict(BACKENDS), datasets=dict(DATASETS))

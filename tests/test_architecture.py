@@ -1,0 +1,119 @@
+"""Who may import whom, read from the code itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "pytest_vllm_bench"
+ME = "pytest_vllm_bench"
+LEAVES = {"model", "errors", "metric_table", "framing", "tokenizer"}
+STAGES = {"plan", "load", "measure", "judge", "observe", "report"}
+#: Area → the areas that it may import beyond the leaves and itself; an area that is not here may import anything.
+ALLOWED = {
+    **dict.fromkeys(LEAVES, set()),
+    **dict.fromkeys(STAGES - {"plan", "load", "measure"}, set()),
+    **dict.fromkeys(("plan", "load", "measure"), {"backends"}),
+    "backends": set(),
+    "text": set(),
+    "report": {"text"},
+    "environment": set(),
+    "simulator": set(),
+    "config": {"backends", "plan", "registry"},
+    "registry": {"backends", "plan"},
+    "run": STAGES | {"backends", "environment", "registry"},
+    "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "run"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py"))
+
+
+def area(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, *, typing_too: bool = False) -> Iterator[str]:
+    """Dotted names that a module imports, anywhere in it; those under TYPE_CHECKING only on request."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing_too:
+            skipped |= {id(n) for body in node.body for n in ast.walk(body)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> str | None:
+    """The area of ours that a dotted name belongs to."""
+    parts = name.split(".")
+    if parts[0] != ME or len(parts) < 2:
+        return None
+    known = {area(p) for p in modules()}
+    return parts[1] if parts[1] in known else None
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    mine = area(path)
+    if mine not in ALLOWED:
+        return
+    found = {other for name in imports(path) if (other := ours(name)) and other != mine}
+    assert found <= ALLOWED[mine] | LEAVES, f"{mine} may not import {sorted(found - ALLOWED[mine] - LEAVES)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nobody_imports_the_faces(path: Path) -> None:
+    if area(path) in ("plugin", "cli", "__main__"):
+        return
+    assert not {ours(n) for n in imports(path)} & {"plugin", "cli"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_pytest_only_at_its_face(path: Path) -> None:
+    if area(path) not in ("plugin", "cli"):
+        assert not {n for n in imports(path, typing_too=True) if n.split(".")[0] in ("pytest", "_pytest")}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_each_clock_is_read_where_it_may(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+    if area(path) not in ("load", "observe", "simulator"):
+        assert not calls & {"time.perf_counter", "time.perf_counter_ns", "time.monotonic", "time.monotonic_ns"}
+    if area(path) != "environment":
+        assert not calls & {"datetime.now", "datetime.datetime.now", "datetime.date.today", "time.time", "time.strftime"}
+
+
+def test_the_plugin_is_light_to_load() -> None:
+    """Everyone who has us installed loads the plugin in every run: none of the heavy packages may come with it."""
+    heavy = ["aiohttp", "numpy", "pandas", "transformers", "yaml", "pydantic", "msgspec", "rich", "plotly", "jinja2"]
+    code = f"""
+import sys, pytest, pytest_asyncio
+before = set(sys.modules)
+import pytest_vllm_bench.plugin
+new = set(sys.modules) - before
+assert not new & set({heavy!r}), sorted(new & set({heavy!r}))
+ours = sorted(m for m in new if m.startswith("pytest_vllm_bench"))
+assert ours == ["pytest_vllm_bench", "pytest_vllm_bench.plugin"], ours
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_rules_can_be_broken(tmp_path: Path) -> None:
+    """The reader of imports sees what it must see, wherever it stands."""
+    bad = tmp_path / "bad.py"
+    bad.write_text(f"def f():\n    from {ME}.load import send\n    import {ME}.judge\n")
+    assert {ours(n) for n in imports(bad)} == {"load", "judge"}
