@@ -392,10 +392,49 @@ class Record(msgspec.Struct, kw_only=True):
     timeout: Literal["connect", "first_token", "between_tokens", "total"] | None = None
     retry_after: float | None = None  # seconds
     audio_s: float | None = None
+    sequences: int | None = None  # pooling: input sequences of the request, where known
     text: str | None = None  # kept only where somebody asked for it
     reads: int = 0
     bytes_in: int = 0
     server: Mapping[str, Any] | None = None
+
+
+# ------------------------------------------------------------------------- what it comes to (Sample)
+
+#: A numpy array of one axis (numpy is not imported here).
+Column = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One run's records as columns of one length (its requests, sorted by index), in seconds; NaN = it did not happen.
+
+    The formulas of the metrics are applied here, once; the judge and the summary only select and count.
+    """
+
+    repeat: int = 1
+    open_loop: bool = False
+    complete: bool = True
+    sent: Column  # float
+    due: Column
+    ready: Column
+    done: Column
+    chain: Column  # int
+    ok: Column  # bool: answered without an error
+    counted: Column  # bool: a sample of the server, so neither stopped by us nor left unsent by us
+    steady: tuple[float, float] | None = None  # the steady window
+    in_steady: Column = None  # bool: counted and sent in the steady window (or waiting for the cap when it closed)
+    values: Mapping[str, Column] = field(default_factory=dict)  # metric id → value per request
+    one_token: Column = None  # bool: an answer of one token, which has no gaps
+    met: Mapping[str, Column] = field(default_factory=dict)  # goodput SLO → bool
+    good: Column = None  # bool: met every SLO; None where there is no ``goodput:``
+    gaps: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)  # itl, itl_token → (when it ended, gap)
+    tallies: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)  # throughput → (when, how much)
+    errors: Mapping[str, int] = field(default_factory=dict)  # kind of error → how many
+    tokens: Mapping[str, Column] = field(default_factory=dict)  # prompt, asked_input, output, asked_output, cached, shared
+    token_sources: Mapping[str, int] = field(default_factory=dict)  # token_source → requests
+    begin: float | None = None  # first sent
+    end: float | None = None  # last done
 
 
 # ----------------------------------------------------------------------------- the client about itself
@@ -486,6 +525,17 @@ class Check:
     message: Message  # what was seen and, if not ok, the one thing to change
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a scenario is worth: the worst of its rules, its checks and its ``faults`` (what no rule stands for)."""
+
+    verdict: Verdict
+    verdicts: tuple[RuleVerdict, ...] = ()
+    checks: tuple[Check, ...] = ()
+    faults: tuple[Message, ...] = ()  # the server restarted; the run was interrupted
+    notes: tuple[Message, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What one scenario came to.  Metrics are attributes too: ``result.p99_ttft_ms``, ``result.completed``."""
@@ -537,6 +587,8 @@ class Backend:
     takes_media: frozenset[str] = frozenset()
     generates: bool = True  # False: pooling (embeddings, rerank): no output tokens, no TTFT
     token_detail: bool = False  # can say ids or counts an event
+    counts: Literal["usage", "counter"] = "usage"  # what its own token totals are called in ``token_source``
+    samples: frozenset[str] | None = None  # the sampling keys that it can be told; None: whatever is written
     about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v
 
 

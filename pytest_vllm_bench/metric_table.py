@@ -1,0 +1,293 @@
+"""The table of metrics, and the names and rules written with them.
+
+A name is ``[whole_|steady_][statistic_]id[_ms]``: ``p99_ttft_ms``, ``steady_output_throughput``, ``slo_attainment.ttft``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+from pytest_vllm_bench.model import Backend, Message, Rule, Scenario
+
+Better = Literal["lower", "higher", "neither"]
+Per = Literal["request", "gap", "token", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric.  ``per`` request, gap or token: it has statistics; ``needs``: what backend and load must offer."""
+
+    id: str
+    unit: Literal["ms", "tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s"]
+    better: Better
+    formula: str
+    per: Per = "request"
+    needs: frozenset[str] = frozenset()  # of stream, tokens, open_loop, closed_loop, goodput, audio
+
+
+def _rows(*rows: Metric) -> dict[str, Metric]:
+    return {row.id: row for row in rows}
+
+
+def _latency(id: str, formula: str, *needs: str, per: Per = "request") -> Metric:
+    return Metric(id=id, unit="ms", better="lower", formula=formula, per=per, needs=frozenset(needs))
+
+
+def _run(id: str, unit: Literal["tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s"], better: Better,
+         formula: str, *needs: str) -> Metric:  # fmt: skip
+    return Metric(id=id, unit=unit, better=better, formula=formula, per="run", needs=frozenset(needs))
+
+
+#: Metrics with statistics (mean, median, std, min, max, percentiles), in the order in which they are shown.
+SAMPLED = _rows(
+    _latency("ttft", "first_token − sent", "stream", "tokens"),
+    _latency("tpot", "(last_token − first_token) / (output_tokens − tokens of the first arrival)", "stream", "tokens"),
+    _latency("itl", "gap between reads that brought tokens", "stream", "tokens", per="gap"),
+    _latency("e2el", "last_token − sent; without a stream done − sent"),
+    _latency("itl_token", "gap ÷ tokens of the later arrival, once per token", "stream", "tokens", per="token"),
+    _latency("max_gap", "the largest itl of the request", "stream", "tokens"),
+    _latency("ttfo", "first_output − sent", "stream", "tokens"),
+    _latency("first_chunk", "first_chunk − sent", "stream", "tokens"),
+    _latency("response_ttft", "first_token − due", "stream", "tokens", "open_loop"),
+    _latency("response_ttfo", "first_output − due", "stream", "tokens", "open_loop"),
+    _latency("response_e2el", "last_token − due; without a stream done − due", "open_loop"),
+    _latency("connect", "time to open the connection, apart from every other figure"),
+    _latency("send_lag", "sent − ready"),
+    _latency("slot_wait", "ready − due", "open_loop"),
+    Metric(id="output_tps_per_user", unit="tok/s", better="higher", formula="1 / tpot",
+           needs=frozenset({"stream", "tokens"})),
+)  # fmt: skip
+
+#: Counts per kind of error: ``failed_timeout``, ``failed_rejected``, ...
+ERROR_COUNTS = ("connect", "timeout", "http", "rejected", "in_stream", "truncated", "empty", "short", "protocol", "reset")
+
+#: Metrics of a whole run or window: one figure each.
+SCALAR = _rows(
+    _run("completed", "count", "higher", "requests answered without an error"),
+    _run("failed", "count", "lower", "requests with an error (those that we stopped are not among them)"),
+    _run("unsent", "count", "neither", "requests cancelled or never sent because the run was stopped"),
+    _run("failed_ratio", "ratio", "lower", "failed ÷ requests of the sample"),
+    *(_run(f"failed_{kind}", "count", "lower", f"requests with the error '{kind}'") for kind in ERROR_COUNTS),
+    _run("duration", "s", "neither", "first sent to last done"),
+    _run("total_input_tokens", "tokens", "neither", "prompt tokens of completed requests"),
+    _run("total_output_tokens", "tokens", "neither", "output tokens of completed requests", "tokens"),
+    _run("request_throughput", "req/s", "higher", "completed ÷ duration"),
+    _run("input_throughput", "tok/s", "higher", "prompt tokens ÷ duration, counted at first_token"),
+    _run("output_throughput", "tok/s", "higher", "output tokens ÷ duration", "tokens"),
+    _run("total_token_throughput", "tok/s", "higher", "(prompt + output tokens) ÷ duration"),
+    _run("input_sequence_throughput", "1/s", "higher", "input sequences of completed requests ÷ duration", "pooling"),
+    _run("request_goodput", "req/s", "higher", "requests that met every SLO ÷ duration", "goodput"),
+    _run("good_output_throughput", "tok/s", "higher", "output tokens of good requests ÷ duration", "goodput", "tokens"),
+    _run("goodput_ratio", "ratio", "higher", "good requests ÷ requests of the sample", "goodput"),
+    _run("max_output_tokens_per_s", "tok/s", "higher", "most output tokens in a sliding second; null below 1 s", "tokens"),
+    _run("max_concurrent_requests", "count", "neither", "most requests in [sent, done) at once"),
+    _run("mean_concurrency", "count", "neither", "∫ requests in [sent, done) dt ÷ duration"),
+    _run("cap_bound", "ratio", "lower", "share of requests that waited for a slot", "open_loop"),
+    _run("rtfx", "x", "higher", "audio seconds ÷ duration", "audio"),
+)  # fmt: skip
+
+ROWS: Mapping[str, Metric] = SAMPLED | SCALAR
+#: What ``goodput:`` may limit, and what ``slo_attainment.x`` may be asked of.
+SLO_IDS = ("ttft", "ttfo", "tpot", "e2el", "max_gap")
+#: Read from ``due`` instead of ``sent`` where requests come at a finite rate.
+FROM_DUE: Mapping[str, str] = {"ttft": "response_ttft", "ttfo": "response_ttfo", "e2el": "response_e2el"}
+#: The throughputs, whose evidence is blocks of equal time.
+THROUGHPUTS = tuple(row.id for row in SCALAR.values() if row.unit in ("tok/s", "req/s", "1/s", "x")
+                    and row.id != "max_output_tokens_per_s")  # fmt: skip
+#: What a rule about failures is called; without one ``failed == 0`` is implied.
+FAILURE_METRICS = frozenset({"failed", "failed_ratio", "goodput_ratio"})
+GOODPUT_METRICS = frozenset({"goodput_ratio", "request_goodput", "good_output_throughput"})
+STATISTICS = ("mean", "median", "std", "min", "max")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """A metric's name, taken apart.  ``percent`` is exact (99.9); ``slo``: the x of ``slo_attainment.x``."""
+
+    text: str  # without the window's prefix
+    window: Literal["auto", "whole", "steady"]
+    row: Metric
+    statistic: str = ""  # mean, median, std, min, max, p, or "" for a run's one figure
+    percent: Decimal | None = None
+    slo: str = ""
+    service: bool = False  # service_ttft: from sent, whatever the load
+
+    @property
+    def counts_misses(self) -> bool:
+        """Judged by counting misses: percentiles, medians, and the three ratios."""
+        return self.statistic in ("p", "median") or self.row.id in ("goodput_ratio", "failed_ratio", "slo_attainment")
+
+    @property
+    def averages(self) -> bool:
+        """Judged by an interval around a mean: means and throughputs."""
+        return self.statistic == "mean" or self.row.id in THROUGHPUTS
+
+
+_ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met this SLO ÷ requests of the sample", "goodput")
+_SERVER = _run("server", "count", "neither", "a figure of the server's own, over the measured span")
+_STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+)")
+_RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
+_TIMED = {"ttft": "first_token", "ttfo": "total", "e2el": "total", "max_gap": "between_tokens", "itl": "between_tokens"}
+
+
+def parse_name(text: str) -> Name | None:
+    """Take a metric's name apart; None if there is no such metric."""
+    window: Literal["auto", "whole", "steady"] = "auto"
+    if text.startswith("whole_"):
+        window, text = "whole", text[6:]
+    elif text.startswith("steady_"):
+        window, text = "steady", text[7:]
+    if text in SCALAR:
+        return Name(text=text, window=window, row=SCALAR[text])
+    prefix, dot, rest = text.partition(".")
+    if dot and prefix == "slo_attainment" and rest in SLO_IDS:
+        return Name(text=text, window=window, row=_ATTAINMENT, slo=rest)
+    if dot and prefix == "server" and rest:
+        return Name(text=text, window=window, row=_SERVER)
+    return _sampled_name(text, window)
+
+
+def _sampled_name(text: str, window: Literal["auto", "whole", "steady"]) -> Name | None:
+    found = _STATISTIC.fullmatch(text)
+    if not found:
+        return None
+    statistic, percent, id = found[1], found[2], found[3]
+    service = id.startswith("service_")
+    id = id.removeprefix("service_")
+    row = SAMPLED.get(id.removesuffix("_ms"))
+    if row is None or (row.unit == "ms") != id.endswith("_ms") or (service and row.id not in FROM_DUE):
+        return None
+    percentile = Decimal(percent) if percent else Decimal(50) if statistic == "median" else None
+    if percent and not 0 < Decimal(percent) <= 100:
+        return None
+    statistic = "p" if percent else statistic
+    return Name(text=text, window=window, row=row, statistic=statistic, percent=percentile, service=service)
+
+
+def sampled_key(statistic: str, id: str) -> str:
+    """The key of a sampled metric's figure: ("p99", "ttft") → "p99_ttft_ms"."""
+    return f"{statistic}_{id}_ms" if SAMPLED[id].unit == "ms" else f"{statistic}_{id}"
+
+
+def percentile_label(percent: float | Decimal) -> str:
+    """99 → "p99", 99.9 → "p99.9"."""
+    return f"p{int(percent)}" if int(percent) == percent else f"p{percent}"
+
+
+def all_names(percentiles: Iterable[float] = (50, 90, 95, 99)) -> list[str]:
+    """Every name there is, without window prefixes and ``server.*``; for completion and "did you mean"."""
+    statistics = [*STATISTICS, *(percentile_label(p) for p in percentiles)]
+    names = [sampled_key(s, row.id) for row in SAMPLED.values() for s in statistics]
+    return [*names, *(f"slo_attainment.{id}" for id in SLO_IDS), *SCALAR]
+
+
+def _did_you_mean(name: str) -> Message:
+    prefix = next((p for p in ("whole_", "steady_") if name.startswith(p)), "")
+    near = difflib.get_close_matches(name.removeprefix(prefix), all_names(), n=3, cutoff=0.6)
+    if not near:
+        return Message(key="judge.unknown_metric", values={"metric": name})
+    return Message(key="judge.did_you_mean", values={"metric": name, "near": ", ".join(prefix + n for n in near)})
+
+
+def parse_rule(text: str, line: int | None = None) -> Rule | Message:
+    """Read "metric op number"; a Message says what is wrong with it and what to write instead."""
+    found = _RULE.fullmatch(str(text))
+    if not found:
+        return Message(key="judge.not_a_rule", values={"text": str(text)})
+    metric, op, number = found.groups()
+    try:
+        limit = Decimal(number)
+    except InvalidOperation:
+        limit = Decimal("NaN")
+    if not limit.is_finite():
+        return Message(key="judge.not_a_number", values={"text": str(text).strip(), "number": number})
+    name = parse_name(metric)
+    if name is None:
+        return _did_you_mean(metric)
+    rule = Rule(text=f"{metric} {op} {number}", metric=name.text, op=op, limit=limit, window=name.window, line=line)  # type: ignore[arg-type]
+    return _hopeless(rule, name) or rule
+
+
+def _hopeless(rule: Rule, name: Name) -> Message | None:
+    """A rule that holds, or breaks, whatever is measured."""
+    if name.row.unit == "ratio" and not 0 <= rule.limit <= 1:
+        return Message(key="judge.ratio_limit", values={"rule": rule.text})
+    if rule.limit < 0 and name.row.id != "server":
+        return Message(key="judge.negative_limit", values={"rule": rule.text})
+    return None
+
+
+def implied_rules(rules: Sequence[Rule], goodput: Mapping[str, float]) -> tuple[Rule, ...]:
+    """The rules that hold although nobody wrote them; nothing is added to rules that already have them."""
+    metrics = {rule.metric for rule in rules if not rule.implied}
+    already = {rule.text for rule in rules}
+    implied = []
+    if not metrics & FAILURE_METRICS:
+        implied.append("failed == 0")
+    if goodput and not metrics & GOODPUT_METRICS and not any(m.startswith("slo_attainment.") for m in metrics):
+        implied.append("goodput_ratio >= 0.99")
+    made = [parse_rule(text) for text in implied if text not in already]
+    return tuple(
+        Rule(text=r.text, metric=r.metric, op=r.op, limit=r.limit, implied=True) for r in made if isinstance(r, Rule)
+    )
+
+
+def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
+    """What this backend under this load can offer a metric (``Metric.needs``)."""
+    found = {"open_loop" if scenario.open_loop else "closed_loop"}
+    if backend.generates:
+        found.add("tokens")
+    else:
+        found.add("pooling")
+    if backend.generates and backend.framing != "json":
+        found.add("stream")
+    if scenario.goodput:
+        found.add("goodput")
+    if "audio" in backend.takes_media:
+        found.add("audio")
+    return frozenset(found)
+
+
+def rule_problems(scenario: Scenario, backend: Backend) -> list[tuple[Rule | None, Message]]:
+    """What is wrong with a scenario's rules and goodput limits before any load; None = a ``goodput`` limit."""
+    problems: list[tuple[Rule | None, Message]] = []
+    offered = offers(scenario, backend)
+    for rule in scenario.rules:
+        name = parse_name(rule.metric)
+        if name is None:
+            problems.append((rule, _did_you_mean(rule.metric)))
+            continue
+        lacking = name.row.needs - offered
+        if name.slo and name.slo not in scenario.goodput:
+            problems.append((rule, Message(key="judge.slo_not_set", values={"rule": rule.text, "slo": name.slo})))
+        elif lacking:
+            problems.append((rule, _cannot_have(rule.metric, sorted(lacking)[0], backend)))
+        elif rule.op in ("<=", "<") and (said := _guarded(name.row.id, float(rule.limit), rule.text, scenario)):
+            problems.append((rule, said))
+    for id, limit in scenario.goodput.items():
+        if id in SAMPLED and (lacking := SAMPLED[id].needs - offered):
+            problems.append((None, _cannot_have(f"goodput.{id}", sorted(lacking)[0], backend)))
+        elif said := _guarded(id, limit, f"goodput.{id}: {limit:g}", scenario):
+            problems.append((None, said))
+    return problems
+
+
+def _cannot_have(metric: str, lacking: str, backend: Backend) -> Message:
+    why = Message(key=f"judge.lacks.{lacking}", values={"backend": backend.name})
+    return Message(key="judge.cannot_have", values={"metric": metric, "why": why})
+
+
+def _guarded(id: str, limit_ms: float, text: str, scenario: Scenario) -> Message | None:
+    """A limit at or above the timeout that cuts such a request off: the rule could not be broken by a number."""
+    guard = _TIMED.get(id.removeprefix("response_"))
+    if guard is None or (scenario.open_loop and scenario.concurrency is not None and id in FROM_DUE):
+        return None  # from due, a request may wait for its slot for longer than any timeout
+    seconds = getattr(scenario.timeouts, guard)
+    if limit_ms < seconds * 1000:
+        return None
+    return Message(key="judge.limit_at_timeout", values={"rule": text, "timeout": guard, "seconds": f"{seconds:g}"})
