@@ -348,7 +348,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reasoning_tokens: int | None = None
     finish_reason: str | None = None
     error: str | None = None  # the server's own words
-    error_kind: str | None = None  # of the closed set, where it is not ``in_stream``
+    error_kind: ErrorKind | None = None  # of the closed set, where it is not ``in_stream``
     terminal: bool = False  # the sign that the answer is whole
     server: Mapping[str, Any] | None = None  # the server's own timings
 

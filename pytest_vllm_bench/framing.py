@@ -1,0 +1,82 @@
+"""The bytes of a response's body, however they were split → the payloads of its events.
+
+Works on bytes throughout: a line, an event or one UTF-8 character may be cut anywhere by the network.  There is no
+limit to the length of a line or an event.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Framing = Literal["sse", "ndjson", "json"]
+
+
+class Events:
+    """One response's framing.  ``feed`` gives the payloads completed by ``data``, ``flush`` what the end completes.
+
+    "sse": server-sent events; a payload is the event's ``data`` lines joined by LF.  Lines may end in LF, CRLF or CR;
+    comments, ``event:``, ``id:`` and ``retry:`` are no payload.  A block that has none of SSE's fields comes out whole:
+    some servers end an event stream with naked JSON, and what is not SSE at all must not vanish.
+    "ndjson": a payload is one line.  "json": the body is one payload, given by ``flush``.
+    """
+
+    __slots__ = ("_framing", "_parts", "_returned")
+
+    def __init__(self, framing: Framing) -> None:
+        self._framing = framing
+        self._parts: list[bytes] = []  # of the event that is not complete yet
+        self._returned = False  # the last byte was a CR: an LF that follows belongs to it
+
+    def feed(self, data: bytes) -> list[bytes]:
+        if self._framing == "sse" and (self._returned or b"\r" in data):
+            data = self._line_feeds(data)
+        if self._framing == "json" or b"\n" not in data:  # nothing can be complete; joining later keeps this linear
+            self._parts.append(data)
+            return []
+        if self._parts:
+            self._parts.append(data)
+            data = b"".join(self._parts)
+            self._parts.clear()
+        blocks = data.split(b"\n\n" if self._framing == "sse" else b"\n")
+        tail = blocks.pop()
+        if tail:
+            self._parts.append(tail)
+        if self._framing == "ndjson":
+            return [line for line in blocks if line and not line.isspace()]
+        payloads = []
+        for block in blocks:
+            if block[:6] == b"data: " and b"\n" not in block:
+                payloads.append(block[6:])
+            elif (payload := _payload(block)) is not None:
+                payloads.append(payload)
+        return payloads
+
+    def flush(self) -> list[bytes]:
+        rest = b"".join(self._parts)
+        self._parts.clear()
+        payload = _payload(rest) if self._framing == "sse" else rest.strip()
+        return [payload] if payload else []
+
+    def _line_feeds(self, data: bytes) -> bytes:
+        """CRLF and CR become LF, also where the pair was split between two reads."""
+        if self._returned and data[:1] == b"\n":
+            data = data[1:]
+            self._returned = False
+        if data:
+            self._returned = data[-1:] == b"\r"
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _payload(block: bytes) -> bytes | None:
+    """The data of one block of SSE lines; None if it has none."""
+    data: list[bytes] = []
+    known = False
+    for line in block.split(b"\n"):
+        field, colon, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+            known = True
+        elif field in (b"event", b"id", b"retry") or (colon and not field):
+            known = True
+    payload = b"\n".join(data) if known else block
+    return payload if payload and not payload.isspace() else None

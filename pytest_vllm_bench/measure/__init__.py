@@ -1,0 +1,1 @@
+"""UNDERSTAND what came: tape entries → Records → metrics; pure."""

@@ -1,0 +1,202 @@
+"""The network reads of one response → its arrivals, its text, its counts and the server's complaint."""
+
+from __future__ import annotations
+
+from array import array
+from io import StringIO
+
+from pytest_vllm_bench.backends.words import LIMIT
+from pytest_vllm_bench.framing import Events
+from pytest_vllm_bench.measure.http import Response
+from pytest_vllm_bench.model import Backend, Delta, Ending, ErrorKind, Record
+
+_ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body
+
+
+class Answer:
+    """A request that is open: what its bytes have said so far; times go straight into its ``record``.
+
+    ``text`` collects all that was said, where somebody may need it.  ``streamed`` turns False when a server answers a
+    stream request with plain JSON: such an answer has no first token, only an end.
+    """
+
+    __slots__ = (
+        "_events", "_so_far", "backend", "counted", "error", "error_body", "error_kind", "events", "ids", "over",
+        "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
+    )  # fmt: skip
+
+    def __init__(self, record: Record, backend: Backend, streamed: bool, text: StringIO | None) -> None:
+        self.record = record
+        self.backend = backend
+        self.streamed = streamed
+        self.text = text
+        self.response = Response()
+        self.error: str | None = None  # the server's words inside a 200
+        self.error_kind: ErrorKind = "in_stream"
+        self.error_body = b""  # of an HTTP error
+        self.over = False  # the terminal sign or an error came; what follows is ignored
+        self.whole = False  # HTTP agrees that the message is whole
+        self.spoke = False  # something was said, in text or tokens
+        self.usage: int | None = None  # the server's own total of output tokens
+        self.total: int | None = None  # its running count of them
+        self.ids = 0  # token ids seen
+        self.events = 0  # token-bearing ones
+        self.counted = True  # each of them said how many tokens it brought
+        self.sizes = array("i")  # characters of each arrival
+        self._events: Events | None = None
+        self._so_far = ""  # of a backend that sends the whole text each time
+
+    def take(self, at: float, data: bytes) -> None:
+        """One network read."""
+        record = self.record
+        record.reads += 1
+        record.bytes_in += len(data)
+        body = self.response.feed(data)
+        if body and self._events is None:
+            body = self._begin(body)
+        if body and self._events is not None and not self.over:
+            payloads = self._events.feed(body)
+            if payloads:
+                self._understand(at, payloads)
+
+    def end(self, ending: int) -> None:
+        """No more will come.  A clean end completes what had no final blank line; a cut one completes nothing."""
+        record, response = self.record, self.response
+        self.whole = response.complete or (ending == Ending.EOF and response.ends_with_connection)
+        record.status = response.status
+        if response.status is not None and response.status >= 300:
+            record.retry_after = response.retry_after
+        if self._events is not None and self.whole and not self.over and record.done is not None:
+            payloads = self._events.flush()
+            if self.streamed:
+                self._understand(record.done, payloads)
+            elif payloads:
+                self._understand_whole(payloads[0])
+        response.close()
+
+    def _begin(self, body: bytes) -> bytes:
+        """Choose the framing once the first byte that is no space tells; give what is to be framed."""
+        status = self.response.status
+        if status is None or not 200 <= status < 300:
+            self.error_body = (self.error_body + body)[:_ERROR_BODY]
+            return b""
+        body = body.lstrip()
+        if self.response.encoding and body:
+            self._fail(f"content-encoding: {self.response.encoding}", "protocol")
+            return b""
+        framing = self.backend.framing
+        if body:
+            self.streamed = self.streamed and not (framing == "sse" and body[:1] in (b"{", b"["))
+            self._events = Events(framing if self.streamed else "json")
+        return body
+
+    def _understand(self, at: float, payloads: list[bytes]) -> None:
+        """Events that came in one read: one arrival, if any of them bears tokens."""
+        record, read = self.record, self.backend.read
+        events = tokens = size = 0
+        for payload in payloads:
+            delta = read(payload)
+            if delta.error is not None:
+                self._fail(delta.error, delta.error_kind)
+                break
+            text = self._grown(delta.text) if delta.cumulative else delta.text
+            length = len(text) + len(delta.reasoning) + len(delta.tool)
+            brought = delta.tokens if delta.total_tokens is None else self._risen(delta)
+            if length or brought:
+                events += 1
+                size += length
+                self.events += 1
+                if brought is None:
+                    self.counted = False
+                else:
+                    tokens += brought
+                if text and record.first_output is None:
+                    record.first_output = at
+                if self.text is not None:
+                    self.text.write(delta.reasoning + text + delta.tool)
+            if delta.choices and record.first_chunk is None:
+                record.first_chunk = at
+            if delta.finish_reason is not None or not delta.choices or delta.total_tokens is not None or delta.terminal:
+                self._note(delta)
+                if self.over:
+                    break
+            if delta.tokens is not None:
+                self.ids += delta.tokens
+        if events:
+            self._arrived(at, events, tokens, size)
+
+    def _arrived(self, at: float, events: int, tokens: int, size: int) -> None:
+        record = self.record
+        self.spoke = True
+        if record.first_token is None:
+            record.first_token = at
+        record.last_token = at
+        record.arrival_times.append(at)
+        record.arrival_events.append(events)
+        record.arrival_tokens.append(tokens)
+        self.sizes.append(size)
+
+    def _understand_whole(self, payload: bytes) -> None:
+        """An answer that was not streamed: it has counts and an end, and no first token."""
+        delta = self.backend.read(payload)
+        if delta.error is not None:
+            self._fail(delta.error, delta.error_kind)
+            return
+        said = delta.reasoning + delta.text + delta.tool
+        self.spoke = bool(said)
+        if self.text is not None:
+            self.text.write(said)
+        self.ids = delta.tokens or 0
+        self.total = delta.total_tokens
+        self._note(delta)
+        self.over = True
+
+    def _note(self, delta: Delta) -> None:
+        """What an event says beside text."""
+        record = self.record
+        if delta.finish_reason is not None:
+            record.finish_reason = delta.finish_reason
+        if delta.prompt_tokens is not None:
+            record.prompt_tokens = delta.prompt_tokens
+        if delta.cached_tokens is not None:
+            record.cached_tokens = delta.cached_tokens
+        if delta.reasoning_tokens is not None:
+            record.reasoning_tokens = delta.reasoning_tokens
+        if delta.output_tokens is not None:
+            self.usage = delta.output_tokens
+        if delta.server is not None:
+            record.server = delta.server
+        if delta.terminal:
+            self.over = True
+
+    def _risen(self, delta: Delta) -> int | None:
+        """Tokens of this event, by the running count; None if this is no running count but the answer's total.
+
+        A total first seen after text came without one, or beside the finish reason, is usage and no rise.
+        """
+        before, self.total = self.total, delta.total_tokens
+        assert self.total is not None
+        if before is None and (self.events or (delta.finish_reason is not None and delta.output_tokens is not None)):
+            return delta.tokens
+        return max(0, self.total - (before or 0))
+
+    def _grown(self, text: str) -> str:
+        """What is new in a text that holds everything so far.
+
+        Shorter than before: it is a delta after all (a server may be told to send those).  Else changed, not grown: it
+        replaces what was there, as when the half of a character at the end has become whole.
+        """
+        before = self._so_far
+        if text.startswith(before):
+            self._so_far = text
+            return text[len(before) :]
+        kept = before.rstrip("\ufffd")
+        if text.startswith(kept):
+            self._so_far = text
+            return text[len(kept) :]
+        self._so_far = before + text if len(text) < len(before) else text
+        return text
+
+    def _fail(self, words: str, kind: ErrorKind | None) -> None:
+        self.error, self.error_kind = words, kind or "in_stream"
+        self.over = True

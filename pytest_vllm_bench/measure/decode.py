@@ -1,0 +1,169 @@
+"""The entries of a tape → Records: what happened to each request, in the words of ``docs/en/metrics.md``."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from io import StringIO
+from typing import Any, Literal
+
+from pytest_vllm_bench.backends.words import capped, of_body
+from pytest_vllm_bench.measure.answer import Answer
+from pytest_vllm_bench.measure.tokens import Counter, count
+from pytest_vllm_bench.model import SENT_FIELDS, Backend, Ending, Entry, EntryKind, ErrorKind, Plan, Record
+
+_SENT = struct.Struct(SENT_FIELDS)
+_REUSED, _RECONNECTED = 1, 2
+_FAILED = frozenset({"error", "abort"})  # finish reasons
+_SHED = (429, 503)
+_CUT = "closed in the middle of the answer"
+_BEFORE: dict[int, ErrorKind] = {
+    Ending.CANCELLED: "cancelled",
+    Ending.NOT_SENT: "not_sent",
+    Ending.CONNECT: "connect",
+}
+_TIMEOUTS: dict[int, Literal["connect", "first_token", "between_tokens", "total"]] = {
+    Ending.TIMEOUT_CONNECT: "connect",
+    Ending.TIMEOUT_FIRST: "first_token",
+    Ending.TIMEOUT_BETWEEN: "between_tokens",
+    Ending.TIMEOUT_TOTAL: "total",
+}
+
+
+class Decoder:
+    """Feed it a tape, entry by entry, and it gives a Record for each request that has ended.
+
+    ``rows``: the plan's index, rows as in ``model.INDEX_ROW``.  ``count_tokens``: texts → tokens of each, used only
+    where the server gave no count; None: events are counted instead.  ``started``: the run's start on the measuring
+    clock, from which the records' times count (None: they stay absolute, see ``shift``).
+    Memory: about 2 kB and 20 bytes a read for each open request, and its text where it may be needed.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        backend: Backend,
+        rows: Sequence[Any],
+        *,
+        count_tokens: Counter | None = None,
+        keep_text: bool = False,
+        started: float | None = None,
+    ) -> None:
+        self._plan = plan
+        self._backend = backend
+        self._rows = rows
+        self._count = count_tokens
+        self._keep_text = keep_text
+        self._started = started or 0.0
+        self._open: dict[int, Answer] = {}
+
+    def feed(self, entry: Entry) -> Record | None:
+        """Take one entry; the Record if it was the request's last."""
+        kind, request, time, data = entry
+        if kind == EntryKind.READ:
+            answer = self._open.get(request)
+            if answer is None:
+                answer = self._begin(request)
+            answer.take(time - self._started, data)
+            return None
+        if kind == EntryKind.SENT:
+            self._open.pop(request, None)  # sent once more on a fresh connection: the first sending does not count
+            self._sent(self._begin(request).record, time, data)
+            return None
+        answer = self._open.pop(request, None) or self._begin(request, keep=False)
+        answer.record.done = time - self._started
+        return self._close(answer, data[0], data[1:].decode("utf-8", "replace"))
+
+    def rest(self) -> list[Record]:
+        """Those whose end is not on the tape: whoever wrote it was stopped."""
+        left = [self._close(answer, Ending.CANCELLED, "") for answer in self._open.values()]
+        self._open.clear()
+        return left
+
+    def _begin(self, request: int, keep: bool = True) -> Answer:
+        _, _, chain, turn, model, due, _, input_len, output_len, shared, audio = self._rows[request]
+        models = self._plan.models
+        record = Record(
+            index=request,
+            chain=int(chain),
+            turn=int(turn),
+            model=models[int(model)] if int(model) < len(models) else "",
+            due=None if math.isnan(due) else float(due),
+            asked_input=int(input_len) if input_len >= 0 else None,
+            asked_output=int(output_len) if output_len >= 0 else None,
+            shared_input=int(shared),
+            audio_s=None if math.isnan(audio) else float(audio),
+        )
+        text = StringIO() if self._keep_text or self._count is not None else None
+        answer = Answer(record, self._backend, self._plan.streamed and self._backend.framing != "json", text)
+        if keep:
+            self._open[request] = answer
+        return answer
+
+    def _sent(self, record: Record, time: float, data: bytes) -> None:
+        ready, due, connect_s, _, flags = _SENT.unpack(data)
+        record.sent = time - self._started
+        record.ready = ready - self._started
+        record.due = None if math.isnan(due) else due - self._started
+        record.connect_s = None if math.isnan(connect_s) else connect_s
+        record.reused = bool(flags & _REUSED)
+        record.reconnected = bool(flags & _RECONNECTED)
+
+    def _close(self, answer: Answer, ending: int, words: str) -> Record:
+        record = answer.record
+        answer.end(ending)
+        if self._backend.generates:
+            count(answer, self._count, self._backend.counts)
+        record.error, record.error_detail = _error(answer, ending, words, self._plan.force_length)
+        record.timeout = _TIMEOUTS.get(ending) if record.error == "timeout" else None
+        if self._keep_text and answer.text is not None:
+            record.text = answer.text.getvalue()
+        return record
+
+
+def shift(record: Record, by: float) -> None:
+    """Move a record's times by ``by`` seconds, where the run's start became known only after decoding."""
+    for name in ("due", "ready", "sent", "first_chunk", "first_token", "first_output", "last_token", "done"):
+        time = getattr(record, name)
+        if time is not None:
+            setattr(record, name, time + by)
+    for i, time in enumerate(record.arrival_times):
+        record.arrival_times[i] = time + by
+
+
+def _error(answer: Answer, ending: int, words: str, forced: bool) -> tuple[ErrorKind | None, str]:
+    """What went wrong, the most telling first, in the server's or the system's words."""
+    if ending in _BEFORE:
+        return _BEFORE[ending], words
+    status = answer.record.status
+    if status is not None and not 200 <= status < 300:
+        return "rejected" if status in _SHED else "http", of_body(answer.error_body) or f"HTTP {status}"
+    if answer.error is not None:
+        return answer.error_kind, answer.error
+    if ending in _TIMEOUTS:
+        return "timeout", words
+    if answer.response.problem or ending == Ending.PROTOCOL:
+        return "protocol", capped(answer.response.problem or words)
+    if not answer.whole:
+        return "reset", words or _CUT
+    return _unfinished(answer, forced)
+
+
+def _unfinished(answer: Answer, forced: bool) -> tuple[ErrorKind | None, str]:
+    """What HTTP calls a whole answer and the backend does not."""
+    record, backend = answer.record, answer.backend
+    if not backend.generates:
+        return (None, "") if answer.over else ("empty", "")
+    if record.finish_reason in _FAILED:
+        return "in_stream", f"finish_reason: {record.finish_reason}"
+    if not (answer.spoke or record.output_tokens):
+        return "empty", ""
+    if not answer.over and record.finish_reason is None and backend.terminal != "end":
+        return "truncated", ""
+    by_server = record.token_source in ("usage", "counter", "ids")
+    if forced and by_server and record.output_tokens is not None and record.asked_output is not None:
+        missing = record.asked_output - record.output_tokens
+        if missing > 0:
+            return "short", f"{record.output_tokens} < {record.asked_output}"
+    return None, ""

@@ -1,0 +1,104 @@
+"""The bytes of one response on the tape → its status, headers and body (parsed by llhttp)."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+import httptools
+
+_KEPT = frozenset({b"retry-after", b"date", b"content-length", b"transfer-encoding", b"content-encoding"})
+
+
+class Response:
+    """One HTTP response, fed as it came.  ``status`` is None until its headers are whole; 1xx answers are passed over.
+
+    ``complete``: HTTP says that the message is whole; what follows is ignored.  ``problem``: why it is not HTTP.
+    """
+
+    __slots__ = ("_headers", "_parser", "_pieces", "complete", "problem", "status")
+
+    def __init__(self) -> None:
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._headers: dict[bytes, bytes] = {}
+        self.status: int | None = None
+        self.complete = False
+        self.problem = ""
+
+    def feed(self, data: bytes) -> bytes:
+        """The bytes of the body in ``data``."""
+        if self._parser is None:
+            return b""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            if not self.complete:
+                self.problem = str(problem) or type(problem).__name__
+            self._parser = None
+        if self.complete:
+            self._parser = None
+        pieces = self._pieces
+        if len(pieces) == 1:
+            return pieces.pop()
+        body = b"".join(pieces)
+        pieces.clear()
+        return body
+
+    def close(self) -> None:
+        """No more bytes will come; breaks the cycle between parser and response."""
+        self._parser = None
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """The server gave no other sign of the end than closing: an EOF after the headers is legal."""
+        return (
+            self.status is not None
+            and b"content-length" not in self._headers
+            and b"chunked" not in self._headers.get(b"transfer-encoding", b"").lower()
+        )
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds, as said or from the server's own date to the one it names."""
+        said = self._headers.get(b"retry-after", b"").decode("latin-1").strip()
+        try:
+            return max(0.0, float(said))
+        except ValueError:
+            pass
+        try:
+            then = parsedate_to_datetime(said)
+            now = parsedate_to_datetime(self._headers.get(b"date", b"").decode("latin-1"))
+            return max(0.0, (then - now).total_seconds())
+        except (ValueError, TypeError):
+            return None
+
+    @property
+    def encoding(self) -> str:
+        """The content coding; "" for the identity that was asked for."""
+        coding = self._headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+        return "" if coding == "identity" else coding
+
+    # What llhttp calls, in its own names.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in _KEPT and not self.complete:
+            self._headers[name] = value
+
+    def on_headers_complete(self) -> None:
+        assert self._parser is not None
+        status = self._parser.get_status_code()
+        if self.complete:
+            return
+        if status < 200:
+            self._headers.clear()
+        else:
+            self.status = status
+
+    def on_body(self, body: bytes) -> None:
+        if not self.complete:
+            self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.status is not None:
+            self.complete = True
