@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import math
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from results_made import record, result, scenario
+
+from pytest_vllm_bench.model import Message, Result, Verdict
+from pytest_vllm_bench.report import artifacts, folder, words
+
+SCHEMA = json.loads(resources.files("pytest_vllm_bench.report").joinpath("result.schema.json").read_text("utf-8"))
+
+#: What ``vllm bench serve --save-result`` writes, by its exact names.
+VLLM_KEYS = {"date", "endpoint_type", "backend", "label", "model_id", "tokenizer_id", "num_prompts", "request_rate", "burstiness", "max_concurrency", "duration", "completed", "failed", "total_input_tokens", "total_output_tokens", "request_throughput", "request_goodput", "output_throughput", "total_token_throughput", "max_output_tokens_per_s", "max_concurrent_requests", "rtfx", "mean_ttft_ms", "median_ttft_ms", "std_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "median_tpot_ms", "std_tpot_ms", "p99_tpot_ms", "mean_itl_ms", "median_itl_ms", "std_itl_ms", "p99_itl_ms", "mean_e2el_ms", "median_e2el_ms", "std_e2el_ms", "p99_e2el_ms"}
+VLLM_DETAILS = ["input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors"]
+
+
+def parsed(row: artifacts.Row) -> dict[str, Any]:
+    """Through the text on disk, by a reader that knows nothing but standard JSON."""
+
+    def no_literal(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    read: dict[str, Any] = json.loads(folder.dump(row), parse_constant=no_literal)
+    return read
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("detailed", [False, True])
+def test_every_result_keeps_to_the_schema(verdict: Verdict, detailed: bool) -> None:
+    row = parsed(artifacts.to_json(result(verdict=verdict, failed=2), detailed=detailed))
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(row, SCHEMA)
+    assert row.keys() >= VLLM_KEYS
+    assert (set(VLLM_DETAILS) <= row.keys()) is detailed
+
+
+def test_the_schema_refuses_what_is_wrong() -> None:
+    row = parsed(artifacts.to_json(result()))
+    for key, value in [("verdict", "GREEN"), ("p99_ttft_ms", "fast"), ("failed", -1), ("request_rate", "infinite")]:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**row, key: value}, SCHEMA)
+
+
+def test_a_result_without_any_answer_keeps_to_the_schema() -> None:
+    bare = Result(
+        scenario=scenario(8, 8, 1, 1),
+        verdict=Verdict.INVALID,
+        complete=False,
+        metrics={},
+        error=Message(key="report.no_data"),
+    )
+    row = parsed(artifacts.to_json(bare))
+    jsonschema.validate(row, SCHEMA)
+    assert row["completed"] == row["failed"] == 0
+    assert row["token_source"] is None
+    assert words.said(row["error"], "zh") == "无数据"
+
+
+def test_vllm_spells_the_date_and_the_rate_so() -> None:
+    row = artifacts.to_json(result())
+    assert (row["date"], row["date_utc"]) == ("20261123-052505", "2026-11-23T05:25:05+00:00")
+    assert row["request_rate"] == "inf"
+
+
+def test_detailed_arrays_are_seconds_by_index() -> None:
+    made = result(concurrency=1, n=2, records=[record(0, 3, slots=1), record(1, 3, slots=1, error="http")])
+    row = artifacts.to_json(made, detailed=True)
+    assert row["ttfts"] == [pytest.approx(0.042), 0.0]
+    assert row["itls"] == [pytest.approx([0.01, 0.01]), []]
+    assert row["errors"] == ["", "http said: http"]
+    assert row["output_lens"] == [3, 0]
+
+
+def test_header_values_never_leave_the_process() -> None:
+    row = artifacts.to_json(result())
+    assert "secret" not in folder.dump(row)
+    assert row["config"]["target"]["headers"] == ["Authorization"]
+
+
+def test_implied_rules_are_told_from_written_ones() -> None:
+    config = artifacts.to_json(result())["config"]
+    assert (config["rules"], config["implied_rules"]) == (["p99_ttft_ms <= 500"], ["failed == 0"])
+
+
+def test_the_weakest_witness_of_token_counts_is_named() -> None:
+    records = [record(0, 3), record(1, 3)]
+    records[1].token_source = "events"
+    assert artifacts.token_source(records) == "events"
+    assert artifacts.token_source(records[:1]) == "usage"
+
+
+def test_a_message_survives_the_file_in_both_languages() -> None:
+    message = Message(key="report.inf", values={"n": 12})
+    saved = json.loads(json.dumps(artifacts.plain(message)))
+    assert saved["text"] == "inf (12 failed)"
+    assert [words.said(saved, lang) for lang in ("en", "zh")] == ["inf (12 failed)", "inf（12 个失败）"]
+    assert words.said({**saved, "key": "a.key.of.tomorrow"}, "zh") == "inf (12 failed)"
+
+
+NUMBERS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.decimals(allow_nan=False)
+
+
+@given(st.recursive(NUMBERS, lambda x: st.lists(x) | st.dictionaries(st.text(), x) | st.tuples(x, x), max_leaves=20))
+def test_anything_becomes_standard_json(value: Any) -> None:
+    json.dumps(artifacts.plain(value), allow_nan=False)
+
+
+def test_numbers_that_json_has_not() -> None:
+    assert artifacts.plain([math.inf, -math.inf, math.nan]) == ["inf", "-inf", None]

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from results_made import record, result, rows
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Problem, Record, Verdict
+from pytest_vllm_bench.report import artifacts, folder, records
+
+NAME = "bench_io1024x256_mc16_np160"
+
+
+def row(**more: Any) -> artifacts.Row:
+    return artifacts.to_json(result(**more))
+
+
+def names(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("scenario_id", "name"),
+    [
+        ("io256x256-mc1-np10", "bench_io256x256_mc1_np10"),
+        ("a-sharegpt-mc4-rr2.5-d60", "bench_a_sharegpt_mc4_rr2.5_d60"),
+        ("../../etc/passwd", "bench__.._etc_passwd"),
+        ("数据-mc1-np1", "bench_数据_mc1_np1"),
+    ],
+)
+def test_a_file_is_named_after_its_scenario(scenario_id: str, name: str) -> None:
+    assert folder.stem(scenario_id) == name
+    assert Path(name).name == name
+
+
+def test_a_result_lies_beside_its_records(tmp_path: Path) -> None:
+    made = result(n=20)
+    paths = folder.write(artifacts.to_json(made), tmp_path / "new" / "results", made.records, folder.Keep(pytorch=True))
+    assert names(tmp_path / "new" / "results") == sorted(p.name for p in paths)
+    assert [p.name.removeprefix("bench_io1024x256_mc16_np20") for p in paths] == [
+        ".json",
+        ".records.jsonl.gz",
+        ".pytorch.json",
+    ]
+    assert list(records.read(paths[1])) == [rounded(r) for r in made.records]
+
+
+def rounded(r: Any) -> Any:
+    for k, t in enumerate(r.arrival_times):
+        r.arrival_times[k] = round(t, records.DIGITS)
+    return r
+
+
+def test_records_of_another_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / f"x{records.SUFFIX}"
+    with gzip.open(path, "wt") as out:
+        out.write('{"index": 3, "sent": 1.5, "colour": "blue"}\n')
+    (only,) = records.read(path)
+    assert (only.index, only.sent, list(only.arrival_times)) == (3, 1.5, [])
+
+
+def test_records_cut_short_leave_no_file(tmp_path: Path) -> None:
+    def broken() -> Iterator[Record]:
+        yield record(0, 3)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        records.write(broken(), tmp_path / "x.gz")
+    assert names(tmp_path) == []
+
+
+def test_what_a_session_replaces_moves_to_history(tmp_path: Path) -> None:
+    first, second = result(session="s1"), result(session="s2")
+    folder.write(artifacts.to_json(first), tmp_path, first.records)
+    folder.write(artifacts.to_json(second), tmp_path, second.records)
+    assert names(tmp_path) == [f"{NAME}.json", f"{NAME}.records.jsonl.gz", "history"]
+    assert names(tmp_path / "history" / "s1") == [f"{NAME}.json", f"{NAME}.records.jsonl.gz"]
+    assert [r["session"] for r in folder.read(tmp_path)] == ["s2"]
+    assert [r["session"] for r in folder.read(tmp_path, history=True)] == ["s1", "s2"]
+
+
+def test_a_rerun_in_one_session_overwrites(tmp_path: Path) -> None:
+    folder.write(row(session="s1"), tmp_path)
+    folder.write(row(session="s1", verdict=Verdict.FAIL), tmp_path)
+    assert names(tmp_path) == [f"{NAME}.json"]
+    assert folder.read(tmp_path)[0]["verdict"] == "FAIL"
+
+
+def test_scenarios_whose_names_begin_alike_do_not_move_together(tmp_path: Path) -> None:
+    folder.write(row(concurrency=1, n=1, session="s1"), tmp_path)
+    folder.write(row(concurrency=1, n=10, session="s1"), tmp_path)
+    folder.write(row(concurrency=1, n=1, session="s2"), tmp_path)
+    assert names(tmp_path / "history" / "s1") == ["bench_io1024x256_mc1_np1.json"]
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    path = tmp_path / "tape"
+    path.mkdir()
+    (path / "w0-000000.tape").write_bytes(b"what came")
+    return path
+
+
+def test_a_tape_is_dropped_when_all_went_well(tmp_path: Path, tape: Path) -> None:
+    folder.write(row(), tmp_path / "r", keep=folder.Keep(tape=tape))
+    assert not tape.exists()
+    assert names(tmp_path / "r") == [f"{NAME}.json"]
+
+
+@pytest.mark.parametrize("more", [{"verdict": Verdict.FAIL}, {"verdict": Verdict.INVALID}, {"complete": False}])
+def test_a_tape_that_could_explain_is_kept(tmp_path: Path, tape: Path, more: dict[str, Any]) -> None:
+    folder.write(row(**more), tmp_path / "r", keep=folder.Keep(tape=tape))
+    (packed,) = (tmp_path / "r" / f"{NAME}.tape").iterdir()
+    assert packed.name == "w0-000000.tape.gz"
+    assert gzip.decompress(packed.read_bytes()) == b"what came"
+
+
+def test_a_tape_is_kept_as_it_is(tmp_path: Path, tape: Path) -> None:
+    folder.write(row(), tmp_path / "r", keep=folder.Keep(tape=tape, tape_policy="keep"))
+    assert (tmp_path / "r" / f"{NAME}.tape" / "w0-000000.tape").read_bytes() == b"what came"
+
+
+def test_a_folder_that_is_a_file_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    with pytest.raises(BenchError) as error:
+        folder.write(row(), tmp_path / "results")
+    assert error.value.message.key == "report.cannot_write"
+    assert str(tmp_path / "results") in str(error.value.message.values)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_says_what_to_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(BenchError) as error:
+        folder.write(row(), tmp_path)
+    assert error.value.message.key == "report.not_writable"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes")
+def test_a_full_disk_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk: the write begins and cannot end."""
+    (tmp_path / "verdict.json").write_text("old")
+    code = f"""
+import resource, pathlib
+from pytest_vllm_bench.report import folder
+from pytest_vllm_bench.errors import BenchError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+path = pathlib.Path({str(tmp_path)!r})
+try:
+    with folder.writing(path):
+        folder.write_text(path / "verdict.json", "new" * 1000)
+except BenchError as error:
+    print(error.message.key)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "report.disk_full\n"
+    assert names(tmp_path) == ["verdict.json"]
+    assert (tmp_path / "verdict.json").read_text() == "old"
+
+
+def test_old_results_are_completed_from_their_names(tmp_path: Path) -> None:
+    old = {
+        "date": "20250102-030405",
+        "num_prompts": 80,
+        "completed": 80,
+        "request_throughput": 1.5,
+        "mean_ttft_ms": float("nan"),
+    }
+    (tmp_path / "bench_io512x256_mc8_np80.json").write_text(json.dumps(old))
+    (found,) = folder.read(tmp_path)
+    assert (found["scenario_id"], found["input_len"], found["output_len"]) == ("io512x256-mc8-np80", 512, 256)
+    assert (found["max_concurrency"], found["scenario_key"], found["verdict"]) == (8, "io512x256-mc8", None)
+    assert found["mean_ttft_ms"] is None
+
+
+def test_a_foreign_name_gives_the_mean_lengths(tmp_path: Path) -> None:
+    old = {
+        "completed": 2,
+        "num_prompts": 2,
+        "total_input_tokens": 200,
+        "total_output_tokens": 64,
+        "request_throughput": 1,
+    }
+    (tmp_path / "vllm-infqps-concurrency4-model-20250102.json").write_text(json.dumps(old))
+    (found,) = folder.read(tmp_path)
+    assert (found["input_len"], found["output_len"], found["max_concurrency"]) == (100, 32, None)
+
+
+def test_files_that_are_no_results_are_passed_over_aloud(tmp_path: Path) -> None:
+    (tmp_path / "half.json").write_text('{"scenario_id": ')
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    (tmp_path / "list.json").write_text("[]")
+    folder.write(row(), tmp_path)
+    problems: list[Problem] = []
+    assert [r["scenario_id"] for r in folder.read(tmp_path, problems=problems)] == ["io1024x256-mc16-np160"]
+    assert [Path(p.file).name for p in problems] == ["half.json"]
+
+
+def test_no_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as error:
+        folder.read(tmp_path / "nowhere")
+    assert "nowhere" in str(error.value.message.values)
+
+
+def test_rows_come_by_input_output_concurrency(tmp_path: Path) -> None:
+    for each in rows():
+        folder.write(each, tmp_path)
+    assert [r["max_concurrency"] for r in folder.read(tmp_path)] == [1, 4, 16, 64]
+
+
+def test_the_latest_of_each_scenario() -> None:
+    old, new, other = row(session="s1"), row(session="s2"), row(concurrency=1, n=10, session="s1")
+    assert folder.latest([new, other, old]) == [other, new]
+
+
+def test_pytorch_has_a_record_a_metric(tmp_path: Path) -> None:
+    path = folder.write(row(), tmp_path, keep=folder.Keep(pytorch=True))[-1]
+    listed = json.loads(path.read_text())
+    by_name = {entry["metric"]["name"]: entry for entry in listed}
+    assert by_name["mean_ttft_ms"]["metric"]["benchmark_values"] == [72.0]
+    assert by_name["mean_ttft_ms"]["benchmark"]["extra_info"]["args"]["request_rate"] == "inf"
+    assert by_name["mean_ttft_ms"]["model"] == {"name": "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"}
+    assert "schema_version" not in by_name

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from results_made import record, result, rows
+from rich.cells import cell_len
+
+from pytest_vllm_bench.model import Verdict
+from pytest_vllm_bench.report import artifacts, csv, failure, progress, terminal, verdict, words
+from pytest_vllm_bench.text.report import TEXTS
+
+Golden = Callable[[str, str], None]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh", "both"])
+def test_csv_as_people_open_it(tmp_path: Path, golden: Golden, lang: str) -> None:
+    dated, plain = csv.write(rows(), tmp_path, lang=lang)
+    assert (dated.name, plain.name) == ("aggregate_results_20261123.csv", "aggregate_results.csv")
+    assert dated.read_bytes() == plain.read_bytes()
+    assert plain.read_bytes().startswith(b"\xef\xbb\xbf") is (lang != "en")
+    golden(f"aggregate.{lang}.csv", plain.read_text("utf-8-sig"))
+
+
+def test_csv_is_sorted_and_leaves_out_thin_percentiles() -> None:
+    table = csv.frame(rows())
+    assert list(table["max_concurrency"]) == [1, 4, 16, 64]
+    assert list(table["p99_ttft_ms"].isna()) == [True, True, False, False]
+    assert not table["mean_ttft_ms"].isna().any()
+
+
+def test_csv_of_old_results_has_every_column(tmp_path: Path) -> None:
+    old = {"scenario_id": "io1x1-mc1-np1", "completed": 1, "input_len": 1}
+    plain = csv.write([old], tmp_path)[-1]
+    assert plain.name == "aggregate_results.csv"
+    assert plain.read_text().splitlines()[0].split(",") == list(csv.COLUMNS)
+
+
+def test_csv_of_no_rows_is_a_header(tmp_path: Path) -> None:
+    assert len(csv.write([], tmp_path)[-1].read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_summary(golden: Golden, lang: str, width: int) -> None:
+    text = terminal.summary(rows(), width=width, lang=lang)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert "\x1b" not in text
+    golden(f"summary.{lang}.{width}.txt", text + "\n")
+
+
+def test_summary_never_overflows_however_narrow() -> None:
+    for width in range(40, 160, 7):
+        text = terminal.summary(rows(), width=width, lang="zh")
+        assert max(cell_len(line) for line in text.splitlines()) <= width
+
+
+def test_summary_is_coloured_by_verdict() -> None:
+    text = terminal.summary(rows(), width=100, colour=True)
+    assert "\x1b[1;31mFAIL" in text
+    assert "\x1b[32mPASS" in text
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_are_off_in_a_pipe(environment: dict[str, str], coloured: bool) -> None:
+    assert terminal.colours(io.StringIO(), environment) is coloured
+
+
+def test_summary_of_a_hostile_name_is_text() -> None:
+    made = rows()[:1]
+    made[0]["scenario_id"] = "[red]io1[/red]"
+    assert "[red]io1[/red]" in terminal.summary(made, width=120)
+
+
+def test_what_was_written_is_said_relative(tmp_path: Path) -> None:
+    paths = [tmp_path / "results" / name for name in ("bench_a.json", "bench_b.json", "verdict.json")]
+    assert terminal.written(paths, base=tmp_path) == ["wrote 2 result files in results/", "wrote results/verdict.json"]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_failure_text(golden: Golden, lang: str) -> None:
+    texts = [failure.failure(row, lang) for row in rows()]
+    golden(f"failure.{lang}.txt", "\n\n".join(texts) + "\n")
+    for text in texts:
+        assert max(cell_len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [
+        ({"observed": 523.4, "limit": 500, "within": False}, "+23.4 (+4.7%)"),
+        ({"observed": 0.9, "limit": 0.99, "within": False}, "-0.09 (-9.1%)"),
+        ({"observed": 3, "limit": 0, "within": False}, "+3"),
+        ({"observed": 1, "limit": 2, "within": True}, ""),
+        ({"observed": None, "limit": 2}, ""),
+        ({"observed": "inf", "limit": 2}, ""),
+    ],
+)
+def test_by_how_much(rule: dict[str, object], shown: str) -> None:
+    assert failure.by_how_much(rule) == shown
+
+
+def test_an_order_statistic_that_is_a_failure() -> None:
+    assert failure.observed({"observed": "inf", "misses": 12}, "en") == "inf (12 failed)"
+    assert failure.observed({"observed": None}, "zh") == "无数据"
+
+
+def test_properties_are_numbers() -> None:
+    found = failure.properties(artifacts.to_json(result(verdict=Verdict.FAIL, failed=2)))
+    assert found["verdict"] == "FAIL"
+    assert isinstance(found["p99_ttft_ms"], float)
+    assert found["failed"] == 2
+    assert "schema_version" not in found
+
+
+def test_verdict_file(tmp_path: Path) -> None:
+    read = json.loads(verdict.write(rows(), tmp_path).read_text())
+    assert read["verdict"] == "INVALID"
+    assert read["counts"] == {"INVALID": 1, "PASS": 1, "FAIL": 1, "INCONCLUSIVE": 1}
+    assert read["complete"] is False
+    failed = next(s for s in read["scenarios"] if s["verdict"] == "FAIL")
+    assert failed["rules"][0]["observed"] == 523.4
+    assert failed["file"] == "bench_io1024x256_mc16_np160.json"
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_progress(lang: str, golden: Golden) -> None:
+    state = progress.ProgressState(scenario_id="io1024x256-mc16-np160", total=160)
+    lines = [progress.line(state, lang)]
+    for k in range(80):
+        state = progress.advance(state, record(k, 20, error="http" if k == 7 else None), 0.1 * k)
+    lines += [progress.line(state, lang, width=width) for width in (40, 60, 80, 120)]
+    for line, width in zip(lines, (80, 40, 60, 80, 120), strict=True):
+        assert cell_len(line) < width
+    golden(f"progress.{lang}.txt", "\n".join([*lines, progress.log_line(state, lang)]) + "\n")
+
+
+def test_progress_of_what_we_stopped_is_not_counted() -> None:
+    state = progress.ProgressState(scenario_id="x", total=2)
+    assert progress.advance(state, record(0, 1, error="cancelled"), 1.0).done == 0
+
+
+def test_progress_by_time() -> None:
+    state = progress.ProgressState(scenario_id="x", seconds=60, elapsed=15)
+    assert progress.share(state) == 0.25
+    assert progress.time_left(state) == 45
+    assert progress.time_left(progress.ProgressState(scenario_id="x", total=9)) is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (59.4, "59s"), (185, "3m05s"), (3720, "1h02m")])
+def test_clock(seconds: float, text: str) -> None:
+    assert progress.clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "—"),
+        (12345.6, "12,346"),
+        (523.44, "523.4"),
+        (52.34, "52.3"),
+        (5.234, "5.23"),
+        (0.0523, "0.0523"),
+        (7.0, "7"),
+        ("inf", "inf"),
+    ],
+)
+def test_numbers_for_people(value: object, text: str) -> None:
+    assert words.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "en", "zh"),
+    [
+        ("p99_ttft_ms", "P99 TTFT (ms)", "P99 首 token 时延 TTFT (ms)"),
+        ("steady_mean_itl_ms", "Mean ITL (steady) (ms)", "平均 token 间隔 ITL（稳态） (ms)"),
+        ("output_throughput", "Output throughput (tok/s)", "输出吞吐 (tok/s)"),
+        ("unheard_of", "unheard_of", "unheard_of"),
+    ],
+)
+def test_labels(key: str, en: str, zh: str) -> None:
+    assert (words.with_unit(key, "en"), words.with_unit(key, "zh")) == (en, zh)
+
+
+def test_every_text_has_both_languages_and_the_same_fields() -> None:
+    import string
+
+    for key, (en, zh) in TEXTS.items():
+        fields = [{f for _, f, _, _ in string.Formatter().parse(text) if f} for text in (en, zh)]
+        assert fields[0] == fields[1], key
+        assert key.startswith("report."), key
