@@ -1,6 +1,7 @@
 """The table of metrics, and the names and rules written with them.
 
-A name is ``[whole_|steady_][statistic_]id[_ms]``: ``p99_ttft_ms``, ``steady_output_throughput``, ``slo_attainment.ttft``.
+A name is ``[whole_|steady_][statistic_]id[_ms]``: ``p99_ttft_ms``, ``steady_output_throughput``,
+``slo_attainment.ttft``.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Literal
+from typing import Literal, get_args
 
-from pytest_vllm_bench.model import Backend, Message, Rule, Scenario
+from pytest_vllm_bench.model import OURS, Backend, ErrorKind, Message, Rule, Scenario
 
 Better = Literal["lower", "higher", "neither"]
 Per = Literal["request", "gap", "token", "run"]
@@ -64,7 +65,7 @@ SAMPLED = _rows(
 )  # fmt: skip
 
 #: Counts per kind of error: ``failed_timeout``, ``failed_rejected``, ...
-ERROR_COUNTS = ("connect", "timeout", "http", "rejected", "in_stream", "truncated", "empty", "short", "protocol", "reset")
+ERROR_COUNTS = tuple(kind for kind in get_args(ErrorKind) if kind not in OURS)
 
 #: Metrics of a whole run or window: one figure each.
 SCALAR = _rows(
@@ -84,7 +85,7 @@ SCALAR = _rows(
     _run("request_goodput", "req/s", "higher", "requests that met every SLO ÷ duration", "goodput"),
     _run("good_output_throughput", "tok/s", "higher", "output tokens of good requests ÷ duration", "goodput", "tokens"),
     _run("goodput_ratio", "ratio", "higher", "good requests ÷ requests of the sample", "goodput"),
-    _run("max_output_tokens_per_s", "tok/s", "higher", "most output tokens in a sliding second; null below 1 s", "tokens"),
+    _run("max_output_tokens_per_s", "tok/s", "higher", "most output tokens in a sliding second", "tokens"),
     _run("max_concurrent_requests", "count", "neither", "most requests in [sent, done) at once"),
     _run("mean_concurrency", "count", "neither", "∫ requests in [sent, done) dt ÷ duration"),
     _run("cap_bound", "ratio", "lower", "share of requests that waited for a slot", "open_loop"),
@@ -128,7 +129,7 @@ class Name:
         return self.statistic == "mean" or self.row.id in THROUGHPUTS
 
 
-_ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met this SLO ÷ requests of the sample", "goodput")
+_ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met the SLO ÷ requests of the sample", "goodput")
 _SERVER = _run("server", "count", "neither", "a figure of the server's own, over the measured span")
 _STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+)")
 _RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")

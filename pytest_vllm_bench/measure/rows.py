@@ -1,0 +1,215 @@
+"""Records of one run → Sample: every per-request formula of the metric table, applied once, as columns."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_vllm_bench.measure import window
+from pytest_vllm_bench.metric_table import FROM_DUE, parse_name
+from pytest_vllm_bench.model import OURS, Record, Sample, Scenario
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSettings:
+    """What the formulas need to know of the load.  ``goodput`` in milliseconds, as in the config."""
+
+    percentiles: tuple[float, ...] = (50, 90, 95, 99)
+    goodput: Mapping[str, float] = field(default_factory=dict)
+    concurrency: int | None = None
+    open_loop: bool = False
+    staged: bool = False  # the cap changes during the run
+    workers: int = 1  # measuring processes
+    complete: bool = True
+
+
+def settings_of(scenario: Scenario, *, workers: int = 1, complete: bool = True) -> MetricSettings:
+    """The settings of a scenario; percentiles that only a rule asks for are added to those asked for."""
+    asked = set(scenario.percentiles)
+    for rule in scenario.rules:
+        name = parse_name(rule.metric)
+        if name and name.statistic == "p" and name.percent is not None:
+            asked.add(float(name.percent))
+    return MetricSettings(
+        percentiles=tuple(sorted(asked)),
+        goodput=scenario.goodput,
+        concurrency=scenario.concurrency,
+        open_loop=scenario.open_loop,
+        staged=any(stage.concurrency is not None for stage in scenario.stages),
+        workers=workers,
+        complete=complete,
+    )
+
+
+def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
+    """Columns of one run; ``records`` in any order, all of one repeat."""
+    rows = sorted(records, key=lambda r: r.index)
+    made = _Columns(rows, settings)
+    steady = window.steady(made.times, made.values.get("response_e2el"), settings)
+    good, met = made.goodput(settings.goodput)
+    tallies = made.tallies(good)
+    return Sample(
+        repeat=rows[0].repeat if rows else 1,
+        open_loop=settings.open_loop,
+        complete=settings.complete,
+        **{name: made.times[name] for name in ("sent", "due", "ready", "done", "chain", "ok", "counted")},
+        steady=steady,
+        in_steady=window.members(made.times, steady, settings.open_loop),
+        values=made.values,
+        one_token=made.one_token,
+        met=met,
+        good=good,
+        gaps=made.gaps,
+        tallies=tallies,
+        errors=Counter(r.error for r in rows if r.error is not None),
+        tokens=made.tokens,
+        token_sources=Counter(r.token_source for r in rows if r.token_source is not None),
+        begin=_first(np.nanmin, made.times["sent"]),
+        end=_first(np.nanmax, made.times["done"]),
+    )
+
+
+def _first(pick: Any, column: Floats) -> float | None:
+    return float(pick(column)) if np.isfinite(column).any() else None
+
+
+def column(rows: Sequence[Record], name: str) -> Floats:
+    """A field of every record as float64; None becomes NaN."""
+    values = (getattr(row, name) for row in rows)
+    return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def _is_sample(record: Record, settings: MetricSettings) -> bool:
+    """What we stopped is no sample; what the cap kept from being sent until the run's own end is one: a miss."""
+    if record.error not in OURS:
+        return True
+    return record.error == "not_sent" and settings.open_loop and settings.complete and record.due is not None
+
+
+class _Columns:
+    """The columns of one run, built in the order in which they depend on one another."""
+
+    def __init__(self, rows: Sequence[Record], settings: MetricSettings) -> None:
+        self.rows = rows
+        self.times: dict[str, Any] = {name: column(rows, name) for name in ("sent", "due", "ready", "done")}
+        self.times["chain"] = np.array([r.chain for r in rows], dtype=np.int64)
+        self.times["ok"] = np.array([r.error is None for r in rows], dtype=np.bool_)
+        self.times["counted"] = np.array([_is_sample(r, settings) for r in rows], dtype=np.bool_)
+        names = {"prompt": "prompt_tokens", "asked_input": "asked_input", "output": "output_tokens",
+                 "asked_output": "asked_output", "cached": "cached_tokens", "shared": "shared_input"}  # fmt: skip
+        self.tokens = {short: column(rows, name) for short, name in names.items()}
+        self.one_token = self.tokens["output"] <= 1
+        self._flatten_arrivals()
+        self._gaps()
+        self.values = self._latencies(settings.open_loop)
+
+    def _flatten_arrivals(self) -> None:
+        """All arrivals of the successful requests one after another: time, tokens, and whose they are."""
+        kept = [i for i, r in enumerate(self.rows) if r.error is None and len(r.arrival_times)]
+        lengths = np.array([len(self.rows[i].arrival_times) for i in kept], dtype=np.int64)
+        self.arrival_row = np.repeat(np.array(kept, dtype=np.int64), lengths)
+        times = [np.frombuffer(self.rows[i].arrival_times, dtype=np.float64) for i in kept]
+        tokens = [np.frombuffer(self.rows[i].arrival_tokens, dtype=np.int32) for i in kept]
+        self.arrival_time = np.concatenate(times) if times else np.empty(0)
+        self.arrival_tokens = np.concatenate(tokens).astype(np.float64) if tokens else np.empty(0)
+        starts = np.cumsum(lengths) - lengths
+        self.first_tokens = np.full(len(self.rows), math.nan)
+        self.first_tokens[kept] = self.arrival_tokens[starts]
+
+    def _gaps(self) -> None:
+        same = self.arrival_row[1:] == self.arrival_row[:-1]
+        gap = np.diff(self.arrival_time)[same]
+        ended = self.arrival_time[1:][same]
+        tokens = self.arrival_tokens[1:][same]
+        self.gaps = {"itl": (ended, gap)}
+        some = tokens > 0
+        times = tokens[some].astype(np.int64)
+        self.gaps["itl_token"] = (np.repeat(ended[some], times), np.repeat(gap[some] / tokens[some], times))
+        self.largest_gap = np.full(len(self.rows), -math.inf)
+        np.maximum.at(self.largest_gap, self.arrival_row[1:][same], gap)
+        self.largest_gap[np.isinf(self.largest_gap)] = math.nan
+
+    def _latencies(self, open_loop: bool) -> dict[str, Floats]:
+        t = self.times
+        ok = t["ok"]
+        first, chunk, out, last = (
+            np.where(ok, column(self.rows, name), math.nan)
+            for name in ("first_token", "first_chunk", "first_output", "last_token")
+        )
+        end = np.where(ok, np.where(np.isnan(last), t["done"], last), math.nan)
+        later = self.tokens["output"] - self.first_tokens
+        tpot = np.divide(last - first, later, out=np.full(len(ok), math.nan), where=later > 0)
+        values = {"ttft": first - t["sent"], "ttfo": out - t["sent"], "first_chunk": chunk - t["sent"],
+                  "e2el": end - t["sent"], "tpot": tpot, "max_gap": self.largest_gap,
+                  "connect": column(self.rows, "connect_s"), "send_lag": t["sent"] - t["ready"]}  # fmt: skip
+        values["output_tps_per_user"] = np.divide(1.0, tpot, out=np.full(len(ok), math.nan), where=tpot > 0)
+        if open_loop:
+            came = np.where(np.isnan(t["due"]), t["ready"], t["due"])  # a later turn is due when it can be sent
+            values["slot_wait"] = t["ready"] - came
+            values |= {FROM_DUE[id]: values[id] + t["sent"] - came for id in FROM_DUE}
+        return values
+
+    def goodput(self, limits_ms: Mapping[str, float]) -> tuple[Any, dict[str, Any]]:
+        """(good, met per SLO) as bool columns; good is None where there are no limits."""
+        met: dict[str, Any] = {}
+        ok = self.times["ok"]
+        for id, limit in limits_ms.items():
+            value = self.values.get(FROM_DUE.get(id, id), self.values[id])
+            within = value * 1000 <= limit
+            if id in ("tpot", "max_gap"):
+                within |= np.isnan(value) & self.one_token
+            met[id] = ok & within
+        good = np.logical_and.reduce(list(met.values())) if met else None
+        return good, met
+
+    def tallies(self, good: Any) -> dict[str, tuple[Floats, Floats]]:
+        """For each throughput the events that it counts: (when, how much)."""
+        ok, done = self.times["ok"], self.times["done"]
+        if not ok.any():
+            return {}
+        first = column(self.rows, "first_token")
+        came = np.where(np.isnan(first), done, first)
+        prompts = self._counted_at(came, self.tokens["prompt"])
+        found = {"request_throughput": (done[ok], np.ones(int(ok.sum()))), "input_throughput": prompts}
+        outputs = self._outputs(ok)
+        if outputs is not None:
+            found["output_throughput"] = outputs
+        found["total_token_throughput"] = _joined(prompts, outputs)
+        for id, name in (("rtfx", "audio_s"), ("input_sequence_throughput", "sequences")):
+            amounts = column(self.rows, name)
+            if np.isfinite(amounts[ok]).any():
+                found[id] = self._counted_at(done, amounts)
+        if good is not None:
+            found["request_goodput"] = (done[good], np.ones(int(good.sum())))
+            if outputs is not None:
+                found["good_output_throughput"] = self._outputs(good) or (np.empty(0), np.empty(0))
+        return found
+
+    def _counted_at(self, when: Floats, amounts: Floats) -> tuple[Floats, Floats]:
+        known = self.times["ok"] & np.isfinite(amounts) & np.isfinite(when)
+        return when[known], amounts[known]
+
+    def _outputs(self, chosen: Any) -> tuple[Floats, Floats] | None:
+        """Output tokens of the chosen requests when they arrived; without a stream, all of them at the end."""
+        streamed = chosen[self.arrival_row]
+        unstreamed = chosen & np.isnan(self.first_tokens) & np.isfinite(self.tokens["output"])
+        if not streamed.any() and not unstreamed.any():
+            return None
+        return _joined(
+            (self.arrival_time[streamed], self.arrival_tokens[streamed]),
+            (self.times["done"][unstreamed], self.tokens["output"][unstreamed]),
+        )
+
+
+def _joined(one: tuple[Floats, Floats], other: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
+    if other is None or not len(other[0]):
+        return one
+    return np.concatenate((one[0], other[0])), np.concatenate((one[1], other[1]))
