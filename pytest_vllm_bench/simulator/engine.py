@@ -193,7 +193,7 @@ class Engine:
         return Step(seconds=self._seconds(decoding, context, prefilled), made=made)
 
     def stretch(self, within: float = math.inf) -> tuple[list[float], list[Job]]:
-        """Many steps at once, where nothing but decoding happens: their seconds, and the jobs that made a token in each.
+        """Many steps at once while nothing but decoding happens: their seconds, and the jobs that made a token in each.
 
         Stops with the step in which a job ends, or the first that ends ``within`` seconds from now or later.  Empty
         where the next step is of another kind.  The outcome is that of the same number of calls of ``step``.
@@ -206,7 +206,8 @@ class Engine:
         most = min(job.output_len - job.generated for job in jobs)
         if sum(self._blocks_of(job.computed + most) - job.blocks for job in jobs) > self._blocks.available:
             return [], []
-        context, total, seconds = sum(job.computed for job in jobs), 0.0, []
+        context, total = sum(job.computed for job in jobs), 0.0
+        seconds: list[float] = []
         while len(seconds) < most and total < within:
             seconds.append(self._seconds(len(jobs), context, 0))
             total += seconds[-1]

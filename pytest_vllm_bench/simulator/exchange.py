@@ -1,0 +1,223 @@
+"""One HTTP request → its answer, in a format, at the engine's pace, with its faults."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pytest_vllm_bench.simulator import faults as fault_scripts
+from pytest_vllm_bench.simulator.faults import Faults
+from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Asked, Call, Finish, Format, Piece, Refused
+from pytest_vllm_bench.simulator.live import Stream
+from pytest_vllm_bench.simulator.service import Planned, Service
+from pytest_vllm_bench.simulator.wire import Over, Wire, answer_at_once, json_response, terminal_altered
+
+LONG = 4000  # characters
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reply:
+    """One answer on its way."""
+
+    service: Service
+    wire: Wire
+    answer: Answer
+    tokens: list[tuple[int, str]]
+    stream: Stream
+    finish: Finish
+    began: float
+
+
+async def answered(service: Service, form: Format, request: web.Request) -> web.StreamResponse:
+    """Read, refuse or answer one request."""
+    arrived, number = perf_counter(), service.requests
+    service.requests += 1
+    faults = fault_scripts.strike(service.rules, number, request.path, request.headers.get("X-Simulator-Fault"))
+    if faults:
+        at_once = await answer_at_once(request, form, faults)
+        if at_once is not None:
+            return at_once
+    streamed = False
+    try:
+        asked = form.read(await call(request))
+        streamed = asked.stream
+        planned = await _planned(service, asked, number)
+    except Refused as refused:
+        return await _refused(form, refused, request, streamed)
+    _spoil(planned, faults)
+    stream = Stream(planned.job, partial(_count, service, _Clock(arrived)))
+    reply = _Reply(
+        service=service,
+        wire=Wire(request, form, faults),
+        answer=planned.answer,
+        tokens=planned.tokens[: planned.job.output_len],
+        stream=stream,
+        finish=planned.finish,
+        began=arrived,
+    )
+    service.live.submit(stream)
+    try:
+        response = await (_streamed(reply) if streamed else _whole(reply))
+    except (ConnectionError, asyncio.CancelledError):
+        service.live.cancel(stream)
+        service.counts.finished["abort"] += 1
+        raise
+    service.counts.finished[reply.answer.finish or "stop"] += 1
+    service.counts.e2e.observe(perf_counter() - arrived)
+    return response
+
+
+async def _planned(service: Service, asked: Asked, number: int) -> Planned:
+    """The answer's plan; long texts are tokenized beside the loop, so that no stream waits for them."""
+    if sum(len(p) for p in asked.prompts if isinstance(p, str)) > LONG:
+        return await asyncio.to_thread(service.plan, asked, number)
+    return service.plan(asked, number)
+
+
+def _spoil(planned: Planned, faults: Faults) -> None:
+    """The faults that change the answer itself."""
+    if "silent" in faults:
+        planned.job.output_len = 1
+    if "short" in faults:
+        planned.job.output_len = min(planned.job.output_len, int(faults["short"].number("at")))
+        planned.finish = "length"
+    if "uncounted" in faults:
+        planned.answer.asked = replace(planned.answer.asked, usage=False, running_usage=False)
+
+
+class _Clock:
+    """When the last token of a request came, for the inter-token histogram."""
+
+    def __init__(self, arrived: float) -> None:
+        self.last = arrived
+
+
+def _count(service: Service, clock: _Clock, first: bool, now: float) -> None:
+    (service.counts.ttft if first else service.counts.itl).observe(now - clock.last)
+    clock.last = now
+    service.counts.generation_tokens += 1
+
+
+async def _whole(reply: _Reply) -> web.StreamResponse:
+    await reply.stream.wait(reply.stream.job.output_len)
+    _begin(reply)
+    _extend(reply, range(len(reply.tokens)))
+    return json_response(reply.wire.form.whole(reply.answer))
+
+
+async def _streamed(reply: _Reply) -> web.StreamResponse:
+    wire, form, faults, answer = reply.wire, reply.wire.form, reply.wire.faults, reply.answer
+    try:
+        if not form.late_headers and "late" not in faults:
+            await wire.open()
+        await wire.send(form.opening(answer))
+        sent = 0
+        while sent < len(reply.tokens):
+            made = await _more(reply, sent)
+            if not sent:
+                _begin(reply)
+            await _send_pieces(reply, sent, made)
+            sent = made
+        await wire.send(terminal_altered(form.closing(answer), form.terminal, faults))
+        await wire.end()
+    except Over:
+        reply.service.live.cancel(reply.stream)
+    return wire.response
+
+
+def _begin(reply: _Reply) -> None:
+    """The prefill is over."""
+    reply.service.counts.prompt_tokens += reply.answer.prompt_tokens
+    reply.answer.cached = reply.stream.job.cached
+
+
+async def _more(reply: _Reply, sent: int) -> int:
+    """How many tokens have been made, once there are enough for an event; keep-alive comments meanwhile."""
+    options = reply.service.options
+    enough = sent + (options.stream_interval - 1 if sent else 0)
+    if not options.keep_alive:
+        return await reply.stream.wait(enough)
+    waiting = asyncio.ensure_future(reply.stream.wait(enough))
+    while True:
+        done, _ = await asyncio.wait([waiting], timeout=options.keep_alive)
+        if done:
+            return waiting.result()
+        await reply.wire.send([b": keep-alive\n\n"])
+
+
+async def _send_pieces(reply: _Reply, position: int, ready: int) -> None:
+    """Send the tokens from ``position`` on that are ready, in events of the asked-for size, in one write."""
+    wire, interval, events = reply.wire, reply.service.options.stream_interval, list[bytes]()
+    while position < ready:
+        end = ready if wire.form.collapses else min(ready, position + (interval if position else 1))
+        if wire.faults:
+            await wire.send(events)
+            events = []
+            await wire.strike(position, end, reply.answer)
+        piece = _extend(reply, range(position, end))
+        made = wire.form.piece(reply.answer, piece)
+        if piece.first and "role" in wire.faults:
+            await wire.send(made[:1])
+            await asyncio.sleep(wire.faults["role"].number("seconds"))
+            made = made[1:]
+        events += made
+        position = end
+    await wire.send(events)
+
+
+def _extend(reply: _Reply, span: range) -> Piece:
+    """Move tokens from the plan into the answer; the thinking comes first."""
+    answer, tokens = reply.answer, reply.tokens
+    thinking = int(len(tokens) * reply.service.options.reasoning) if answer.asked.thinks else 0
+    piece = Piece(
+        ids=[tokens[i][0] for i in span],
+        reasoning="".join(tokens[i][1] for i in span if i < thinking),
+        text="".join(tokens[i][1] for i in span if i >= thinking),
+        first=span.start == 0,
+        last=span.stop >= len(tokens),
+    )
+    if "silent" in reply.wire.faults:
+        piece = replace(piece, ids=[], text="", reasoning="")
+    answer.ids += piece.ids
+    answer.text += piece.text
+    answer.reasoning += piece.reasoning
+    answer.reasoning_tokens = min(len(answer.ids), thinking)
+    answer.elapsed = perf_counter() - reply.began
+    if piece.last:
+        answer.finish = reply.finish
+    return piece
+
+
+# ------------------------------------------------------------------------------- reading and refusing
+
+
+async def call(request: web.Request) -> Call:
+    if request.content_type.startswith("multipart/"):
+        fields: dict[str, Any] = {}
+        for name, value in (await request.post()).items():
+            fields[name] = value.file.read() if isinstance(value, web.FileField) else value
+        return Call(path=request.path, body=fields, parts=request.match_info)
+    if request.content_type != JSON:
+        raise Refused(400, "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
+    try:
+        body = msgspec.json.decode(await request.read())
+    except msgspec.DecodeError as error:
+        raise Refused(400, f"1 validation error:\n  body: JSON decode error: {error}") from error
+    if not isinstance(body, dict):
+        raise Refused(400, "1 validation error:\n  body: Input should be a valid dictionary")
+    return Call(path=request.path, body=body, parts=request.match_info)
+
+
+async def _refused(form: Format, refused: Refused, request: web.Request, streamed: bool) -> web.StreamResponse:
+    if streamed and form.refuses_inside:
+        wire = Wire(request, form, fault_scripts.NONE)
+        await wire.send(form.refused_inside(refused))
+        await wire.end()
+        return wire.response
+    return json_response(form.refusal(refused), refused.status, {"Content-Type": form.refusal_type} if streamed else {})

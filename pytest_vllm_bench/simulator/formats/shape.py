@@ -1,0 +1,150 @@
+"""The nouns every format is made of: a request's body → Asked, an Answer in the making → bytes on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+Body = Mapping[str, Any]
+Events = Sequence[bytes]  # one element an event, framing included
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+JSON = "application/json"
+Finish = Literal["stop", "length"]
+DONE = b"data: [DONE]\n\n"
+encode = msgspec.json.Encoder().encode
+
+
+def sse(value: Any, event: str = "") -> bytes:
+    """One server-sent event, as JSON in raw UTF-8."""
+    name = f"event: {event}\n".encode() if event else b""
+    return b"%sdata: %s\n\n" % (name, encode(value))
+
+
+class Refused(Exception):
+    """A request that gets an error instead of an answer, in the words of the server that is imitated."""
+
+    def __init__(self, status: int, message: str, *, kind: str = "BadRequestError", param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request, read.  ``parts``: pieces of the path; multipart bodies have their files as bytes."""
+
+    path: str
+    body: Body
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a request asks for, in no server's words.  ``prompts``: text or token ids, one unless it is a batch."""
+
+    prompts: tuple[str | tuple[int, ...], ...]
+    model: str | None = None
+    kind: Literal["generate", "pool"] = "generate"
+    max_tokens: int | None = None  # None: the rest of the context
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stream: bool = False
+    usage: bool = False
+    running_usage: bool = False
+    token_ids: bool = False
+    thinks: bool = False  # the first part of the answer is reasoning, where the server has that
+    extra_tokens: int = 0  # of the prompt, from images and audio
+    echo: bool = False
+    call: Call
+
+
+@dataclass(slots=True, kw_only=True)
+class Piece:
+    """The tokens that one event carries; their text may be empty while a character is incomplete."""
+
+    ids: list[int]
+    text: str
+    reasoning: str
+    first: bool
+    last: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """An answer in the making: what has been sent so far, the current piece included."""
+
+    id: str
+    asked: Asked
+    model: str
+    prompt_lens: Sequence[int]
+    cached: int = 0
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    reasoning: str = ""
+    reasoning_tokens: int = 0
+    finish: Finish | None = None
+    state: dict[str, Any] = field(default_factory=dict)  # what a format remembers between events
+    elapsed: float = 0.0  # seconds since the request came
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(self.prompt_lens)
+
+
+def nothing(answer: Answer) -> Events:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One server's language on one path: functions from nouns to bytes.
+
+    ``opening`` is sent with the headers, ``piece`` at each step that made tokens, ``closing`` after the last one;
+    ``refusal`` is an answer with a status, ``broken`` an error inside a stream.  ``terminal`` is the event that
+    faults leave out.
+    """
+
+    read: Callable[[Call], Asked]
+    whole: Callable[[Answer], Any]
+    refusal: Callable[[Refused], Any]
+    piece: Callable[[Answer, Piece], Events] = lambda answer, piece: ()
+    opening: Callable[[Answer], Events] = nothing
+    closing: Callable[[Answer], Events] = nothing
+    broken: Callable[[Answer, Refused], Events] = lambda answer, refused: ()
+    content_type: str = EVENT_STREAM
+    terminal: bytes = DONE
+    late_headers: bool = False  # the status line comes with the first token
+    refuses_inside: bool = False  # a stream's refusal comes inside a 200 stream, as ``refused_inside`` has it
+    refused_inside: Callable[[Refused], Events] = lambda refused: ()
+    collapses: bool = False  # tokens that wait to be sent become one event
+    cut_on_error: bool = False  # an error mid-stream breaks the connection
+    refusal_type: str = JSON  # content type of a refused stream
+
+
+def text_of(messages: Sequence[Body]) -> str:
+    """The template of the simulated model: a line a message, and the assistant's turn opened."""
+    lines = [f"<|{m.get('role', 'user')}|>{content_text(m.get('content'))}\n" for m in messages]
+    return "".join(lines) + "<|assistant|>"
+
+
+def content_text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def positive(body: Body, key: str, default: int | None) -> int | None:
+    """A whole number ≥ 1 of ``body``, or None where null is allowed to mean "no limit"."""
+    value = body.get(key, default)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused(400, f"1 validation error:\n  {key}: Input should be a valid integer", param=key)
+    if value < 1:
+        raise Refused(400, f"{key} must be at least 1, got {value}.", param=key)
+    return value

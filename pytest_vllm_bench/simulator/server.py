@@ -1,0 +1,117 @@
+"""SimulatorOptions → an HTTP server: every path of the dialect, and what stands beside the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from pytest_vllm_bench import __version__
+from pytest_vllm_bench.simulator import exchange, formats
+from pytest_vllm_bench.simulator.formats import openai
+from pytest_vllm_bench.simulator.formats.shape import text_of
+from pytest_vllm_bench.simulator.options import SimulatorOptions
+from pytest_vllm_bench.simulator.service import Service
+
+MOST_BYTES = 1 << 30  # of a request's body: images and audio are large
+
+
+async def _models(service: Service, request: web.Request) -> web.Response:
+    first = service.options.models[0]
+    data = [
+        {
+            "id": name,
+            "object": "model",
+            "created": openai.CREATED,
+            "owned_by": "pytest-vllm-bench",
+            "root": first,
+            "parent": None if name == first else first,
+            "max_model_len": service.options.max_model_len,
+        }
+        for name in service.options.models
+    ]
+    return web.json_response({"object": "list", "data": data})
+
+
+async def _tokenize(service: Service, request: web.Request) -> web.Response:
+    body = (await exchange.call(request)).body
+    text = text_of(body["messages"]) if "messages" in body else str(body.get("prompt", ""))
+    ids = await asyncio.to_thread(service.words.encode, text)
+    return web.json_response({"count": len(ids), "max_model_len": service.options.max_model_len, "tokens": ids})
+
+
+async def _detokenize(service: Service, request: web.Request) -> web.Response:
+    body = (await exchange.call(request)).body
+    return web.json_response({"prompt": service.words.decode(body.get("tokens", []))})
+
+
+async def _health(service: Service, request: web.Request) -> web.Response:
+    return web.Response()
+
+
+async def _version(service: Service, request: web.Request) -> web.Response:
+    return web.json_response({"version": f"pytest-vllm-bench simulator {__version__}"})
+
+
+async def _metrics(service: Service, request: web.Request) -> web.Response:
+    return web.Response(text=service.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+def _guard(service: Service, started: float) -> Middleware:
+    """Everybody waits until the model is there; /v1 and /v2 need the key, if there is one."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if perf_counter() - started < service.options.ready_after:
+            return web.json_response({"error": {"message": "Loading model", "code": 503}}, status=503)
+        key = service.options.api_key
+        guarded = request.path.startswith(("/v1", "/v2"))
+        if key and guarded and request.headers.get("Authorization") != f"Bearer {key}":
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        except web.HTTPMethodNotAllowed:
+            return web.json_response({"detail": "Method Not Allowed"}, status=405)
+
+    return guard
+
+
+def application(options: SimulatorOptions) -> web.Application:
+    """The whole server as an aiohttp application."""
+    service = Service(options)
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[_guard(service, perf_counter())])
+    for path, form in formats.routes(options.dialect).items():
+        app.router.add_post(path, partial(exchange.answered, service, form))
+    for path, get in {"/health": _health, "/v1/models": _models, "/version": _version, "/metrics": _metrics}.items():
+        app.router.add_get(path, partial(get, service))
+    app.router.add_post("/tokenize", partial(_tokenize, service))
+    app.router.add_post("/detokenize", partial(_detokenize, service))
+
+    async def engine(_: web.Application) -> Any:
+        running = asyncio.create_task(service.live.run())
+        yield
+        running.cancel()
+
+    app.cleanup_ctx.append(engine)
+    return app
+
+
+async def serve(options: SimulatorOptions, started: Callable[[str], None], until: asyncio.Event) -> None:
+    """Serve ``until`` that is set; ``started`` is called with the URL."""
+    runner = web.AppRunner(application(options), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port, backlog=4096)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        started(f"http://{host}:{port}")
+        await until.wait()
+    finally:
+        await runner.cleanup()

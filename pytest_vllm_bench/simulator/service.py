@@ -1,0 +1,117 @@
+"""What a request asks for → its whole answer, decided before the engine hears of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from pytest_vllm_bench.simulator import faults as fault_scripts
+from pytest_vllm_bench.simulator import prometheus
+from pytest_vllm_bench.simulator.engine import Engine, Job
+from pytest_vllm_bench.simulator.formats.shape import Answer, Asked, Finish, Refused
+from pytest_vllm_bench.simulator.live import Live
+from pytest_vllm_bench.simulator.options import SimulatorOptions
+from pytest_vllm_bench.simulator.tokens import Words
+
+
+@dataclass(slots=True, kw_only=True)
+class Planned:
+    """An answer that has not begun: every token with the text it completes, and the engine's job."""
+
+    answer: Answer
+    tokens: list[tuple[int, str]]
+    finish: Finish
+    job: Job
+
+
+class Service:
+    """What all requests share: the engine, the words, the counts."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.options = options
+        self.words = Words(Path(options.tokenizer) if options.tokenizer else None, odd_share=options.odd_share)
+        self.engine = Engine(options.latency, options.seed)
+        self.live = Live(self.engine)
+        self.rules = fault_scripts.read(Path(options.faults)) if options.faults else ()
+        self.counts = prometheus.Counts(perf_counter())
+        self.requests = 0
+
+    def plan(self, asked: Asked, number: int) -> Planned:
+        """Decide the whole answer, before its first token is due.  Raises Refused."""
+        prompts = [list(p) if isinstance(p, tuple) else self.words.encode(p) for p in asked.prompts]
+        lens = [max(1, len(p)) + asked.extra_tokens for p in prompts]
+        length, finish = self._length(asked, sum(lens) if asked.kind == "generate" else max(lens), prompts)
+        tokens = self.words.answer(length, _digest(prompts, self.options.seed)) if asked.kind == "generate" else []
+        if finish == "stop" and tokens:
+            tokens[-1] = (self.words.eos, "")
+        ids = [i for p in prompts for i in p] + [i for i, _ in tokens]
+        hashes = _hashes(ids, self.options.latency.block) if asked.kind == "generate" and not asked.extra_tokens else ()
+        answer = Answer(
+            id=f"{number:08x}",
+            asked=asked,
+            model=asked.model or self.options.models[0],
+            prompt_lens=lens,
+        )
+        job = Job(prompt_len=sum(lens), output_len=max(1, length), hashes=hashes)
+        return Planned(answer=answer, tokens=tokens, finish=finish, job=job)
+
+    def _length(self, asked: Asked, prompt_len: int, prompts: Sequence[Sequence[int]]) -> tuple[int, Finish]:
+        """Tokens of the answer, and why it ends there."""
+        room = self.options.max_model_len
+        if asked.model and asked.model not in self.options.models:
+            names = ", ".join(self.options.models)
+            words = f"The model `{asked.model}` does not exist. Valid aliases: {names}."
+            raise Refused(404, words, kind="NotFoundError", param="model")
+        limit = asked.max_tokens if asked.max_tokens is not None else room - prompt_len
+        if prompt_len >= room or (asked.kind == "generate" and prompt_len + limit > room):
+            raise Refused(400, _too_long(room, limit, prompt_len), param="input_tokens")
+        if not self.engine.fits(prompt_len + limit):
+            raise Refused(400, _too_long(self.options.latency.kv_tokens, limit, prompt_len), param="input_tokens")
+        if asked.kind == "pool":
+            return 1, "stop"
+        if asked.ignore_eos:
+            return limit, "length"
+        draw = random.Random(_digest(prompts, self.options.seed + 1))
+        natural = max(asked.min_tokens + 1, 1 + int(draw.expovariate(1 / self.options.eos_mean)))
+        return (natural, "stop") if natural < limit else (limit, "length")
+
+    def page(self) -> str:
+        """The text of /metrics."""
+        engine = self.engine
+        gauges = {
+            "num_requests_running": float(len(engine.running)),
+            "num_requests_waiting": float(len(engine.waiting)),
+            "kv_cache_usage_perc": engine.kv_usage,
+        }
+        counters = {
+            "prefix_cache_queries": engine.cache_queries,
+            "prefix_cache_hits": engine.cache_hits,
+            "num_preemptions": engine.preemptions,
+        }
+        return prometheus.text(self.counts, gauges, counters, self.options.models[0])
+
+
+def _too_long(room: int, asked: int, prompt: int) -> str:
+    return (
+        f"This model's maximum context length is {room} tokens. However, you requested {max(asked, 0)} output tokens "
+        f"and your prompt contains at least {prompt} input tokens, for a total of at least "
+        f"{max(asked, 0) + prompt} tokens. Please reduce the length of the input prompt or the number of requested "
+        "output tokens."
+    )
+
+
+def _digest(prompts: Sequence[Sequence[int]], seed: int) -> int:
+    """The same for the same prompt, in every process (the hash of a tuple of whole numbers is not salted)."""
+    return hash((seed, *map(tuple, prompts)))
+
+
+def _hashes(ids: Sequence[int], block: int) -> list[int]:
+    """One number a full block, which stands for the block and all before it."""
+    hashes, before = [], 0
+    for start in range(0, len(ids) - block + 1, block):
+        before = hash((before, *ids[start : start + block]))
+        hashes.append(before)
+    return hashes

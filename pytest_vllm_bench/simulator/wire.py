@@ -1,0 +1,179 @@
+"""Events → bytes on a connection, with whatever the faults make of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from aiohttp import web
+
+from pytest_vllm_bench.simulator.faults import Fault, Faults
+from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Events, Format, Refused, encode
+
+CRASHED = 70  # exit status of a simulated crash
+ENDS = ("reset", "cut", "end", "error", "malformed", "crash")
+
+
+class Over(Exception):
+    """The answer ends here, by a fault."""
+
+
+class Wire:
+    """One streamed response.  ``send`` events, then ``end``; ``Over`` says that a fault has ended it already."""
+
+    def __init__(self, request: web.Request, form: Format, faults: Faults) -> None:
+        self.form = form
+        self.faults = faults
+        self.response = web.StreamResponse(headers={"Content-Type": form.content_type})
+        self._request = request
+        self._plain = not faults
+        self._raw = "close" in faults  # a body that only the connection's end delimits
+        self._held: list[bytes] = []
+        self._opened = False
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        return transport
+
+    async def open(self) -> None:
+        """Send the head, unless it was."""
+        if self._opened:
+            return
+        self._opened = True
+        if "headers" in self.faults:
+            await asyncio.sleep(self.faults["headers"].number("seconds"))
+        if self._raw:
+            self.transport.write(
+                f"HTTP/1.1 200 OK\r\nContent-Type: {self.form.content_type}\r\nConnection: close\r\n\r\n".encode()
+            )
+            return
+        self.response.enable_chunked_encoding()
+        await self.response.prepare(self._request)
+
+    async def send(self, events: Events) -> None:
+        """Send events, each as a chunk of its own."""
+        if not events:
+            return
+        await self.open()
+        if self._plain:
+            self.transport.write(b"".join([b"%x\r\n%s\r\n" % (len(e), e) for e in events]))
+            return
+        self._held += [self._altered(event) for event in events]
+        if len(self._held) >= (self.faults["coalesce"].number("events") if "coalesce" in self.faults else 1):
+            await self._flush()
+
+    async def end(self) -> None:
+        """Send what is held, and end the body."""
+        await self.open()
+        await self._flush()
+        if self._raw:
+            self.transport.close()
+        else:
+            await self.response.write_eof()
+
+    async def strike(self, made: int, upcoming: int, answer: Answer) -> None:
+        """Let the faults strike that are due before tokens ``made`` … ``upcoming`` are sent; Over: the answer ends."""
+        if self._plain:
+            return
+        due = [f for f in self.faults.values() if "at" in f.values and made <= f.number("at") < max(upcoming, made + 1)]
+        for fault in due:
+            if fault.name == "stall":
+                await self._flush()
+                await asyncio.sleep(fault.number("seconds"))
+        for fault in due:
+            if fault.name in ENDS:
+                await self.open()
+                await self._break(fault, answer)
+                raise Over
+
+    async def _break(self, fault: Fault, answer: Answer) -> None:
+        if fault.name == "crash":
+            os._exit(CRASHED)
+        if fault.name == "error" and not self.form.cut_on_error:
+            events = self.form.broken(answer, Refused(500, str(fault.values["message"]), kind="InternalServerError"))
+            self._held += [self._altered(event) for event in events]
+        elif fault.name == "malformed":
+            self._held.append(self._altered(b'data: {"choices": [{"index": 0, "te\n\n'))
+        await self._flush()
+        if fault.name == "reset":
+            reset(self.transport)
+        elif fault.name == "cut" or (fault.name == "error" and self.form.cut_on_error):
+            self.transport.close()
+        else:
+            await self.end()
+
+    def _altered(self, event: bytes) -> bytes:
+        if "comments" in self.faults:
+            event = b": keep-alive\n\n" + event
+        if "tight" in self.faults:
+            event = event.replace(b"data: ", b"data:")
+        if "crlf" in self.faults:
+            event = event.replace(b"\n", b"\r\n")
+        return event
+
+    async def _flush(self) -> None:
+        if not self._held:
+            return
+        body, self._held = b"".join(self._held), []
+        size = int(self.faults["split"].number("bytes")) if "split" in self.faults else len(body)
+        for start in range(0, len(body), size):
+            part = body[start : start + size]
+            self.transport.write(part if self._raw else b"%x\r\n%s\r\n" % (len(part), part))
+            if size < len(body):
+                await asyncio.sleep(self.faults["split"].number("seconds"))
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close with a RST instead of a FIN."""
+    sock: socket.socket = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def terminal_altered(events: Sequence[bytes], terminal: bytes, faults: Faults) -> list[bytes]:
+    """The closing events without their terminal sign, with it twice, or with something after it."""
+    sign = terminal or (events[-1] if events else b"")
+    if "undone" in faults:
+        return [event for event in events if event != sign]
+    if "twice" in faults:
+        return [*events, sign]
+    if "more" in faults:
+        return [*events, events[0] if events else sign]
+    return list(events)
+
+
+async def answer_at_once(request: web.Request, form: Format, faults: Faults) -> web.StreamResponse | None:
+    """The faults that come before or instead of the whole answer; None: it goes on."""
+    if "delay" in faults:
+        await asyncio.sleep(faults["delay"].number("seconds"))
+    if "status" in faults:
+        return _status(form, faults["status"])
+    if "garbage" in faults and request.transport is not None:
+        request.transport.write(b"SSH-2.0-OpenSSH_9.9\r\n")
+        request.transport.close()
+        return web.Response()
+    if "blank" in faults:
+        return web.Response(status=200, content_type="text/event-stream")
+    return None
+
+
+def _status(form: Format, fault: Fault) -> web.Response:
+    message, status = str(fault.values["message"]), int(fault.number("code"))
+    head = {"Retry-After": str(fault.values["retry_after"])} if fault.values["retry_after"] else {}
+    if fault.values["text"]:
+        return web.Response(status=status, text=message, headers=head)
+    return json_response(form.refusal(Refused(status, message, kind="SimulatedFault")), status, head)
+
+
+def json_response(body: Any, status: int = 200, head: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+    """A body as JSON, unless the format has made bytes of it."""
+    said = body if isinstance(body, bytes) else encode(body)
+    return web.Response(status=status, body=said, headers={"Content-Type": JSON, **head})
