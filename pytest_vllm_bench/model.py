@@ -230,6 +230,7 @@ class Prompt:
     think_s: float = 0.0
     shared_len: int = 0  # leading tokens that other prompts have too, on purpose
     group: str = ""  # session or prefix group, for the sticky header
+    row: int | None = None  # 1-based row or line of the file it came from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

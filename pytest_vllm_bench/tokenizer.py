@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def _from_hub(name: str) -> Tokenizer:
 
 def _from_modelscope(name: str) -> Tokenizer:
     try:
-        from modelscope import snapshot_download
+        snapshot_download = import_module("modelscope").snapshot_download
     except ImportError as error:
         raise DataError("plan.tokenizer_modelscope", name=name) from error
     try:

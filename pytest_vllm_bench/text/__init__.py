@@ -1,7 +1,8 @@
 """Message → words, in English or Chinese.
 
 One module an area, each with ``TEXTS``: key → (English, Chinese), side by side so that neither can be forgotten.
-Values are filled in with ``str.format``; a value that is itself a Message is put into words first.
+Values are filled in with ``str.format``; a value that is itself a Message is put into words first,
+a tuple of them one a line.
 """
 
 from __future__ import annotations
@@ -36,8 +37,15 @@ def say(what: Message | str, lang: str = "en", **values: Any) -> str:
     key = what
     if isinstance(what, Message):
         key, values = what.key, {**what.values, **values}
-    filled = {k: say(v, lang) if isinstance(v, Message) else v for k, v in values.items()}
+    filled = {k: _filled(v, lang) for k, v in values.items()}
     return table()[str(key)][LANGUAGES.index(lang)].format(**filled)
+
+
+def _filled(value: Any, lang: str) -> Any:
+    """A Message in words, a tuple of them one a line, anything else as it is."""
+    if isinstance(value, tuple) and value and all(isinstance(v, Message) for v in value):
+        return "\n".join("  " + say(v, lang) for v in value)
+    return say(value, lang) if isinstance(value, Message) else value
 
 
 def language(asked: str | None = None) -> str:

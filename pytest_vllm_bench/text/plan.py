@@ -1,3 +1,187 @@
 """Texts of the area "plan": key → (English, Chinese)."""
 
-TEXTS: dict[str, tuple[str, str]] = {}
+TEXTS: dict[str, tuple[str, str]] = {
+    # tokenizers
+    "plan.tokenizer_no_server": (
+        'tokenizer: "server" asks the server to count, but this one has no /tokenize. '
+        "Name a folder or file with tokenizer.json instead.",
+        'tokenizer: "server" 需要服务端计数，但该服务没有 /tokenize 接口。请改为填写含 tokenizer.json 的目录或文件。',
+    ),
+    "plan.tokenizer_broken": (
+        "tokenizer {path}: cannot be read ({error}). "
+        "Point tokenizer: to a folder or file with a complete tokenizer.json.",
+        "tokenizer {path}：无法读取（{error}）。请让 tokenizer: 指向包含完整 tokenizer.json 的目录或文件。",
+    ),
+    "plan.tokenizer_empty_folder": (
+        "tokenizer {path}: the folder is empty. It must hold tokenizer.json, or what transformers can load.",
+        "tokenizer {path}：目录为空。其中应有 tokenizer.json，或 transformers 可加载的文件。",
+    ),
+    "plan.tokenizer_unreachable": (
+        "tokenizer {name}: neither a folder here, nor in the hub's cache, and the hub gave none ({error}).\n"
+        "Write one of:  tokenizer: /folder/with/tokenizer.json  |  tokenizer: server (the server counts)\n"
+        "  |  tokenizer: ids (random token ids, nothing is counted here)  |  set HF_ENDPOINT to a mirror",
+        "tokenizer {name}：本机没有该目录，hub 缓存中没有，也无法从 hub 获取（{error}）。\n"
+        "可改写为：tokenizer: /含/tokenizer.json/的目录  |  tokenizer: server（由服务端计数）\n"
+        "  |  tokenizer: ids（随机 token id，本地不计数）  |  将 HF_ENDPOINT 设为镜像地址",
+    ),
+    "plan.tokenizer_modelscope": (
+        "tokenizer {name}: VLLM_USE_MODELSCOPE is set, but the package modelscope is not installed. "
+        "Install it (pip install modelscope), or point tokenizer: to a local folder.",
+        "tokenizer {name}：已设置 VLLM_USE_MODELSCOPE，但未安装 modelscope。"
+        "请安装（pip install modelscope），或让 tokenizer: 指向本地目录。",
+    ),
+    "plan.tokenizer_ids_only": (
+        'tokenizer: "ids" makes prompts of token ids and can count no text. Name a real tokenizer for this dataset.',
+        'tokenizer: "ids" 只能生成 token id 形式的提示词，不能对文本计数。该数据集需要真正的 tokenizer。',
+    ),
+    "plan.needs_tokenizer": (
+        "dataset {dataset}: its lengths are counted in tokens, which needs a tokenizer. "
+        "Write tokenizer: /folder/with/tokenizer.json, or tokenizer: server.",
+        "数据集 {dataset}：长度以 token 计，需要 tokenizer。"
+        "请填写 tokenizer: /含/tokenizer.json/的目录，或 tokenizer: server。",
+    ),
+    "plan.no_stable_words": (
+        "{source}: no words of this vocabulary keep their length, so exact prompt lengths cannot be had. "
+        "Write tokenizer: ids (token ids instead of text).",
+        "{source}：该词表中没有长度稳定的单词，无法保证提示词长度精确。请改用 tokenizer: ids（以 token id 代替文本）。",
+    ),
+    "plan.length_not_exact": (
+        "{source}: a prompt of exactly {length} tokens could not be made. "
+        "Write tokenizer: ids (token ids instead of text).",
+        "{source}：无法生成恰好 {length} 个 token 的提示词。请改用 tokenizer: ids（以 token id 代替文本）。",
+    ),
+    "plan.ids_not_taken": (
+        "backend {backend} takes no token ids, so tokenizer: ids cannot be used with it. "
+        "Write tokenizer: /folder/with/tokenizer.json.",
+        "后端 {backend} 不接受 token id，不能与 tokenizer: ids 同用。请填写 tokenizer: /含/tokenizer.json/的目录。",
+    ),
+    # lengths
+    "plan.lengths_missing": (
+        "dataset {dataset} has no lengths of its own. Write both in input_output, e.g. [[1024, 128]].",
+        "数据集 {dataset} 自身没有长度信息。请在 input_output 中写明输入与输出长度，例如 [[1024, 128]]。",
+    ),
+    "plan.shorter_than_template": (
+        "input length {length}: the server itself adds {added} tokens to each prompt (chat template, BOS), "
+        "nothing is left for the text. Ask for more than {added}.",
+        "输入长度 {length}：服务端自身会为每个提示词增加 {added} 个 token（聊天模板、BOS），没有留给文本的空间。"
+        "请设置为大于 {added}。",
+    ),
+    "plan.cannot_differ": (
+        "{n} prompts cannot all differ within their first {tokens} token(s): there are only {words} words to use. "
+        "Make the prompts longer, or fewer.",
+        "{n} 个提示词无法在前 {tokens} 个 token 内两两不同：可用单词只有 {words} 个。请加长提示词或减少数量。",
+    ),
+    "plan.too_long": (
+        "{n} row(s) do not fit into the model's window of {limit} tokens (prompt + output): row(s) {rows}. "
+        "Shorten or remove them, or serve the model with a larger --max-model-len.",
+        "{n} 行超出模型窗口 {limit} 个 token（提示词 + 输出）：第 {rows} 行。"
+        "请缩短或删除这些行，或以更大的 --max-model-len 启动服务。",
+    ),
+    "plan.proof_sampled": (
+        "Prompt lengths were confirmed by the tokenizer for the first {tokens} tokens, then for a sample.",
+        "提示词长度已由 tokenizer 确认：前 {tokens} 个 token 全部确认，其后抽样确认。",
+    ),
+    "plan.cannot_force": (
+        "ignore_eos: backend {backend} has no way to force the output length; answers may be shorter.",
+        "ignore_eos：后端 {backend} 无法强制输出长度，回答可能更短。",
+    ),
+    # datasets and their options
+    "plan.dataset_unknown": (
+        "dataset {name!r} is unknown. Known: {known}.",
+        "未知数据集 {name!r}。可用：{known}。",
+    ),
+    "plan.dataset_unknown_near": (
+        "dataset {name!r} is unknown. Did you mean {near}?",
+        "未知数据集 {name!r}。是否想写 {near}？",
+    ),
+    "plan.bad_options": ("The dataset's options are wrong:\n{problems}", "数据集选项有误：\n{problems}"),
+    "plan.option_unknown": (
+        "dataset {dataset} has no option {name}. It has: {known}.",
+        "数据集 {dataset} 没有选项 {name}。可用：{known}。",
+    ),
+    "plan.option_unknown_near": (
+        "dataset {dataset} has no option {name}. Did you mean {near}?",
+        "数据集 {dataset} 没有选项 {name}。是否想写 {near}？",
+    ),
+    "plan.option_missing": (
+        "dataset {dataset} needs the option {name}.",
+        "数据集 {dataset} 缺少必填选项 {name}。",
+    ),
+    "plan.option_type": (
+        "dataset {dataset}: {name} must be of type {expected}, not {value!r}.",
+        "数据集 {dataset}：{name} 应为 {expected} 类型，而不是 {value!r}。",
+    ),
+    "plan.option_choice": (
+        "dataset {dataset}: {name} must be one of {expected}, not {value!r}.",
+        "数据集 {dataset}：{name} 应为 {expected} 之一，而不是 {value!r}。",
+    ),
+    "plan.option_low": (
+        "dataset {dataset}: {name} must be at least {limit}, not {value!r}.",
+        "数据集 {dataset}：{name} 不能小于 {limit}，现为 {value!r}。",
+    ),
+    "plan.option_high": (
+        "dataset {dataset}: {name} must be at most {limit}, not {value!r}.",
+        "数据集 {dataset}：{name} 不能大于 {limit}，现为 {value!r}。",
+    ),
+    # files
+    "plan.file_absent": (
+        "{path}: there is no such file. Paths in a config are relative to the config's folder.",
+        "{path}：文件不存在。配置中的路径相对于配置文件所在目录。",
+    ),
+    "plan.file_empty": ("{path}: there are no rows in it.", "{path}：文件中没有任何数据行。"),
+    "plan.extra_missing": (
+        "{path}: reading this needs a package more. Run:  pip install 'pytest-vllm-bench[{extra}]'",
+        "{path}：读取该文件需要额外的包。请运行：pip install 'pytest-vllm-bench[{extra}]'",
+    ),
+    "plan.encoding": (
+        "{path}: is encoded in {encoding}. Save it as UTF-8.",
+        "{path}：编码为 {encoding}。请另存为 UTF-8。",
+    ),
+    "plan.encoding_line": (
+        "{path}, line {line}: not UTF-8 ({error}). Save the file as UTF-8.",
+        "{path} 第 {line} 行：不是 UTF-8（{error}）。请将文件另存为 UTF-8。",
+    ),
+    "plan.list_broken": (
+        "{path}, line {line}: not JSON ({error}).",
+        "{path} 第 {line} 行：不是合法 JSON（{error}）。",
+    ),
+    "plan.row_broken": ("{path}, row {row}: not JSON ({error}).", "{path} 第 {row} 条：不是合法 JSON（{error}）。"),
+    "plan.parquet_broken": ("{path}: not a Parquet file ({error}).", "{path}：不是合法的 Parquet 文件（{error}）。"),
+    "plan.bad_rows": ("{path}: {n} row(s) cannot be used:\n{problems}", "{path}：有 {n} 行无法使用：\n{problems}"),
+    "plan.more_problems": ("… and {n} more", "…… 另有 {n} 处"),
+    "plan.line_broken": ("line {line}: not JSON ({error})", "第 {line} 行：不是合法 JSON（{error}）"),
+    "plan.at_line": ("line {at}", "第 {at} 行"),
+    "plan.at_row": ("row {at}", "第 {at} 条"),
+    "plan.row_problem": ("{where}: {what}", "{where}：{what}"),
+    "plan.row_fine": ("fine", "正常"),
+    "plan.row_no_prompt": (
+        "no {wanted}; it has: {found}",
+        "缺少 {wanted}；现有：{found}",
+    ),
+    "plan.row_bad_length": (
+        "{column} must be a whole number, not {value!r}",
+        "{column} 应为整数，而不是 {value!r}",
+    ),
+    "plan.row_bad_prompt": (
+        "{column} must be text or a list of chat messages, not {kind}",
+        "{column} 应为文本或聊天消息列表，而不是 {kind}",
+    ),
+    "plan.column_missing": (
+        "{path}: no column {wanted}. It has: {found}.",
+        "{path}：没有 {wanted} 列。现有列：{found}。",
+    ),
+    "plan.needs_chat": (
+        "The rows are chat messages, which backend {backend} does not take. Write backend: openai-chat.",
+        "数据行为聊天消息，后端 {backend} 不支持。请改用 backend: openai-chat。",
+    ),
+    "plan.too_few_rows": (
+        "{path}: {n} requests are asked for, but of its {rows} rows only {usable} can be used. "
+        "Ask for at most {usable}, or write oversample: true to use rows more than once.",
+        "{path}：需要 {n} 个请求，但其 {rows} 行中仅 {usable} 行可用。"
+        "请将数量设为不超过 {usable}，或写 oversample: true 允许重复使用。",
+    ),
+    "plan.oversampled": (
+        "Rows were used more than once: {rows} rows for {n} requests (oversample).",
+        "数据行被重复使用：{rows} 行用于 {n} 个请求（oversample）。",
+    ),
+}

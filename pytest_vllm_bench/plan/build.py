@@ -1,0 +1,280 @@
+"""Scenario → the files of a plan: every body, and when it is due, decided before the first byte is sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench.errors import DataError
+from pytest_vllm_bench.model import Ask, Backend, Message, Plan, Prompt, Scenario
+from pytest_vllm_bench.plan.alphabet import Alphabet, alphabet
+from pytest_vllm_bench.plan.dataset import Dataset, Wanted
+from pytest_vllm_bench.plan.datasets import DATASETS
+from pytest_vllm_bench.plan.options import parse
+from pytest_vllm_bench.plan.schedule import Schedule, schedule
+from pytest_vllm_bench.plan.seeds import stream
+from pytest_vllm_bench.plan.writer import Row, Writer
+from pytest_vllm_bench.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    pass
+
+#: Rows told when several are longer than the model's window.
+TOLD = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What a plan is built with, besides its scenario.
+
+    ``template_tokens``: what the server adds to each prompt (chat template, BOS), where it has been asked; None =
+    unknown, then a completion's is taken from the tokenizer.  ``progress(done, total)`` is called now and then.
+    """
+
+    backend: Backend
+    tokenizer: Tokenizer | None = None
+    models: tuple[str, ...] = ()
+    max_model_len: int | None = None
+    salt: str = ""
+    template_tokens: int | None = None
+    token_detail: bool | None = None  # None: as the scenario says
+    base_dir: Path = Path()
+    cache_dir: Path | None = None
+    datasets: Mapping[str, Dataset] = field(default_factory=lambda: DATASETS)
+    progress: Callable[[int, int], None] | None = field(default=None, repr=False)
+
+    @property
+    def added_tokens(self) -> int:
+        """Tokens around each prompt, as far as they are known."""
+        if self.template_tokens is not None:
+            return self.template_tokens
+        if self.backend.takes_messages or self.tokenizer is None:
+            return 0
+        return self.tokenizer.overhead
+
+
+def build(scenario: Scenario, context: BuildContext, folder: Path) -> Plan:
+    """Write ``bodies.bin``, ``index.bin`` and ``plan.json`` into ``folder``; prompts pass through, none is kept.
+
+    Raises DataError: too few rows, rows longer than the window, a file that cannot be read, lengths that cannot be had.
+    """
+    return _build(scenario, context, folder, purpose="measured")
+
+
+def warmup(scenario: Scenario, context: BuildContext, folder: Path) -> Plan | None:
+    """The same shape with other prompts, to be sent before; None where no warm-up is wanted."""
+    wish = scenario.warmup
+    if wish.seconds is not None:
+        scenario = replace(scenario, num_prompts=None, duration=wish.seconds, stages=(), ramp_up=None)
+    else:
+        slots = scenario.concurrency or _slots(scenario)
+        n = wish.requests if wish.requests is not None else math.ceil((wish.multiple or 0) * slots)
+        if n <= 0:
+            return None
+        scenario = replace(scenario, num_prompts=n, duration=None, stages=(), ramp_up=None)
+    return _build(scenario, context, folder, purpose="warmup")
+
+
+def _slots(scenario: Scenario) -> int:
+    """What "once the concurrency" means without a cap: a second's worth of requests."""
+    rates = [s.rate for s in scenario.stages if s.rate] or [scenario.request_rate]
+    caps = [s.concurrency for s in scenario.stages if s.concurrency]
+    if caps:
+        return max(caps)
+    return math.ceil(max(rates)) if all(map(math.isfinite, rates)) else min(scenario.num_prompts or 1, 8)
+
+
+def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: str) -> Plan:
+    dataset = context.datasets[scenario.dataset.name]
+    seed = (scenario.seed, scenario.repeat, purpose)
+    shape = _shape(scenario, dataset, seed)
+    notes: list[Message] = []
+    wanted = _wanted(scenario, context, dataset, shape, seed)
+    wanted = replace(wanted, note=notes.append)
+    force = scenario.ignore_eos is not False and context.backend.forces_length
+    asks = Asks(scenario, context, force)
+    pick = _models(scenario, len(context.models), stream(*seed, "models"))
+    too_long: list[int] = []
+    with Writer(folder, digest=_parameters(scenario, force)) as writer:
+        for number, prompt in enumerate(dataset.prompts(wanted)):
+            due = _due(shape, prompt, number)
+            if _length(prompt) > (context.max_model_len or math.inf):
+                too_long.append(prompt.row or number + 1)
+                continue
+            writer.add(number, due, asks.bodies(prompt, pick(number)))
+            if context.progress is not None and number % 64 == 0:
+                context.progress(number, wanted.n)
+    if too_long:
+        raise _too_long(too_long, context)
+    if scenario.ignore_eos and not context.backend.forces_length:
+        notes.append(Message(key="plan.cannot_force", values={"backend": context.backend.name}))
+    plan = _plan(scenario, context, folder, writer, shape)
+    plan = replace(plan, force_length=force, notes=tuple(notes))
+    _save(plan)
+    if context.progress is not None:
+        context.progress(plan.chains, plan.chains)
+    return plan
+
+
+def _shape(scenario: Scenario, dataset: Dataset, seed: tuple[object, ...]) -> Schedule:
+    if dataset.times and math.isinf(scenario.request_rate) and not scenario.stages:
+        n = scenario.num_prompts
+        return Schedule(n=n if n is not None else 1 << 31, at_most=n is None, duration=scenario.duration)
+    return schedule(scenario, stream(*seed, "arrivals"))
+
+
+def _wanted(
+    scenario: Scenario, context: BuildContext, dataset: Dataset, shape: Schedule, seed: tuple[object, ...]
+) -> Wanted:
+    options, problems = parse(dataset.options, scenario.dataset.options, dataset=scenario.dataset.name)
+    if problems:
+        raise DataError("plan.bad_options", problems=tuple(p.message for p in problems))
+    if dataset.lengths == "both" and not (
+        scenario.input_len and (scenario.output_len or not context.backend.generates)
+    ):
+        raise DataError("plan.lengths_missing", dataset=scenario.dataset.name)
+
+    @cache
+    def letters() -> Alphabet:
+        if context.tokenizer is None:
+            raise DataError("plan.needs_tokenizer", dataset=scenario.dataset.name)
+        return alphabet(context.tokenizer, context.cache_dir)
+
+    cold = scenario.cache == "cold"
+    return Wanted(
+        n=shape.n,
+        at_most=shape.at_most,
+        input_len=scenario.input_len,
+        output_len=scenario.output_len,
+        options=options,
+        backend=context.backend,
+        tokenizer=context.tokenizer,
+        alphabet=letters,
+        # Without a salt nothing else keeps the prompts of one scenario from those of another.
+        seed=seed if cold else (*seed, scenario.key or scenario.id),
+        salt=f"{context.salt}/{scenario.id}" if cold else "",
+        added_tokens=context.added_tokens,
+        base_dir=context.base_dir,
+        cache_dir=context.cache_dir,
+    )
+
+
+def _due(shape: Schedule, prompt: Prompt, number: int) -> float:
+    if shape.due is not None:
+        return float(shape.due[number])
+    return prompt.due or 0.0
+
+
+def _length(prompt: Prompt) -> int:
+    return (prompt.input_len or 0) + (prompt.output_len or 0)
+
+
+def _too_long(rows: list[int], context: BuildContext) -> DataError:
+    more = len(rows) - TOLD
+    told = ", ".join(map(str, rows[:TOLD])) + (f" … (+{more})" if more > 0 else "")
+    return DataError("plan.too_long", rows=told, n=len(rows), limit=context.max_model_len)
+
+
+class Asks:
+    """Prompt → the rows and bodies of its turns."""
+
+    def __init__(self, scenario: Scenario, context: BuildContext, force: bool) -> None:
+        self._backend = context.backend
+        self._models = context.models
+        detail = context.token_detail
+        if detail is None:
+            detail = scenario.token_detail != "off"
+        self._detail = detail and context.backend.token_detail
+        self._sampling, self._extra = scenario.sampling, scenario.extra_body
+        self._force = force
+
+    def bodies(self, prompt: Prompt, model: int) -> Iterator[tuple[Row, bytes]]:
+        ask = Ask(
+            prompt=prompt,
+            model=self._models[model] if self._models else "",
+            output_len=prompt.output_len,
+            force_length=self._force and prompt.output_len is not None,
+            token_detail=self._detail,
+            sampling=self._sampling,
+            extra_body=self._extra,
+        )
+        seconds = [m.seconds for m in prompt.media if m.seconds is not None]
+        row = Row(
+            model=model,
+            input_len=prompt.input_len,
+            output_len=prompt.output_len,
+            shared_len=prompt.shared_len,
+            audio_s=sum(seconds) if seconds else math.nan,
+        )
+        yield row, self._backend.body(ask)
+
+
+def _models(scenario: Scenario, n: int, draw: Any) -> Callable[[int], int]:
+    """Which of several models (LoRA names) a request goes to."""
+    if n <= 1:
+        return lambda _: 0
+    choice = scenario.model_choice
+    if choice == "round_robin":
+        return lambda number: number % n
+    shares = [1.0] * n if choice == "random" else list(choice)
+    edges = [sum(shares[: i + 1]) / sum(shares) for i in range(n)]
+
+    def pick(_: int) -> int:
+        at = float(draw.random_sample())
+        return next((i for i, edge in enumerate(edges) if at < edge), n - 1)
+
+    return pick
+
+
+def _parameters(scenario: Scenario, force: bool) -> str:
+    """What of a scenario makes it the same load; neither the server nor the text of a prompt."""
+    same = {
+        "dataset": (scenario.dataset.name, dict(scenario.dataset.options)),
+        "lengths": (scenario.input_len, scenario.output_len),
+        "concurrency": scenario.concurrency,
+        "rate": repr(scenario.request_rate),
+        "burstiness": repr(scenario.burstiness),
+        "ramp_up": asdict(scenario.ramp_up) if scenario.ramp_up else None,
+        "stages": [asdict(s) for s in scenario.stages],
+        "n": scenario.num_prompts,
+        "duration": scenario.duration,
+        "seed": (scenario.seed, scenario.repeat),
+        "cache": scenario.cache,
+        "sampling": dict(scenario.sampling),
+        "extra_body": dict(scenario.extra_body),
+        "force": force,
+    }
+    return json.dumps(same, sort_keys=True, default=str)
+
+
+def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: Writer, shape: Schedule) -> Plan:
+    backend = context.backend
+    path = scenario.endpoint or backend.path
+    if "{model}" in path and context.models:
+        path = path.replace("{model}", context.models[0])
+    return Plan(
+        scenario_id=scenario.id,
+        folder=folder,
+        n=writer.n,
+        path=path,
+        content_type=backend.content_type,
+        models=context.models,
+        max_in_flight=scenario.concurrency,
+        steps=shape.steps,
+        duration=shape.duration,
+        chains=writer.chains,
+        seed=scenario.seed,
+        salt=context.salt if scenario.cache == "cold" else "",
+        digest=writer.digest,
+        template_tokens=context.template_tokens or 0,
+    )
+
+
+def _save(plan: Plan) -> None:
+    shown = {k: v for k, v in asdict(plan).items() if k not in ("folder", "notes")}
+    (plan.folder / "plan.json").write_text(json.dumps(shown, indent=1, default=str) + "\n", "utf-8")

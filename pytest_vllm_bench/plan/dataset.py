@@ -1,0 +1,62 @@
+"""What is wanted of a dataset → its prompts: the two nouns between the plan and every dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_vllm_bench.model import Backend, Message, Prompt
+from pytest_vllm_bench.plan.alphabet import Alphabet
+from pytest_vllm_bench.plan.seeds import stream
+from pytest_vllm_bench.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from numpy.random import RandomState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a plan asks of a dataset, and what the dataset may use to answer."""
+
+    n: int  # conversations or single requests
+    at_most: bool = False  # fewer will do: the run is bounded by time and ``n`` is only its ceiling
+    input_len: int | None
+    output_len: int | None
+    options: Any  # an instance of the dataset's own options class
+    backend: Backend
+    tokenizer: Tokenizer | None
+    alphabet: Callable[[], Alphabet] = field(repr=False)  # raises DataError where no exact length can be had
+    seed: tuple[object, ...]  # of everything but prompt text: the seed, the repeat, what the plan is for
+    salt: str  # run-specific; "" under ``cache: warm``
+    added_tokens: int = 0  # what the server puts around each prompt: the chat template, BOS
+    base_dir: Path = Path()
+    cache_dir: Path | None = None
+    note: Callable[[Message], None] = field(repr=False, default=lambda _: None)
+
+    def stream(self, name: str) -> RandomState:
+        """Random numbers for one purpose ("lengths", "order", "prompts"), the same in every session."""
+        return stream(*self.seed, name)
+
+    def path(self, written: str) -> Path:
+        """A path as the config means it: relative to the config's own folder."""
+        return self.base_dir / Path(written).expanduser()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A source of prompts: its options class and a function that yields up to ``Wanted.n`` prompts.
+
+    ``salts``: it puts the run-specific tokens in front by itself.  ``times``: its prompts carry ``due``.
+    ``lengths``: what it takes from ``input_output``: it needs both, an output length may replace its own, or nothing.
+    """
+
+    options: type[Any]
+    prompts: Callable[[Wanted], Iterator[Prompt]]
+    lengths: Literal["both", "output", "none"] = "output"
+    salts: bool = False
+    times: bool = False
+    media: frozenset[str] = frozenset()
+    multi_turn: bool = False
+    extra: Callable[[Any], list[Message]] | None = None  # problems between options

@@ -1,0 +1,100 @@
+"""A file of the user's own prompts (JSONL, JSON, CSV, Parquet) → those prompts, in order or shuffled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_vllm_bench.errors import DataError
+from pytest_vllm_bench.model import Message, Prompt
+from pytest_vllm_bench.plan import given, rows
+from pytest_vllm_bench.plan.dataset import Dataset, Wanted
+from pytest_vllm_bench.plan.options import option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomOptions:
+    """A row is ``{prompt, output_tokens?}`` or ``{messages, output_tokens?}``; other names are given here."""
+
+    path: str = option()
+    prompt_column: str | None = option(None)
+    output_column: str = option("output_tokens")
+    shuffle: bool = option(False)
+    oversample: bool = option(False)
+
+
+def prompts(wanted: Wanted) -> Iterator[Prompt]:
+    """DataError where rows have no prompt: all of them at once, each with its line."""
+    options: CustomOptions = wanted.options
+    source = rows.read(wanted.path(options.path))
+    names = (options.prompt_column,) if options.prompt_column else ("prompt", "messages")
+    rows.require(source, names)
+    return given.enough(wanted, _rows(wanted, source, names), source)
+
+
+def _rows(wanted: Wanted, source: rows.Rows, names: tuple[str, ...]) -> Iterator[Prompt]:
+    options: CustomOptions = wanted.options
+    salter = given.Salter(wanted)
+    problems: list[Message] = []
+    for batch in given.batches(given.order(wanted, source, shuffle=options.shuffle, oversample=options.oversample)):
+        found: list[Prompt] = []
+        for number in batch:
+            row = source.get(number)
+            prompt, problem = _prompt(row, names, options.output_column, wanted)
+            if prompt is not None:
+                found.append(replace(prompt, row=source.number(number)))
+            else:
+                problems.append(
+                    Message(key="plan.row_problem", values={"where": source.where(number), "what": problem})
+                )
+        rows.fail(source.path, problems)
+        sent = salter.count([_text(p) for p in found])
+        for i, prompt in enumerate(found):
+            yield salter.salted(given.counted(prompt, sent[i] if sent else None))
+
+
+def _prompt(
+    row: Mapping[str, Any], names: tuple[str, ...], output_column: str, wanted: Wanted
+) -> tuple[Prompt | None, Message]:
+    """The row's prompt, or None and what is wrong with it."""
+    fine = Message(key="plan.row_fine")
+    name = next((n for n in names if row.get(n) not in (None, "")), None)
+    if name is None:
+        found = ", ".join(map(str, row)) or "–"
+        return None, Message(key="plan.row_no_prompt", values={"wanted": " | ".join(names), "found": found})
+    written = row.get(output_column)
+    try:
+        output = wanted.output_len or (int(written) if written not in (None, "") else None)
+    except (TypeError, ValueError):
+        return None, Message(key="plan.row_bad_length", values={"column": output_column, "value": written})
+    value = row[name]
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        value = _list(value)
+    if isinstance(value, str):
+        return Prompt(text=value, output_len=output), fine
+    if _is_messages(value):
+        if not wanted.backend.takes_messages:
+            raise DataError("plan.needs_chat", backend=wanted.backend.name)
+        return Prompt(messages=value, output_len=output), fine
+    return None, Message(key="plan.row_bad_prompt", values={"column": name, "kind": type(value).__name__})
+
+
+def _list(text: str) -> Any:
+    """CSV has no lists: messages stand there as JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(m, Mapping) and "role" in m for m in value)
+
+
+def _text(prompt: Prompt) -> str:
+    return prompt.text if prompt.text is not None else given.words_of(prompt.messages or ())
+
+
+DATASET = Dataset(options=CustomOptions, prompts=prompts, salts=True)

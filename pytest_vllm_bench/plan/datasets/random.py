@@ -1,0 +1,75 @@
+"""Asked lengths → prompts of random words, every one of exactly its length and unlike any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_vllm_bench.errors import DataError
+from pytest_vllm_bench.model import Prompt
+from pytest_vllm_bench.plan.dataset import Dataset, Wanted
+from pytest_vllm_bench.plan.options import option
+from pytest_vllm_bench.plan.spelling import Draft, spell
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import RandomState
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomOptions:
+    """``range_ratio`` r: lengths uniform in [L(1−r), L(1+r)]; ``prefix_len`` tokens, the same in all, go in front."""
+
+    range_ratio: float = option(0.0, low=0.0, high=0.999)
+    prefix_len: int = option(0, low=0)
+
+
+def prompts(wanted: Wanted) -> Iterator[Prompt]:
+    return spell(wanted, drafts(wanted))
+
+
+def drafts(wanted: Wanted) -> Iterator[Draft]:
+    """The letters of each prompt; what the server adds (chat template, BOS) is taken off the asked length."""
+    import numpy as np
+
+    options: RandomOptions = wanted.options
+    size = wanted.alphabet().size
+    text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
+    prefix = wanted.stream("prefix").randint(0, size, options.prefix_len, dtype=np.uint16)
+    family = 0 if options.prefix_len else None
+    for start in range(0, wanted.n, CHUNK):
+        rows = min(CHUNK, wanted.n - start)
+        inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, rows))
+        outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, rows)
+        for length, out in zip(inputs.tolist(), outputs.tolist(), strict=True):
+            letters = text.randint(0, size, length, dtype=np.uint16)
+            yield Draft(
+                letters=np.concatenate((prefix, letters)) if options.prefix_len else letters,
+                family=family,
+                shared_len=options.prefix_len,
+                output_len=out if wanted.output_len else None,
+            )
+
+
+def ranged(draw: RandomState, length: int, ratio: float, n: int) -> np.ndarray:
+    """``n`` lengths, uniform over the whole numbers of [L(1−r), L(1+r)], at least 1 where any is asked."""
+    import numpy as np
+
+    if not ratio or not length:
+        return np.full(n, length)
+    low, high = max(1, int(np.floor(length * (1 - ratio)))), int(np.ceil(length * (1 + ratio)))
+    return draw.randint(low, high + 1, n)
+
+
+def content_lengths(wanted: Wanted, asked: np.ndarray) -> np.ndarray:
+    """The asked lengths less what the server puts around each prompt; DataError where nothing would be left."""
+    added = 0 if wanted.alphabet().ids else wanted.added_tokens
+    if asked.min(initial=added + 1) <= added:
+        raise DataError("plan.shorter_than_template", length=int(asked.min()), added=added)
+    return asked - added
+
+
+DATASET = Dataset(options=RandomOptions, prompts=prompts, lengths="both", salts=True)

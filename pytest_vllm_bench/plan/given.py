@@ -1,0 +1,130 @@
+"""Prompts that a user gave → counted, salted and bounded, as every dataset of real text needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from pytest_vllm_bench.errors import DataError
+from pytest_vllm_bench.model import Message, Prompt
+from pytest_vllm_bench.plan.dataset import Wanted
+from pytest_vllm_bench.plan.rows import Rows
+from pytest_vllm_bench.plan.seeds import stream
+from pytest_vllm_bench.plan.spelling import SALT
+
+
+def order(wanted: Wanted, rows: Rows, *, shuffle: bool, oversample: bool) -> Iterator[int]:
+    """Row numbers in the order they are tried; with ``oversample`` they begin again, and that is recorded."""
+    import numpy as np
+
+    draw = wanted.stream("order")
+    for lap in count():
+        if lap and not oversample:
+            return
+        if lap == 1:
+            wanted.note(Message(key="plan.oversampled", values={"rows": len(rows), "n": wanted.n}))
+        numbers = np.arange(len(rows), dtype=np.uint32)
+        if shuffle:
+            draw.shuffle(numbers)
+        yield from map(int, numbers)
+
+
+def enough(wanted: Wanted, prompts: Iterator[Prompt], rows: Rows) -> Iterator[Prompt]:
+    """The first ``n``; DataError where a plan bounded by a number of prompts would come out shorter."""
+    got = 0
+    for prompt in prompts:
+        yield prompt
+        got += 1
+        if got == wanted.n:
+            return
+    if got == 0 or not wanted.at_most:
+        raise DataError("plan.too_few_rows", path=str(rows.path), rows=len(rows), usable=got, n=wanted.n)
+
+
+class Salter:
+    """Puts run-specific tokens in front of given prompts, and counts them in."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._stream = stream(wanted.salt, *wanted.seed, "salt")
+        self._families: dict[str, str] = {}
+
+    def _fresh(self) -> str:
+        alphabet = self._wanted.alphabet()
+        return alphabet.text(self._stream.randint(0, alphabet.size, SALT).tolist()) + "\n"
+
+    @property
+    def _text(self) -> bool:
+        tokenizer = self._wanted.tokenizer
+        return tokenizer is not None and tokenizer.takes_text
+
+    def count(self, texts: Sequence[str]) -> list[int] | None:
+        """Tokens of each as it will be sent; None without a tokenizer.  The salt's own words make no difference."""
+        if not self._text:
+            return None
+        assert self._wanted.tokenizer is not None
+        if self._wanted.salt:
+            alphabet = self._wanted.alphabet()
+            front = alphabet.text([0] * SALT) + "\n"
+            texts = [front + text for text in texts]
+        return [n + self._wanted.added_tokens for n in self._wanted.tokenizer.count(texts)]
+
+    def salted(self, prompt: Prompt) -> Prompt:
+        """With tokens in front that no other prompt has; prompts of one ``group`` with ``shared_len`` share them."""
+        if not self._wanted.salt or not self._text:
+            return prompt
+        front = self._family(prompt.group) if prompt.shared_len else self._fresh()
+        if prompt.text is not None:
+            return replace(prompt, text=front + prompt.text)
+        if prompt.messages:
+            return replace(prompt, messages=salted_messages(prompt.messages, front))
+        return prompt
+
+    def _family(self, group: str) -> str:
+        if group not in self._families:
+            alphabet = self._wanted.alphabet()
+            draw = stream(self._wanted.salt, *self._wanted.seed, "salt", group)
+            self._families[group] = alphabet.text(draw.randint(0, alphabet.size, SALT).tolist()) + "\n"
+        return self._families[group]
+
+
+def salted_messages(messages: Sequence[Mapping[str, Any]], front: str) -> list[Mapping[str, Any]]:
+    """``front`` before the first text there is, the system's or the user's."""
+    done, result = False, []
+    for message in messages:
+        content = message.get("content")
+        if not done and isinstance(content, str):
+            message, done = {**message, "content": front + content}, True
+        elif not done and isinstance(content, list):
+            message, done = {**message, "content": [{"type": "text", "text": front}, *content]}, True
+        result.append(message)
+    return result
+
+
+def counted(prompt: Prompt, tokens: int | None) -> Prompt:
+    return replace(prompt, input_len=tokens)
+
+
+def words_of(messages: Iterable[Mapping[str, Any]]) -> str:
+    """All the text of chat messages, for counting."""
+    parts: list[str] = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            parts.append(content)
+        elif isinstance(content, list):
+            parts += [str(p.get("text", "")) for p in content if isinstance(p, Mapping)]
+    return "\n".join(parts)
+
+
+def batches(numbers: Iterable[int], size: int = 256) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for number in numbers:
+        batch.append(number)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
