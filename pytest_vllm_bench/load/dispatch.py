@@ -1,0 +1,230 @@
+"""Due offsets under a cap → which request goes when: the one loop behind every load shape.
+
+Closed loop: everything is due at 0, under a cap.  Open loop: offsets, with or without a cap.  A trace: given offsets.
+A conversation: each turn is due a think time after the answer before it.  It reads no clock and sets no timer of its
+own, so that it runs in virtual time as well.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from pytest_vllm_bench.model import INDEX_ROW
+
+_row = struct.Struct(INDEX_ROW)
+NAN = math.nan
+
+
+class Row(NamedTuple):
+    """One request of the plan, as far as sending it needs to know."""
+
+    number: int
+    chain: int
+    turn: int
+    model: int
+    due: float  # offset in seconds; NaN for a later turn
+    think: float  # seconds after the end of the turn before
+    offset: int  # of its body in bodies.bin
+    length: int
+
+
+Chain = list[Row]
+
+
+def rows(index: bytes | memoryview) -> Iterator[Row]:
+    """The plan's rows in order."""
+    for number, (offset, length, chain, turn, model, due, think, *_) in enumerate(_row.iter_unpack(index)):
+        yield Row(number, chain, turn, model, due, think, offset, length)
+
+
+def chains(index: bytes | memoryview, shard: int = 0, of: int = 1) -> Iterator[Chain]:
+    """Every ``of``-th chain, beginning with chain ``shard``; the rows of a chain are adjacent, turn 0 first."""
+    chain: Chain = []
+    for row in rows(index):
+        if row.chain % of != shard:
+            continue
+        if chain and row.chain != chain[0].chain:
+            yield chain
+            chain = []
+        chain.append(row)
+    if chain:
+        yield chain
+
+
+def share(cap: int | None, shard: int, of: int) -> int | None:
+    """A shard's part of the cap; the parts sum to the cap."""
+    return None if cap is None else cap // of + (shard < cap % of)
+
+
+def is_closed(index: bytes | memoryview) -> bool:
+    """All is due at once: the loop is closed by the cap."""
+    for at in range(len(index) - _row.size, -1, -_row.size):
+        due = _row.unpack_from(index, at)[5]
+        if not math.isnan(due):
+            return bool(due == 0.0)
+    return True
+
+
+class Launch(Protocol):
+    """Send ``row`` now.  ``ready``: when it could have gone; ``due``: when it should have (NaN: it has no due)."""
+
+    def __call__(self, row: Row, ready: float, due: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a dispatch needs of the world around it; times are absolute seconds on ``clock``."""
+
+    clock: Callable[[], float]
+    wake: Callable[[float], None]  # call ``pump`` at that time; a new one replaces the one before
+    launch: Launch
+    expect: Callable[[int], None] = lambda n: None  # so many are due within ``lead``
+    skip: Callable[[Row], None] = lambda row: None  # will not be sent, though it was due
+
+
+class Dispatch:
+    """Sends each row when it is due and a slot is free."""
+
+    LOOK_AHEAD = 4096  # rows, so that the pool of connections can grow before they are due
+
+    def __init__(
+        self,
+        plan: Iterator[Chain],
+        outside: Outside,
+        *,
+        cap: int | None,
+        steps: Sequence[tuple[float, int]] = (),
+        closed: bool = False,
+        lead: float = 0.25,
+    ) -> None:
+        self._plan, self._outside, self._closed, self._lead = plan, outside, closed, lead
+        self._ahead: deque[Chain] = deque()
+        self._later: list[tuple[float, int, Chain, int]] = []  # turns that wait for their think time
+        self._open_chains: dict[int, Chain] = {}  # row in flight → its chain, where turns follow
+        self._cap, self._steps = cap, deque(steps)
+        self._free: deque[float] = deque()  # since when each free slot has been free
+        self._more = True
+        self._duration: float | None = None
+        self.start = 0.0
+        self.in_flight = 0
+        self.stopped = False
+
+    def begin(self, start: float, duration: float | None = None) -> None:
+        """The clock starts at ``start``; nothing is sent ``duration`` seconds after it."""
+        self.start, self._duration = start, duration
+        if self._cap is not None:
+            self._free.extend([start] * self._cap)
+        self.pump()
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is in flight and nothing will be."""
+        return not self.in_flight and (self.stopped or not (self._more or self._ahead or self._later))
+
+    def stop(self) -> None:
+        """Send nothing more.  In an open loop, what was due and waited for a slot is skipped aloud."""
+        if self.stopped:
+            return
+        self.stopped = True
+        self._later.clear()
+        now = self._outside.clock()
+        while not self._closed and self._next_at() <= now:
+            self._outside.skip(self._ahead.popleft()[0])
+            self._look_ahead(now - self._lead)
+        self._ahead.clear()
+
+    def freed(self, row: Row, at: float, answered: bool = True) -> None:
+        """``row`` ended at ``at``; its next turn, if it has one, goes on only if it was ``answered``."""
+        self.in_flight -= 1
+        if self._cap is not None and self.in_flight + len(self._free) < self._cap:
+            self._free.append(at)
+        chain = self._open_chains.pop(row.number, None)
+        if chain is None:
+            return
+        place = row.turn + 1
+        if answered and not self.stopped:
+            heapq.heappush(self._later, (at + chain[place].think, chain[place].number, chain, place))
+        else:
+            for turn in chain[place:]:
+                self._outside.skip(turn)
+
+    def pump(self) -> None:
+        """Send all that may go now, and ask to be woken for the next."""
+        clock = self._outside.clock
+        now = clock()
+        self._step(now)
+        self._look_ahead(now)
+        while not self.stopped:
+            at = self._next_at()
+            if self._duration is not None and max(at, now) >= self.start + self._duration:
+                self.stop()
+                return
+            if at > now:
+                now = clock()
+            if at > now or (self._cap is not None and not self._free):
+                break
+            self._send_next(at)
+            if not self._ahead:
+                self._look_ahead(now)
+        if not self.stopped:
+            self._ask(now)
+
+    def _next_at(self) -> float:
+        first = self.start + self._ahead[0][0].due if self._ahead else math.inf
+        return min(first, self._later[0][0]) if self._later else first
+
+    def _send_next(self, at: float) -> None:
+        if self._later and self._later[0][0] == at:
+            _, _, chain, place = heapq.heappop(self._later)
+        else:
+            chain, place = self._ahead.popleft(), 0
+        row = chain[place]
+        if place + 1 < len(chain):
+            self._open_chains[row.number] = chain
+        ready = at
+        if self._cap is not None:
+            ready = max(at, self._free.popleft())
+        self.in_flight += 1
+        due = NAN if place or (self._closed and ready > at) else at
+        self._outside.launch(row, ready, due)
+
+    def _look_ahead(self, now: float) -> None:
+        horizon = now + self._lead
+        while self._more and len(self._ahead) < self.LOOK_AHEAD:
+            if self._ahead and self.start + self._ahead[-1][0].due > horizon:
+                return
+            chain = next(self._plan, None)
+            if chain is None:
+                self._more = False
+            else:
+                self._ahead.append(chain)
+
+    def _step(self, now: float) -> None:
+        while self._steps and self.start + self._steps[0][0] <= now:
+            offset, self._cap = self._steps.popleft()
+            while self._free and self.in_flight + len(self._free) > self._cap:
+                self._free.pop()
+            grown = self._cap - self.in_flight - len(self._free)
+            self._free.extend([self.start + offset] * max(0, grown))
+
+    def _ask(self, now: float) -> None:
+        """Wake for the next due row, the next step of the cap, and ``lead`` before rows that need connections."""
+        expected = len(self._ahead) + len(self._later)
+        if self._ahead and self.start + self._ahead[-1][0].due > now + self._lead:
+            expected -= 1
+        if self._cap is not None:
+            expected = min(expected, len(self._free))
+        self._outside.expect(expected)
+        times = [self.start + self._steps[0][0]] if self._steps else []
+        if self._cap is None or self._free:
+            times.append(self._next_at())
+            if self._ahead and self._more:
+                times.append(max(now + self._lead / 8, self.start + self._ahead[-1][0].due - self._lead))
+        if times and min(times) < math.inf:
+            self._outside.wake(min(times))

@@ -1,0 +1,78 @@
+"""This process → what it saw of itself: CPU, memory, switches, the lag of its event loop."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+from array import array
+from pathlib import Path
+from time import perf_counter
+
+from pytest_vllm_bench.load.tape import Tape
+from pytest_vllm_bench.model import WorkerFacts
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this program has held.  ``ru_maxrss`` would count the parent's, from before the exec."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def steal_ticks() -> tuple[int, int] | None:
+    """(stolen, all) CPU time of this machine so far, in ticks; None where the kernel does not tell."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    fields = [int(x) for x in stat.read_text().split("\n", 1)[0].split()[1:9]]
+    return fields[7], sum(fields)
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
+class Watch:
+    """Begins at the run's start; ``facts`` tells what happened since."""
+
+    def __init__(self, worker: int, loop_name: str, tape: Tape) -> None:
+        self.worker, self.loop_name, self.tape = worker, loop_name, tape
+        self.lags = array("d")
+        self.bytes_out = 0
+        self.started = 0.0
+        self._before = resource.getrusage(resource.RUSAGE_SELF)
+        self._collections = _collections()
+
+    def begin(self, started: float) -> None:
+        self.started = started
+        self._before = resource.getrusage(resource.RUSAGE_SELF)
+        self._collections = _collections()
+
+    def tick(self, written: float) -> None:
+        """The parent's clock, as it was when it wrote; read here, late by what every other read is late by."""
+        if self.started:
+            self.lags.append(perf_counter() - written)
+
+    def facts(self) -> WorkerFacts:
+        before, after = self._before, resource.getrusage(resource.RUSAGE_SELF)
+        return WorkerFacts(
+            worker=self.worker,
+            started=self.started,
+            ended=perf_counter(),
+            cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+            reads=self.tape.reads,
+            bytes_in=self.tape.bytes_in,
+            bytes_out=self.bytes_out,
+            sentinel_lags=tuple(self.lags),
+            tape_stalls=tuple(self.tape.stalls),
+            gc_collections=_collections() - self._collections,
+            voluntary_switches=after.ru_nvcsw - before.ru_nvcsw,
+            involuntary_switches=after.ru_nivcsw - before.ru_nivcsw,
+            peak_memory_bytes=peak_memory_bytes(),
+            loop=self.loop_name,
+        )

@@ -1,0 +1,249 @@
+"""What arrived, and when → segment files, appended to at once; and back again, also while they grow."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import struct
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pytest_vllm_bench.model import SENT_FIELDS, Entry, EntryKind
+
+MAGIC = b"llmtape\x01"
+#: A segment begins with: magic, worker (u32), number of the segment (u32), absolute start of the run (f64, seconds).
+SEGMENT_HEAD = struct.Struct("<8sIId")
+#: An entry begins with: kind (u8), request (u32), absolute time (f64, seconds), length of the data that follow (u32).
+ENTRY_HEAD = struct.Struct("<BIdI")
+SEGMENT_BYTES = 64 << 20
+#: Appended in one system call for each turn of the event loop, or when this much has gathered.
+BUFFER_BYTES = 256 << 10
+STALL_S = 1e-4
+_NAME = re.compile(r"w(\d+)-(\d+)\.tape(\.gz)?$")
+_sent = struct.Struct(SENT_FIELDS)
+
+
+def segment_path(folder: Path, worker: int, number: int) -> Path:
+    return folder / f"w{worker}-{number:06}.tape"
+
+
+class Tape:
+    """The writing end, of one measuring process.
+
+    Entries gather in memory until the callbacks of one turn of the event loop are done and are then written in one
+    system call: what a turn's reads cost is paid once, and at most one turn's reads are lost in a crash.
+    """
+
+    def __init__(self, folder: Path, worker: int, soon: Callable[[Callable[[], None]], object]) -> None:
+        self.folder, self.worker, self.soon = folder, worker, soon
+        self.reads = self.bytes_in = self.written = 0
+        self.stalls = array("d")  # seconds, writes that held the loop for longer than STALL_S
+        self._buffer = bytearray()
+        self._pending = False
+        self._started = 0.0
+        self._number = -1
+        self._file = -1
+        self._in_segment = 0
+
+    def begin(self, started: float) -> None:
+        """Open the first segment; ``started`` is the run's start, absolute monotonic seconds."""
+        self._started = started
+        self._next_segment()
+
+    def _next_segment(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._number += 1
+        path = segment_path(self.folder, self.worker, self._number)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        os.write(self._file, SEGMENT_HEAD.pack(MAGIC, self.worker, self._number, self._started))
+        self._in_segment = 0
+
+    def read(self, request: int, at: float, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += ENTRY_HEAD.pack(EntryKind.READ, request, at, len(data))
+        buffer += data
+        self.reads += 1
+        self.bytes_in += len(data)
+        if not self._pending:
+            self._pending = True
+            self.soon(self.flush)
+        elif len(buffer) > BUFFER_BYTES:
+            self.flush()
+
+    def sent(self, request: int, at: float, fields: tuple[float, float, float, int, int]) -> None:
+        """``fields`` as ``model.SENT_FIELDS``: ready, due, connect_s, connection, flags."""
+        self._add(EntryKind.SENT, request, at, _sent.pack(*fields))
+
+    def end(self, request: int, at: float, ending: int, words: str = "") -> None:
+        self._add(EntryKind.END, request, at, bytes((ending,)) + words.encode()[:2000])
+
+    def _add(self, kind: int, request: int, at: float, data: bytes) -> None:
+        self._buffer += ENTRY_HEAD.pack(kind, request, at, len(data)) + data
+        if not self._pending:
+            self._pending = True
+            self.soon(self.flush)
+
+    def flush(self) -> None:
+        """Hand all that has gathered to the kernel.  Raises OSError (disk full)."""
+        self._pending = False
+        buffer = self._buffer
+        if not buffer:
+            return
+        before = time.perf_counter()
+        size = done = len(buffer)
+        done = os.write(self._file, buffer)
+        while done < size:
+            done += os.write(self._file, buffer[done:])
+        buffer.clear()
+        self.written += size
+        self._in_segment += size
+        if self._in_segment >= SEGMENT_BYTES:
+            self._next_segment()
+        took = time.perf_counter() - before
+        if took > STALL_S:
+            self.stalls.append(took)
+
+    def close(self) -> None:
+        self.flush()
+        os.close(self._file)
+        self._file = -1
+
+
+def entries(data: bytes) -> tuple[list[Entry], int]:
+    """The whole entries in ``data`` and how many bytes they take; what is left over is the beginning of the next."""
+    found: list[Entry] = []
+    at, size = 0, len(data)
+    unpack, head = ENTRY_HEAD.unpack_from, ENTRY_HEAD.size
+    while at + head <= size:
+        kind, request, when, length = unpack(data, at)
+        begin = at + head
+        if begin + length > size:
+            break
+        at = begin + length
+        found.append(Entry(kind, request, when, data[begin:at]))
+    return found, at
+
+
+def segments(folder: Path) -> dict[int, list[Path]]:
+    """Worker → its segments, oldest first."""
+    found: dict[int, list[tuple[int, Path]]] = {}
+    for path in folder.iterdir():
+        if match := _NAME.match(path.name):
+            found.setdefault(int(match[1]), []).append((int(match[2]), path))
+    return {worker: [path for _, path in sorted(paths)] for worker, paths in sorted(found.items())}
+
+
+class _Follower:
+    """The reading end of one worker's tape while it grows."""
+
+    BLOCK = 1 << 20
+
+    def __init__(self, folder: Path, worker: int, number: int) -> None:
+        self.folder, self.worker, self.number = folder, worker, number
+        self.consumed: list[Path] = []
+        self._file = segment_path(folder, worker, number).open("rb", buffering=0)
+        self._rest = b""
+        self._headed = False
+
+    def more(self) -> list[Entry]:
+        """What has been added since, at most one block; [] if nothing."""
+        following = segment_path(self.folder, self.worker, self.number + 1)
+        closed = following.exists()  # asked before reading: nothing is added to a segment once the next one exists
+        data = self._file.read(self.BLOCK)
+        if not data:
+            if not closed:
+                return []
+            self._file.close()
+            self.consumed.append(segment_path(self.folder, self.worker, self.number))
+            self.number += 1
+            self._file, self._rest, self._headed = following.open("rb", buffering=0), b"", False
+            data = self._file.read(self.BLOCK)
+        data = self._rest + data
+        if not self._headed:
+            if len(data) < SEGMENT_HEAD.size:
+                self._rest = data
+                return []
+            data, self._headed = data[SEGMENT_HEAD.size :], True
+        found, used = entries(data)
+        self._rest = data[used:]
+        return found
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def follow(
+    folder: Path, finished: Callable[[], bool], *, keep_bytes: int | None = None, pause: float = 0.02
+) -> Iterator[Entry]:
+    """Every worker's entries as they are written; ends once ``finished()`` and all is read.  Blocks: for a thread.
+
+    With ``keep_bytes`` the oldest segments that are closed and consumed are deleted as soon as the tape is longer.
+    """
+    followers: dict[int, _Follower] = {}
+    try:
+        while True:
+            last_round = finished()
+            for worker, paths in segments(folder).items() if folder.is_dir() else ():
+                if worker not in followers:
+                    number = int(_NAME.match(paths[0].name)[2])  # type: ignore[index]
+                    followers[worker] = _Follower(folder, worker, number)
+            quiet = True
+            for follower in followers.values():
+                while found := follower.more():
+                    quiet = False
+                    yield from found
+            if keep_bytes is not None:
+                _delete_consumed(list(followers.values()), keep_bytes)
+            if quiet:
+                if last_round:
+                    return
+                time.sleep(pause)
+    finally:
+        for follower in followers.values():
+            follower.close()
+
+
+def _delete_consumed(followers: list[_Follower], keep_bytes: int) -> None:
+    for follower in followers:
+        while follower.consumed and (len(follower.consumed) + 1) * SEGMENT_BYTES * len(followers) > keep_bytes:
+            follower.consumed.pop(0).unlink(missing_ok=True)
+
+
+def read(folder: Path) -> Iterator[Entry]:
+    """A saved tape, compressed or not: one worker after another, each in the order of writing."""
+    for paths in segments(folder).values():
+        for path in paths:
+            with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+                file.read(SEGMENT_HEAD.size)
+                rest = b""
+                while block := file.read(1 << 20):
+                    found, used = entries(rest + block)
+                    rest = (rest + block)[used:]
+                    yield from found
+
+
+def started(folder: Path) -> float | None:
+    """The run's start, absolute monotonic seconds, as the segments say; None without a tape."""
+    for paths in segments(folder).values():
+        with gzip.open(paths[0], "rb") if paths[0].suffix == ".gz" else paths[0].open("rb") as file:
+            head = file.read(SEGMENT_HEAD.size)
+        if len(head) == SEGMENT_HEAD.size:
+            return float(SEGMENT_HEAD.unpack(head)[3])
+    return None
+
+
+def compress(folder: Path) -> None:
+    """Replace every segment by its gzip (level 1: about a tenth of the size)."""
+    for paths in segments(folder).values():
+        for path in paths:
+            if path.suffix == ".gz":
+                continue
+            packed = path.with_name(path.name + ".gz")
+            with path.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+            path.unlink()
