@@ -1,3 +1,68 @@
-"""Texts of the area "cli": key → (English, Chinese)."""
+"""Texts of the command line: key → (English, Chinese)."""
 
-TEXTS: dict[str, tuple[str, str]] = {}
+TEXTS: dict[str, tuple[str, str]] = {
+    "cli.about": (
+        "Benchmarks of LLM servers: run them, read their results, judge them again.",
+        "LLM 服务压测:运行、读取结果、重新判定。",
+    ),
+    "cli.lang": ("language of what is shown (default: the locale's)", "显示语言(默认跟随系统区域设置)"),
+    "cli.base_url": (
+        'the server, http://host:8000, or "simulator" for the built-in one',
+        "服务地址,如 http://host:8000;写 simulator 则使用内置模拟器",
+    ),
+    "cli.result_dir": ("the folder for results (default: results)", "结果目录(默认 results)"),
+    "cli.single.help": (
+        "one scenario, with the flags of `vllm bench serve`; pytest's own options may follow",
+        "运行单个场景,参数与 `vllm bench serve` 相同;后面可接 pytest 自己的选项",
+    ),
+    "cli.batch.help": (
+        "every scenario of a config.yaml; pytest's own options may follow",
+        "运行 config.yaml 中的全部场景;后面可接 pytest 自己的选项",
+    ),
+    "cli.batch.config": (
+        "a config.yaml, or the folder it is in (default: config.yaml)",
+        "config.yaml 文件或其所在目录(默认 config.yaml)",
+    ),
+    "cli.simulate.help": ("run the built-in server alone, until Ctrl-C", "单独启动内置模拟服务,按 Ctrl-C 结束"),
+    "cli.single.backend": ("how the server is spoken to (default: vllm)", "服务接口类型(默认 vllm)"),
+    "cli.single.host": ("the server's host, where --base-url is not given", "服务主机名(未给出 --base-url 时使用)"),
+    "cli.single.port": ("the server's port (default: 8000)", "服务端口(默认 8000)"),
+    "cli.single.endpoint": ("the path, where it is not the backend's own", "接口路径(默认由 backend 决定)"),
+    "cli.single.model": ("the model's name, where the server has several", "模型名(服务有多个模型时必填)"),
+    "cli.single.tokenizer": (
+        'a folder, a file, a hub name, "server" or "ids" (default: the model\'s)',
+        '分词器:目录、文件、模型仓库名、"server" 或 "ids"(默认与模型一致)',
+    ),
+    "cli.single.dataset_name": ("where prompts come from (default: random)", "数据集(默认 random)"),
+    "cli.single.dataset_path": ("the dataset's file or folder", "数据集文件或目录"),
+    "cli.single.input_len": ("prompt length in tokens (default: 1024)", "输入长度,单位 token(默认 1024)"),
+    "cli.single.output_len": ("answer length in tokens (default: 128)", "输出长度,单位 token(默认 128)"),
+    "cli.single.range_ratio": (
+        "lengths vary within ± this share (default: 0)",
+        "长度在此比例范围内随机浮动(默认 0)",
+    ),
+    "cli.single.prefix_len": ("tokens that all prompts share in front (default: 0)", "所有提示词共享的前缀长度(默认 0)"),
+    "cli.single.num_prompts": ("requests to send (default: 1000)", "请求总数(默认 1000)"),
+    "cli.single.max_concurrency": ("requests under way at most (default: no cap)", "最大并发数(默认不限)"),
+    "cli.single.request_rate": ("requests per second (default: inf)", "请求速率,单位 请求/秒(默认 inf)"),
+    "cli.single.burstiness": (
+        "shape of the arrivals: 1 Poisson, below 1 burstier (default: 1)",
+        "到达过程的形状:1 为泊松,小于 1 更突发(默认 1)",
+    ),
+    "cli.single.goodput": (
+        "limits per request in milliseconds: ttft:200 tpot:50 e2el:20000",
+        "单个请求的时延上限,单位毫秒:ttft:200 tpot:50 e2el:20000",
+    ),
+    "cli.single.sla": ('rules: "p99_ttft_ms <= 500" "failed == 0"', '规则,如 "p99_ttft_ms <= 500" "failed == 0"'),
+    "cli.single.seed": ("seed of lengths, order and arrivals (default: 0)", "随机种子(默认 0)"),
+    "cli.single.ignore_eos": ("have answers go on to their full length", "忽略 EOS,强制生成到指定长度"),
+    "cli.single.num_warmups": ("requests sent before (default: as many as the concurrency)", "预热请求数(默认等于并发数)"),
+    "cli.single.bad_goodput": (
+        "--goodput {text!r} is not NAME:MILLISECONDS. Write, for example, --goodput ttft:200 tpot:50.",
+        "--goodput {text!r} 不是“名称:毫秒”的形式。例如:--goodput ttft:200 tpot:50。",
+    ),
+    "cli.doctor.help": (
+        "is everything in order: server, tokenizer, limits, clock, and how fast this client can go",
+        "体检:服务是否可达、分词器、系统限制、时钟,以及本机压测能力",
+    ),
+}

@@ -1,0 +1,60 @@
+"""The shell's face: ``pytest-vllm-bench COMMAND``, one module a command.
+
+A command module has ``HELP`` (a text key), ``arguments(parser)`` and ``run(args, lang) → exit code``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from pytest_vllm_bench.errors import BenchError, ConfigError
+from pytest_vllm_bench.text import language, say
+
+#: Command → its module; an alias names the module of another.
+COMMANDS = {
+    "single": "single",
+    "batch": "batch",
+    "simulate": "simulate",
+}
+
+
+def parser(lang: str, only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; with ``only`` the other commands' arguments are left unread (their imports cost time)."""
+    top = argparse.ArgumentParser(prog="pytest-vllm-bench", description=say("cli.about", lang))
+    top.add_argument("--version", action="version", version=version("pytest-vllm-bench"))
+    top.add_argument("--lang", choices=("en", "zh"), default=None, help=say("cli.lang", lang))
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        text = say(f"cli.{module}.help", lang)
+        one = commands.add_parser(name, help=text, description=text)
+        if only in (None, name):
+            import_module(f"pytest_vllm_bench.cli.{module}").arguments(one, lang)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command → its exit code; what the user must change is one clear message and exit code 2."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    asked = argv[argv.index("--lang") + 1 : argv.index("--lang") + 2] if "--lang" in argv else []
+    lang = language(asked[0] if asked else os.environ.get("PYTEST_VLLM_LANG"))
+    command = next((a for a in argv if a in COMMANDS), None)
+    args, rest = parser(lang, command).parse_known_args(argv)
+    module = import_module(f"pytest_vllm_bench.cli.{COMMANDS[args.command]}")
+    if rest and not getattr(module, "PASSES_ON", False):
+        parser(lang, command).parse_args(argv)  # says what is not known, and ends
+    args.rest = rest
+    try:
+        return int(module.run(args, lang))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(say(problem.message, lang), file=sys.stderr)
+    except BenchError as error:
+        print(say(error.message, lang), file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2

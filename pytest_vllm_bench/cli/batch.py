@@ -1,0 +1,46 @@
+"""``batch``: every scenario of a config, as ``pytest bench_cases`` runs them."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pytest_vllm_bench.text import say
+
+PASSES_ON = True
+
+#: The whole test: what ``bench_cases/test_serving.py`` holds, for those who keep only a config.yaml.
+TEST = '''\
+import pytest
+
+
+@pytest.mark.asyncio
+async def test_serving(scenario, vllm_bench):
+    await vllm_bench(scenario)
+'''
+
+
+def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
+    parser.add_argument("config", nargs="?", default="config.yaml", help=say("cli.batch.config", lang))
+    parser.add_argument("--base-url", dest="url", help=say("cli.base_url", lang))
+    parser.add_argument("--result-dir", dest="results", default="results", help=say("cli.result_dir", lang))
+
+
+def run(args: argparse.Namespace, lang: str) -> int:
+    config = Path(args.config)
+    return pytest_on(config / "config.yaml" if config.is_dir() else config, args, lang)
+
+
+def pytest_on(config: Path, args: argparse.Namespace, lang: str) -> int:
+    """Run pytest over one config, in a folder of its own, with what it did not know passed on to it."""
+    import pytest
+
+    with tempfile.TemporaryDirectory(prefix="vllm-bench-") as name:
+        folder = Path(name)
+        (folder / "test_serving.py").write_text(TEST, encoding="utf-8")
+        (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+        given = [f"--vllm-config={config.resolve()}", f"--vllm-results={Path(args.results).resolve()}"]
+        given += [f"--vllm-url={args.url}"] if args.url else []
+        given += [f"--vllm-lang={args.lang}"] if args.lang else []
+        return int(pytest.main([str(folder), f"--rootdir={folder}", "-p", "no:cacheprovider", *given, *args.rest]))

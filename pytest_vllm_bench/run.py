@@ -1,0 +1,213 @@
+"""Scenario → Plan → Tape → Records → metrics → Verdicts → Result: the story of one scenario."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_vllm_bench import environment, judge, load, plan
+from pytest_vllm_bench.measure.decode import Decoder
+from pytest_vllm_bench.measure.metrics import summary
+from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.model import Backend, LoadFacts, Message, Metrics, Plan, Record, Result, Sample, Scenario, Target
+from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.report import artifacts, folder
+from pytest_vllm_bench.tokenizer import Tokenizer
+
+#: Seconds that requests under way are given after a first Ctrl-C.
+DRAIN = 5.0
+
+
+class Watch(Protocol):
+    """Who is told while a scenario runs; called from other threads too."""
+
+    def phase(self, message: Message) -> None: ...
+
+    def record(self, record: Record) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """One repeat's evidence, kept until the last one judges them all."""
+
+    sample: Sample
+    metrics: Metrics
+    facts: LoadFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a scenario's run needs and does not say itself: the server found, names resolved, where to write."""
+
+    target: Target  # where it really is: the built-in server's address is known only once it runs
+    backend: Backend
+    models: tuple[str, ...]
+    max_model_len: int | None
+    tokenizer: Tokenizer
+    template_tokens: int | None
+    folder: Path  # of results
+    base_dir: Path  # what relative paths in the config are relative to
+    salt: str  # of this session's prompts
+    session: str  # its start, UTC
+    environment: Mapping[str, Any]
+    repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
+    judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
+
+
+async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Result, dict[str, Any]], None]) -> Result:
+    """Run one scenario and write its result; an interruption is raised again when what was measured is safe."""
+    with workplace(scenario, world) as work:
+        planned = await build(scenario, world, watch, work)
+        await warm_up(scenario, world, watch, work)
+        before = await counters.read(world.target)
+        sent = await measured(scenario, world, watch, planned, work)
+        server = counters.deltas(before, await counters.read(world.target)) if not sent.interrupted else {}
+        result = judged(scenario, world, planned, sent, server)
+        row = artifacts.to_json(result)
+        row["results_dir"] = str(world.folder)
+        folder.write(row, world.folder, result.records, folder.Keep(tape=work / "tape", tape_policy=scenario.tape))
+    keep(result, row)
+    if sent.interrupted:
+        raise asyncio.CancelledError
+    return result
+
+
+@contextlib.contextmanager
+def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
+    """A folder for the plan and the tapes, in the results folder (where there is room); gone when the run is over."""
+    work = world.folder / ".running" / folder.stem(scenario.id)
+    shutil.rmtree(work, ignore_errors=True)
+    folder.make(work)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> Plan:
+    """Decide everything that will be sent."""
+    watch.phase(Message(key="plugin.building"))
+    return await asyncio.to_thread(plan.build, scenario, context(scenario, world), work / "plan")
+
+
+def context(scenario: Scenario, world: World) -> plan.BuildContext:
+    """What the plan may know of the world."""
+    return plan.BuildContext(
+        backend=world.backend,
+        tokenizer=world.tokenizer,
+        models=world.models,
+        max_model_len=world.max_model_len,
+        salt=world.salt,
+        template_tokens=world.template_tokens,
+        base_dir=world.base_dir,
+        cache_dir=environment.cache_dir() / "prompts",
+    )
+
+
+async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) -> None:
+    """Send requests of the same shape and other prompts first; what comes of them is not looked at."""
+    warm = await asyncio.to_thread(plan.warmup, scenario, context(scenario, world), work / "warmup")
+    if warm is not None:
+        watch.phase(Message(key="plugin.warmup"))
+        await load.send(warm, world.target, settings(scenario, world), work / "warmup-tape", asyncio.Event())
+
+
+def settings(scenario: Scenario, world: World) -> load.SendSettings:
+    """How the load is sent."""
+    return load.SendSettings(
+        timeouts=scenario.timeouts,
+        workers=scenario.workers or 1,
+        keep_alive=scenario.keep_alive,
+        headers=world.target.headers,
+        drain_s=DRAIN,
+        request_id_prefix=f"{scenario.id}-",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What came of sending a plan."""
+
+    facts: LoadFacts
+    records: Sequence[Record]
+    interrupted: bool
+
+
+async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path) -> Sent:
+    """Send the plan and decode its tape beside it.
+
+    When this task is cancelled (Ctrl-C), sending stops, requests under way get a moment to end, and what came is kept.
+    """
+    stop, over, tape = asyncio.Event(), threading.Event(), work / "tape"
+    sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, world), tape, stop))
+    reading = asyncio.create_task(asyncio.to_thread(decoded, world, watch, planned, tape, over))
+    interrupted = False
+    try:
+        facts = await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        interrupted = True
+        stop.set()
+        facts = await sending
+    finally:
+        over.set()
+    return Sent(facts=facts, records=await reading, interrupted=interrupted)
+
+
+def decoded(world: World, watch: Watch, planned: Plan, tape: Path, over: threading.Event) -> list[Record]:
+    """Read the tape as it grows, in a thread of low priority, until the load is over and all is read."""
+    environment.yield_priority()
+    count = world.tokenizer.count if world.tokenizer.takes_text else None
+    rows = plan.index(planned)
+    decoder: Decoder | None = None
+    records: list[Record] = []
+    for entry in load.follow(tape, over.is_set):
+        decoder = decoder or Decoder(planned, world.backend, rows, count_tokens=count, started=load.started(tape))
+        record = decoder.feed(entry)
+        if record is not None:
+            records.append(record)
+            watch.record(record)
+    rest = decoder.rest() if decoder else []
+    return sorted([*records, *rest], key=lambda r: r.index)
+
+
+def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, server: Mapping[str, float]) -> Result:
+    """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
+    one for validity and failures only."""
+    complete = sent.facts.complete and not sent.interrupted
+    asked = settings_of(scenario, workers=len(sent.facts.workers), complete=complete)
+    one = sample(sent.records, asked)
+    mine = Repetition(sample=one, metrics=summary([one], asked), facts=sent.facts)
+    world.repetitions.append(mine)
+    pool = world.repetitions if world.judges else [mine]
+    metrics = summary([r.sample for r in pool], asked)
+    evidence = judge.Evidence(
+        metrics=metrics,
+        per_repeat=tuple(r.metrics for r in pool),
+        facts=tuple(r.facts for r in pool),
+        plan=planned,
+        server=server,
+    )
+    asking = scenario if world.judges else replace(scenario, rules=(), goodput={})
+    judgement = judge.judge(asking, [r.sample for r in pool], evidence)
+    return Result(
+        scenario=scenario,
+        verdict=judgement.verdict,
+        complete=complete,
+        metrics=metrics,
+        verdicts=judgement.verdicts,
+        checks=judgement.checks,
+        records=sent.records,
+        plan=planned,
+        facts=sent.facts,
+        environment=world.environment,
+        server=server,
+        date=environment.stamp(),
+        session=world.session,
+        notes=(*judgement.faults, *judgement.notes, *planned.notes, *sent.facts.warnings),
+    )

@@ -1,0 +1,132 @@
+"""A config → what its scenarios share: servers found ready, tokenizers, the built-in server, repeats so far."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_vllm_bench import environment, load
+from pytest_vllm_bench import tokenizer as tokenizers
+from pytest_vllm_bench.errors import BenchError, ServerError
+from pytest_vllm_bench.model import Backend, Message, Scenario, Target
+from pytest_vllm_bench.observe import ready, tokenize
+from pytest_vllm_bench.report import folder
+from pytest_vllm_bench.run import Repetition, World
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.config import Config
+    from pytest_vllm_bench.registry import Registry
+    from pytest_vllm_bench.tokenizer import Tokenizer
+
+#: Connections beside the load's own: progress, tape, counters.
+SPARE_FILES = 64
+
+
+class Session:
+    """Open once a config; ``scenarios`` are those selected to run."""
+
+    def __init__(self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path) -> None:
+        self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
+        self.started = environment.stamp()
+        self.salt = secrets.token_hex(8)
+        self.absent: dict[str, str] = {}  # target → the scenario that was told so
+        self.repetitions: dict[str, list[Repetition]] = {}  # by scenario key
+        self.last = {s.key: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
+        self._servers: dict[tuple[str, str, str, tuple[str, ...]], ready.Server] = {}
+        self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None]] = {}
+        self._simulator: Target | None = None
+        self._stack = contextlib.ExitStack()
+
+    async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
+        """All that ``scenario`` needs to run; BenchError says what is missing.  The second time it costs nothing."""
+        folder.make(self.config.results_dir)
+        target = self._reach(scenario.target)
+        backend = self.registry.backends[scenario.backend]
+        server = await self._server(scenario, target, backend, patience, aloud)
+        models = tuple(server.model(m) for m in scenario.models) or (server.model(None),)
+        for one in self.scenarios:
+            if one.target == scenario.target:
+                fits(one, server, models)
+        tokenizer, template = await self._tokenizer(scenario, server, models[0], backend)
+        return World(
+            target=target,
+            backend=backend,
+            models=models,
+            max_model_len=min((server.max_model_len[m] for m in models if m in server.max_model_len), default=None),
+            tokenizer=tokenizer,
+            template_tokens=template,
+            folder=self.config.results_dir,
+            base_dir=self.config.base_dir,
+            salt=self.salt,
+            session=self.started,
+            environment=environment.facts(self.rootdir)
+            | {"server": {"version": server.version, "round_trip_s": server.round_trip_s, "roots": dict(server.roots)}},
+            repetitions=self.repetitions.setdefault(scenario.key, []),
+            judges=self.last.get(scenario.key, scenario.id) == scenario.id,
+        )
+
+    async def _server(
+        self, scenario: Scenario, target: Target, backend: Backend, patience: float, aloud: Callable[[Message], None]
+    ) -> ready.Server:
+        path = scenario.endpoint or backend.path
+        key = (target.base_url, backend.name, path, scenario.models)
+        if key not in self._servers:
+            if ready.ca_missing(target):
+                raise ServerError("server.ca_missing", path=target.verify)
+            needed = max((s.concurrency or s.num_prompts or 1 for s in self.scenarios), default=1) + SPARE_FILES
+            if problem := load.open_files_problem(needed):
+                raise BenchError(problem.key, **problem.values)
+            probe = ready.Probe(backend=backend, path=path, model=next(iter(scenario.models), None))
+            self._servers[key] = await ready.wait(target, probe, patience, aloud)
+        return self._servers[key]
+
+    async def _tokenizer(
+        self, scenario: Scenario, server: ready.Server, model: str, backend: Backend
+    ) -> tuple[Tokenizer, int | None]:
+        """The tokenizer, and how many tokens the server's chat template adds."""
+        spec = scenario.tokenizer or ("simulator" if server.target.simulated else None)
+        key = (spec, model, backend.name)
+        if key not in self._tokenizers:
+            theirs = tokenize.tokenizer_of(server.target, model)
+            name = server.roots.get(model, model)
+            tokenizer = await asyncio.to_thread(tokenizers.load, spec, name, server=theirs)
+            template = await tokenize.template_tokens(server.target, model) if backend.takes_messages else None
+            self._tokenizers[key] = tokenizer, template
+        return self._tokenizers[key]
+
+    def _reach(self, target: Target) -> Target:
+        """Where a target really is: the built-in server is started when first needed."""
+        if not target.simulated:
+            return target
+        if self._simulator is None:
+            from pytest_vllm_bench import simulator
+
+            running = self._stack.enter_context(simulator.start())
+            self._simulator = replace(target, base_url=running.base_url)
+        return self._simulator
+
+    def close(self) -> None:
+        """Stop the built-in server, if it was started."""
+        self._stack.close()
+
+
+def fits(scenario: Scenario, server: ready.Server, models: Sequence[str]) -> None:
+    """ServerError if a model's window is too small for what the scenario asks."""
+    need = (scenario.input_len or 0) + (scenario.output_len or 0)
+    for model in models:
+        limit = server.max_model_len.get(model)
+        if limit is not None and need > limit:
+            raise ServerError(
+                "server.context",
+                scenario=scenario.id,
+                need=need,
+                input=scenario.input_len,
+                output=scenario.output_len,
+                model=model,
+                limit=limit,
+            )
