@@ -185,6 +185,7 @@ class Scenario:
     token_detail: Literal["auto", "on", "off"] = "auto"
     repeat: int = 1  # 1-based
     repeats: Repeats = Repeats()
+    search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
     percentiles: tuple[float, ...] = (50, 90, 95, 99)
     tape: Literal["keep", "compress", "drop"] = "drop"
     xfail: str = ""

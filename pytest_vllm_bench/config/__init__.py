@@ -1,0 +1,8 @@
+"""config.yaml → Config → Scenarios: ``read`` finds every problem at once, ``matrix`` multiplies the axes."""
+
+from __future__ import annotations
+
+from pytest_vllm_bench.config.matrix import matrix
+from pytest_vllm_bench.config.read import NOT_YET, Config, Given, read
+
+__all__ = ["NOT_YET", "Config", "Given", "matrix", "read"]

@@ -1,0 +1,222 @@
+"""Settings that are right one by one → what is wrong with them together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from pytest_vllm_bench.config.lines import line_of
+from pytest_vllm_bench.config.matrix import Axes, axes, choices, effective, scenario
+from pytest_vllm_bench.config.problems import suggestion, translated
+from pytest_vllm_bench.config.rules import parsed
+from pytest_vllm_bench.config.schema import Cell, File
+from pytest_vllm_bench.metric_table import rule_problems
+from pytest_vllm_bench.model import Backend, Message, Problem, Scenario
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.config.read import Config
+
+
+#: Without these there are no cells to look at.
+IDENTITY = frozenset(
+    {
+        "backend",
+        "dataset",
+        "duration",
+        "input_output",
+        "concurrency_prompts",
+        "request_rate",
+        "stages",
+        "targets",
+        "overrides",
+    }
+)
+
+
+def cross_checks(config: Config, bad: set[str]) -> list[Problem]:
+    """All problems between keys; ``bad``: paths that have one already, and whose consequences are not told again."""
+    told = {_key(path) for path in bad}
+    problems = [p for check in CHECKS for p in check(config) if _key(p.path) not in told]
+    if (told | {_key(p.path) for p in problems}) & IDENTITY:
+        return problems
+    cells = axes(config)
+    return [*problems, *_same_twice(config, cells), *_unmatched(config, cells), *_rules(config, cells)]
+
+
+def _key(path: str) -> str:
+    """The key of the file that a path begins with."""
+    return path.partition("[")[0].partition(".")[0]
+
+
+def _problem(config: Config, path: str, key: str, **values: object) -> Problem:
+    parts = _parts(path)
+    return Problem(message=Message(key=f"config.{key}", values=values), path=path, line=line_of(config.lines, parts))
+
+
+def _parts(path: str) -> tuple[str | int, ...]:
+    words = path.replace("[", ".").replace("]", "").split(".")
+    return tuple(int(word) if word.isdigit() else word for word in words if word)
+
+
+def _backend(config: Config) -> Iterator[Problem]:
+    settings = config.settings
+    if settings.backend not in config.registry.backends:
+        hint = suggestion(settings.backend, config.registry.backends)
+        yield _problem(config, "backend", "unknown_backend", name=settings.backend, hint=hint)
+    weights = settings.model_choice
+    if not isinstance(weights, str) and len(weights) != len(settings.model):
+        yield _problem(config, "model_choice", "weights", weights=len(weights), models=len(settings.model))
+
+
+def _datasets(config: Config) -> Iterator[Problem]:
+    from pytest_vllm_bench.plan.datasets import check
+
+    several = isinstance(config.written.get("dataset"), list)
+    for position, choice in enumerate(choices(config.settings)):
+        prefix = f"dataset[{position}]" if several else "dataset"
+        for problem in check(choice, config.registry.datasets):
+            path = f"{prefix}.{problem.path}" if problem.path else prefix
+            yield replace(problem, path=path, line=line_of(config.lines, _parts(path)))
+
+
+def _lengths(config: Config) -> Iterator[Problem]:
+    """Every dataset has the lengths it needs, and every pair a dataset that takes it."""
+    known = [config.registry.datasets[c.name] for c in choices(config.settings) if c.name in config.registry.datasets]
+    names = [c.name for c in choices(config.settings) if c.name in config.registry.datasets]
+    pairs = config.settings.input_output or []
+    needing = [name for name, dataset in zip(names, known, strict=True) if dataset.lengths == "both"]
+    if needing and not any(pair[0] is not None for pair in pairs):
+        yield _problem(config, "input_output", "no_lengths", dataset=needing[0])
+    outputs = [name for name, dataset in zip(names, known, strict=True) if dataset.lengths == "output"]
+    for position, (input_len, output_len) in enumerate(pairs):
+        path = f"input_output[{position}]"
+        if input_len is not None and output_len is None:
+            yield _problem(config, f"{path}[1]", "output_length_missing")
+        elif known and input_len is not None and not needing:
+            yield _problem(config, path, "own_lengths", dataset=names[0], output=output_len)
+        elif known and input_len is None and not outputs:
+            yield _problem(config, path, "input_length_missing", dataset=names[0])
+
+
+def _prompts(config: Config) -> Iterator[Problem]:
+    """Every cell ends: by a number of requests, by seconds, or with its trace."""
+    settings = config.settings
+    traced = all(d.times for c in choices(settings) if (d := config.registry.datasets.get(c.name)) is not None)
+    bounded = settings.duration is not None or bool(settings.stages) or (traced and bool(settings.dataset))
+    if settings.concurrency_prompts is None and not bounded:
+        yield _problem(config, "concurrency_prompts", "no_prompts")
+    for position, (concurrency, prompts) in enumerate(settings.concurrency_prompts or []):
+        path = f"concurrency_prompts[{position}]"
+        if isinstance(prompts, str) and concurrency is None:
+            yield _problem(config, f"{path}[1]", "multiple_of_nothing", multiple=prompts)
+        elif isinstance(prompts, int) and concurrency is not None and prompts < concurrency:
+            values = {"prompts": prompts, "concurrency": concurrency, "instead": f"[{concurrency}, {concurrency * 10}]"}
+            yield _problem(config, f"{path}[1]", "prompts_below_concurrency", **values)
+        elif prompts is None and not bounded:
+            yield _problem(config, f"{path}[1]", "prompts_unbounded")
+
+
+def _rates(config: Config) -> Iterator[Problem]:
+    settings = config.settings
+    finite = any(math.isfinite(rate) for rate in settings.request_rate)
+    rated = finite or any(stage.rate is not None for stage in settings.stages)
+    if settings.stages and "request_rate" in config.lines:
+        yield _problem(config, "stages", "stages_and_rate")
+    if settings.stages and any(c is not None for c, _ in settings.concurrency_prompts or []):
+        if any(stage.concurrency is not None for stage in settings.stages):
+            yield _problem(config, "stages", "stages_and_concurrency")
+    if settings.ramp_up is not None and not finite:
+        yield _problem(config, "ramp_up", "no_rate", key="ramp_up")
+    if settings.burstiness != 1 and not rated:
+        yield _problem(config, "burstiness", "no_rate", key="burstiness")
+
+
+def _overrides(config: Config) -> Iterator[Problem]:
+    """``set`` takes what may differ from cell to cell, and nothing that decides the id."""
+    for position, override in enumerate(config.settings.overrides):
+        path = f"overrides[{position}]"
+        if not override.set and override.xfail is None and override.skip is None:
+            yield _problem(config, path, "override_empty")
+        identity = {
+            key: value
+            for key, value in override.set.items()
+            if key in File.model_fields and key not in Cell.model_fields
+        }
+        for key in identity:
+            yield _problem(config, f"{path}.set.{key}", "override_identity", key=key)
+        try:
+            Cell.model_validate({key: value for key, value in override.set.items() if key not in identity})
+        except ValidationError as error:
+            yield from translated(error, Cell, config.lines, ("overrides", position, "set"))
+
+
+def _repeats(config: Config) -> Iterator[Problem]:
+    repeats, search = config.settings.repeats, config.settings.search
+    if repeats.max is not None and repeats.max < repeats.min:
+        yield _problem(config, "repeats.max", "max_below_min", least=repeats.min)
+    if repeats.until is not None and repeats.max is None:
+        yield _problem(config, "repeats.until", "until_without_max")
+    if search is not None and search.at_least is not None and search.at_least > search.max:
+        yield _problem(config, "search.at_least", "at_least_above_max", most=f"{search.max:g}")
+
+
+#: Each says what is wrong between some keys; a new one is a function and a line here.
+CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    _backend,
+    _datasets,
+    _lengths,
+    _prompts,
+    _rates,
+    _overrides,
+    _repeats,
+)
+
+
+def _same_twice(config: Config, cells: list[Axes]) -> Iterator[Problem]:
+    """Two cells with one id, or ids that come to one file name."""
+    seen: dict[str, Axes] = {}
+    for cell in cells:
+        name = cell.id.replace("-", "_")
+        if name in seen:
+            axis = _axis(seen[name], cell)
+            yield _problem(config, axis, "same_twice", id=cell.id)
+        seen.setdefault(name, cell)
+
+
+def _axis(one: Axes, other: Axes) -> str:
+    """The key to change: the axis on which two cells of one name differ, else the likeliest to be written twice."""
+    if one.dataset != other.dataset:
+        return "dataset"
+    return "targets" if one.target != other.target else "concurrency_prompts"
+
+
+def _unmatched(config: Config, cells: list[Axes]) -> Iterator[Problem]:
+    ids = [cell.id for cell in cells]
+    for position, override in enumerate(config.settings.overrides):
+        if not any(fnmatchcase(id, override.match) for id in ids):
+            hint = suggestion(override.match, ids[:12])
+            yield _problem(
+                config, f"overrides[{position}].match", "override_unmatched", match=override.match, hint=hint
+            )
+
+
+def _rules(config: Config, cells: list[Axes]) -> Iterator[Problem]:
+    """Rules that cannot be read, and rules that could hold or break whatever the server does."""
+    for cell in cells:
+        own = effective(config, cell.id)
+        for position, rule in parsed(own.cell.sla, own.sla_lines):
+            if isinstance(rule, Message):
+                yield Problem(message=rule, path=f"{own.sla_path}[{position}]", line=own.sla_lines[position])
+        yield from _hopeless(config, scenario(config, cell))
+
+
+def _hopeless(config: Config, one: Scenario) -> Iterator[Problem]:
+    backend: Backend = config.registry.backends[one.backend]
+    for rule, message in rule_problems(one, backend):
+        path = "goodput" if rule is None else "sla"
+        yield Problem(message=message, path=path, line=config.lines.get("goodput") if rule is None else rule.line)

@@ -1,0 +1,161 @@
+"""YAML text → plain values with the line each of them stands on.
+
+Scalars follow YAML 1.2 (``on`` and ``yes`` are words, ``1e3`` is a number, ``10:30`` is text), because a benchmark's
+``token_detail: on`` must not become ``True``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pytest_vllm_bench.model import Message, Problem
+
+#: More nodes than any config needs; aliases that multiply ("a billion laughs") end here.
+MAX_NODES = 100_000
+
+
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader that knows YAML 1.2's scalars only."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^(?:[-+]?[0-9]+|0x[0-9a-fA-F]+)$", list("-+0123456789")),
+    (
+        "float",
+        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"^<<$", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """``010`` is ten, not eight."""
+    text = str(loader.construct_scalar(node))
+    return int(text, 16) if text.startswith("0x") else int(text)
+
+
+def _real(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    text = str(loader.construct_scalar(node)).lower()
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _real)
+
+
+class _Endless(Exception):
+    """An alias that contains itself, or more nodes than ``MAX_NODES``."""
+
+
+@dataclass(slots=True)
+class Document:
+    """``lines``: YAML path ("concurrency_prompts[1][0]") → 1-based line."""
+
+    value: Any = None
+    lines: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    nodes: int = 0
+
+    def add(self, key: str, line: int | None, path: str = "", **values: Any) -> None:
+        self.problems.append(Problem(message=Message(key=key, values=values), path=path, line=line))
+
+
+def join(parts: tuple[str | int, ...]) -> str:
+    """``("sla", 0)`` → ``sla[0]``."""
+    path = ""
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def line_of(lines: Mapping[str, int], parts: tuple[str | int, ...]) -> int | None:
+    """The line of the nearest thing that exists: a missing key has its parent's."""
+    for length in range(len(parts), 0, -1):
+        if (found := lines.get(join(parts[:length]))) is not None:
+            return found
+    return None
+
+
+def parse(text: str) -> Document:
+    """Read ``text``; what is wrong with it as YAML is in ``problems``."""
+    document = Document()
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            document.value = _value(loader, node, (), document, ())
+    except _Endless:
+        document.value = None
+    except yaml.MarkedYAMLError as error:
+        _syntax(document, error, text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, int(error.position)) + 1
+        document.add("config.yaml_character", line, code=f"U+{int(error.character):04X}")
+    finally:
+        loader.dispose()
+    return document
+
+
+def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else None
+    rows = text.splitlines()
+    row = rows[line - 1] if line and line <= len(rows) else ""
+    if "\t" in row[: len(row) - len(row.lstrip())]:
+        document.add("config.yaml_tab", line)
+    elif "expected a single document" in str(error):
+        document.add("config.yaml_documents", line)
+    else:
+        words = ", ".join(w for w in (error.context, error.problem) if w)
+        document.add("config.yaml_syntax", line, words=words, row=row.strip()[:60])
+
+
+def _value(
+    loader: _Loader, node: yaml.Node, parts: tuple[str | int, ...], document: Document, above: tuple[int, ...]
+) -> Any:
+    document.nodes += 1
+    line = node.start_mark.line + 1
+    if parts:
+        document.lines.setdefault(join(parts), line)
+    if id(node) in above or document.nodes > MAX_NODES:
+        document.add("config.yaml_endless", line, join(parts))
+        raise _Endless
+    below = (*above, id(node))
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(loader, item, (*parts, i), document, below) for i, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        return dict(_pairs(loader, node, parts, document, below))
+    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+
+
+def _pairs(
+    loader: _Loader, node: yaml.MappingNode, parts: tuple[str | int, ...], document: Document, above: tuple[int, ...]
+) -> Iterator[tuple[str, Any]]:
+    seen: dict[str, int] = {}
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key, line = str(getattr(key_node, "value", "")), key_node.start_mark.line + 1
+        if key in seen:
+            document.add("config.duplicate_key", line, join((*parts, key)), key=key, first=seen[key])
+        seen.setdefault(key, line)
+    loader.flatten_mapping(node)
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            document.add("config.key_not_text", line, join(parts))
+            continue
+        inner = (*parts, str(key_node.value))
+        document.lines[join(inner)] = line
+        yield str(key_node.value), _value(loader, value_node, inner, document, above)

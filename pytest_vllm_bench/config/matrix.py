@@ -1,0 +1,241 @@
+"""Config → Scenarios: the axes multiplied, each cell with its id, its overrides and its rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench.config.rules import parsed
+from pytest_vllm_bench.config.schema import Cell, File
+from pytest_vllm_bench.metric_table import implied_rules
+from pytest_vllm_bench.model import (
+    DatasetChoice,
+    JudgeSettings,
+    RampUp,
+    Repeats,
+    Rule,
+    Scenario,
+    Search,
+    Stage,
+    Target,
+    Timeouts,
+    ValiditySettings,
+)
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.config.read import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """One cell's place on every axis.  ``search`` cells have neither requests nor a repeat."""
+
+    target: Target
+    dataset: DatasetChoice
+    input_len: int | None
+    output_len: int | None
+    concurrency: int | None
+    num_prompts: int | None
+    request_rate: float
+    seconds: float | None  # what bounds a cell without num_prompts
+    search: Search | None = None
+
+    @property
+    def key(self) -> str:
+        """The id without requests, seconds and repeat: what baselines are matched on."""
+        lengths = "" if self.output_len is None else f"out{self.output_len}"
+        if self.input_len is not None:
+            lengths = f"io{self.input_len}x{self.output_len}"
+        named = self.dataset.label or ("" if self.dataset.name == "random" else self.dataset.name)
+        cap = "" if self.concurrency is None else f"mc{self.concurrency}"
+        rate = "" if math.isinf(self.request_rate) else f"rr{self.request_rate:.12g}"
+        search = "capacity" if self.search else ""
+        return "-".join(filter(None, (self.target.name, named, lengths, cap, rate, search)))
+
+    @property
+    def id(self) -> str:
+        bound = f"np{self.num_prompts}" if self.num_prompts is not None else ""
+        if not bound and self.seconds is not None:
+            bound = f"d{self.seconds:.12g}"
+        return "-".join(filter(None, (self.key, bound)))
+
+
+def matrix(config: Config) -> tuple[Scenario, ...]:
+    """Every scenario in the order in which they run: repeats round robin, every other round with targets reversed."""
+    found: list[Scenario] = []
+    rounds = config.settings.repeats.max or config.settings.repeats.min
+    cells = axes(config)
+    for number in range(1, rounds + 1):
+        ordered = cells if number % 2 else _targets_reversed(cells, len(config.targets))
+        for cell in ordered:
+            if cell.search is None or number == 1:
+                found.append(_repeat(scenario(config, cell), number, rounds))
+    return tuple(found)
+
+
+def _repeat(one: Scenario, number: int, rounds: int) -> Scenario:
+    return one if rounds == 1 or one.search else replace(one, id=f"{one.id}-r{number}", repeat=number)
+
+
+def _targets_reversed(cells: Sequence[Axes], targets: int) -> list[Axes]:
+    """AB, AB → BA, BA: a drift of the machine then counts for neither server."""
+    return [cell for start in range(0, len(cells), targets) for cell in reversed(cells[start : start + targets])]
+
+
+def axes(config: Config) -> list[Axes]:
+    """Every cell of the matrix; the cells of one place on all other axes stand together, one a target."""
+    settings = config.settings
+    targets = config.targets or (Target(),)  # where the URL is wrong, the rest is still looked at
+    bound = settings.duration or math.fsum(stage.for_ or 0 for stage in settings.stages) or None
+    cells = []
+    for dataset in choices(settings):
+        for input_len, output_len in lengths(config, dataset):
+            for concurrency, prompts in settings.concurrency_prompts or [(None, None)]:
+                for rate in settings.request_rate:
+                    cells += [
+                        Axes(
+                            target=target,
+                            dataset=dataset,
+                            input_len=input_len,
+                            output_len=output_len,
+                            concurrency=concurrency,
+                            num_prompts=requests(concurrency, prompts),
+                            request_rate=rate,
+                            seconds=None if prompts is not None else bound,
+                        )
+                        for target in targets
+                    ]
+    return cells + (_searches(cells, settings) if settings.search else [])
+
+
+def _searches(cells: Sequence[Axes], settings: File) -> list[Axes]:
+    """One cell for each place on the axes that the search does not vary."""
+    asked = settings.search
+    assert asked is not None
+    search = Search(over=asked.over, at_least=asked.at_least, max=asked.max, runs=asked.runs, seconds=asked.time)
+    found: dict[str, Axes] = {}
+    for cell in cells:
+        made = replace(cell, search=search, concurrency=None, num_prompts=None, seconds=None)
+        if asked.over == "request_rate":
+            made = replace(made, request_rate=math.inf)
+        found.setdefault(made.key, made)
+    return list(found.values())
+
+
+def choices(settings: File) -> list[DatasetChoice]:
+    """The dataset axis."""
+    return [
+        DatasetChoice(
+            name=written["name"],
+            label=written.get("label", ""),
+            options={key: value for key, value in written.items() if key not in ("name", "label")},
+        )
+        for written in settings.dataset
+    ]
+
+
+def lengths(config: Config, dataset: DatasetChoice) -> list[tuple[int | None, int | None]]:
+    """The pairs of ``input_output`` that this dataset takes: both lengths, an output length alone, or none."""
+    taken = config.registry.datasets[dataset.name].lengths
+    pairs: list[tuple[int | None, int | None]] = list(config.settings.input_output or [])
+    if taken == "both":
+        return [pair for pair in pairs if pair[0] is not None]
+    if taken == "output":
+        return [pair for pair in pairs if pair[0] is None] or [(None, None)]
+    return [(None, None)]
+
+
+def requests(concurrency: int | None, prompts: int | str | None) -> int | None:
+    """ "10x" of 16 → 160."""
+    if isinstance(prompts, str):
+        return math.ceil(float(prompts[:-1]) * concurrency) if concurrency is not None else None
+    return prompts
+
+
+def scenario(config: Config, cell: Axes) -> Scenario:
+    """A cell with everything that holds for it."""
+    settings = config.settings
+    override = effective(config, cell.id)
+    own = override.cell
+    goodput = {key: limit for key, limit in own.goodput.model_dump().items() if limit is not None}
+    rules = [rule for _, rule in parsed(own.sla, override.sla_lines) if isinstance(rule, Rule)]
+    repeats = settings.repeats
+    return Scenario(
+        id=cell.id,
+        key=cell.key,
+        target=cell.target,
+        backend=settings.backend,
+        endpoint=settings.endpoint,
+        models=settings.model,
+        model_choice=settings.model_choice,  # type: ignore[arg-type]  # checked: one of two words, or weights
+        tokenizer=settings.tokenizer,
+        dataset=cell.dataset,
+        input_len=cell.input_len,
+        output_len=cell.output_len,
+        concurrency=cell.concurrency,
+        request_rate=cell.request_rate,
+        stages=tuple(Stage(seconds=s.for_ or 0, rate=s.rate, concurrency=s.concurrency) for s in settings.stages),
+        num_prompts=cell.num_prompts,
+        duration=settings.duration,
+        goodput=goodput,
+        rules=(*rules, *implied_rules(rules, goodput)),
+        repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
+        search=cell.search,
+        xfail=override.xfail,
+        skip=override.skip,
+        **_plain(own),
+    )
+
+
+def _plain(own: Cell) -> dict[str, Any]:
+    """The settings that go into a scenario as they are."""
+    return {
+        "burstiness": own.burstiness,
+        "ramp_up": RampUp(over=own.ramp_up.over, shape=own.ramp_up.shape) if own.ramp_up else None,
+        "warmup": own.warmup,
+        "seed": own.seed,
+        "cache": own.cache,
+        "ignore_eos": own.ignore_eos,
+        "sampling": {"temperature": 0, **own.sampling},
+        "extra_body": own.extra_body,
+        "timeouts": Timeouts(**own.timeouts.model_dump()),
+        "keep_alive": own.keep_alive,
+        "workers": own.workers,
+        "judge": JudgeSettings(**own.judge.model_dump()),
+        "validity": ValiditySettings(**own.validity.model_dump()),
+        "token_detail": own.token_detail,
+        "percentiles": tuple(own.percentiles),
+        "tape": own.tape,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """The file's own settings with the overrides that match an id; ``sla_path``: where its rules are written."""
+
+    cell: Cell
+    sla_path: str = "sla"
+    sla_lines: tuple[int | None, ...] = ()
+    xfail: str = ""
+    skip: str = ""
+
+
+def effective(config: Config, id: str) -> Effective:
+    """Later overrides win; mappings are merged key by key, lists replaced."""
+    settings, lines = config.settings, config.lines
+    merged = {key: config.written[key] for key in Cell.model_fields if key in settings.model_fields_set}
+    sla_path, xfail, skip = "sla", "", ""
+    for position, override in enumerate(settings.overrides):
+        if not fnmatchcase(id, override.match):
+            continue
+        for key, value in override.set.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = {**merged[key], **value} if both else value
+        sla_path = f"overrides[{position}].set.sla" if "sla" in override.set else sla_path
+        xfail, skip = override.xfail or xfail, override.skip or skip
+    cell = Cell.model_validate(merged)
+    sla_lines = tuple(lines.get(f"{sla_path}[{i}]", lines.get(sla_path)) for i in range(len(cell.sla)))
+    return Effective(cell=cell, sla_path=sla_path, sla_lines=sla_lines, xfail=xfail, skip=skip)

@@ -1,0 +1,80 @@
+"""What pydantic found wrong → problems in plain words, with YAML path and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_vllm_bench.config.lines import join, line_of
+from pytest_vllm_bench.config.values import show
+from pytest_vllm_bench.model import Message, Problem
+
+_PLAIN = {
+    "missing": "missing_key",
+    "tuple_type": "want_pair",
+    "list_type": "want_list",
+    "dict_type": "want_mapping",
+    "model_type": "want_mapping",
+    "too_long": "pair_too_long",
+}
+
+
+def suggestion(word: str, known: Iterable[str]) -> Message:
+    """ "did you mean X?", or what there is."""
+    words = [str(name) for name in known]
+    near = get_close_matches(word.lower(), [name.lower() for name in words], n=1, cutoff=0.6)
+    if near:
+        return Message(key="config.did_you_mean", values={"near": next(n for n in words if n.lower() == near[0])})
+    return Message(key="config.known_are", values={"known": ", ".join(words)})
+
+
+def keys_of(model: type[BaseModel], parts: Iterable[str | int]) -> list[str]:
+    """The keys that may stand at this place of the file."""
+    here: Any = model
+    for part in parts:
+        if (
+            isinstance(part, str)
+            and isinstance(here, type)
+            and issubclass(here, BaseModel)
+            and part in here.model_fields
+        ):
+            here = _inner(here.model_fields[part].annotation)
+    return [name.rstrip("_") for name in here.model_fields] if here is not None else []
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The model inside ``list[X]``, ``dict[str, X]``, ``X | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_inner(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model is not None), None)
+
+
+def translated(
+    error: ValidationError, model: type[BaseModel], lines: Mapping[str, int], prefix: tuple[str | int, ...] = ()
+) -> Iterator[Problem]:
+    """One problem an error; ``prefix``: where the validated value stands in the file."""
+    for item in error.errors(include_url=False):
+        inner = tuple(part.rstrip("_") if isinstance(part, str) else part for part in item["loc"] if part != "[key]")
+        parts = (*prefix, *inner)
+        message = _message(item, model, inner)
+        yield Problem(message=message, path=join(parts), line=line_of(lines, parts))
+
+
+def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) -> Message:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        values: dict[str, Any] = {"key": str(parts[-1]), "hint": suggestion(str(parts[-1]), keys_of(model, parts[:-1]))}
+        return Message(key="config.unknown_key", values=values)
+    if kind == "config.want_one_of":
+        hint = suggestion(context["word"], context["known"])
+        return Message(key=kind, values={"got": context["got"], "known": " | ".join(context["known"]), "hint": hint})
+    if kind.startswith("config."):
+        return Message(key=kind, values=context)
+    if kind in _PLAIN:
+        name = str(parts[-1]) if parts else ""
+        return Message(key=f"config.{_PLAIN[kind]}", values={"key": name, "got": show(item["input"])})
+    return Message(key="config.invalid", values={"got": show(item["input"]), "words": item["msg"]})

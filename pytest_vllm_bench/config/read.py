@@ -1,0 +1,227 @@
+"""config.yaml, options and environment → Config, or every problem at once."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pytest_vllm_bench.config.checks import cross_checks
+from pytest_vllm_bench.config.lines import Document, line_of, parse
+from pytest_vllm_bench.config.problems import suggestion, translated
+from pytest_vllm_bench.config.schema import File
+from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
+from pytest_vllm_bench.errors import ConfigError
+from pytest_vllm_bench.model import Message, Problem, Target
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.registry import Registry
+
+#: Keys whose machinery has not landed: refused, so that nobody takes them for working.
+NOT_YET = ("targets", "search", "repeats", "baseline")
+
+#: A value and where it came from, e.g. ("http://localhost:8000", "--vllm-url").
+Chosen = tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What options, environment and ini say instead of the file; an empty value is a problem, not an absence."""
+
+    url: Chosen = None
+    model: Chosen = None
+    tokenizer: Chosen = None
+    results: Chosen = None
+
+
+#: Given's names → the file's.
+OVERRIDES = {"url": "base_url", "model": "model", "tokenizer": "tokenizer", "results": "results_dir"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A config without problems.  Secrets are in ``targets[].headers`` only.
+
+    ``in_force``: (key, what to show, origin) of what an option, the environment or the ini file may have changed.
+    ``base_dir``: the folder that relative paths in the file start from; ``results_dir`` is relative to the rootdir.
+    """
+
+    file: Path
+    base_dir: Path
+    results_dir: Path
+    settings: File
+    targets: tuple[Target, ...]
+    registry: Registry = field(repr=False)
+    in_force: tuple[tuple[str, str, str], ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False)
+    written: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the file's own words, secrets hidden
+
+    def shown(self) -> dict[str, Any]:
+        """The effective config in the file's own words, JSON-able and without secrets: what results store."""
+        made: dict[str, Any] = _jsonable(self.written)
+        return made
+
+
+def read(path: Path, given: Given, registry: Registry) -> Config:
+    """Read the config at ``path``; ConfigError has every problem."""
+    document = _document(path)
+    raw: dict[str, Any] = document.value if isinstance(document.value, dict) else {}
+    problems = [*document.problems]
+    if not document.problems or raw:
+        problems += [*_not_a_mapping(document)]
+        raw, origins = _with_given(raw, given, problems)
+        config = _checked(path, raw, document, registry, problems, origins)
+        if not problems:
+            return config
+    raise ConfigError(
+        [p if p.file or p.path.startswith("--") else replace(p, file=str(path)) for p in _sorted(problems)]
+    )
+
+
+def _sorted(problems: Iterable[Problem]) -> list[Problem]:
+    """In the order of the file, each once."""
+    once = {(str(p.message), p.path, p.line): p for p in problems}
+    return sorted(once.values(), key=lambda p: (p.line is None, p.line or 0))
+
+
+def _document(path: Path) -> Document:
+    """The parsed file; a file that cannot be read is a problem like others."""
+    document = Document()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        near = suggestion(path.name, [p.name for p in path.parent.glob("*.y*ml")]) if path.parent.is_dir() else None
+        document.add("config.no_file", None, hint=near or Message(key="config.no_folder"))
+        return document
+    except OSError as error:
+        document.add("config.unreadable", None, words=error.strerror or type(error).__name__)
+        return document
+    try:
+        return parse(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        document.add("config.not_utf8", data.count(b"\n", 0, error.start) + 1)
+        return document
+
+
+def _not_a_mapping(document: Document) -> Iterator[Problem]:
+    if document.problems:
+        return
+    if document.value is None:
+        yield Problem(message=Message(key="config.empty_file"))
+    elif not isinstance(document.value, dict):
+        yield Problem(message=Message(key="config.file_not_mapping"), line=1)
+
+
+def _with_given(raw: Mapping[str, Any], given: Given, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The file's values with those given in their place, and key → origin of the latter."""
+    merged, origins = dict(raw), {}
+    for name, key in OVERRIDES.items():
+        chosen: Chosen = getattr(given, name)
+        if chosen is None:
+            continue
+        value, origin = str(chosen[0]).strip(), chosen[1]
+        if not value:
+            problems.append(Problem(message=Message(key="config.given_empty", values={"origin": origin}), path=origin))
+            continue
+        merged[key], origins[key] = value, origin
+    if "base_url" in origins:
+        if merged.get("targets"):
+            values = {"origin": origins["base_url"]}
+            problems.append(
+                Problem(message=Message(key="config.url_and_targets", values=values), path=origins["base_url"])
+            )
+        merged.pop("targets", None)
+    return merged, origins
+
+
+def _checked(
+    path: Path,
+    raw: dict[str, Any],
+    document: Document,
+    registry: Registry,
+    problems: list[Problem],
+    origins: Mapping[str, str],
+) -> Config:
+    """The config as far as it is right; what is wrong is added to ``problems``."""
+    for key in NOT_YET:
+        if key in raw:
+            line = document.lines.get(key)
+            problems.append(Problem(message=Message(key="config.not_yet", values={"key": key}), path=key, line=line))
+    settings = _settings({k: v for k, v in raw.items() if k not in NOT_YET}, document.lines, problems)
+    base_dir = path.resolve().parent
+    where = Where(environ=os.environ, lines=document.lines, base_dir=base_dir, url_origin=origins.get("base_url"))
+    found = targets(settings, where)
+    problems += where.problems
+    hidden = secrets_hidden(raw)
+    settings = _without_secrets(_local_paths(settings, base_dir, origins), hidden)
+    config = Config(
+        file=path,
+        base_dir=base_dir,
+        results_dir=Path(settings.results_dir),
+        settings=settings,
+        targets=found,
+        registry=registry,
+        in_force=tuple(_in_force(settings, origins, path, document.lines)),
+        lines=document.lines,
+        written=hidden,
+    )
+    problems += cross_checks(config, {p.path for p in problems})
+    return config
+
+
+def _settings(raw: dict[str, Any], lines: Mapping[str, int], problems: list[Problem]) -> File:
+    """What validates; a key with a problem is left out, so that the others are still checked against each other."""
+    try:
+        return File.model_validate(raw)
+    except ValidationError as error:
+        problems += translated(error, File, lines)
+        bad = {str(item["loc"][0]) for item in error.errors(include_url=False)}
+        return File.model_validate({key: value for key, value in raw.items() if key not in bad})
+
+
+def _without_secrets(settings: File, hidden: Mapping[str, Any]) -> File:
+    """From here on only targets know header values and credentials."""
+    shown = {"headers": dict.fromkeys(settings.headers, "***")}
+    if settings.base_url is not None:
+        shown["base_url"] = hidden["base_url"]
+    if settings.targets:
+        shown["targets"] = {}
+    return settings.model_copy(update=shown)
+
+
+def _local_paths(settings: File, base_dir: Path, origins: Mapping[str, str]) -> File:
+    """A tokenizer that exists beside the config is meant as that file or folder, wherever pytest is started."""
+    name = settings.tokenizer
+    if name and "tokenizer" not in origins and (local := base_dir / Path(name).expanduser()).exists():
+        return settings.model_copy(update={"tokenizer": str(local)})
+    return settings
+
+
+def _in_force(
+    settings: File, origins: Mapping[str, str], path: Path, lines: Mapping[str, int]
+) -> Iterator[tuple[str, str, str]]:
+    for key in ("base_url", "model", "tokenizer", "backend", "results_dir"):
+        value = getattr(settings, key)
+        if key in origins or key in lines:
+            line = line_of(lines, (key,))
+            yield (
+                key,
+                ", ".join(value) if isinstance(value, tuple) else str(value),
+                origins.get(key) or f"{path.name}:{line}",
+            )
+
+
+def _jsonable(value: Any) -> Any:
+    """Infinities as "inf", which JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value

@@ -1,0 +1,114 @@
+"""``base_url``, ``targets``, ``headers``, ``api_key_env``, ``tls`` → targets, the one place where secrets are held."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_vllm_bench.config.schema import File, TargetFile
+from pytest_vllm_bench.config.urls import SIMULATOR, address, redacted
+from pytest_vllm_bench.model import Message, Problem, Target
+
+HIDDEN = "***"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+#: How keys look that people paste: a known prefix, or long and mixed as no variable's name is.
+_KEY_LIKE = re.compile(
+    r"(?:sk-|hf_|Bearer |eyJ|gsk_|nvapi-|ghp_|xai-|AKIA)|(?=.*\d)(?=.*[a-z])(?=.*[A-Z]).{20,}", re.ASCII
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Where:
+    """What targets are made with, and where their problems are collected."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    lines: Mapping[str, int]
+    base_dir: Path
+    url_origin: str | None = None  # "--vllm-url", where the URL is not the file's
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, path: str, message: Message) -> None:
+        self.problems.append(Problem(message=message, path=path, line=self.lines.get(path)))
+
+
+def targets(settings: File, where: Where) -> tuple[Target, ...]:
+    """The servers; what is wrong with them is in ``where.problems``.  No URL at all is a problem, never a simulator."""
+    if not settings.targets:
+        if settings.base_url is not None:
+            alone = TargetFile(base_url=settings.base_url, tls=settings.tls)
+            return (_target("", alone, settings, where),)
+        if "base_url" not in where.lines and "targets" not in where.lines:
+            where.add("", Message(key="config.no_url"))
+        return ()
+    if settings.base_url:
+        where.add("targets", Message(key="config.base_url_and_targets"))
+    return tuple(_target(name, target, settings, where) for name, target in settings.targets.items())
+
+
+def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Target:
+    prefix = f"targets.{name}." if name else ""
+    found = address(asked.base_url)
+    path = f"targets.{name}" if name and f"{prefix}base_url" not in where.lines else f"{prefix}base_url"
+    if found.problem is not None:
+        where.add(where.url_origin or path, found.problem)
+        return Target(name=name)
+    headers = {**settings.headers, **asked.headers}
+    authorization = [found.authorization] if found.authorization else []
+    variable = asked.api_key_env or settings.api_key_env
+    if variable is not None and not found.simulated:
+        authorization += _key(variable, f"{prefix}api_key_env" if asked.api_key_env else "api_key_env", where)
+    named = [key for key in headers if key.lower() == "authorization"]
+    if len(authorization) + len(named) > 1:
+        where.add(where.url_origin or path, Message(key="config.two_credentials"))
+    if authorization:
+        headers["Authorization"] = authorization[0]
+    verify = _verify(asked, prefix, where)
+    url = SIMULATOR if found.simulated else found.url
+    return Target(name=name, base_url=url, headers=headers, verify=verify, simulated=found.simulated)
+
+
+def _key(variable: str, path: str, where: Where) -> list[str]:
+    """The bearer token in the variable; a value that is the key itself is told off without being repeated."""
+    if _KEY_LIKE.match(variable) or not _VARIABLE.fullmatch(variable):
+        where.add(path, Message(key="config.key_pasted"))
+        return []
+    key = where.environ.get(variable, "").strip()
+    if not key:
+        where.add(path, Message(key="config.variable_not_set", values={"variable": variable}))
+        return []
+    if any(ord(c) < 33 or ord(c) > 126 for c in key):
+        where.add(path, Message(key="config.key_characters", values={"variable": variable}))
+        return []
+    return [key if key.lower().startswith(("bearer ", "basic ")) else f"Bearer {key}"]
+
+
+def _verify(asked: TargetFile, prefix: str, where: Where) -> bool | str:
+    if asked.tls.ca is None:
+        return asked.tls.verify
+    bundle = where.base_dir / Path(asked.tls.ca).expanduser()
+    if not bundle.is_file():
+        where.add(f"{prefix}tls.ca", Message(key="config.no_such_file", values={"file": asked.tls.ca}))
+    if not asked.tls.verify:
+        where.add(f"{prefix}tls.verify", Message(key="config.ca_unverified"))
+    return str(bundle)
+
+
+def secrets_hidden(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user wrote, without header values, credentials in URLs, and keys where a variable's name belongs."""
+    shown = dict(raw)
+    if isinstance(raw.get("base_url"), str):
+        shown["base_url"] = redacted(raw["base_url"])
+    if isinstance(raw.get("headers"), dict):
+        shown["headers"] = dict.fromkeys(raw["headers"], HIDDEN)
+    if isinstance(raw.get("targets"), dict):
+        shown["targets"] = {
+            name: secrets_hidden({"base_url": target})["base_url"]
+            if isinstance(target, str)
+            else secrets_hidden(target)
+            for name, target in raw["targets"].items()
+            if isinstance(target, str | dict)
+        }
+    return shown

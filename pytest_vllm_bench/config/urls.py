@@ -1,0 +1,81 @@
+"""A base URL as a person writes it → a server's address without credentials, or what to write instead."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from pytest_vllm_bench.model import Message
+
+SIMULATOR = "simulator"
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """``url``: scheme://host[:port][/prefix] without /v1; ``authorization``: from credentials in the URL, a secret."""
+
+    url: str = ""
+    simulated: bool = False
+    authorization: str = field(default="", repr=False)
+    problem: Message | None = None
+
+
+def redacted(url: str) -> str:
+    """``url`` with any credentials replaced, also where it is not a URL that could be parsed."""
+    if "://" in url:
+        return _CREDENTIALS.sub("***@", url)
+    return "***@" + url.rpartition("@")[2] if "@" in url else url
+
+
+def address(url: str) -> Address:
+    """Understand ``url``; ``problem`` says what is wrong, and never repeats credentials."""
+    url = url.strip()
+    if url.lower() == SIMULATOR:
+        return Address(url=SIMULATOR, simulated=True)
+    if url.startswith("unix://"):
+        return _unix(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return _wrong("url_port" if re.search(r":[^/\]]*$", url.partition("://")[2].partition("/")[0]) else "url", url)
+    if parts.scheme not in ("http", "https") or not url.lower().startswith(f"{parts.scheme}://"):
+        bare = url.partition("://")[2] if "://" in url else url.lstrip("/")
+        return _wrong("url_scheme", url, instead=redacted(f"http://{bare}"))
+    if port == 0:
+        return _wrong("url_port", url)
+    if not parts.hostname or re.search(r"[\s\\<>\"{}|^`]", url):
+        return _wrong("url", url)
+    if parts.query or parts.fragment:
+        return _wrong("url_query", url, instead=redacted(url.partition("?")[0].partition("#")[0]))
+    return _http(parts, url)
+
+
+def _http(parts: SplitResult, url: str) -> Address:
+    host = parts.netloc.rpartition("@")[2]
+    prefix = parts.path.rstrip("/")
+    if found := re.search(
+        r"/(?:v1/)?((?:chat/)?completions|responses|embeddings|models|generate(?:_stream)?)$", prefix
+    ):
+        instead = f"{parts.scheme}://{host}{prefix[: found.start()]}"
+        return _wrong("url_endpoint", url, instead=instead, endpoint=found[0])
+    prefix = prefix.removesuffix("/v1").rstrip("/")
+    authorization = ""
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+    return Address(url=f"{parts.scheme}://{host}{quote(prefix, safe='/%:@~+,;=$&!*()')}", authorization=authorization)
+
+
+def _unix(url: str) -> Address:
+    path = url.removeprefix("unix://")
+    if not path.startswith("/"):
+        return _wrong("url_unix", url, instead="unix:///" + path)
+    return Address(url="unix://" + path.rstrip("/").removesuffix("/v1"))
+
+
+def _wrong(key: str, url: str, **values: str) -> Address:
+    return Address(problem=Message(key=f"config.{key}", values={"url": redacted(url) or '""', **values}))

@@ -1,0 +1,215 @@
+"""What a person writes in YAML ("30s", "10x", "1%", inf) → numbers, or what to write instead."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic_core import PydanticCustomError
+
+from pytest_vllm_bench.model import Warmup
+
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_DURATION = re.compile(rf"({_NUMBER})\s*(ms|s|sec|m|min|h)", re.ASCII)
+_UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_MULTIPLE = re.compile(rf"({_NUMBER})\s*[xX×]", re.ASCII)
+_PERCENT = re.compile(rf"([-+]?{_NUMBER})\s*%", re.ASCII)
+_INFINITE = {"inf", "+inf", "infinity", ".inf", "unlimited"}
+
+
+def wrong(key: str, **values: Any) -> PydanticCustomError:
+    """The error that a field's validator raises; ``key`` is a message key without its area."""
+    return PydanticCustomError(f"config.{key}", key, values)
+
+
+def show(value: Any) -> str:
+    """A value as it would stand in YAML, cut to a readable length."""
+    if value is None:
+        return "null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "inf" if value > 0 else "-inf" if value < 0 else "nan"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def text(value: Any) -> str:
+    """Words that say something: numbers are not taken for text, since ``model: 7`` is most likely a slip."""
+    if not isinstance(value, str):
+        raise wrong("want_text", got=show(value))
+    if not value.strip():
+        raise wrong("empty_text")
+    return value.strip()
+
+
+def boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise wrong("want_bool", got=show(value))
+
+
+def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
+    """A whole number of at least ``least``."""
+
+    def check(value: Any) -> int:
+        if not is_number(value) or not math.isfinite(value) or value != int(value):
+            raise wrong("want_integer", got=show(value))
+        if value < least:
+            raise wrong("too_small", got=show(value), least=least)
+        if most is not None and value > most:
+            raise wrong("too_large", got=show(value), most=most)
+        return int(value)
+
+    return check
+
+
+def number(*, above: float | None = None, least: float | None = None, infinite: bool = False) -> Callable[[Any], float]:
+    """A number; ``infinite`` allows ``inf`` and ``.inf``."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, str) and value.strip().lower() in _INFINITE:
+            value = math.inf
+        if not is_number(value):
+            raise wrong("want_number", got=show(value))
+        if not infinite and math.isinf(value):
+            raise wrong("want_finite", got=show(value))
+        if above is not None and value <= above:
+            raise wrong("not_above", got=show(value), above=show(above))
+        if least is not None and value < least:
+            raise wrong("too_small", got=show(value), least=show(least))
+        return float(value)
+
+    return check
+
+
+def duration(value: Any) -> float:
+    """30, "30s", "5m", "1h30m", "250ms" → seconds above 0."""
+    seconds: float | None = None
+    if is_number(value):
+        seconds = float(value)
+    elif isinstance(value, str) and (compact := value.replace(" ", "")):
+        if re.fullmatch(_NUMBER, compact):
+            seconds = float(compact)
+        elif re.fullmatch(rf"(?:{_DURATION.pattern})+", compact):
+            seconds = math.fsum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(compact))
+    if seconds is None:
+        raise wrong("want_duration", got=show(value))
+    if not 0 < seconds < math.inf:
+        raise wrong("duration_range", got=show(value))
+    return seconds
+
+
+def percent(value: Any) -> float | None:
+    """ "5%" → 0.05, exactly as near as a float can be; None where there is no percent sign."""
+    if isinstance(value, str) and (found := _PERCENT.fullmatch(value.strip())):
+        return float(found[1]) / 100
+    return None
+
+
+def share(value: Any) -> float:
+    """0.05 or "5%" → 0.05, between 0 and 1."""
+    number_ = percent(value)
+    if number_ is None:
+        if not is_number(value):
+            raise wrong("want_share", got=show(value))
+        number_ = float(value)
+    if not 0 <= number_ <= 1:
+        raise wrong("share_range", got=show(value), instead=f"{number_:g}%" if 1 < number_ <= 100 else "0.05")
+    return number_
+
+
+def multiple(value: Any) -> float | None:
+    """ "10x" → 10.0; None if it is no multiple."""
+    if isinstance(value, str) and (found := _MULTIPLE.fullmatch(value.strip())):
+        return float(found[1])
+    return None
+
+
+def prompts(value: Any) -> int | str | None:
+    """The second of ``[concurrency, prompts]``: a number, "10x", or null."""
+    if value is None:
+        return None
+    factor = multiple(value)
+    if factor is not None:
+        if factor < 1:
+            raise wrong("multiple_small", got=show(value))
+        return f"{factor:g}x"
+    if isinstance(value, str):
+        raise wrong("want_prompts", got=show(value))
+    return whole(1)(value)
+
+
+def warmup(value: Any) -> Warmup:
+    """0 | 20 (requests) | "2x" the concurrency | "30s"."""
+    factor = multiple(value)
+    if factor is not None:
+        return Warmup(multiple=factor) if factor > 0 else Warmup()
+    if isinstance(value, str):
+        try:
+            return Warmup(seconds=duration(value))
+        except PydanticCustomError:
+            raise wrong("want_warmup", got=show(value)) from None
+    return Warmup(requests=n) if (n := whole(0)(value)) else Warmup()
+
+
+def tolerance(value: Any) -> str | float:
+    """How much worse is accepted: "5%" (relative) or 10 (in the metric's unit); kept as written."""
+    if percent(value) is not None:
+        return str(value).replace(" ", "")
+    if not is_number(value) or math.isinf(value):
+        raise wrong("want_tolerance", got=show(value))
+    return float(value)
+
+
+def percentile(value: Any) -> float:
+    if not is_number(value):
+        raise wrong("want_number", got=show(value))
+    if not 0 < value < 100:
+        instead = f"{value * 100:g}" if 0 < value < 1 else "99"
+        raise wrong("percentile_range", got=show(value), instead=instead)
+    return value  # type: ignore[no-any-return]  # 99 stays 99: it becomes part of a name, p99
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """One of a few words; a near miss is named."""
+
+    def check(value: Any) -> str:
+        value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+        if not isinstance(value, str) or value not in words:
+            raise wrong("want_one_of", got=show(value), word=value if isinstance(value, str) else "", known=words)
+        return value
+
+    return check
+
+
+def or_word(word: str, check: Callable[[Any], Any], meaning: Any = None) -> Callable[[Any], Any]:
+    """``auto`` (which means ``meaning``), or what ``check`` takes."""
+
+    def either(value: Any) -> Any:
+        if isinstance(value, str) and value.strip().lower() == word:
+            return meaning
+        return check(value)
+
+    return either
+
+
+def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """null, or what ``check`` takes."""
+    return lambda value: None if value is None else check(value)
+
+
+def confidence(value: Any) -> float:
+    """0.95 or "95%": at least a coin's and below certainty."""
+    number_ = share(value)
+    if not 0.5 <= number_ < 1:
+        raise wrong("confidence_range", got=show(value))
+    return number_
