@@ -20,42 +20,39 @@ class Events:
     "ndjson": a payload is one line.  "json": the body is one payload, given by ``flush``.
     """
 
-    __slots__ = ("_framing", "_parts", "_returned")
+    __slots__ = ("_parts", "_returned", "_sse", "_whole")
 
     def __init__(self, framing: Framing) -> None:
-        self._framing = framing
+        self._sse = framing == "sse"
+        self._whole = framing == "json"
         self._parts: list[bytes] = []  # of the event that is not complete yet
         self._returned = False  # the last byte was a CR: an LF that follows belongs to it
 
     def feed(self, data: bytes) -> list[bytes]:
-        if self._framing == "sse" and (self._returned or b"\r" in data):
+        if self._sse and (self._returned or data.find(b"\r") >= 0):
             data = self._line_feeds(data)
-        if self._framing == "json" or b"\n" not in data:  # nothing can be complete; joining later keeps this linear
+        line = data.find(b"\n")
+        if line < 0 or self._whole:  # nothing can be complete; joining only later keeps a huge event linear
             self._parts.append(data)
             return []
         if self._parts:
             self._parts.append(data)
             data = b"".join(self._parts)
             self._parts.clear()
-        blocks = data.split(b"\n\n" if self._framing == "sse" else b"\n")
+        elif self._sse and line == len(data) - 2 and data.startswith(b"data: ") and data[6] > 32 and data[-1] == 10:
+            return [data[6:-2]]  # one event in one read, as nearly always
+        blocks = data.split(b"\n\n" if self._sse else b"\n")
         tail = blocks.pop()
         if tail:
             self._parts.append(tail)
-        if self._framing == "ndjson":
-            return [line for line in blocks if line and not line.isspace()]
-        payloads = []
-        for block in blocks:
-            if block[:6] == b"data: " and b"\n" not in block:
-                payloads.append(block[6:])
-            elif (payload := _payload(block)) is not None:
-                payloads.append(payload)
-        return payloads
+        payloads = map(_payload, blocks) if self._sse else blocks
+        return [payload for payload in payloads if payload and not payload.isspace()]
 
     def flush(self) -> list[bytes]:
         rest = b"".join(self._parts)
         self._parts.clear()
-        payload = _payload(rest) if self._framing == "sse" else rest.strip()
-        return [payload] if payload else []
+        payload = _payload(rest) if self._sse else rest
+        return [payload] if payload and not payload.isspace() else []
 
     def _line_feeds(self, data: bytes) -> bytes:
         """CRLF and CR become LF, also where the pair was split between two reads."""
@@ -67,8 +64,10 @@ class Events:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _payload(block: bytes) -> bytes | None:
-    """The data of one block of SSE lines; None if it has none."""
+def _payload(block: bytes) -> bytes:
+    """The data of one block of SSE lines; empty if it has none."""
+    if block.startswith(b"data: ") and block.find(b"\n") < 0:
+        return block[6:]
     data: list[bytes] = []
     known = False
     for line in block.split(b"\n"):
@@ -78,5 +77,4 @@ def _payload(block: bytes) -> bytes | None:
             known = True
         elif field in (b"event", b"id", b"retry") or (colon and not field):
             known = True
-    payload = b"\n".join(data) if known else block
-    return payload if payload and not payload.isspace() else None
+    return b"\n".join(data) if known else block

@@ -1,1 +1,5 @@
 """UNDERSTAND what came: tape entries → Records → metrics; pure."""
+
+from pytest_vllm_bench.measure.decode import Decoder
+
+__all__ = ["Decoder"]

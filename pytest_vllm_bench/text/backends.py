@@ -10,7 +10,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "通用 OpenAI completions 接口；服务端支持 ignore_eos 时可强制输出长度",
     ),
     "backends.about.openai-chat": (
-        "OpenAI chat; reasoning, tool calls, images, audio and video; ignore_eos forces the length where the server knows it",
+        "OpenAI chat: reasoning, tool calls, images, audio, video; ignore_eos forces the length where it is known",
         "OpenAI chat 接口；支持思考内容、工具调用、图片、音频和视频；服务端支持 ignore_eos 时可强制输出长度",
     ),
     "backends.about.vllm-chat": (

@@ -1,0 +1,50 @@
+"""What real servers sent decodes to what it means, however the bytes are split."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tapes import cut, decode, facts
+from transcripts import TRANSCRIPTS, Transcript
+
+from pytest_vllm_bench.backends import BACKENDS
+
+CASES = [
+    pytest.param(name, transcript, id=f"{name}: {transcript.name}")
+    for transcript in TRANSCRIPTS
+    for name in transcript.backends
+]
+
+
+def decoded(name: str, transcript: Transcript, reads: list[bytes]) -> dict[str, object]:
+    record = decode(BACKENDS[name], reads, transcript.ending, asked=transcript.asked, **transcript.of_plan)
+    return facts(record)
+
+
+@pytest.mark.parametrize(("name", "transcript"), CASES)
+def test_means_what_it_says(name: str, transcript: Transcript) -> None:
+    found = decoded(name, transcript, [transcript.data])
+    assert {key: found[key] for key in transcript.facts} == transcript.facts
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda t: t.name)
+def test_cut_at_every_byte(transcript: Transcript) -> None:
+    name = transcript.backends[0]
+    whole = decoded(name, transcript, [transcript.data])
+    for place in range(1, len(transcript.data)):
+        assert decoded(name, transcript, cut(transcript.data, [place])) == whole, place
+    assert decoded(name, transcript, cut(transcript.data, range(len(transcript.data)))) == whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(transcript=st.sampled_from(TRANSCRIPTS), data=st.data())
+def test_cut_anywhere(transcript: Transcript, data: st.DataObject) -> None:
+    places = data.draw(st.lists(st.integers(1, len(transcript.data)), max_size=8))
+    name = data.draw(st.sampled_from(transcript.backends))
+    assert decoded(name, transcript, cut(transcript.data, places)) == decoded(name, transcript, [transcript.data])
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_every_backend_has_a_transcript(name: str) -> None:
+    assert any(name in transcript.backends for transcript in TRANSCRIPTS)

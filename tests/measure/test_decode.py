@@ -1,0 +1,288 @@
+"""Tape → Records: times, arrivals, counts and the closed set of errors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tapes import chunked, decode, entries, head, plain, plan, response, row, sent
+
+from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench.measure.decode import Decoder, shift
+from pytest_vllm_bench.measure.tokens import share
+from pytest_vllm_bench.model import SENT_FIELDS, Ending, Entry, EntryKind
+
+VLLM, CHAT = BACKENDS["vllm"], BACKENDS["openai-chat"]
+DONE = b"data: [DONE]\n\n"
+
+
+def text(words: str, finish: str = "null", more: str = "") -> bytes:
+    return f'data: {{"choices":[{{"index":0,"text":"{words}","finish_reason":{finish}{more}}}]}}\n\n'.encode()
+
+
+def delta(fields: str, finish: str = "null") -> bytes:
+    return f'data: {{"choices":[{{"index":0,"delta":{{{fields}}},"finish_reason":{finish}}}]}}\n\n'.encode()
+
+
+def usage(output: int, prompt: int = 5) -> bytes:
+    return f'data: {{"choices":[],"usage":{{"prompt_tokens":{prompt},"completion_tokens":{output}}}}}\n\n'.encode()
+
+
+def reads(*bodies: bytes) -> list[bytes]:
+    """The headers in a read of their own, then one HTTP chunk a read."""
+    pieces = [chunked(body, end=False) for body in bodies]
+    return [head(), *pieces[:-1], pieces[-1] + b"0\r\n\r\n"]
+
+
+def test_neither_headers_nor_roles_nor_pings_nor_usage_are_the_first_token() -> None:
+    record = decode(
+        CHAT,
+        reads(
+            delta('"role":"assistant","content":""'),  # 0.2
+            b": keep-alive\n\n",  # 0.3
+            delta('"reasoning":"hm"'),  # 0.4
+            delta('"content":"4"'),  # 0.5
+            delta("", '"stop"'),  # 0.6
+            usage(2) + DONE,  # 0.7
+        ),
+    )
+    assert record.error is None
+    assert (record.sent, record.first_chunk, record.first_token, record.first_output) == pytest.approx(
+        (0, 0.2, 0.4, 0.5)
+    )
+    assert (record.last_token, record.done) == pytest.approx((0.5, 0.7))
+    assert list(record.arrival_times) == pytest.approx([0.4, 0.5])
+    assert (record.reads, record.output_tokens, record.finish_reason) == (7, 2, "stop")
+
+
+def test_several_events_in_one_read_are_one_arrival() -> None:
+    record = decode(VLLM, reads(text("a"), text("b") + text("c") + text("d"), text("e", '"length"'), usage(5), DONE))
+    assert list(record.arrival_times) == pytest.approx([0.2, 0.3, 0.4])
+    assert list(record.arrival_events) == [1, 3, 1]
+    assert list(record.arrival_tokens) == [1, 3, 1]
+    assert (record.token_source, record.tokens_per_event) == ("usage", "exact")
+
+
+def test_an_event_split_between_reads_arrives_with_its_last_byte() -> None:
+    stream = text("a") + text("b", '"length"') + usage(2) + DONE
+    record = decode(VLLM, reads(stream[:30], stream[30 : len(text("a")) + 9], stream[len(text("a")) + 9 :]))
+    assert list(record.arrival_times) == pytest.approx([0.3, 0.4])
+
+
+def test_tokens_of_an_event_by_ids() -> None:
+    body = [
+        text("a", more=',"token_ids":[1]'),
+        text("", more=',"token_ids":[2]'),
+        text("b", '"length"', ',"token_ids":[3,4,5]'),
+    ]
+    record = decode(VLLM, reads(*body, DONE))
+    assert list(record.arrival_tokens) == [1, 1, 3]
+    assert (record.output_tokens, record.token_source, record.tokens_per_event) == (5, "ids", "exact")
+
+
+def test_tokens_of_an_event_by_length_of_text_where_nothing_tells() -> None:
+    record = decode(VLLM, reads(text("a"), text("aaaaaaa"), text("aa", '"length"'), usage(13), DONE))
+    assert list(record.arrival_tokens) == [2, 8, 3]
+    assert (record.output_tokens, record.tokens_per_event) == (13, "estimated")
+
+
+def test_without_usage_the_tokenizer_counts_and_without_that_events_do() -> None:
+    body = reads(text("one two"), text(" three", '"length"'), DONE)
+    counted = decode(VLLM, body, counter=lambda texts: [len(t.split()) for t in texts])
+    assert (counted.output_tokens, counted.token_source, list(counted.arrival_tokens)) == (3, "tokenizer", [2, 1])
+    guessed = decode(VLLM, body)
+    assert (guessed.output_tokens, guessed.token_source, guessed.tokens_per_event) == (2, "events", "estimated")
+
+
+def test_usage_of_zero_beside_text_is_no_count() -> None:
+    assert decode(VLLM, reads(text("a", '"stop"'), usage(0), DONE)).token_source == "events"
+
+
+def test_a_token_that_left_no_text_is_no_empty_answer() -> None:
+    record = decode(VLLM, reads(text("", '"length"'), usage(1), DONE))
+    assert (record.error, record.output_tokens, record.first_token) == (None, 1, None)
+
+
+def test_an_answer_without_any_token_is_empty() -> None:
+    record = decode(VLLM, reads(text("", '"stop"'), usage(0), DONE))
+    assert (record.error, record.output_tokens) == ("empty", 0)
+
+
+def test_usage_after_the_finish_reason_beside_choices_is_no_rise() -> None:
+    late = b'data: {"choices":[{"index":0,"delta":{}}],"usage":{"prompt_tokens":5,"completion_tokens":9}}\n\n'
+    record = decode(CHAT, reads(delta('"content":"abc"', '"stop"'), late, DONE))
+    assert list(record.arrival_times) == pytest.approx([0.2])
+    assert (record.output_tokens, list(record.arrival_tokens)) == (9, [9])
+
+
+def test_an_unstreamed_answer_has_an_end_and_no_first_token() -> None:
+    body = b'{"choices":[{"text":"a b","finish_reason":"length"}],"usage":{"prompt_tokens":2,"completion_tokens":2}}'
+    record = decode(VLLM, [plain(body)], streamed=False)
+    assert (record.first_chunk, record.first_token, record.first_output, record.last_token) == (None,) * 4
+    assert (record.error, record.done, record.output_tokens) == (None, pytest.approx(0.1), 2)
+    assert list(record.arrival_times) == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "timeout"),
+    [
+        (Ending.CONNECT, "connect", None),
+        (Ending.TIMEOUT_CONNECT, "timeout", "connect"),
+        (Ending.NOT_SENT, "not_sent", None),
+    ],
+)
+def test_ends_without_a_beginning(ending: int, error: str, timeout: str | None) -> None:
+    decoder = Decoder(plan(), VLLM, [row(4)], started=10.0)
+    record = decoder.feed(Entry(EntryKind.END, 0, 12.0, bytes([ending]) + b"Verbindung verweigert"))
+    assert record is not None
+    assert (record.error, record.timeout, record.sent, record.done) == (error, timeout, None, 2.0)
+    assert record.error_detail == "Verbindung verweigert"
+    assert record.asked_output == 4
+
+
+@pytest.mark.parametrize(
+    ("ending", "error", "timeout"),
+    [
+        (Ending.RESET, "reset", None),
+        (Ending.EOF, "reset", None),
+        (Ending.TIMEOUT_FIRST, "timeout", "first_token"),
+        (Ending.TIMEOUT_BETWEEN, "timeout", "between_tokens"),
+        (Ending.TIMEOUT_TOTAL, "timeout", "total"),
+        (Ending.CANCELLED, "cancelled", None),
+    ],
+)
+def test_what_was_cut_keeps_what_had_come(ending: int, error: str, timeout: str | None) -> None:
+    record = decode(VLLM, [head(), chunked(text("a") + text("b"), end=False), chunked(text("c"))[:40]], ending)
+    assert (record.error, record.timeout) == (error, timeout)
+    assert record.first_token == pytest.approx(0.2)
+    assert record.text == "ab"
+    assert record.output_tokens == 2
+
+
+def test_the_servers_words_say_more_than_the_reset_that_follows() -> None:
+    body = head() + chunked(b'data: {"error":{"message":"out of memory","code":500}}\n\n', end=False)
+    record = decode(VLLM, [body], Ending.RESET, words="Connection reset by peer")
+    assert (record.error, record.error_detail) == ("in_stream", "out of memory")
+    assert decode(VLLM, [head()], Ending.RESET, words="Connection reset by peer").error_detail == (
+        "Connection reset by peer"
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", head() + b"zz\r\nno chunk\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"],
+)
+def test_what_is_not_http(data: bytes) -> None:
+    record = decode(VLLM, [data], Ending.PROTOCOL, words="not HTTP")
+    assert record.error == "protocol"
+    assert record.error_detail
+
+
+def test_compression_that_nobody_asked_for() -> None:
+    data = head(extra="transfer-encoding: chunked\r\ncontent-encoding: gzip\r\n") + chunked(b"\x1f\x8b\x08")
+    record = decode(VLLM, [data])
+    assert (record.error, record.error_detail) == ("protocol", "content-encoding: gzip")
+
+
+def test_a_body_without_length_ends_with_the_connection() -> None:
+    body = text("a", '"length"') + usage(1) + DONE
+    data = b"HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + body
+    assert decode(VLLM, [data[:50], data[50:]], Ending.EOF).error is None
+    length = head(extra=f"content-length: {len(body) + 1}\r\n") + body
+    assert decode(VLLM, [length], Ending.EOF).error == "reset"
+
+
+def test_early_hints_are_passed_over() -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    data = hint + response(text("a", '"stop"'), usage(1), DONE)
+    for place in range(1, len(data), 7):
+        record = decode(VLLM, [data[:place], data[place:]])
+        assert (record.status, record.error, record.output_tokens) == (200, None, 1)
+
+
+def test_a_long_error_body_is_capped() -> None:
+    record = decode(VLLM, [plain(b"x" * 100_000, 500, "text/plain")])
+    assert len(record.error_detail) == 1000
+
+
+def test_a_request_sent_again_starts_again() -> None:
+    decoder = Decoder(plan(), VLLM, [row()], started=0.0)
+    again = struct.pack(SENT_FIELDS, 3.0, math.nan, 0.25, 7, 2)
+    tape = [
+        sent(time=1.0),
+        Entry(EntryKind.READ, 0, 2.0, head()[:20]),
+        Entry(EntryKind.SENT, 0, 3.0, again),
+        *[Entry(EntryKind.READ, 0, 4.0 + i, data) for i, data in enumerate(reads(text("a", '"stop"'), DONE))],
+        Entry(EntryKind.END, 0, 9.0, b"\0"),
+    ]
+    record = [decoder.feed(entry) for entry in tape][-1]
+    assert record is not None
+    assert (record.sent, record.ready, record.due, record.connect_s) == (3.0, 3.0, None, 0.25)
+    assert (record.reused, record.reconnected, record.error, record.reads) == (False, True, None, 3)
+
+
+def test_requests_interleave() -> None:
+    decoder = Decoder(plan(n=3), VLLM, [row()] * 3, started=0.0)
+    tape = [Entry(e.kind, i, e.time, e.data) for i in range(3) for e in entries(reads(text(f"t{i}", '"stop"'), DONE))]
+    tape.sort(key=lambda e: (e.time, e.kind))
+    records = [record for entry in tape if (record := decoder.feed(entry)) is not None]
+    assert sorted(r.index for r in records) == [0, 1, 2]
+    assert all(r.error is None and r.output_tokens == 1 for r in records)
+
+
+def test_whose_end_is_not_on_the_tape_was_stopped() -> None:
+    decoder = Decoder(plan(), VLLM, [row()], started=0.0)
+    for entry in entries(reads(text("a"), text("b")))[:-1]:
+        decoder.feed(entry)
+    (record,) = decoder.rest()
+    assert (record.error, record.done, record.output_tokens) == ("cancelled", None, 2)
+    assert decoder.rest() == []
+
+
+def test_the_row_tells_what_was_asked() -> None:
+    index = [(0, 0, 4, 2, 1, 1.5, 0.0, 100, 20, 16, 2.5)]
+    decoder = Decoder(plan(models=("a", "b")), VLLM, index, started=100.0)
+    decoder.feed(Entry(EntryKind.SENT, 0, 102.0, struct.pack(SENT_FIELDS, 101.75, 101.5, math.nan, 0, 0)))
+    (record,) = decoder.rest()
+    assert (record.chain, record.turn, record.model) == (4, 2, "b")
+    assert (record.due, record.ready, record.sent) == (1.5, 1.75, 2.0)
+    assert (record.asked_input, record.asked_output, record.shared_input, record.audio_s) == (100, 20, 16, 2.5)
+
+
+def test_times_can_be_moved_afterwards() -> None:
+    record = decode(VLLM, reads(text("a"), text("b", '"stop"'), DONE))
+    times = list(record.arrival_times)
+    shift(record, 5.0)
+    assert record.sent == 5.0
+    assert list(record.arrival_times) == pytest.approx([t + 5 for t in times])
+    assert record.due is None
+
+
+@given(
+    arrivals=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 50)), min_size=1, max_size=30),
+    tokens=st.integers(1, 500),
+)
+def test_shares_sum_to_the_whole(arrivals: list[tuple[int, int]], tokens: int) -> None:
+    events, sizes = zip(*arrivals, strict=True)
+    shares = share(tokens, events, sizes)
+    assert sum(shares) == tokens
+    assert min(shares) >= 0
+    if tokens >= sum(events):
+        assert all(part >= event for part, event in zip(shares, events, strict=True))
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "", "ccc"]), min_size=1, max_size=20), st.data())
+def test_arrivals_never_decrease_and_sum_to_the_answer(words: list[str], data: st.DataObject) -> None:
+    events = [text(word) for word in words] + [text("z", '"length"'), usage(len(words) + 1), DONE]
+    places = sorted(data.draw(st.sets(st.integers(1, len(events) - 1), max_size=6)))
+    groups = [b"".join(events[a:b]) for a, b in itertools.pairwise([0, *places, len(events)])]
+    record = decode(VLLM, reads(*groups))
+    assert record.error is None
+    assert list(record.arrival_times) == sorted(record.arrival_times)
+    assert sum(record.arrival_tokens) == record.output_tokens == len(words) + 1
+    assert record.first_token == record.arrival_times[0]
+    assert record.last_token == record.arrival_times[-1]
