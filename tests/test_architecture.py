@@ -23,7 +23,7 @@ ALLOWED = {
     "text": set(),
     "report": {"text"},
     "environment": set(),
-    "simulator": set(),
+    "simulator": {"text"},  # its own command line
     "config": {"backends", "plan", "registry"},
     "registry": {"backends", "plan"},
     "run": STAGES | {"backends", "environment", "registry"},

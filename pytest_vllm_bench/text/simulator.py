@@ -16,7 +16,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "simulator.script": (
         "The fault script {file} cannot be used: {error}. It is a JSON list of rules such as "
         '{{"fault": "stall at=5", "requests": [0]}}.',
-        '故障脚本 {file} 无法使用：{error}。它应是由规则组成的 JSON 列表，例如 {{"fault": "stall at=5", "requests": [0]}}。',
+        '故障脚本 {file} 无法使用：{error}。它应是规则的 JSON 列表，如 {{"fault": "stall at=5", "requests": [0]}}。',
     ),
     "simulator.rule": (
         'Rule {position} of the fault script {file} is not an object with "fault" and these keys only: {known}.',
