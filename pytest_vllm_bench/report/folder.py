@@ -40,6 +40,13 @@ class Keep:
     tape_policy: Literal["keep", "compress", "drop"] = "drop"
 
 
+def make(folder: Path) -> Path:
+    """Make sure that ``folder`` is there; a BenchError says what to do where it cannot be."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def stem(scenario_id: str) -> str:
     """``io256x256-mc1-np10`` → ``bench_io256x256_mc1_np10``; nothing that could leave the folder survives."""
     return "bench_" + re.sub(r"[^\w.]+", "_", scenario_id.replace("-", "_")).strip(".")
@@ -53,8 +60,7 @@ def write(row: Row, folder: Path, records: Sequence[Record] = (), keep: Keep = K
     """
     name = stem(row["scenario_id"])
     path = folder / f"{name}.json"
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing(make(folder)):
         _retire(folder, name, row.get("session") or "")
         write_text(path, dump(row))
         written = [path]
@@ -101,7 +107,7 @@ def write_bytes(path: Path, data: bytes) -> Path:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """OSError → BenchError with the way out."""
     try:
         yield
@@ -114,9 +120,6 @@ def _writing(folder: Path) -> Iterator[None]:
             key = "report.cannot_write"
         why = error.strerror or str(error)
         raise BenchError(key, folder=str(folder), path=str(error.filename or folder), why=why) from error
-
-
-writing = _writing
 
 
 def _retire(folder: Path, name: str, session: str) -> None:

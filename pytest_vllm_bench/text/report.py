@@ -131,4 +131,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     # ----------------------------------------------------------------------------------------- progress
     "report.progress.failed": ("{n} failed", "失败 {n}"),
     "report.progress.left": ("{time} left", "剩余 {time}"),
+    # --------------------------------------------------------------------------------------- comparison
+    "report.compare.title": ("{before} → {after}", "{before} → {after}"),
+    "report.compare.scenario": ("scenario", "场景"),
+    "report.compare.metric": ("metric", "指标"),
+    "report.compare.before": ("before", "之前"),
+    "report.compare.after": ("after", "之后"),
+    "report.compare.change": ("change", "变化"),
+    "report.compare.only_before": ("only before: {names}", "仅之前有：{names}"),
+    "report.compare.only_after": ("only after: {names}", "仅之后有：{names}"),
+    "report.compare.other_plan": (
+        "the load itself differs (another plan), so these cannot be compared fairly: {names}",
+        "负载本身不同（计划不一致），以下场景不宜直接比较：{names}",
+    ),
 }

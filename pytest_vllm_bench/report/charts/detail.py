@@ -1,0 +1,184 @@
+"""One scenario's requests → Charts of it: distributions, and what happened when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.chart import Axis, Chart, Label, Limit, Series, message, quantity
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.report.samples import Columns, Floats
+
+TIME = Axis(label=message("page.axis.time"))
+
+
+def detail(row: Row, columns: Columns, points: int) -> list[Chart]:
+    """The charts of one scenario with about ``points`` points each."""
+    made = [
+        distributions(row, columns, points),
+        timeline(columns, points),
+        concurrency(columns, points),
+        speed(columns, points),
+        ttft_over_time(columns, points),
+        lag(columns, points),
+        *series(row),
+    ]
+    return [chart for chart in made if not chart.empty]
+
+
+def distributions(row: Row, columns: Columns, points: int) -> Chart:
+    """The share of requests (gaps, for ITL) that were at least so quick."""
+    import numpy as np
+
+    good = ~columns.failed
+    sent, first, last = (columns.column(name)[good] for name in ("sent", "first_token", "last_token"))
+    tokens = columns.tokens[good]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tpot = (last - first) / np.where(tokens > 1, tokens - 1, np.nan)
+    values = {"ttft": first - sent, "tpot": tpot, "itl": columns.gaps, "e2el": last - sent}
+    drawn = []
+    for k, (name, seconds) in enumerate(values.items()):
+        ms = 1e3 * seconds[np.isfinite(seconds)]
+        if len(ms):
+            shares = np.linspace(0, 1, min(points, max(2, len(ms))))
+            x = np.quantile(ms, shares)
+            drawn.append(Series(name=quantity(name), x=x.tolist(), y=(100 * shares).tolist(), colour=k))
+    goodput = (row.get("config") or {}).get("goodput") or {}
+    limits = tuple(
+        Limit(axis="x", value=ms, label=f"{name.upper()} ≤ {ms:g} ms") for name, ms in goodput.items() if name in values
+    )
+    return Chart(
+        id="cdf",
+        title=message("page.chart.cdf"),
+        x=Axis(label=message("page.axis.ms"), log=True),
+        y=Axis(label=message("page.axis.share")),
+        series=tuple(drawn),
+        limits=limits,
+    )
+
+
+def timeline(columns: Columns, points: int) -> Chart:
+    """Requests as bars from the moment they were due: waiting, prefill, decode."""
+    import numpy as np
+
+    order = np.argsort(columns.column("sent"), kind="stable")
+    shown = order[np.unique(np.linspace(0, columns.n - 1, min(points, columns.n)).astype(int))]
+    due, ready, sent, first, last, done = columns.times[shown].T
+    start = np.fmin(np.where(np.isfinite(due), due, sent), np.where(np.isfinite(ready), ready, sent))
+    end = np.where(np.isfinite(last), last, np.where(np.isfinite(done), done, sent))
+    first = np.where(np.isfinite(first), first, end)
+    bad = columns.failed[shown]
+    rows = np.arange(len(shown))
+    parts = [
+        ("queue", start, sent - start, np.ones(len(shown), bool), 7),
+        ("prefill", sent, first - sent, ~bad, 1),
+        ("decode", first, end - first, ~bad, 2),
+        ("failed", sent, np.fmax(end, np.where(np.isfinite(done), done, end)) - sent, bad, 5),
+    ]
+    drawn = [_spans(f"page.part.{name}", x, y, rows, keep & (y > 0), colour) for name, x, y, keep, colour in parts]
+    note = message("page.note.some", shown=len(shown), n=columns.n) if len(shown) < columns.n else None
+    return Chart(
+        id="timeline",
+        title=message("page.chart.timeline"),
+        x=TIME,
+        y=Axis(label=message("page.axis.request")),
+        series=tuple(s for s in drawn if len(s.x)),
+        note=note,
+    )
+
+
+def _spans(key: str, x: Floats, width: Floats, rows: Floats, keep: Floats, colour: int) -> Series:
+    chosen = [values[keep].tolist() for values in (x, width, rows)]
+    return Series(name=message(key), x=chosen[0], width=chosen[1], y=chosen[2], kind="spans", colour=colour)
+
+
+def _edges(columns: Columns, points: int) -> Floats:
+    import numpy as np
+
+    last = np.nanmax(columns.times)
+    first = float(np.nanmin(columns.column("sent")))
+    return np.linspace(first, max(last, first + 1e-3), points + 1)
+
+
+def concurrency(columns: Columns, points: int) -> Chart:
+    """Requests in flight, exact at each point."""
+    import numpy as np
+
+    at = _edges(columns, points)
+    done = columns.column("done")
+    begun = np.searchsorted(np.sort(columns.column("sent")), at, side="right")
+    ended = np.searchsorted(np.sort(done[np.isfinite(done)]), at, side="right")
+    one = Series(name=message("page.in_flight"), x=at.tolist(), y=(begun - ended).tolist(), kind="steps")
+    return _over_time("concurrency", one, message("page.axis.requests"))
+
+
+def speed(columns: Columns, points: int) -> Chart:
+    """Output tokens a second, by the moment they arrived."""
+    import numpy as np
+
+    edges = _edges(columns, points)
+    counts, _ = np.histogram(columns.arrival_times, edges, weights=columns.arrival_tokens)
+    y = counts * columns.every / np.diff(edges)
+    used = len(columns.arrival_times) > 0
+    one = Series(
+        name=quantity("output_throughput", unit=False),
+        x=edges[:-1].tolist() if used else [],
+        y=y.tolist(),
+        kind="steps",
+        colour=2,
+    )
+    note = message("page.note.every", every=columns.every) if columns.every > 1 else None
+    return _over_time("speed", one, message("page.axis.tokens_per_s"), note)
+
+
+def _binned(x: Floats, y: Floats, edges: Floats, how: str) -> tuple[list[float], list[float]]:
+    """The largest or the mean value in each bin that has one, at the bin's middle."""
+    import numpy as np
+
+    keep = np.isfinite(x) & np.isfinite(y)
+    x, y = x[keep], y[keep]
+    bins = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+    middles = (edges[:-1] + edges[1:]) / 2
+    if how == "max":
+        top = np.full(len(middles), -np.inf)
+        np.maximum.at(top, bins, y)
+        used = np.isfinite(top)
+        return middles[used].tolist(), top[used].tolist()
+    count = np.bincount(bins, minlength=len(middles))
+    total = np.bincount(bins, weights=y, minlength=len(middles))
+    used = count > 0
+    return middles[used].tolist(), (total[used] / count[used]).tolist()
+
+
+def ttft_over_time(columns: Columns, points: int) -> Chart:
+    """TTFT by the moment of sending: does it rise while the run goes on?"""
+    sent = columns.column("sent")
+    x, y = _binned(sent, 1e3 * (columns.column("first_token") - sent), _edges(columns, points), "mean")
+    return _over_time(
+        "ttft-time", Series(name=quantity("mean_ttft_ms", unit=False), x=x, y=y, colour=1), quantity("ttft_ms")
+    )
+
+
+def lag(columns: Columns, points: int) -> Chart:
+    """How late the client itself was; the largest in each span of time."""
+    sent = columns.column("sent")
+    x, y = _binned(sent, 1e3 * (sent - columns.column("ready")), _edges(columns, points), "max")
+    return _over_time(
+        "lag", Series(name=quantity("send_lag"), x=x, y=y, colour=5), quantity("send_lag_ms"), message("page.note.max")
+    )
+
+
+def _over_time(name: str, one: Series, label: Label, note: Label | None = None) -> Chart:
+    return Chart(id=name, title=message(f"page.chart.{name}"), x=TIME, y=Axis(label=label), series=(one,), note=note)
+
+
+def series(row: Row) -> list[Chart]:
+    """What the server or its accelerators said while load ran: ``series: [{name, unit, t: […], v: […]}]``."""
+    made = []
+    for k, one in enumerate(row.get("series") or []):
+        label = f"{one.get('name')} ({one['unit']})" if one.get("unit") else str(one.get("name"))
+        line = Series(name=label, x=one.get("t") or [], y=one.get("v") or [], kind="steps", colour=k % 8)
+        title = message("page.chart.server", name=str(one.get("name")))
+        made.append(Chart(id=f"server-{k}", title=title, x=TIME, y=Axis(label=label), series=(line,)))
+    return made

@@ -1,0 +1,189 @@
+"""JSON dicts of many scenarios → Charts that compare them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.chart import Axis, Chart, Limit, Series, message, quantity
+from pytest_vllm_bench.report.folder import order
+
+THROUGHPUTS = ("output_throughput", "request_throughput", "total_token_throughput", "request_goodput")
+LATENCIES = ("ttft", "tpot", "itl", "e2el")
+#: Drawn of each latency: (statistic, dashed).
+STATISTICS = (("median", False), ("p99", True))
+
+
+def overview(rows: Sequence[Row]) -> list[Chart]:
+    """Every comparing chart that these rows have figures for."""
+    made = [
+        *(throughput(rows, key, load) for load in LOADS for key in THROUGHPUTS),
+        *(latency(rows, name, load) for load in LOADS for name in LATENCIES),
+        *(frontier(rows, key) for key in ("p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
+        *(heat(rows, key) for key in ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
+        errors(rows),
+    ]
+    return [chart for chart in made if not chart.empty]
+
+
+# ------------------------------------------------------------------------------------------------ load
+
+
+def rate(row: Row) -> float | None:
+    value = row.get("request_rate")
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def concurrency(row: Row) -> float | None:
+    """The cap of a closed loop; without a cap and a rate everything came at once."""
+    if rate(row) is not None:
+        return None
+    cap = row.get("max_concurrency")
+    return cap if cap is not None else row.get("max_concurrent_requests")
+
+
+LOADS: dict[str, Callable[[Row], float | None]] = {"concurrency": concurrency, "rate": rate}
+
+
+def _load_axis(load: str) -> Axis:
+    return Axis(label=message(f"page.axis.{load}"), log=load == "concurrency")
+
+
+def shape(row: Row) -> str:
+    """What rows of one line share: target, dataset, lengths."""
+    parts = [str(row[key]) for key in ("target", "dataset") if row.get(key) not in (None, "", "random")]
+    if row.get("input_len") is not None or row.get("output_len") is not None:
+        parts.append(f"{_length(row.get('input_len'))}→{_length(row.get('output_len'))}")
+    return " ".join(parts) or str(row.get("scenario_key") or row["scenario_id"])
+
+
+def _length(value: Any) -> str:
+    return "?" if value is None else str(value)
+
+
+def by_shape(rows: Iterable[Row], load: Callable[[Row], float | None]) -> dict[str, list[Row]]:
+    """Rows that have this kind of load, in lines of rising load."""
+    lines: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=order):
+        if load(row) is not None:
+            lines.setdefault(shape(row), []).append(row)
+    return {name: sorted(line, key=lambda row: load(row) or 0) for name, line in lines.items()}
+
+
+def _line(name: str, rows: Sequence[Row], x: Sequence[Any], key: str, **how: Any) -> Series:
+    kept = [(a, row) for a, row in zip(x, rows, strict=True) if a is not None and row.get(key) is not None]
+    return Series(
+        name=name,
+        x=[a for a, _ in kept],
+        y=[row[key] for _, row in kept],
+        scenarios=[row["scenario_id"] for _, row in kept],
+        marks=[str(row.get("verdict") or "") for _, row in kept],
+        **how,
+    )
+
+
+def throughput(rows: Sequence[Row], key: str, load: str) -> Chart:
+    series = [
+        _line(name, line, [LOADS[load](row) for row in line], key, colour=k)
+        for k, (name, line) in enumerate(by_shape(rows, LOADS[load]).items())
+    ]
+    return Chart(
+        id=f"{key}-{load}",
+        title=message("page.chart.against", what=quantity(key, unit=False), load=message(f"page.axis.{load}")),
+        x=_load_axis(load),
+        y=Axis(label=quantity(key)),
+        series=tuple(s for s in series if len(s.x)),
+        limits=tuple(_limits(rows, (key,), "y")),
+        group="throughput",
+    )
+
+
+def latency(rows: Sequence[Row], name: str, load: str) -> Chart:
+    series = []
+    for k, (label, line) in enumerate(by_shape(rows, LOADS[load]).items()):
+        x = [LOADS[load](row) for row in line]
+        for stat, dashed in STATISTICS:
+            shown = f"{label} {'p50' if stat == 'median' else stat}"
+            series.append(_line(shown, line, x, f"{stat}_{name}_ms", colour=k, dashed=dashed))
+    keys = tuple(f"{stat}_{name}_ms" for stat in ("mean", "median", "p50", "p90", "p95", "p99"))
+    return Chart(
+        id=f"{name}-{load}",
+        title=message("page.chart.against", what=quantity(name), load=message(f"page.axis.{load}")),
+        x=_load_axis(load),
+        y=Axis(label=quantity(f"{name}_ms"), log=True),
+        series=tuple(s for s in series if len(s.x)),
+        limits=tuple(_limits(rows, keys, "y")),
+        group="latency",
+    )
+
+
+def frontier(rows: Sequence[Row], key: str) -> Chart:
+    """Throughput over latency: further up and left is better; the shaded side keeps to the limit."""
+    series = []
+    for k, (name, line) in enumerate(by_shape(rows, lambda row: concurrency(row) or rate(row)).items()):
+        series.append(_line(name, line, [row.get(key) for row in line], "output_throughput", colour=k))
+    return Chart(
+        id=f"frontier-{key}",
+        title=message("page.chart.frontier", what=quantity(key, unit=False)),
+        x=Axis(label=quantity(key)),
+        y=Axis(label=quantity("output_throughput")),
+        series=tuple(s for s in series if len(s.x)),
+        limits=tuple(_limits(rows, (key,), "x", region=True)),
+        group="frontier",
+    )
+
+
+def _limits(rows: Sequence[Row], keys: Sequence[str], axis: Any, *, region: bool = False) -> list[Limit]:
+    """The limits that rules set on these metrics, each once."""
+    found: dict[tuple[str, float], Limit] = {}
+    for row in rows:
+        for rule in row.get("verdicts") or []:
+            limit = rule.get("limit")
+            if rule.get("metric") in keys and isinstance(limit, int | float):
+                text = str(rule.get("rule"))
+                found[text, limit] = Limit(axis=axis, value=limit, label=text, region=region)
+    return list(found.values())[:4]
+
+
+def heat(rows: Sequence[Row], key: str) -> Chart:
+    """Lengths down, load across, the figure as colour."""
+    lines = by_shape(rows, lambda row: concurrency(row) or rate(row))
+    across = sorted({concurrency(row) or rate(row) or 0 for line in lines.values() for row in line})
+    cells = {name: {concurrency(row) or rate(row): row for row in line} for name, line in lines.items()}
+    z = [[cell.get(x, {}).get(key) for x in across] for cell in cells.values()]
+    known = len(across) > 1 and any(v is not None for line in z for v in line)
+    one = Series(name=quantity(key), x=[f"{x:g}" for x in across], y=list(cells), z=z if known else [], kind="heat")
+    return Chart(
+        id=f"heat-{key}",
+        title=message("page.chart.heat", what=quantity(key)),
+        x=Axis(label=message("page.axis.load"), categories=True),
+        y=Axis(label=message("page.axis.shape"), categories=True),
+        series=(one,),
+        group="heat",
+    )
+
+
+def errors(rows: Sequence[Row]) -> Chart:
+    """How many requests failed, and how, by scenario."""
+    bad = [row for row in sorted(rows, key=order) if row.get("error_counts")]
+    kinds = sorted({kind for row in bad for kind in row["error_counts"]})
+    series = tuple(
+        Series(
+            name=message(f"page.error.{kind}"),
+            x=[row["scenario_id"] for row in bad],
+            y=[row["error_counts"].get(kind, 0) for row in bad],
+            scenarios=[row["scenario_id"] for row in bad],
+            kind="bars",
+            colour=k,
+        )
+        for k, kind in enumerate(kinds)
+    )
+    return Chart(
+        id="errors",
+        title=message("page.chart.errors"),
+        x=Axis(label=message("report.col.scenario"), categories=True),
+        y=Axis(label=message("page.axis.requests")),
+        series=series,
+    )

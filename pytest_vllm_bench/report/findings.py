@@ -1,0 +1,172 @@
+"""JSON dicts → the few sentences that matter, found by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.chart import message
+from pytest_vllm_bench.report.charts.overview import by_shape, concurrency, rate
+from pytest_vllm_bench.report.failure import observed
+
+#: A step of load is worth it while throughput grows by at least this share of what perfect scaling would give.
+WORTH = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One sentence; ``saved`` is a message out of a result file that belongs behind it."""
+
+    kind: Literal["bad", "warn", "good", "info"]
+    message: Message
+    scenario: str = ""
+    saved: object = None
+
+
+def findings(rows: Sequence[Row]) -> list[Finding]:
+    """What a reader must know, the most urgent first."""
+    return [*invalid(rows), *breaches(rows), *failures(rows), *undecided(rows), *best(rows), *knees(rows)]
+
+
+def invalid(rows: Sequence[Row]) -> list[Finding]:
+    """For each reason of invalidity one sentence, however many scenarios it spoiled."""
+    reasons: dict[str, list[tuple[Row, Row]]] = {}
+    for row in rows:
+        for check in row.get("validity") or []:
+            if not check.get("ok"):
+                reasons.setdefault(str(check.get("check")), []).append((row, check))
+        if row.get("error"):
+            reasons.setdefault("error", []).append((row, {"message": row["error"]}))
+    return [
+        Finding(
+            kind="bad",
+            message=message("page.finding.invalid", n=len(hit), scenario=hit[0][0]["scenario_id"]),
+            scenario=hit[0][0]["scenario_id"],
+            saved=hit[0][1].get("message"),
+        )
+        for hit in sorted(reasons.values(), key=len, reverse=True)
+    ]
+
+
+def breaches(rows: Sequence[Row]) -> list[Finding]:
+    """The worst breach: the furthest over its limit, relative to it; and how many more there are."""
+    hits = [(row, rule) for row in rows for rule in row.get("verdicts") or [] if rule.get("verdict") == "FAIL"]
+    if not hits:
+        return []
+    row, rule = max(hits, key=lambda hit: over(hit[1]))
+    key = "page.finding.breach" if over(rule) < float("inf") else "page.finding.no_data"
+    said = message(
+        key,
+        scenario=row["scenario_id"],
+        rule=str(rule.get("rule")),
+        observed=message("page.plain", text=observed(rule, "en"))
+        if rule.get("observed") is not None
+        else message("report.no_data"),
+        over=f"{100 * over(rule):.0f}",
+    )
+    found = [Finding(kind="bad", message=said, scenario=row["scenario_id"])]
+    if len(hits) > 1:
+        found.append(Finding(kind="bad", message=message("page.finding.more_breaches", n=len(hits) - 1)))
+    return found
+
+
+def over(rule: Row) -> float:
+    """How far over its limit, as a share of it; infinite where there is no number to compare."""
+    value, limit = rule.get("observed"), rule.get("limit")
+    if not isinstance(value, int | float) or not isinstance(limit, int | float) or not limit:
+        return float("inf")
+    return abs(value - limit) / abs(limit)
+
+
+def failures(rows: Sequence[Row]) -> list[Finding]:
+    """How many requests failed, and in the server's own words why."""
+    failed = sum(row.get("failed") or 0 for row in rows)
+    if not failed:
+        return []
+    everything = failed + sum(row.get("completed") or 0 for row in rows)
+    worst = max(rows, key=lambda row: row.get("failed") or 0)
+    counts: dict[str, int] = {}
+    for row in rows:
+        for kind, n in (row.get("error_counts") or {}).items():
+            counts[kind] = counts.get(kind, 0) + n
+    kind = max(counts, key=lambda k: counts[k], default="")
+    said = message("page.finding.failed", failed=failed, n=everything, scenario=worst["scenario_id"])
+    if kind:
+        said = message(
+            "page.finding.failed_kind",
+            failed=failed,
+            n=everything,
+            scenario=worst["scenario_id"],
+            kind=message(f"page.error.{kind}"),
+        )
+    return [Finding(kind="bad", message=said, scenario=worst["scenario_id"], saved=worst.get("first_error"))]
+
+
+def undecided(rows: Sequence[Row]) -> list[Finding]:
+    """Scenarios without enough evidence, with what would decide the first of them."""
+    hits = [row for row in rows if row.get("verdict") == "INCONCLUSIVE"]
+    if not hits:
+        return []
+    more = [rule["more"] for row in hits for rule in row.get("verdicts") or [] if rule.get("more")]
+    first = hits[0]["scenario_id"]
+    said = message("page.finding.undecided", n=len(hits), scenario=first)
+    if more:
+        said = message("page.finding.undecided_more", n=len(hits), scenario=first, more=max(more))
+    return [Finding(kind="warn", message=said, scenario=first)]
+
+
+def best(rows: Sequence[Row]) -> list[Finding]:
+    """The highest output throughput among the scenarios that passed."""
+    passed = [row for row in rows if row.get("verdict") == "PASS" and row.get("output_throughput") is not None]
+    if not passed:
+        return []
+    top = max(passed, key=lambda row: float(row["output_throughput"]))
+    value = words.number(top["output_throughput"])
+    judged = any(not rule.get("implied") for rule in top.get("verdicts") or [])
+    key = "page.finding.best_within" if judged else "page.finding.best"
+    return [
+        Finding(
+            kind="good", message=message(key, scenario=top["scenario_id"], value=value), scenario=top["scenario_id"]
+        )
+    ]
+
+
+def knees(rows: Sequence[Row]) -> list[Finding]:
+    """Per line of rising load, where more load stops bringing more throughput but costs latency."""
+    found = []
+    for name, line in by_shape(rows, lambda row: concurrency(row) or rate(row)).items():
+        usable = [row for row in line if row.get("output_throughput") and row.get("verdict") != "INVALID"]
+        knee = _knee(usable)
+        if knee is None:
+            continue
+        at, beyond = knee
+        gain = beyond["output_throughput"] / at["output_throughput"] - 1
+        key, values = "page.finding.knee", {}
+        if at.get("p99_ttft_ms") and beyond.get("p99_ttft_ms"):
+            key = "page.finding.knee_ttft"
+            values = {"before": words.number(at["p99_ttft_ms"]), "after": words.number(beyond["p99_ttft_ms"])}
+        said = message(
+            key,
+            shape=name,
+            load=f"{concurrency(at) or rate(at):g}",
+            next=f"{concurrency(beyond) or rate(beyond):g}",
+            gain=f"{100 * gain:+.0f}",
+            **values,
+        )
+        found.append(Finding(kind="info", message=said, scenario=at["scenario_id"]))
+    return found
+
+
+def _knee(line: Sequence[Row]) -> tuple[Row, Row] | None:
+    """The last load worth its step, and the next one."""
+    for at, beyond in pairwise(line):
+        step = (concurrency(beyond) or rate(beyond) or 1) / (concurrency(at) or rate(at) or 1) - 1
+        gain = beyond["output_throughput"] / at["output_throughput"] - 1
+        if step > 0 and gain < WORTH * step:
+            return at, beyond
+    return None

@@ -1,0 +1,202 @@
+"""JSON dicts → ``report.html``: one file that needs no network, in two languages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench.metric_table import ROWS
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.chart import Chart, spoken, to_json
+from pytest_vllm_bench.report.charts.detail import detail
+from pytest_vllm_bench.report.charts.overview import overview
+from pytest_vllm_bench.report.charts.trend import trend
+from pytest_vllm_bench.report.compare import Comparison
+from pytest_vllm_bench.report.findings import Finding, findings
+from pytest_vllm_bench.report.folder import latest, order, records_of, write_text, writing
+from pytest_vllm_bench.report.page.facts import facts, tree
+from pytest_vllm_bench.report.samples import read as read_samples
+from pytest_vllm_bench.report.terminal import notes
+from pytest_vllm_bench.report.verdict import overall
+from pytest_vllm_bench.text import LANGUAGES, say, table
+
+if TYPE_CHECKING:
+    import jinja2
+
+NAME = "report.html"
+#: Points of all scenarios' own charts together; with many scenarios each gets fewer.
+POINTS = 24_000
+#: The table's columns; a column without any value is left out.
+COLUMNS = (
+    "completed",
+    "failed",
+    "request_throughput",
+    "output_throughput",
+    "goodput_ratio",
+    "mean_ttft_ms",
+    "p99_ttft_ms",
+    "mean_tpot_ms",
+    "p99_tpot_ms",
+    "mean_itl_ms",
+    "p99_itl_ms",
+    "mean_e2el_ms",
+    "p99_e2el_ms",
+    "mean_connect_ms",
+    "round_trip_ms",
+)
+FINDINGS = 3  # on the first screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """What a report may show besides its rows."""
+
+    history: Sequence[Row] = ()  # all sessions, for the trend
+    comparison: Comparison | None = None
+    records: Mapping[str, Path] = field(default_factory=dict)  # scenario → records file, where rows do not say
+
+
+def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME) -> Path:
+    """Write the page; BenchError where the folder cannot be written."""
+    text = page(rows, lang=lang, extra=extra)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_text(folder / name, text)
+
+
+def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> str:
+    """The page's HTML; it opens in ``lang`` and holds both languages."""
+    rows = sorted(latest(rows), key=order)
+    listed = findings(rows)
+    return _template().render(
+        lang=lang,
+        rows=rows,
+        columns=[key for key in COLUMNS if any(row.get(key) is not None for row in rows)],
+        verdict=overall(rows),
+        facts=facts(rows),
+        first=listed[:FINDINGS],
+        rest=listed[FINDINGS:],
+        notes=[[line for line in notes(rows, one)] for one in LANGUAGES],
+        comparison=extra.comparison,
+        server=_server(rows),
+        trees=[(row["scenario_id"], tree(row)) for row in rows[:200]],
+        definitions=definitions(rows),
+        data=embedded(_data(rows, lang, extra)),
+        css=_resource("page.css"),
+        js=_resource("page.js"),
+        plotly=_plotly(),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ data
+
+
+def _data(rows: Sequence[Row], lang: str, extra: Extra) -> dict[str, Any]:
+    """What the page's script draws from."""
+    index = {row["scenario_id"]: k for k, row in enumerate(rows)}
+    charts = [*overview(rows), *trend(extra.history)]
+    return {
+        "lang": lang,
+        "names": list(index),
+        "verdicts": [row.get("verdict") for row in rows],
+        "charts": [to_json(chart, index) for chart in charts],
+        "details": _details(rows, extra),
+        "texts": {lang: _script_texts(lang) for lang in LANGUAGES},
+    }
+
+
+def _details(rows: Sequence[Row], extra: Extra) -> list[list[dict[str, Any]]]:
+    """Each scenario's own charts; fewer points each when there are many scenarios."""
+    points = max(12, min(400, POINTS // max(1, len(rows))))
+    made = []
+    for row in rows:
+        charts = _own_charts(row, extra.records.get(row["scenario_id"]) or records_of(row), points)
+        made.append([to_json(chart) for chart in charts])
+    return made
+
+
+def _own_charts(row: Row, path: Path | None, points: int) -> list[Chart]:
+    if path is None:
+        return []
+    try:
+        columns = read_samples(path, row.get("total_output_tokens") or 0)
+    except (OSError, EOFError, ValueError):  # a damaged records file costs its charts, not the report
+        return []
+    return detail(row, columns, points) if columns is not None else []
+
+
+def _script_texts(lang: str) -> dict[str, str]:
+    """The texts that the script itself sets, with their blanks unfilled."""
+    prefix = "page.js."
+    return {
+        key.removeprefix(prefix): pair[LANGUAGES.index(lang)] for key, pair in table().items() if key.startswith(prefix)
+    }
+
+
+def embedded(data: Any) -> str:
+    """JSON that no content can break out of: inside a script element ``<`` is the only dangerous character."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _server(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
+    return [
+        (row["scenario_id"], [(name, words.number(value)) for name, value in sorted(row["server"].items())])
+        for row in rows[:200]
+        if row.get("server")
+    ]
+
+
+def definitions(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """Every metric: id, unit, formula."""
+    return [(metric.id, metric.unit, metric.formula) for metric in ROWS.values() if not metric.id.startswith("failed_")]
+
+
+# -------------------------------------------------------------------------------------------- template
+
+
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": words.number, "label": words.label, "unit": words.unit}
+    environment.globals |= {
+        "say": say,
+        "spoken": spoken,
+        "said": words.said,
+        "trusted": words.trusted,
+        "Message": Message,
+        "LANGUAGES": LANGUAGES,
+        "finding_text": finding_text,
+    }
+    return environment.from_string(_resource("page.html"))
+
+
+def finding_text(finding: Finding, lang: str) -> str:
+    text = spoken(finding.message, lang)
+    more = words.said(finding.saved, lang)
+    return f"{text} {more}" if more else text
+
+
+@cache
+def _resource(name: str) -> str:
+    return resources.files("pytest_vllm_bench.report.page").joinpath(name).read_text("utf-8")
+
+
+@cache
+def _plotly() -> str:
+    """plotly.js out of the Python package; it goes into the page, so that the page needs no network."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).replace("</script", "<\\/script")
