@@ -67,8 +67,9 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Re
         await warm_up(scenario, world, watch, work)
         before = await counters.read(world.target)
         sent = await measured(scenario, world, watch, planned, work)
-        server = counters.deltas(before, await counters.read(world.target)) if not sent.interrupted else {}
-        result = judged(scenario, world, planned, sent, server)
+        after = None if sent.interrupted else await counters.read(world.target)
+        seen = Seen(deltas=counters.deltas(before, after), fault=counters.changed(before, after))
+        result = judged(scenario, world, planned, sent, seen)
         row = artifacts.to_json(result)
         row["results_dir"] = str(world.folder)
         folder.write(row, world.folder, result.records, folder.Keep(tape=work / "tape", tape_policy=scenario.tape))
@@ -176,7 +177,15 @@ def decoded(world: World, watch: Watch, planned: Plan, tape: Path, over: threadi
     return sorted([*records, *rest], key=lambda r: r.index)
 
 
-def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, server: Mapping[str, float]) -> Result:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the server's own counters say of the measured span."""
+
+    deltas: Mapping[str, float]
+    fault: Message | None  # it restarted, or changed its model
+
+
+def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, seen: Seen) -> Result:
     """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
     one for validity and failures only."""
     complete = sent.facts.complete and not sent.interrupted
@@ -191,7 +200,8 @@ def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, server: 
         per_repeat=tuple(r.metrics for r in pool),
         facts=tuple(r.facts for r in pool),
         plan=planned,
-        server=server,
+        server=seen.deltas,
+        server_fault=seen.fault,
     )
     asking = scenario if world.judges else replace(scenario, rules=(), goodput={})
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
@@ -206,7 +216,7 @@ def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, server: 
         plan=planned,
         facts=sent.facts,
         environment=world.environment,
-        server=server,
+        server=seen.deltas,
         date=environment.stamp(),
         session=world.session,
         notes=(*judgement.faults, *judgement.notes, *planned.notes, *sent.facts.warnings),

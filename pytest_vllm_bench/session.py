@@ -32,6 +32,7 @@ class Session:
 
     def __init__(self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path) -> None:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
+        self.folder = rootdir / config.results_dir
         self.started = environment.stamp()
         self.salt = secrets.token_hex(8)
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
@@ -44,7 +45,7 @@ class Session:
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         """All that ``scenario`` needs to run; BenchError says what is missing.  The second time it costs nothing."""
-        folder.make(self.config.results_dir)
+        folder.make(self.folder)
         target = self._reach(scenario.target)
         backend = self.registry.backends[scenario.backend]
         server = await self._server(scenario, target, backend, patience, aloud)
@@ -60,7 +61,7 @@ class Session:
             max_model_len=min((server.max_model_len[m] for m in models if m in server.max_model_len), default=None),
             tokenizer=tokenizer,
             template_tokens=template,
-            folder=self.config.results_dir,
+            folder=self.folder,
             base_dir=self.config.base_dir,
             salt=self.salt,
             session=self.started,

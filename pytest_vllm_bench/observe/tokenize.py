@@ -39,7 +39,9 @@ async def template_tokens(target: Target, model: str) -> int | None:
     overheads = set()
     async with web(target) as session:
         for text in ("hello", "hello hello hello"):
-            bare = await _one(session, target, "/tokenize", {"model": model, "prompt": text, "add_special_tokens": False})
+            bare = await _one(
+                session, target, "/tokenize", {"model": model, "prompt": text, "add_special_tokens": False}
+            )
             chat = {"model": model, "messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
             full = await _one(session, target, "/tokenize", chat)
             if bare is None or full is None:
@@ -66,7 +68,9 @@ def _all(target: Target, path: str, bodies: Sequence[dict[str, Any]]) -> list[di
         return runner.run(go())
 
 
-async def _one(session: aiohttp.ClientSession, target: Target, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+async def _one(
+    session: aiohttp.ClientSession, target: Target, path: str, body: dict[str, Any]
+) -> dict[str, Any] | None:
     """One call; None where the server has no such path."""
     try:
         async with session.post(url(target, path), json=body) as response:

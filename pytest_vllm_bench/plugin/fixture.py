@@ -107,5 +107,3 @@ def now(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end on a loop of its own, leaving the thread's current loop (pytest-asyncio's) alone."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(work)
-
-

@@ -49,8 +49,7 @@ class Items:
             if named := marker.kwargs.get("config"):
                 return (folder / named).resolve()
         if given := chosen(self.pytest, "config"):
-            base = self.pytest.rootpath if "(" in given[1] else self.pytest.invocation_params.dir
-            return (base / given[0]).resolve()
+            return (self.base(given[1]) / given[0]).resolve()
         return folder / "config.yaml"
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -64,7 +63,7 @@ class Items:
         if path not in self.scenarios:
             from pytest_vllm_bench.config import Given, matrix, read
 
-            given = Given(**{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer", "results")})
+            given = Given(results=self.results(), **{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer")})
             self.scenarios[path] = ()
             try:
                 config = read(path, given, self.registry)
@@ -73,6 +72,16 @@ class Items:
             except ConfigError as error:
                 self.problems += error.problems
         return self.scenarios[path]
+
+    def results(self) -> tuple[str, str] | None:
+        """The results folder where an option, the environment or the ini file names one, from where that was said."""
+        if (given := chosen(self.pytest, "results")) is None:
+            return None
+        return str(self.base(given[1]) / given[0]), given[1]
+
+    def base(self, origin: str) -> Path:
+        """What a relative path is relative to: the ini file's folder, or where pytest was called."""
+        return self.pytest.rootpath if "(" in origin else self.pytest.invocation_params.dir
 
     def marks(self, scenario: Scenario) -> list[pytest.MarkDecorator]:
         """The marker to select by, xdist's group (scenarios must not contend), and the config's own xfail and skip."""
@@ -96,7 +105,7 @@ class Items:
 
     def check(self, items: list[pytest.Item]) -> None:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
-        trouble = [shown(problem, self.lang) for problem in dict.fromkeys(self.problems)]
+        trouble = list(dict.fromkeys(shown(problem, self.lang) for problem in self.problems))
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
             trouble = [say("plugin.contention", self.lang, workers=workers)]
@@ -111,7 +120,9 @@ class Items:
 
     def select(self, items: Sequence[pytest.Item]) -> None:
         """Note which scenarios will run; the last of a scenario's repeats judges them all."""
-        params = [item.callspec.params for item in items if hasattr(item, "callspec") and "scenario" in item.callspec.params]
+        params = [
+            item.callspec.params for item in items if hasattr(item, "callspec") and "scenario" in item.callspec.params
+        ]
         self.selected = [p["scenario"] for p in params if hasattr(p["scenario"], "repeats")]
 
     def header(self) -> list[str]:
@@ -122,14 +133,15 @@ class Items:
                 continue
             where = ", ".join(f"{key}: {value} ({origin})" for key, value, origin in config.in_force)
             lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
-            lines += [say(message, self.lang) for message in self.foreseen(mine)]
+            lines += self.foreseen(mine)
         return lines
 
-    def foreseen(self, scenarios: Sequence[Scenario]) -> list[Any]:
-        """What is known before load to stay undecided, or to be beyond a backend."""
+    def foreseen(self, scenarios: Sequence[Scenario]) -> list[str]:
+        """What is known before any load: rules that the planned number of requests cannot decide."""
         from pytest_vllm_bench.judge import undecidable
 
-        return list(dict.fromkeys(m for s in scenarios for m in undecidable(s)))
+        said = (say(message, self.lang) for scenario in scenarios for message in undecidable(scenario))
+        return list(dict.fromkeys(said))
 
     def session(self, path: Path) -> Session:
         """The servers, tokenizers and folders that the scenarios of one config share; opened when first needed."""

@@ -89,4 +89,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Write a folder, a file or a hub name as tokenizer:, or tokenizer: ids for prompts of token ids.",
         "该服务没有 {url},无法代为计数 token。请把 tokenizer: 写成目录、文件或模型仓库名,或用 tokenizer: ids 直接发送 token id。",
     ),
+    "server.ca_missing": (
+        "The CA bundle {path} of tls: {{ca: …}} does not exist.",
+        "tls: {{ca: …}} 指定的 CA 文件 {path} 不存在。",
+    ),
+    "server.restarted": (
+        "The server restarted while it was measured (its process_start_time_seconds changed).",
+        "服务在压测期间重启过(process_start_time_seconds 发生变化)。",
+    ),
+    "server.counter_fell": (
+        "The server restarted while it was measured (its counter {name} fell).",
+        "服务在压测期间重启过(计数器 {name} 变小)。",
+    ),
+    "server.model_changed": (
+        "The server changed its model while it was measured: {before} before, {after} after.",
+        "服务在压测期间更换了模型:之前是 {before},之后是 {after}。",
+    ),
 }

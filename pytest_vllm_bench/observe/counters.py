@@ -1,0 +1,186 @@
+"""A server's /metrics before and after the measured requests → what it counted itself, under one set of names.
+
+``server.x`` in rules is a key of ``deltas``.  Families are summed over their labels (engines, models, reasons).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from pytest_vllm_bench.model import Message, Target
+from pytest_vllm_bench.observe.ready import web
+
+#: Seconds: a server that takes longer to say what it counted is done without.
+PATIENCE = 10.0
+#: Bytes of a page that are looked at.
+MAX_PAGE = 16 << 20
+
+_LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
+_STARTED = "process_start_time_seconds"
+
+#: Our name → the families that count it, as vLLM, SGLang, LMDeploy, TGI, llama.cpp and Triton call them; the first that is
+#: there counts.  All only ever rise.
+COUNTERS: Mapping[str, tuple[str, ...]] = {
+    "requests": (
+        "vllm:request_success_total",
+        "sglang:num_requests_total",
+        "lmdeploy:request_success_total",
+        "tgi_request_success",
+        "nv_inference_request_success",
+    ),
+    "prompt_tokens": (
+        "vllm:prompt_tokens_total",
+        "sglang:prompt_tokens_total",
+        "lmdeploy:prompt_tokens_total",
+        "tgi_request_input_length_sum",
+        "llamacpp:prompt_tokens_total",
+    ),
+    "generation_tokens": (
+        "vllm:generation_tokens_total",
+        "sglang:generation_tokens_total",
+        "lmdeploy:generation_tokens_total",
+        "tgi_request_generated_tokens_sum",
+        "llamacpp:tokens_predicted_total",
+    ),
+    "prefix_cache_queries": (
+        "vllm:prefix_cache_queries_total",
+        "vllm:gpu_prefix_cache_queries_total",
+        "vllm:prefix_cache_queries",
+        "vllm:gpu_prefix_cache_queries",
+    ),
+    "prefix_cache_hits": (
+        "vllm:prefix_cache_hits_total",
+        "vllm:gpu_prefix_cache_hits_total",
+        "vllm:prefix_cache_hits",
+        "vllm:gpu_prefix_cache_hits",
+        "sglang:cached_tokens_total",
+    ),
+    "preemptions": ("vllm:num_preemptions_total",),
+    "draft_tokens": ("vllm:spec_decode_num_draft_tokens_total",),
+    "accepted_tokens": ("vllm:spec_decode_num_accepted_tokens_total",),
+}
+
+#: Our name → histograms of seconds whose mean it is.
+MEANS: Mapping[str, tuple[str, ...]] = {
+    "mean_ttft_ms": (
+        "vllm:time_to_first_token_seconds",
+        "sglang:time_to_first_token_seconds",
+        "lmdeploy:time_to_first_token_seconds",
+    ),
+    "mean_itl_ms": (
+        "vllm:inter_token_latency_seconds",
+        "vllm:time_per_output_token_seconds",
+        "sglang:inter_token_latency_seconds",
+        "sglang:time_per_output_token_seconds",
+        "lmdeploy:time_per_output_token_seconds",
+        "tgi_request_mean_time_per_token_duration",
+    ),
+    "mean_e2el_ms": (
+        "vllm:e2e_request_latency_seconds",
+        "sglang:e2e_request_latency_seconds",
+        "lmdeploy:e2e_request_latency_seconds",
+        "tgi_request_duration",
+    ),
+    "mean_queue_ms": ("vllm:request_queue_time_seconds", "lmdeploy:request_queue_time_seconds", "tgi_request_queue_duration"),
+}
+
+#: Part ÷ whole of two counters of ours.
+RATIOS: Mapping[str, tuple[str, str]] = {
+    "prefix_cache_hit_rate": ("prefix_cache_hits", "prefix_cache_queries"),
+    "acceptance_rate": ("accepted_tokens", "draft_tokens"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One page: family → its value summed over labels, and when the server's processes were started."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    started: frozenset[float] = frozenset()
+
+
+async def read(target: Target) -> Snapshot | None:
+    """Read the page once; None where there is none, or it cannot be read."""
+    if target.base_url.startswith("unix://"):
+        url = "http://localhost/metrics"
+    else:
+        url = f"{target.base_url}/metrics"
+    try:
+        async with web(target, timeout=PATIENCE) as session, session.get(url, allow_redirects=False) as answer:
+            if answer.status != 200:
+                return None
+            page = await answer.content.read(MAX_PAGE) if answer.content_length else await answer.read()
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+    return parse(page.decode("utf-8", errors="replace"))
+
+
+def parse(page: str) -> Snapshot | None:
+    """Prometheus' text format → a snapshot; None if nothing in it can be read as such.  Buckets are left out."""
+    values: dict[str, float] = {}
+    started: set[float] = set()
+    for line in page.splitlines():
+        if line.startswith("#") or not (found := _LINE.fullmatch(line.strip())):
+            continue
+        name, value = found[1], _number(found[3])
+        if value is None or name.endswith("_bucket"):
+            continue
+        if name == _STARTED:
+            started.add(value)
+        values[name] = values.get(name, 0.0) + value
+    return Snapshot(values=values, started=frozenset(started)) if values else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def restarted(before: Snapshot | None, after: Snapshot | None) -> Message | None:
+    """Why the figures are not of one server process: it was started anew, or a counter fell."""
+    if before is None or after is None:
+        return None
+    if before.started and after.started and before.started != after.started:
+        return Message(key="server.restarted")
+    for families in COUNTERS.values():
+        name = _present(families, before)
+        if name is not None and name in after.values and after.values[name] < before.values[name]:
+            return Message(key="server.restarted")
+    return None
+
+
+def deltas(before: Snapshot | None, after: Snapshot | None) -> dict[str, float]:
+    """What the server counted in between; what it does not count is absent, and nothing is there after a restart."""
+    if before is None or after is None or restarted(before, after) is not None:
+        return {}
+    found: dict[str, float] = {}
+    for ours, families in COUNTERS.items():
+        if (name := _present(families, after)) is not None:
+            found[ours] = _rise(name, before, after)
+    for ours, families in MEANS.items():
+        name = next((n for n in families if f"{n}_count" in after.values), None)
+        if name is not None and (count := _rise(f"{name}_count", before, after)) > 0:
+            found[ours] = _rise(f"{name}_sum", before, after) / count * 1000
+    if "prefix_cache_hits" in found and "prefix_cache_queries" not in found and "prompt_tokens" in found:
+        found["prefix_cache_queries"] = found["prompt_tokens"]  # SGLang counts hits against every prompt token
+    for ours, (part, whole) in RATIOS.items():
+        if part in found and found.get(whole, 0) > 0:
+            found[ours] = found[part] / found[whole]
+    return found
+
+
+def _present(families: tuple[str, ...], snapshot: Snapshot) -> str | None:
+    return next((name for name in families if name in snapshot.values), None)
+
+
+def _rise(name: str, before: Snapshot, after: Snapshot) -> float:
+    """A series that is not there before its first event counts from zero."""
+    return after.values.get(name, 0.0) - before.values.get(name, 0.0)

@@ -1,0 +1,43 @@
+"""A user's folder: a config, a test of five lines, and pytest run on it as users run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+TEST = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_serving(scenario, vllm_bench):
+    result = await vllm_bench(scenario)
+    assert result.completed == scenario.num_prompts
+"""
+CONFIG: dict[str, Any] = {
+    "base_url": "simulator",
+    "input_output": [[64, 8], [128, 8]],
+    "concurrency_prompts": [[1, 4], [4, 12]],
+    "warmup": 0,
+}
+
+
+@pytest.fixture
+def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """``bench("-k", "io64", sla=[...])``: write config.yaml (keys over a small default; ``text`` as it is), run pytest."""
+    for name in ("PYTEST_VLLM_URL", "PYTEST_VLLM_CONFIG", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    pytester.makefile(".ini", pytest="[pytest]\nfilterwarnings = error\n")
+
+    def run(*args: str, text: str | None = None, test: str = TEST, **keys: Any) -> pytest.RunResult:
+        config = {k: v for k, v in {**CONFIG, **keys}.items() if v is not None}
+        folder = pytester.path / "cases"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config) if text is None else text, encoding="utf-8")
+        (folder / "test_cases.py").write_text(test, encoding="utf-8")
+        return pytester.runpytest_subprocess("cases", *args, timeout=180)
+
+    return run

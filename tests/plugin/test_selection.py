@@ -1,0 +1,118 @@
+"""Scenarios are items: expanded, named, selected and listed as pytest users expect, without contacting anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Bench = Callable[..., pytest.RunResult]
+#: Nobody listens here: a dry run that contacted it would fail.
+NOWHERE = "http://127.0.0.1:9"
+USERS = """\
+model: "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"
+base_url: "http://localhost:8010"
+tokenizer: "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"
+input_output: [[256, 256], [512, 512], [1024, 1024]]
+concurrency_prompts: [[1, 10], [4, 40], [8, 80], [16, 160]]
+"""
+
+
+def names(result: pytest.RunResult) -> list[str]:
+    """The scenario ids that ``--collect-only -q`` lists."""
+    return [line.split("[")[1].rstrip("]") for line in result.outlines if "test_serving[" in line]
+
+
+def test_the_file_that_users_already_have(bench: Bench) -> None:
+    found = names(bench("--collect-only", "-q", text=USERS))
+    assert len(found) == 12
+    assert found[0] == "io256x256-mc1-np10"
+    assert found[-1] == "io1024x1024-mc16-np160"
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["-k", "io1024"], 4),
+        (["-k", "mc16 and not io256"], 2),
+        (["-k", "mc1"], 6),  # a substring: mc16 too
+        (["-m", "vllm_bench(concurrency=1)"], 3),
+        (["-m", "vllm_bench(input_len=512)"], 4),
+        (["-m", "not vllm_bench"], 0),
+    ],
+)
+def test_selecting(bench: Bench, args: list[str], expected: int) -> None:
+    assert len(names(bench("--collect-only", "-q", *args, text=USERS))) == expected
+
+
+def test_a_dry_run_contacts_nothing_and_says_what_is_in_force(bench: Bench) -> None:
+    result = bench("--collect-only", f"--vllm-url={NOWHERE}")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines([f"*4 scenarios from *config.yaml*{NOWHERE} (--vllm-url)*"])
+
+
+def test_precedence(bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Option over environment over ini over config."""
+    pytester.makefile(".ini", pytest="[pytest]\nvllm_url = http://ini:1\n")
+    result = bench("--collect-only", text=USERS)
+    result.stdout.fnmatch_lines(["*http://ini:1 (vllm_url (pytest.ini))*"])
+    monkeypatch.setenv("PYTEST_VLLM_URL", "http://environment:1")
+    result = bench("--collect-only", text=USERS)
+    result.stdout.fnmatch_lines(["*http://environment:1 (PYTEST_VLLM_URL)*"])
+    result = bench("--collect-only", "--vllm-url=http://option:1", text=USERS)
+    result.stdout.fnmatch_lines(["*http://option:1 (--vllm-url)*"])
+
+
+def test_no_url_anywhere_is_a_usage_error(bench: Bench) -> None:
+    """A CI job whose variable is empty must never pass a gate against a simulator."""
+    result = bench(base_url=None)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stderr.str() + result.stdout.str()
+    assert "--vllm-url" in text
+    assert "simulator" in text
+
+
+def test_a_bad_config_is_exit_4_with_all_problems_and_no_traceback(bench: Bench) -> None:
+    result = bench(input_output="wrong", concurency_prompts=[[1, 1]], sla=["p99_ttft_sm <= 5"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    text = result.stderr.str() + result.stdout.str()
+    assert "Traceback" not in text
+    for word in ("input_output", "concurency_prompts", "p99_ttft_sm", "config.yaml:"):
+        assert word in text
+    result = bench("--collect-only", input_output="wrong")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_marker_names_another_config(bench: Bench, pytester: pytest.Pytester) -> None:
+    (pytester.path / "cases").mkdir()
+    (pytester.path / "cases" / "other.yaml").write_text(USERS)
+    test = """
+import pytest
+
+@pytest.mark.vllm_bench(config="other.yaml")
+def test_serving(scenario, vllm_bench): ...
+"""
+    assert len(names(bench("--collect-only", "-q", test=test))) == 12
+
+
+def test_a_test_with_one_of_the_fixtures_is_not_ours(bench: Bench) -> None:
+    test = """
+import pytest
+
+@pytest.mark.parametrize("scenario", ["mine"])
+def test_own(scenario):
+    assert scenario == "mine"
+"""
+    bench("-p", "no:asyncio", test=test, text="this: [is, not, read").assert_outcomes(passed=1)
+
+
+def test_xdist_would_make_scenarios_contend(bench: Bench) -> None:
+    result = bench("-n", "2", f"--vllm-url={NOWHERE}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--dist loadgroup" in result.stdout.str() + result.stderr.str()
+
+
+def test_a_bad_config_under_xdist(bench: Bench) -> None:
+    result = bench("-n", "2", "--dist", "loadgroup", input_output="wrong")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "input_output" in result.stdout.str()
