@@ -1,4 +1,4 @@
-"""This machine, this commit, this moment → facts that belong beside a figure; the only place that reads the calendar."""
+"""Machine, commit and moment → facts that belong beside a figure; the only place that reads the calendar."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def yield_priority() -> None:
 
 
 def facts(rootdir: Path) -> dict[str, Any]:
-    """JSON-able facts: ``client`` (the machine that measures), ``commit`` (what ``rootdir`` has checked out), ``ci``."""
+    """JSON-able: ``client`` (the machine that measures), ``commit`` (what ``rootdir`` has checked out), ``ci``."""
     return {"client": client(), "commit": commit(rootdir), "ci": ci(os.environ)}
 
 

@@ -17,8 +17,6 @@ from pytest_vllm_bench.observe.ready import web
 
 #: Seconds: a server that takes longer to say what it counted is done without.
 PATIENCE = 10.0
-#: Bytes of a page that are looked at.
-MAX_PAGE = 16 << 20
 
 _LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
 _STARTED = "process_start_time_seconds"
@@ -86,7 +84,11 @@ MEANS: Mapping[str, tuple[str, ...]] = {
         "lmdeploy:e2e_request_latency_seconds",
         "tgi_request_duration",
     ),
-    "mean_queue_ms": ("vllm:request_queue_time_seconds", "lmdeploy:request_queue_time_seconds", "tgi_request_queue_duration"),
+    "mean_queue_ms": (
+        "vllm:request_queue_time_seconds",
+        "lmdeploy:request_queue_time_seconds",
+        "tgi_request_queue_duration",
+    ),
 }
 
 #: Part ÷ whole of two counters of ours.
@@ -106,15 +108,12 @@ class Snapshot:
 
 async def read(target: Target) -> Snapshot | None:
     """Read the page once; None where there is none, or it cannot be read."""
-    if target.base_url.startswith("unix://"):
-        url = "http://localhost/metrics"
-    else:
-        url = f"{target.base_url}/metrics"
+    url = "http://localhost/metrics" if target.base_url.startswith("unix://") else f"{target.base_url}/metrics"
     try:
         async with web(target, timeout=PATIENCE) as session, session.get(url, allow_redirects=False) as answer:
             if answer.status != 200:
                 return None
-            page = await answer.content.read(MAX_PAGE) if answer.content_length else await answer.read()
+            page = await answer.read()
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
     return parse(page.decode("utf-8", errors="replace"))
