@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -108,12 +109,66 @@ def _from_fast(fast: Any, *, source: str, digest: str, overhead: int | None = No
     )
 
 
+#: How the families that ship tiktoken files (Qwen, GLM, Kimi) cut text before merging.
+_CUT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def _ranked(path: Path) -> bool:
+    return path.suffix == ".tiktoken" or path.name == "tiktoken.model"
+
+
+def _from_ranks(path: Path) -> Tokenizer:
+    """Read tiktoken's format: a line a token, base64 and rank.
+
+    A merge's priority is the rank of what it makes, so every way to split a token in two is a merge of that rank.
+    """
+    from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Fast
+
+    try:
+        raw = path.read_bytes()
+        lines = [line.split() for line in raw.splitlines() if line.strip()]
+        ranks = {b64decode(token, validate=True): int(rank) for token, rank in lines}
+    except (OSError, ValueError) as error:
+        raise DataError("plan.tokenizer_broken", path=str(path), error=str(error)) from error
+    letters = _byte_letters()
+    spelled = {token: "".join([letters[b] for b in token]) for token in ranks}
+    merges = []
+    for token in sorted(ranks, key=ranks.__getitem__):
+        halves = [(token[:i], token[i:]) for i in range(1, len(token))]
+        known = [(a, b) for a, b in halves if a in ranks and b in ranks]
+        known.sort(key=lambda pair: (ranks[pair[0]], ranks[pair[1]]))
+        merges += [(spelled[a], spelled[b]) for a, b in known]
+    fast = Fast(models.BPE(vocab={spelled[t]: r for t, r in ranks.items()}, merges=merges))
+    fast.normalizer = normalizers.NFC()
+    cut = pre_tokenizers.Split(Regex(_CUT), "isolated")
+    fast.pre_tokenizer = pre_tokenizers.Sequence(
+        [cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    fast.decoder = decoders.ByteLevel()
+    return _from_fast(fast, source=f"tiktoken: {path}", digest=_digest([raw]))
+
+
+def _byte_letters() -> dict[int, str]:
+    """Byte → the printable character that byte-level vocabularies write for it."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = {byte: chr(byte) for byte in printable}
+    hidden = [byte for byte in range(256) if byte not in letters]
+    return letters | {byte: chr(256 + n) for n, byte in enumerate(hidden)}
+
+
 def _from_path(path: Path) -> Tokenizer:
     if path.is_file():
-        return from_file(path)
+        return _from_ranks(path) if _ranked(path) else from_file(path)
     json_file = path / "tokenizer.json"
     if json_file.is_file():
         return from_file(json_file)
+    ranked = sorted(p for p in path.iterdir() if _ranked(p))
+    if ranked:
+        return _from_ranks(ranked[0])
     if not any(path.iterdir()):
         raise DataError("plan.tokenizer_empty_folder", path=str(path))
     return _from_transformers(str(path), offline=True)
@@ -147,7 +202,40 @@ def _from_hub(name: str) -> Tokenizer:
         return _from_transformers(str(folder), offline=True)
     if os.environ.get("VLLM_USE_MODELSCOPE", "").lower() in ("1", "true"):
         return _from_modelscope(name)
+    found = _download(name)
+    if found is not None:
+        return from_file(found, source=f"tokenizer.json: {name}")
     return _from_transformers(name, offline=False)
+
+
+def _download(name: str) -> Path | None:
+    """The hub's ``tokenizer.json``; None where the model has none."""
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    _reach(constants.ENDPOINT, name)
+    try:
+        return Path(hf_hub_download(name, "tokenizer.json"))
+    except LocalEntryNotFoundError as error:  # before EntryNotFoundError, whose child it is
+        raise DataError("plan.tokenizer_unreachable", name=name, error=_first_line(error)) from error
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise DataError("plan.tokenizer_unreachable", name=name, error=_first_line(error)) from error
+
+
+def _reach(endpoint: str, name: str) -> None:
+    """Fail in seconds where there is no way to the hub: its own client tries for half a minute, file after file."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    try:
+        urlopen(Request(endpoint, method="HEAD"), timeout=10).close()
+    except HTTPError:
+        return  # it answers, in whatever way
+    except (URLError, TimeoutError) as error:
+        if "certificate" not in str(error).lower():  # Python's own certificates may be missing; the client has others
+            raise DataError("plan.tokenizer_unreachable", name=name, error=f"{endpoint}: {error}") from error
 
 
 def _from_modelscope(name: str) -> Tokenizer:
