@@ -46,7 +46,6 @@ async def send(plan: Plan, target: Target, settings: SendSettings, folder: Path,
     A cancelled ``send`` kills the measuring processes.  A process that dies is said in its ``WorkerFacts.died``; the
     others go on.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     workers = max(1, min(settings.workers, plan.chains or plan.n or 1, plan.max_in_flight or plan.n or 1))
     crew = _Crew([_job(plan, target, settings, folder, (i, workers)) for i in range(workers)], folder)
     watcher = asyncio.create_task(_pass_on(stop, crew))
@@ -155,6 +154,7 @@ class _Crew:
     """All measuring processes of one load, served by one thread."""
 
     def __init__(self, jobs: Sequence[control.Job], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.members: list[_Member] = []
         for job in jobs:
             self.members.append(_Member(job, folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
 import shutil
@@ -35,19 +36,28 @@ class Tape:
     """The writing end, of one measuring process.
 
     Entries gather in memory until the callbacks of one turn of the event loop are done and are then written in one
-    system call: what a turn's reads cost is paid once, and at most one turn's reads are lost in a crash.
+    system call: what a turn's reads cost is paid once, and at most one turn's reads are lost in a crash.  A read is
+    added by its connection, with ``write`` twice (head, bytes) and ``touch`` unless ``pending``: at a hundred thousand
+    reads a second a call of a method in between would show.
     """
 
     def __init__(self, folder: Path, worker: int, soon: Callable[[Callable[[], None]], object]) -> None:
         self.folder, self.worker, self.soon = folder, worker, soon
-        self.reads = self.bytes_in = self.written = 0
+        self.pending = False
+        self.reads = self.written = 0
         self.stalls = array("d")  # seconds, writes that held the loop for longer than STALL_S
-        self._buffer = bytearray()
-        self._pending = False
+        self._buffer = io.BytesIO(bytes(BUFFER_BYTES))  # keeps its memory, unlike a bytearray that is cleared
+        self.write = self._buffer.write
         self._started = 0.0
         self._number = -1
         self._file = -1
         self._in_segment = 0
+        self._other = 0  # bytes of entries other than reads
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes received, as far as they are written."""
+        return self.written - self._other - self.reads * ENTRY_HEAD.size
 
     def begin(self, started: float) -> None:
         """Open the first segment; ``started`` is the run's start, absolute monotonic seconds."""
@@ -63,18 +73,6 @@ class Tape:
         os.write(self._file, SEGMENT_HEAD.pack(MAGIC, self.worker, self._number, self._started))
         self._in_segment = 0
 
-    def read(self, request: int, at: float, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += ENTRY_HEAD.pack(EntryKind.READ, request, at, len(data))
-        buffer += data
-        self.reads += 1
-        self.bytes_in += len(data)
-        if not self._pending:
-            self._pending = True
-            self.soon(self.flush)
-        elif len(buffer) > BUFFER_BYTES:
-            self.flush()
-
     def sent(self, request: int, at: float, fields: tuple[float, float, float, int, int]) -> None:
         """``fields`` as ``model.SENT_FIELDS``: ready, due, connect_s, connection, flags."""
         self._add(EntryKind.SENT, request, at, _sent.pack(*fields))
@@ -83,23 +81,34 @@ class Tape:
         self._add(EntryKind.END, request, at, bytes((ending,)) + words.encode()[:2000])
 
     def _add(self, kind: int, request: int, at: float, data: bytes) -> None:
-        self._buffer += ENTRY_HEAD.pack(kind, request, at, len(data)) + data
-        if not self._pending:
-            self._pending = True
-            self.soon(self.flush)
+        entry = ENTRY_HEAD.pack(kind, request, at, len(data)) + data
+        self._other += len(entry)
+        self.write(entry)
+        if not self.pending:
+            self.touch()
+
+    def touch(self) -> None:
+        """See to it that what has been added is written at the end of this turn."""
+        self.pending = True
+        self.soon(self.flush)
+
+    def relieve(self) -> None:
+        """Write at once if much has gathered: for reads so large that one turn's would not fit in memory."""
+        if self._buffer.tell() > BUFFER_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Hand all that has gathered to the kernel.  Raises OSError (disk full)."""
-        self._pending = False
-        buffer = self._buffer
-        if not buffer:
+        self.pending = False
+        size = self._buffer.tell()
+        if not size:
             return
         before = time.perf_counter()
-        size = done = len(buffer)
-        done = os.write(self._file, buffer)
-        while done < size:
-            done += os.write(self._file, buffer[done:])
-        buffer.clear()
+        with self._buffer.getbuffer() as buffer:
+            done = os.write(self._file, buffer[:size])
+            while done < size:
+                done += os.write(self._file, buffer[done:size])
+        self._buffer.seek(0)
         self.written += size
         self._in_segment += size
         if self._in_segment >= SEGMENT_BYTES:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httptools
-import msgspec
-
 from pytest_vllm_bench.load.dispatch import Row
 from pytest_vllm_bench.load.wire import Flight
 

@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 import httptools
 
 from pytest_vllm_bench.load.dispatch import Row
-from pytest_vllm_bench.load.tape import Tape
-from pytest_vllm_bench.model import Ending, Timeouts
+from pytest_vllm_bench.load.tape import ENTRY_HEAD, Tape
+from pytest_vllm_bench.model import Ending, EntryKind, Timeouts
 
 REUSED, RECONNECTED = 1, 2
+LARGE_READ = 32 << 10
+_READ = EntryKind.READ
+_entry = ENTRY_HEAD.pack
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,18 +105,20 @@ class Connection(asyncio.Protocol):
     """One connection; carries one request at a time, never pipelined."""
 
     __slots__ = (
-        "_fd", "_head", "_parser", "_whole", "carried", "connect_s", "flight", "got_body", "got_bytes", "hooks",
-        "last", "number", "open", "row", "sent", "tape", "transport", "why",
+        "_answered", "_fd", "_head", "_keep", "_parser", "_tape", "_whole", "_write", "carried", "connect_s", "flight",
+        "got_body", "got_bytes", "hooks", "last", "number", "open", "reads", "row", "sent", "transport", "why",
     )  # fmt: skip
 
     def __init__(self, tape: Tape, hooks: Hooks, number: int) -> None:
-        self.tape, self.hooks, self.number = tape, hooks, number
+        self._tape, self.hooks, self.number = tape, hooks, number
+        self._write = tape.write
+        self.reads = 0
         self.transport: asyncio.Transport | None = None
         self.flight: Flight | None = None
         self.connect_s = math.nan
         self.row = -1
         self.sent = self.last = 0.0
-        self.open = self.got_bytes = self.got_body = self._whole = False
+        self.open = self.got_bytes = self.got_body = self._whole = self._answered = self._keep = False
         self.carried = 0  # requests so far
         self.why = ""
         self._head = b""
@@ -127,7 +132,7 @@ class Connection(asyncio.Protocol):
             self._fd = transport.get_extra_info("socket").fileno()
 
     def start(self, flight: Flight) -> None:
-        """Send ``flight``.  Its first byte goes to the kernel here and now, not when the loop flushes its transports."""
+        """Send ``flight``.  Its first byte goes to the kernel now, not when the loop flushes its transports."""
         assert self.transport is not None
         self.flight, self.row = flight, flight.row.number
         self.got_bytes = self.got_body = self._whole = False
@@ -149,7 +154,7 @@ class Connection(asyncio.Protocol):
         self.carried += 1
         flags = REUSED * reused | RECONNECTED * flight.reconnected
         connect_s = math.nan if reused else self.connect_s
-        self.tape.sent(self.row, self.sent, (flight.ready, flight.due, connect_s, self.number, flags))
+        self._tape.sent(self.row, self.sent, (flight.ready, flight.due, connect_s, self.number, flags))
         self.hooks.active.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -158,8 +163,16 @@ class Connection(asyncio.Protocol):
         if row < 0:
             self.close()  # nothing was asked
             return
-        self.tape.read(row, at, data)
+        size = len(data)
+        write = self._write
+        write(_entry(_READ, row, at, size))
+        write(data)
+        self.reads += 1
         self.last = at
+        if not self._tape.pending:
+            self._tape.touch()
+        if size > LARGE_READ:
+            self._tape.relieve()
         if not self.got_body:
             self._look_for_body(data)
         try:
@@ -181,18 +194,22 @@ class Connection(asyncio.Protocol):
             self.got_body, self._head = True, b""
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() >= 200:  # 100 Continue and the like precede the answer
-            self._whole = True
+        status = self._parser.get_status_code()  # this and keep-alive are known only here, not after the callback
+        if status >= 200:  # 100 Continue and the like precede the answer
+            self._whole, self._answered = True, status < 300
+            self._keep = self._parser.should_keep_alive()
 
     def _finish(self, at: float, ending: int, words: str = "") -> None:
         flight, self.flight, self.row = self.flight, None, -1
         assert flight is not None
         self.hooks.active.discard(self)
-        self.tape.end(flight.row.number, at, ending, words)
+        self._tape.reads += self.reads
+        self.reads = 0
+        self._tape.end(flight.row.number, at, ending, words)
         answered = False
         if ending == Ending.COMPLETE:
-            answered = self._parser.get_status_code() < 300
-            self.open = self.open and self._parser.should_keep_alive()
+            answered = self._answered
+            self.open = self.open and self._keep
         else:
             self.open = False
         if not self.open:

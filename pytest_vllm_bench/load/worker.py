@@ -72,7 +72,9 @@ class Worker:
         )
         self.flights: dict[int, Flight] = {}  # those that wait for a connection, by row
         self.done = asyncio.Event()
-        self._pump_due = False
+        self._start = 0.0
+        self._begun = False
+        self._sweep_s = max(0.01, min(0.25, _smallest(job) / 10))
 
     async def prepare(self) -> None:
         """Open the connections that the first moments need."""
@@ -96,8 +98,6 @@ class Worker:
         gc.freeze()
         gc.disable()  # the hot path makes no cycles; a collection would hold every stream at once
         self._start = start
-        self._begun = False
-        self._sweep_s = max(0.01, min(0.25, _smallest(self.job) / 10))
         self.alarm.set(start)
 
     def _pump(self) -> None:
@@ -107,7 +107,6 @@ class Worker:
             self.dispatch.begin(self._start, self.job.duration)
             self.loop.call_later(self._sweep_s, self._sweep)
         else:
-            self._pump_due = False
             self.dispatch.pump()
         self._check_finished()
 
@@ -146,9 +145,7 @@ class Worker:
 
     def _free(self, flight: Flight, at: float, answered: bool) -> None:
         self.dispatch.freed(flight.row, at, answered)
-        if not self._pump_due:  # after the reads that are already here have their timestamps
-            self._pump_due = True
-            self.loop.call_soon(self._pump)
+        self._pump()  # at once: put off until all reads of this turn are done, sends come late and together
 
     def _again(self, flight: Flight) -> None:
         flight.reconnected = True
