@@ -28,7 +28,7 @@ class Metric:
     better: Better
     formula: str
     per: Per = "request"
-    needs: frozenset[str] = frozenset()  # of stream, tokens, open_loop, closed_loop, goodput, audio
+    needs: frozenset[str] = frozenset()  # stream, generates, counts (of tokens), open_loop, goodput, audio, pooling
 
 
 def _rows(*rows: Metric) -> dict[str, Metric]:
@@ -46,22 +46,22 @@ def _run(id: str, unit: Literal["tok/s", "req/s", "1/s", "x", "ratio", "count", 
 
 #: Metrics with statistics (mean, median, std, min, max, percentiles), in the order in which they are shown.
 SAMPLED = _rows(
-    _latency("ttft", "first_token − sent", "stream", "tokens"),
-    _latency("tpot", "(last_token − first_token) / (output_tokens − tokens of the first arrival)", "stream", "tokens"),
-    _latency("itl", "gap between reads that brought tokens", "stream", "tokens", per="gap"),
+    _latency("ttft", "first_token − sent", "stream", "generates"),
+    _latency("tpot", "(last_token − first_token) / (output_tokens − tokens of the first arrival)", "stream", "counts"),
+    _latency("itl", "gap between reads that brought tokens", "stream", "generates", per="gap"),
     _latency("e2el", "last_token − sent; without a stream done − sent"),
-    _latency("itl_token", "gap ÷ tokens of the later arrival, once per token", "stream", "tokens", per="token"),
-    _latency("max_gap", "the largest itl of the request", "stream", "tokens"),
-    _latency("ttfo", "first_output − sent", "stream", "tokens"),
-    _latency("first_chunk", "first_chunk − sent", "stream", "tokens"),
-    _latency("response_ttft", "first_token − due", "stream", "tokens", "open_loop"),
-    _latency("response_ttfo", "first_output − due", "stream", "tokens", "open_loop"),
+    _latency("itl_token", "gap ÷ tokens of the later arrival, once per token", "stream", "counts", per="token"),
+    _latency("max_gap", "the largest itl of the request", "stream", "generates"),
+    _latency("ttfo", "first_output − sent", "stream", "generates"),
+    _latency("first_chunk", "first_chunk − sent", "stream", "generates"),
+    _latency("response_ttft", "first_token − due", "stream", "generates", "open_loop"),
+    _latency("response_ttfo", "first_output − due", "stream", "generates", "open_loop"),
     _latency("response_e2el", "last_token − due; without a stream done − due", "open_loop"),
     _latency("connect", "time to open the connection, apart from every other figure"),
     _latency("send_lag", "sent − ready"),
     _latency("slot_wait", "ready − due", "open_loop"),
     Metric(id="output_tps_per_user", unit="tok/s", better="higher", formula="1 / tpot",
-           needs=frozenset({"stream", "tokens"})),
+           needs=frozenset({"stream", "counts"})),
 )  # fmt: skip
 
 #: Counts per kind of error: ``failed_timeout``, ``failed_rejected``, ...
@@ -76,16 +76,16 @@ SCALAR = _rows(
     *(_run(f"failed_{kind}", "count", "lower", f"requests with the error '{kind}'") for kind in ERROR_COUNTS),
     _run("duration", "s", "neither", "first sent to last done"),
     _run("total_input_tokens", "tokens", "neither", "prompt tokens of completed requests"),
-    _run("total_output_tokens", "tokens", "neither", "output tokens of completed requests", "tokens"),
+    _run("total_output_tokens", "tokens", "neither", "output tokens of completed requests", "counts"),
     _run("request_throughput", "req/s", "higher", "completed ÷ duration"),
     _run("input_throughput", "tok/s", "higher", "prompt tokens ÷ duration, counted at first_token"),
-    _run("output_throughput", "tok/s", "higher", "output tokens ÷ duration", "tokens"),
+    _run("output_throughput", "tok/s", "higher", "output tokens ÷ duration", "counts"),
     _run("total_token_throughput", "tok/s", "higher", "(prompt + output tokens) ÷ duration"),
     _run("input_sequence_throughput", "1/s", "higher", "input sequences of completed requests ÷ duration", "pooling"),
     _run("request_goodput", "req/s", "higher", "requests that met every SLO ÷ duration", "goodput"),
-    _run("good_output_throughput", "tok/s", "higher", "output tokens of good requests ÷ duration", "goodput", "tokens"),
+    _run("good_output_throughput", "tok/s", "higher", "output tokens of good requests ÷ duration", "goodput", "counts"),
     _run("goodput_ratio", "ratio", "higher", "good requests ÷ requests of the sample", "goodput"),
-    _run("max_output_tokens_per_s", "tok/s", "higher", "most output tokens in a sliding second", "tokens"),
+    _run("max_output_tokens_per_s", "tok/s", "higher", "most output tokens in a sliding second", "counts"),
     _run("max_concurrent_requests", "count", "neither", "most requests in [sent, done) at once"),
     _run("mean_concurrency", "count", "neither", "∫ requests in [sent, done) dt ÷ duration"),
     _run("cap_bound", "ratio", "lower", "share of requests that waited for a slot", "open_loop"),
@@ -242,7 +242,7 @@ def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
     """What this backend under this load can offer a metric (``Metric.needs``)."""
     found = {"open_loop" if scenario.open_loop else "closed_loop"}
     if backend.generates:
-        found.add("tokens")
+        found |= {"generates", "counts"}
     else:
         found.add("pooling")
     if backend.generates and backend.framing != "json":

@@ -1,3 +1,227 @@
 """Texts of the area "judge": key → (English, Chinese)."""
 
-TEXTS: dict[str, tuple[str, str]] = {}
+TEXTS: dict[str, tuple[str, str]] = {
+    # rules that cannot be read
+    "judge.not_a_rule": (
+        "{text!r} is not a rule; write a metric, a comparison and a number: p99_ttft_ms <= 500",
+        "{text!r} 不是一条规则；请写成“指标 比较符 数字”，例如 p99_ttft_ms <= 500",
+    ),
+    "judge.not_a_number": (
+        "{number!r} in the rule {text!r} is not a number; write the limit as a plain number in the metric's own unit",
+        "规则 {text!r} 中的 {number!r} 不是数字；请按指标自身的单位写一个普通数字",
+    ),
+    "judge.unknown_metric": (
+        "there is no metric {metric!r}; metrics look like p99_ttft_ms, mean_tpot_ms, output_throughput, goodput_ratio",
+        "没有名为 {metric!r} 的指标；指标形如 p99_ttft_ms、mean_tpot_ms、output_throughput、goodput_ratio",
+    ),
+    "judge.did_you_mean": (
+        "there is no metric {metric!r}; did you mean {near}?",
+        "没有名为 {metric!r} 的指标；您要写的是不是 {near}？",
+    ),
+    "judge.ratio_limit": (
+        "{rule}: a ratio lies between 0 and 1; write 0.99 for 99 %",
+        "{rule}：比率在 0 与 1 之间；99 % 请写成 0.99",
+    ),
+    "judge.negative_limit": (
+        "{rule}: this metric is never negative; write a limit of 0 or more",
+        "{rule}：该指标不会为负；限值请写 0 或更大的数",
+    ),
+    # rules that this scenario cannot have
+    "judge.cannot_have": ("{metric} cannot be had here: {why}", "这里得不到 {metric}：{why}"),
+    "judge.lacks.stream": (
+        "the backend {backend} does not stream; judge e2el or throughput instead",
+        "后端 {backend} 不以流式返回；请改用 e2el 或吞吐类指标",
+    ),
+    "judge.lacks.generates": (
+        "the backend {backend} generates no tokens; judge e2el or throughput instead",
+        "后端 {backend} 不生成 token；请改用 e2el 或吞吐类指标",
+    ),
+    "judge.lacks.counts": (
+        "the backend {backend} generates no tokens; judge e2el or request_throughput instead",
+        "后端 {backend} 不生成 token；请改用 e2el 或 request_throughput",
+    ),
+    "judge.lacks.open_loop": (
+        "there is no due time without a finite request_rate; drop the prefix response_, or set request_rate",
+        "没有有限的 request_rate 就没有应发时刻；请去掉前缀 response_，或设置 request_rate",
+    ),
+    "judge.lacks.goodput": (
+        "no request is good or bad without limits; set goodput: {{ttft: 500, tpot: 50}}",
+        "没有限值就无从判断请求是否达标；请设置 goodput: {{ttft: 500, tpot: 50}}",
+    ),
+    "judge.lacks.audio": (
+        "the backend {backend} takes no audio; judge e2el or throughput instead",
+        "后端 {backend} 不接收音频；请改用 e2el 或吞吐类指标",
+    ),
+    "judge.lacks.pooling": (
+        "the backend {backend} generates text; use request_throughput instead",
+        "后端 {backend} 用于生成文本；请改用 request_throughput",
+    ),
+    "judge.slo_not_set": (
+        "{rule}: goodput has no limit for {slo}; add it, as in goodput: {{{slo}: 500}}",
+        "{rule}：goodput 中没有 {slo} 的限值；请补上，例如 goodput: {{{slo}: 500}}",
+    ),
+    "judge.limit_at_timeout": (
+        "{rule}: requests are cut off after {seconds} s (timeouts.{timeout}), so no value can reach this limit; "
+        "lower the limit or raise timeouts.{timeout}",
+        "{rule}：请求在 {seconds} 秒后即被中断（timeouts.{timeout}），不可能达到这个限值；"
+        "请降低限值或调大 timeouts.{timeout}",
+    ),
+    "judge.undecidable": (
+        "{rule}: {n} requests cannot prove this even if none misses; it takes {needed} independent ones "
+        "(at least {more} more)",
+        "{rule}：即使无一超限，{n} 个请求也不足以证明；至少需要 {needed} 个相互独立的请求（还差 {more} 个以上）",
+    ),
+    # verdicts of rules
+    "judge.no_data": ("{metric}: no data, which never passes: {why}", "{metric}：没有数据，没有数据不能算通过：{why}"),
+    "judge.no_steady_window": (
+        "there is no steady window; ask for more requests (at least 3 per slot) or write whole_ before the metric",
+        "没有稳态窗口；请增加请求数（每个并发至少 3 个），或在指标前加 whole_",
+    ),
+    "judge.not_measured": ("it was not measured", "没有测到该指标"),
+    "judge.no_requests": ("no request is in the sample", "样本中没有任何请求"),
+    "judge.no_goodput": ("no goodput limits are set", "没有设置 goodput 限值"),
+    "judge.observed_within": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
+    "judge.observed_over": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
+    "judge.counted_within": (
+        "observed {observed}, asked {limit}: {misses} of {n} missed it",
+        "实测 {observed}，要求 {limit}：{n} 个中有 {misses} 个超限",
+    ),
+    "judge.counted_over": (
+        "observed {observed}, asked {limit}: {misses} of {n} missed it",
+        "实测 {observed}，要求 {limit}：{n} 个中有 {misses} 个超限",
+    ),
+    "judge.inf_failed": ("inf ({failed} failed)", "inf（{failed} 个失败）"),
+    "judge.proven_within": (
+        "observed {observed}, asked {limit}: proven at {confidence} ({misses} of {n} missed it; they are worth "
+        "{n_eff} independent requests)",
+        "实测 {observed}，要求 {limit}：以 {confidence} 的置信度证实达标"
+        "（{n} 个中有 {misses} 个超限，相当于 {n_eff} 个独立请求）",
+    ),
+    "judge.proven_over": (
+        "observed {observed}, asked {limit}: proven to be over at {confidence} ({misses} of {n} missed it; they are "
+        "worth {n_eff} independent requests)",
+        "实测 {observed}，要求 {limit}：以 {confidence} 的置信度证实未达标"
+        "（{n} 个中有 {misses} 个超限，相当于 {n_eff} 个独立请求）",
+    ),
+    "judge.unproven_within": (
+        "observed {observed}, asked {limit}: within it, but unproven; {why}",
+        "实测 {observed}，要求 {limit}：看上去达标，但证据不足；{why}",
+    ),
+    "judge.unproven_over": (
+        "observed {observed}, asked {limit}: beyond it, but unproven; {why}",
+        "实测 {observed}，要求 {limit}：看上去未达标，但证据不足；{why}",
+    ),
+    "judge.more": ("about {more} more requests would decide", "再有约 {more} 个请求即可判定"),
+    "judge.too_close": ("too close to the limit to decide", "与限值过于接近，无法判定"),
+    "judge.no_blocks": (
+        "fewer than 8 requests in a steady window; ask for more requests or for repeats: 3",
+        "稳态窗口内不足 8 个请求；请增加请求数，或设置 repeats: 3",
+    ),
+    "judge.mean_within": (
+        "observed {observed} ({low} to {high} at {confidence}), asked {limit}: proven",
+        "实测 {observed}（{confidence} 置信区间 {low} 至 {high}），要求 {limit}：证实达标",
+    ),
+    "judge.mean_over": (
+        "observed {observed} ({low} to {high} at {confidence}), asked {limit}: proven to be over",
+        "实测 {observed}（{confidence} 置信区间 {low} 至 {high}），要求 {limit}：证实未达标",
+    ),
+    "judge.queue_grows": (
+        "the queue was still growing, so a longer run would look worse; lower the rate or run for longer",
+        "排队仍在增长，运行更久结果只会更差；请降低请求速率或延长运行",
+    ),
+    "judge.rate_without_window": (
+        "there is no steady window, so a queue that still grows cannot be excluded; run for longer",
+        "没有稳态窗口，无法排除排队仍在增长；请延长运行",
+    ),
+    "judge.interrupted": ("the run was interrupted, so nothing is proven", "运行被中断，不能作为证明"),
+    # validity
+    "judge.check.send_lag": (
+        "requests left on time: all but a few within {seen} ms (limit {limit_ms} ms)",
+        "请求按时发出：除极少数外均在 {seen} ms 以内（限值 {limit_ms} ms）",
+    ),
+    "judge.check.send_lag.bad": (
+        "the client sent late: {over} of {n} requests more than {limit_ms} ms; free the client's CPU or set workers: 2",
+        "客户端发送迟缓：{n} 个请求中有 {over} 个晚于 {limit_ms} ms；请腾出客户端 CPU，或设置 workers: 2",
+    ),
+    "judge.check.sentinel_lag": (
+        "timestamps were prompt: all but a few within {seen} ms (limit {limit_ms} ms)",
+        "时间戳及时：除极少数外误差均在 {seen} ms 以内（限值 {limit_ms} ms）",
+    ),
+    "judge.check.sentinel_lag.bad": (
+        "the client took timestamps late: {over} of {n} probes more than {limit_ms} ms; free the client's CPU or set "
+        "workers: 2",
+        "客户端打时间戳迟缓：{n} 次探测中有 {over} 次晚于 {limit_ms} ms；请腾出客户端 CPU，或设置 workers: 2",
+    ),
+    "judge.check.rate": (
+        "sent at {share} of the planned {rate} requests/s (nominal {nominal})",
+        "发送速率为计划 {rate} 请求/秒的 {share}（名义值 {nominal}）",
+    ),
+    "judge.check.rate.bad": (
+        "sent at only {share} of the planned {rate} requests/s; free the client's CPU, set workers: 2 or lower "
+        "request_rate",
+        "发送速率只有计划 {rate} 请求/秒的 {share}；请腾出客户端 CPU、设置 workers: 2，或降低 request_rate",
+    ),
+    "judge.check.concurrency": (
+        "{mean} of {cap} slots were busy on average",
+        "{cap} 个并发槽平均有 {mean} 个在用",
+    ),
+    "judge.check.concurrency.bad": (
+        "only {mean} of {cap} slots were busy on average (a free slot waited {lag} ms); free the client's CPU or set "
+        "workers: 2",
+        "{cap} 个并发槽平均只有 {mean} 个在用（空闲槽平均等待 {lag} ms）；请腾出客户端 CPU，或设置 workers: 2",
+    ),
+    "judge.check.cpu": (
+        "the busiest of {workers} measuring processes used {share} of a core",
+        "{workers} 个测量进程中最忙的占用一个核的 {share}",
+    ),
+    "judge.check.cpu.bad": (
+        "a measuring process used {share} of a core, so it may have been the bottleneck; raise workers (now {workers})",
+        "测量进程占用了一个核的 {share}，可能成为瓶颈；请调大 workers（当前为 {workers}）",
+    ),
+    "judge.check.steal": (
+        "other machines took {share} of this one's CPU time",
+        "宿主机上的其他虚拟机占用了本机 {share} 的 CPU 时间",
+    ),
+    "judge.check.steal.bad": (
+        "other machines took {share} of this one's CPU time; run the client on a machine that is not overbooked",
+        "宿主机上的其他虚拟机占用了本机 {share} 的 CPU 时间；请换一台未超卖的机器运行客户端",
+    ),
+    "judge.check.worker": ("every measuring process lived to the end", "所有测量进程都正常运行到结束"),
+    "judge.check.worker.bad": (
+        "measuring process {worker} died ({why}); look for out-of-memory kills and start again",
+        "测量进程 {worker} 中途退出（{why}）；请检查是否因内存不足被终止，然后重新运行",
+    ),
+    "judge.check.length": (
+        "prompts had {counted} tokens by the server's count, {asked} asked (off by {off})",
+        "按服务器统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）",
+    ),
+    "judge.check.length.bad": (
+        "prompts had {counted} tokens by the server's count, {asked} asked (off by {off}); set tokenizer to the "
+        "served model's",
+        "按服务器统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）；请把 tokenizer 设为所部署模型的分词器",
+    ),
+    "judge.check.output_length": (
+        "answers had {counted} tokens, {asked} asked (off by {off})",
+        "回答共 {counted} 个 token，要求 {asked} 个（相差 {off}）",
+    ),
+    "judge.check.output_length.bad": (
+        "answers had {counted} tokens, {asked} asked (off by {off}); the server does not keep to the length: set "
+        "ignore_eos: false or another backend",
+        "回答共 {counted} 个 token，要求 {asked} 个（相差 {off}）；服务器未按要求的长度生成："
+        "请设置 ignore_eos: false 或更换 backend",
+    ),
+    "judge.check.cache": (
+        "{share} of the prompt tokens were in the server's cache",
+        "{share} 的输入 token 命中了服务器缓存",
+    ),
+    "judge.check.cache.bad": (
+        "{share} of the prompt tokens were in the server's cache although cache: cold was asked; restart the server, "
+        "or set cache: warm",
+        "要求 cache: cold，却有 {share} 的输入 token 命中服务器缓存；请重启服务器，或设置 cache: warm",
+    ),
+    "judge.check.token_source": ("tokens were counted, not guessed", "token 数来自统计而非估计"),
+    "judge.check.token_source.bad": (
+        "{events} answers were counted in stream events, not tokens, and {rule} needs tokens; set tokenizer",
+        "{events} 个回答只能按流事件计数，而 {rule} 需要 token 数；请设置 tokenizer",
+    ),
+}

@@ -1,0 +1,79 @@
+"""Samples and what is known of the run → Judgement: every rule, every validity check, and the worst of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_vllm_bench.judge import means
+from pytest_vllm_bench.judge.misses import Levels
+from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
+from pytest_vllm_bench.judge.validity import checks
+from pytest_vllm_bench.metric_table import implied_rules
+from pytest_vllm_bench.model import (
+    Judgement,
+    LoadFacts,
+    Message,
+    Metrics,
+    Plan,
+    Rule,
+    Sample,
+    Scenario,
+    Verdict,
+)
+
+__all__ = ["Evidence", "effective_rules", "judge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is known beside the samples; ``metrics``: of all repeats pooled, ``per_repeat`` and ``facts``: of each.
+
+    ``server``: figures for rules on ``server.*``; ``server_fault``: it restarted or changed its model meanwhile.
+    """
+
+    metrics: Metrics
+    per_repeat: Sequence[Metrics] = ()
+    facts: Sequence[LoadFacts] = ()
+    plan: Plan | None = None
+    server: Mapping[str, float] = field(default_factory=dict)
+    server_fault: Message | None = None
+
+
+def effective_rules(scenario: Scenario) -> tuple[Rule, ...]:
+    """The scenario's rules and those that are implied."""
+    return (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
+
+
+def judge(scenario: Scenario, samples: Sequence[Sample], evidence: Evidence) -> Judgement:
+    """Judge one scenario from all its repeats; the verdict is the worst of INVALID > FAIL > INCONCLUSIVE > PASS."""
+    rules = effective_rules(scenario)
+    alpha = 1 - scenario.judge.confidence
+    statistical = max(1, sum(is_statistical(rule) for rule in rules))
+    case = Case(
+        samples=samples,
+        metrics=evidence.metrics,
+        per_repeat=evidence.per_repeat,
+        server=evidence.server,
+        goodput=scenario.goodput,
+        settings=scenario.judge,
+        levels=Levels(alpha=alpha, alpha_fail=alpha / statistical),
+        held_back=_held_back(scenario, samples),
+    )
+    verdicts = judge_rules(rules, case)
+    seen = checks(scenario, samples, evidence.facts, evidence.plan, rules)
+    faults = [evidence.server_fault] if evidence.server_fault else []
+    worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
+    if not all(f.complete for f in evidence.facts):
+        faults.append(Message(key="judge.interrupted"))
+        worst.append(Verdict.INCONCLUSIVE)
+    return Judgement(verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults))
+
+
+def _held_back(scenario: Scenario, samples: Sequence[Sample]) -> Message | None:
+    """Why no latency or goodput rule of an open loop may pass, if so."""
+    if not scenario.open_loop:
+        return None
+    if any(sample.steady is None for sample in samples):
+        return Message(key="judge.rate_without_window")
+    return Message(key="judge.queue_grows") if means.queue_grows(samples) else None

@@ -1,0 +1,165 @@
+"""A rule and the samples → the series of requests (or gaps) that it is about, worst values last to be excused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+
+from pytest_vllm_bench.metric_table import FROM_DUE, Name
+from pytest_vllm_bench.model import Rule, Sample
+
+#: The client's own figures: a failed request has them too, and one without them is no miss.
+CLIENT_FIGURES = frozenset({"connect", "send_lag", "slot_wait"})
+#: Undefined for an answer of one token, which then is left out.
+NEED_TWO_TOKENS = frozenset({"tpot", "max_gap", "output_tps_per_user"})
+Window = Literal["whole", "steady"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """The rule's sample in the order of sending, repeats one after another.
+
+    ``badness``: the value in the limit's unit, larger = worse (negated for >= rules), +inf for a failed request or a
+    missing value; ``failed``: which of them have no value; ``sizes``, ``misses``: per repeat.
+    """
+
+    badness: Any
+    missed: Any
+    failed: Any
+    sizes: tuple[int, ...]
+    misses: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def k(self) -> int:
+        return sum(self.misses)
+
+
+def allowed_share(rule: Rule, name: Name) -> Fraction | None:
+    """m, the share of the sample that may miss the limit; None where the rule is not judged by counting misses."""
+    upper, lower = rule.op in ("<=", "<"), rule.op in (">=", ">")
+    limit = Fraction(rule.limit)
+    if name.row.id == "failed_ratio":
+        return limit if upper else None
+    if name.row.id in ("goodput_ratio", "slo_attainment"):
+        return 1 - limit if lower else None
+    if (name.statistic == "max" and upper) or (name.statistic == "min" and lower):
+        return Fraction(0)
+    if name.percent is None or not (upper or lower):
+        return None
+    share = Fraction(name.percent) / 100
+    return 1 - share if upper else share
+
+
+def metric_id(name: Name, open_loop: bool) -> str:
+    """Which value the rule reads: with a finite rate that from ``due``, unless ``service_`` was asked for."""
+    if open_loop and not name.service:
+        return FROM_DUE.get(name.row.id, name.row.id)
+    return name.row.id
+
+
+def series(
+    rule: Rule, name: Name, samples: Sequence[Sample], window: Window, goodput: Mapping[str, float]
+) -> Series:  # fmt: skip
+    """The series of a rule that counts misses, in the given window of every sample."""
+    parts = []
+    for sample in samples:
+        if name.row.per in ("gap", "token"):
+            parts.append(_gaps(rule, name, sample, window))
+        elif name.row.per == "run":
+            parts.append(_ratio(rule, name, sample, window, goodput))
+        else:
+            parts.append(_requests(rule, name, sample, window))
+    badness, missed, failed = (np.concatenate([p[i] for p in parts]) for i in range(3))
+    return Series(
+        badness=badness,
+        missed=missed,
+        failed=failed,
+        sizes=tuple(len(p[0]) for p in parts),
+        misses=tuple(int(p[1].sum()) for p in parts),
+    )
+
+
+Part = tuple[Any, Any, Any]
+
+
+def _beyond(rule: Rule, values: Any) -> Any:
+    limit = float(rule.limit)
+    return {"<=": values > limit, "<": values >= limit, ">=": values < limit, ">": values <= limit}[rule.op]
+
+
+def _badness(rule: Rule, values: Any) -> Any:
+    return values if rule.op in ("<=", "<") else -values
+
+
+def _in_order(sample: Sample, chosen: Any) -> Any:
+    """Indexes of the chosen requests by ``sent``; what was never sent, by ``due``."""
+    when = np.where(np.isnan(sample.sent), sample.due, sample.sent)
+    where = np.flatnonzero(chosen)
+    return where[np.argsort(when[where], kind="stable")]
+
+
+def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
+    id = metric_id(name, sample.open_loop)
+    values = sample.values.get(id)
+    chosen = sample.counted if window == "whole" else sample.in_steady
+    if values is None:
+        values = np.full(len(sample.ok), math.nan)
+    if id in CLIENT_FIGURES:
+        chosen = chosen & np.isfinite(values)
+    elif id in NEED_TWO_TOKENS:
+        chosen = chosen & ~(sample.ok & sample.one_token & np.isnan(values))
+    rows = _in_order(sample, chosen)
+    scale = 1000 if name.row.unit == "ms" else 1
+    found = values[rows] * scale
+    failed = np.isnan(found)
+    missed = failed | _beyond(rule, found)
+    return np.where(failed, math.inf, _badness(rule, found)), missed, failed
+
+
+def _gaps(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
+    ended, gaps = sample.gaps.get(name.row.id, (np.empty(0), np.empty(0)))
+    if window == "steady" and sample.steady is not None:
+        inside = (ended >= sample.steady[0]) & (ended <= sample.steady[1])
+        ended, gaps = ended[inside], gaps[inside]
+    found = gaps[np.argsort(ended, kind="stable")] * 1000
+    return _badness(rule, found), _beyond(rule, found), np.zeros(len(found), dtype=np.bool_)
+
+
+def _ratio(rule: Rule, name: Name, sample: Sample, window: Window, goodput: Mapping[str, float]) -> Part:
+    """failed_ratio, goodput_ratio, slo_attainment.x: a request's badness is its worst value ÷ limit."""
+    if name.row.id == "failed_ratio":
+        rows = _in_order(sample, sample.counted)
+        failed = ~sample.ok[rows]
+        return failed.astype(np.float64), failed, failed
+    chosen = sample.counted if window == "whole" else sample.in_steady | (sample.counted & ~sample.ok)
+    rows = _in_order(sample, chosen)
+    slos = [name.slo] if name.slo else list(sample.met)
+    met = (
+        np.logical_and.reduce([sample.met[slo][rows] for slo in slos]) if slos else np.zeros(len(rows), dtype=np.bool_)
+    )
+    ratios = [
+        sample.values[FROM_DUE[slo] if sample.open_loop and slo in FROM_DUE else slo][rows] * 1000 / goodput[slo]
+        for slo in slos
+    ]
+    worst = np.fmax.reduce(ratios) if ratios else np.full(len(rows), math.inf)
+    failed = ~sample.ok[rows]
+    worst = np.where(failed | (np.isnan(worst) & ~met), math.inf, np.where(np.isnan(worst), 0.0, worst))
+    return worst, ~met, failed
+
+
+def observed(series: Series, share: Fraction, rule: Rule) -> float | Literal["inf"]:
+    """The order statistic that decides: sorted[⌈n(1−m)⌉ − 1], misses last; "inf" if it is a failure."""
+    position = max(0, math.ceil(series.n * (1 - share)) - 1)
+    value = float(np.partition(series.badness, position)[position])
+    if math.isinf(value):
+        return "inf"
+    return value if rule.op in ("<=", "<") else -value

@@ -1,0 +1,260 @@
+"""Rules → a verdict each: proven within, proven over, or undecided and how many more requests would decide."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from pytest_vllm_bench.judge import means, misses
+from pytest_vllm_bench.judge.misses import Levels
+from pytest_vllm_bench.judge.series import Series, Window, allowed_share, metric_id, observed, series
+from pytest_vllm_bench.metric_table import Name, parse_name, percentile_label, sampled_key
+from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleVerdict, Sample, Verdict
+
+COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt,
+           "==": operator.eq, "!=": operator.ne}  # fmt: skip
+#: Totals of a run, not properties of its steady part.
+OF_THE_RUN = frozenset({"completed", "unsent", "duration", "total_input_tokens", "total_output_tokens"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What rules are judged from.  ``metrics``: of all repeats pooled; ``per_repeat``: of each."""
+
+    samples: Sequence[Sample]
+    metrics: Metrics
+    per_repeat: Sequence[Metrics] = ()
+    server: Mapping[str, float] = field(default_factory=dict)
+    goodput: Mapping[str, float] = field(default_factory=dict)
+    settings: JudgeSettings = JudgeSettings()
+    levels: Levels = Levels(alpha=0.05, alpha_fail=0.05)
+    held_back: Message | None = None  # why a latency rule cannot pass: the queue was still growing
+
+    @property
+    def open_loop(self) -> bool:
+        return any(s.open_loop for s in self.samples)
+
+    @property
+    def has_steady(self) -> bool:
+        return bool(self.samples) and all(s.steady is not None for s in self.samples)
+
+
+def is_statistical(rule: Rule) -> bool:
+    """Whether the rule is proven or disproven, rather than compared."""
+    name = parse_name(rule.metric)
+    if name is None or rule.op in ("==", "!="):
+        return False
+    share = allowed_share(rule, name)
+    return (share is not None and 0 < share < 1) or name.averages
+
+
+def judge_rules(rules: Sequence[Rule], case: Case) -> tuple[RuleVerdict, ...]:
+    """Each rule's verdict, in the order given; an unknown metric is a KeyError (``parse_rule`` has refused it)."""
+    return tuple(_judge(rule, case) for rule in rules)
+
+
+def _judge(rule: Rule, case: Case) -> RuleVerdict:
+    name = parse_name(rule.metric)
+    if name is None:
+        raise KeyError(rule.metric)
+    window = _window(rule, name, case)
+    if window is None:
+        return _no_data(rule, "steady", Message(key="judge.no_steady_window"))
+    share = allowed_share(rule, name)
+    if share is not None and share < 1:
+        return _counted(rule, name, case, window, share)
+    if name.averages and rule.op not in ("==", "!="):
+        return _averaged(rule, name, case, window)
+    return _compared(rule, name, case, window)
+
+
+def _window(rule: Rule, name: Name, case: Case) -> Window | None:
+    """The window that the rule is judged in; None where it asks for a steady window that there is not."""
+    if rule.window == "whole" or name.row.id.startswith("failed") or name.row.id == "server":
+        return "whole"
+    if rule.window == "steady":
+        return "steady" if case.has_steady else None
+    return "steady" if case.has_steady and name.row.id not in OF_THE_RUN else "whole"
+
+
+def _key(name: Name, case: Case) -> str:
+    """The key of the rule's figure among the metrics, without the window's prefix."""
+    if not name.statistic:
+        return name.text
+    label = name.statistic
+    if label == "p" and name.percent is not None:
+        label = percentile_label(name.percent)
+    return sampled_key(label, metric_id(name, case.open_loop))
+
+
+def _figure(name: Name, case: Case, window: Window) -> float | None:
+    if name.row.id == "server":
+        return case.server.get(name.text.partition(".")[2])
+    key = _key(name, case)
+    value = case.metrics.get(f"steady_{key}" if window == "steady" else key)
+    return None if value is None else float(value)
+
+
+def _other(name: Name, case: Case, window: Window) -> float | None:
+    if name.row.id == "server" or name.row.id.startswith("failed") or not case.has_steady:
+        return None
+    return _figure(name, case, "whole" if window == "steady" else "steady")
+
+
+def _no_data(rule: Rule, window: Window, why: Message) -> RuleVerdict:
+    reason = Message(key="judge.no_data", values={"metric": rule.metric, "why": why})
+    return RuleVerdict(rule=rule, verdict=Verdict.FAIL, reason=reason, observed=None, window=window)
+
+
+def number(value: float | str | None) -> str:
+    """A figure as people read it: four digits, whole numbers whole."""
+    if value is None or isinstance(value, str):
+        return "–" if value is None else value
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return f"{value:.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+def _compared(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict:
+    """A plain comparison: observed, never proven."""
+    value = _figure(name, case, window)
+    if value is None:
+        return _no_data(rule, window, Message(key="judge.not_measured"))
+    within = bool(COMPARE[rule.op](value, float(rule.limit)))
+    key = "judge.observed_within" if within else "judge.observed_over"
+    return RuleVerdict(
+        rule=rule,
+        verdict=Verdict.PASS if within else Verdict.FAIL,
+        reason=Message(key=key, values={"observed": number(value), "limit": _limit(rule)}),
+        observed=value,
+        within=within,
+        window=window,
+        other=_other(name, case, window),
+        n=sum(int(s.counted.sum()) for s in case.samples),
+    )
+
+
+def _limit(rule: Rule) -> str:
+    return f"{rule.op} {rule.limit}"
+
+
+def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction) -> RuleVerdict:
+    """Percentiles and ratios: by the number of misses."""
+    if name.row.id in ("goodput_ratio", "slo_attainment") and not case.goodput:
+        return _no_data(rule, window, Message(key="judge.no_goodput"))
+    found = series(rule, name, case.samples, window, case.goodput)
+    if found.n == 0:
+        return _no_data(rule, window, Message(key="judge.no_requests"))
+    within = found.k <= found.n * share
+    shown = _shown(rule, name, found, share)
+    facts: dict[str, Any] = {"rule": rule, "observed": shown, "within": within, "window": window,
+                             "other": _other(name, case, window), "n": found.n, "misses": found.k}  # fmt: skip
+    values = {"observed": _observed_words(shown, found), "limit": _limit(rule), "n": found.n, "misses": found.k}
+    if share == 0 or case.settings.mode == "exact":
+        key = "judge.counted_within" if within else "judge.counted_over"
+        verdict = Verdict.PASS if within else Verdict.FAIL
+        return RuleVerdict(**facts, verdict=verdict, reason=Message(key=key, values=values))
+    seen = misses.count(found, share)
+    facts |= {"n_eff": seen.n_eff, "misses_eff": seen.k_eff, "tau": seen.tau,
+              "interval": _interval(rule, name, found, seen, case.levels.alpha)}  # fmt: skip
+    values |= {"n_eff": number(seen.n_eff), "confidence": _confidence(case)}
+    if seen.proven_over(case.levels.alpha_fail):
+        reason = Message(key="judge.proven_over", values=values)
+        return RuleVerdict(**facts, verdict=Verdict.FAIL, reason=reason, proven=True)
+    proven = seen.proven_within(case.levels.alpha)
+    held_back = case.held_back if _waits_for_queue(name) else None
+    if proven and held_back is None:
+        reason = Message(key="judge.proven_within", values=values)
+        return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
+    needed = None if held_back else misses.more(seen, case.levels)
+    why = held_back or _more_words(needed)
+    return _undecided(facts, values, why, needed)
+
+
+def _waits_for_queue(name: Name) -> bool:
+    """Latency and goodput rules, which a queue that still grows would make look better than they are."""
+    return name.row.unit == "ms" or "goodput" in name.row.needs
+
+
+def _confidence(case: Case) -> str:
+    return f"{case.settings.confidence * 100:g} %"
+
+
+def _observed_words(shown: float | Literal["inf"], found: Series) -> Any:
+    if shown == "inf":
+        return Message(key="judge.inf_failed", values={"failed": int(found.failed.sum())})
+    return number(shown)
+
+
+def _shown(rule: Rule, name: Name, found: Series, share: Fraction) -> float | Literal["inf"]:
+    if name.row.id == "failed_ratio":
+        return found.k / found.n
+    if name.row.per == "run":
+        return 1 - found.k / found.n
+    return observed(found, share, rule)
+
+
+def _interval(rule: Rule, name: Name, found: Series, seen: misses.Count, alpha: float) -> tuple[float, float]:
+    """The interval in the metric's own unit and direction."""
+    if name.row.per == "run":
+        low, high = misses.share_interval(seen, alpha)
+        return (low, high) if name.row.id == "failed_ratio" else (1 - high, 1 - low)
+    low, high = misses.value_interval(found, seen, alpha)
+    return (max(low, 0.0), high) if rule.op in ("<=", "<") else (max(-high, 0.0), -low)
+
+
+def _more_words(needed: int | None) -> Message:
+    if needed is None:
+        return Message(key="judge.too_close")
+    return Message(key="judge.more", values={"more": needed})
+
+
+def _undecided(facts: Mapping[str, Any], values: Mapping[str, Any], why: Message, needed: int | None) -> RuleVerdict:
+    key = "judge.unproven_within" if facts["within"] else "judge.unproven_over"
+    reason = Message(key=key, values={**values, "why": why})
+    return RuleVerdict(**facts, verdict=Verdict.INCONCLUSIVE, reason=reason, more=needed)
+
+
+def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict:
+    """Means and throughputs: by an interval around the figure."""
+    value = _figure(name, case, window)
+    if value is None:
+        return _no_data(rule, window, Message(key="judge.not_measured"))
+    if case.settings.mode == "exact":
+        return _compared(rule, name, case, window)
+    key = f"steady_{_key(name, case)}" if window == "steady" else _key(name, case)
+    found = means.spread(name, case.samples, case.per_repeat, key)
+    limit = float(rule.limit)
+    facts: dict[str, Any] = {"rule": rule, "observed": value, "within": bool(COMPARE[rule.op](value, limit)),
+                             "window": window, "other": _other(name, case, window)}  # fmt: skip
+    values: dict[str, Any] = {"observed": number(value), "limit": _limit(rule), "confidence": _confidence(case)}
+    if found is None:
+        return _undecided(facts, values, Message(key="judge.no_blocks"), None)
+    blocks, n = found
+    borrowed = window == "whole" and len(case.per_repeat) < means.FEWEST_REPEATS
+    low, high = means.interval(value, blocks, 1 - case.levels.alpha, borrowed=borrowed)
+    facts |= {"n": n, "interval": (low, high)}
+    values |= {"low": number(low), "high": number(high)}
+    edges = means.interval(value, blocks, 1 - case.levels.alpha_fail, borrowed=borrowed)
+    upper = rule.op in ("<=", "<")
+    if not COMPARE[rule.op](edges[0] if upper else edges[1], limit):
+        reason = Message(key="judge.mean_over", values=values)
+        return RuleVerdict(**facts, verdict=Verdict.FAIL, reason=reason, proven=True)
+    held_back = case.held_back if _waits_for_queue(name) else None
+    if COMPARE[rule.op](high if upper else low, limit) and held_back is None:
+        reason = Message(key="judge.mean_within", values=values)
+        return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
+    needed = None if held_back else _more_for_mean(value, limit, (high - low) / 2, n)
+    return _undecided(facts, values, held_back or _more_words(needed), needed)
+
+
+def _more_for_mean(value: float, limit: float, width: float, n: int) -> int | None:
+    """An interval narrows with the root of the requests; None where that would take 100 times as many."""
+    away = abs(value - limit)
+    if away == 0 or width / away >= 10:
+        return None
+    return max(1, math.ceil(n * ((width / away) ** 2 - 1)))

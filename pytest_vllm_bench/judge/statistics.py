@@ -1,0 +1,187 @@
+"""Numbers → probabilities, quantiles and effective sample sizes: the statistics of the judge, without scipy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+#: Longer series are averaged in blocks first, so that an autocorrelation stays a matter of milliseconds.
+LONGEST_SERIES = 65_536
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
+
+
+def beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function I(x; a, b) for real a, b ≥ 0 (a = 0: 1, b = 0: 0)."""
+    if a <= 0 or x >= 1:
+        return 1.0
+    if b <= 0 or x <= 0:
+        return 0.0
+    if x > (a + 1) / (a + b + 2):
+        return 1.0 - _beta_tail(1 - x, b, a)
+    return _beta_tail(x, a, b)
+
+
+def _beta_tail(x: float, a: float, b: float) -> float:
+    """I(x; a, b) for x below the mean, by its continued fraction (modified Lentz)."""
+    tiny = 1e-300
+    c, d = 1.0, 1.0 - (a + b) * x / (a + 1)
+    d = 1 / (d if abs(d) > tiny else tiny)
+    fraction = d
+    for i in range(1, 100_000):
+        for step in (
+            i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i)),
+            -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1)),
+        ):
+            d = 1 + step * d
+            d = 1 / (d if abs(d) > tiny else tiny)
+            c = 1 + step / c
+            c = c if abs(c) > tiny else tiny
+            fraction *= d * c
+        if abs(d * c - 1) < 1e-15:
+            break
+    return min(1.0, math.exp(_log_front(x, a, b)) * fraction / a)
+
+
+def _log_front(x: float, a: float, b: float) -> float:
+    """ln(x^a (1−x)^b / B(a, b)).
+
+    A difference of two large lgammas loses the digits that they share, so Stirling's series takes their place.
+    """
+    small, large = min(a, b), max(a, b)
+    if large < 10:
+        return math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    if small < 10:
+        grown = (large - 0.5) * math.log1p(small / large) + small * math.log(a + b) - small
+        grown += _rest(a + b) - _rest(large)
+        return grown - math.lgamma(small) + a * math.log(x) + b * math.log1p(-x)
+    away = x * (a + b) - a  # from the mean, in counts
+    scaled = a * math.log1p(away / a) + b * math.log1p(-away / b)
+    return scaled + 0.5 * math.log(a * b / (2 * math.pi * (a + b))) + _rest(a + b) - _rest(a) - _rest(b)
+
+
+def _rest(z: float) -> float:
+    """lgamma(z) less its leading terms, for z ≥ 10."""
+    return sum(term / z ** (2 * i + 1) for i, term in enumerate(_STIRLING))
+
+
+def at_most(k: float, n: float, share: float) -> float:
+    """P(Bin(n, share) ≤ k), for real n and k."""
+    return beta(1 - share, n - k, k + 1)
+
+
+def at_least(k: float, n: float, share: float) -> float:
+    """P(Bin(n, share) ≥ k), for real n and k."""
+    return beta(share, k, n - k + 1)
+
+
+def t_above(t: float, df: float) -> float:
+    """P(T > t) of Student's t."""
+    tail = 0.5 * beta(df / (df + t * t), df / 2, 0.5)
+    return tail if t >= 0 else 1 - tail
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(p: float, df: float) -> float:
+    """t[p, df]: the value that Student's t stays below with probability p, 0 < p < 1."""
+    if p < 0.5:
+        return -t_quantile(1 - p, df)
+    if p == 0.5:
+        return 0.0
+    above = 1 - p
+    low, high = 0.0, 1.0
+    while t_above(high, df) > above:
+        low, high = high, high * 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if t_above(middle, df) > above else (low, middle)
+    return (low + high) / 2
+
+
+def autocorrelation(series: Any) -> Any:
+    """Autocorrelation of a series at every lag (r[0] = 1), mean removed, by FFT; the variance must not be 0."""
+    x = np.asarray(series, dtype=np.float64)
+    x = x - x.mean()
+    size = 1 << (2 * len(x) - 1).bit_length()
+    spectrum = np.fft.rfft(x, size)
+    r = np.fft.irfft(spectrum * np.conj(spectrum), size)[: len(x)]
+    return r / r[0]
+
+
+def tau(series: Any) -> float:
+    """How many requests of the series are worth one independent request (≥ 1).
+
+    Geyer's initial monotone sequence, enlarged for the bias of short series; long series by blocks.
+    """
+    x = np.asarray(series, dtype=np.float64)
+    n = len(x)
+    if n < 8 or x.min() == x.max():
+        return 1.0
+    if n > LONGEST_SERIES:
+        size = math.ceil(n / LONGEST_SERIES)
+        means = x[: n // size * size].reshape(-1, size).mean(axis=1)
+        return max(1.0, size * float(means.var() / x.var()) * tau(means))
+    r = autocorrelation(x)
+    if r[1] < 1.645 / math.sqrt(n):
+        return 1.0
+    pairs = r[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs <= 0)
+    kept = np.minimum.accumulate(pairs[: ends[0]] if len(ends) else pairs)
+    found = 2 * float(kept.sum()) - 1
+    return 1 + (found - 1) / max(0.2, 1 - 2 * math.sqrt(found / n))
+
+
+def tau_between(misses: Sequence[int], sizes: Sequence[int]) -> float:
+    """The least τ that the spread of the miss shares between repeats allows (1 = no more than chance)."""
+    repeats, n = len(sizes), sum(sizes)
+    share = sum(misses) / n if n else 0.0
+    if repeats < 2 or not 0 < share < 1 or min(sizes) == 0:
+        return 1.0
+    shares = np.array(misses) / np.array(sizes)
+    spread = (n / repeats) * float(shares.var(ddof=1)) / (share * (1 - share))
+    return spread * (t_quantile(0.95, repeats - 1) / 1.645) ** 2 if spread > 1 else 1.0
+
+
+def worst_tenth(badness: Any) -> Any:
+    """1 for the ⌈n/10⌉ worst values (all that tie with the last of them), as a bool series.
+
+    Where nearly everything ties (a share of failures), only what is worse than the tie, if that is five or more.
+    """
+    n = len(badness)
+    count = math.ceil(n / 10)
+    cut = np.partition(badness, n - count)[n - count]
+    marked = badness >= cut
+    if marked.all():
+        worse = badness > cut
+        return worse if worse.sum() >= 5 else np.zeros(n, dtype=np.bool_)
+    return marked
+
+
+def tau_of_misses(badness: Any, missed: Any) -> float:
+    """τ of requests in the order in which they were sent: the larger of the worst tenth's and the misses'."""
+    found = tau(worst_tenth(badness)) if len(badness) >= 8 else 1.0
+    k = int(missed.sum())
+    return max(found, tau(missed)) if 5 <= k < len(missed) else found
+
+
+def half_width(values: Sequence[float], confidence: float) -> float:
+    """t[confidence, B − 1] · s / √B of B ≥ 2 values."""
+    x = np.asarray(values, dtype=np.float64)
+    return t_quantile(confidence, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+
+
+def slope_t(values: Sequence[float]) -> float:
+    """The t value of a straight line's slope through equally spaced values; ±inf for a perfect line."""
+    y = np.asarray(values, dtype=np.float64)
+    x = np.arange(len(y)) - (len(y) - 1) / 2
+    slope = float((x * y).sum() / (x * x).sum())
+    rest = y - y.mean() - slope * x
+    error = math.sqrt(float((rest * rest).sum()) / (len(y) - 2) / float((x * x).sum()))
+    if error == 0:
+        return math.copysign(math.inf, slope) if slope else 0.0
+    return slope / error

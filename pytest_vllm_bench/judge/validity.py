@@ -1,0 +1,236 @@
+"""Samples and what the client saw of itself → was the load what was asked for, and the client up to it?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pytest_vllm_bench.judge.series import metric_id
+from pytest_vllm_bench.metric_table import SAMPLED, parse_name
+from pytest_vllm_bench.model import Check, LoadFacts, Message, Plan, Rule, Sample, Scenario
+
+COUNTED_BY_SERVER = frozenset({"usage", "counter", "ids"})
+_GUARDED = frozenset({"ttft", "itl", "itl_token", "e2el", "response_ttft", "response_e2el"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One repeat, as the checks see it."""
+
+    scenario: Scenario
+    sample: Sample
+    facts: LoadFacts | None
+    plan: Plan | None
+    rules: Sequence[Rule]
+
+
+def checks(
+    scenario: Scenario, samples: Sequence[Sample], facts: Sequence[LoadFacts], plan: Plan | None, rules: Sequence[Rule]
+) -> tuple[Check, ...]:
+    """Every check that applies; of several repeats the worst of each."""
+    found: dict[str, Check] = {}
+    for i, sample in enumerate(samples):
+        run = _Run(scenario=scenario, sample=sample, facts=facts[i] if i < len(facts) else None, plan=plan, rules=rules)
+        for check in (made for make in CHECKS if (made := make(run)) is not None):
+            old = found.get(check.id)
+            if old is None or (old.ok and not check.ok) or (old.ok == check.ok and _excess(check) > _excess(old)):
+                found[check.id] = check
+    return tuple(found.values())
+
+
+def _excess(check: Check) -> float:
+    """How far a figure is towards its limit or beyond; below for those that must not be under it."""
+    if check.observed is None or not check.limit:
+        return 0.0
+    ratio = check.observed / check.limit
+    return -ratio if check.id in ("rate", "concurrency") else ratio
+
+
+def _check(id: str, ok: bool, observed: float | None, limit: float | None, **values: Any) -> Check:
+    key = f"judge.check.{id}" if ok else f"judge.check.{id}.bad"
+    return Check(id=id, ok=ok, observed=observed, limit=limit, message=Message(key=key, values=values))
+
+
+# ------------------------------------------------------------------------------------ the client's lateness
+
+
+def lag_limit(scenario: Scenario, rules: Sequence[Rule]) -> float:
+    """Seconds that a send or a timestamp may be late: 2 % of the smallest latency limit, within 1 to 10 ms."""
+    if scenario.validity.lag_ms is not None:
+        return scenario.validity.lag_ms / 1000
+    limits = [limit for id, limit in scenario.goodput.items() if id in _GUARDED]
+    for rule in rules:
+        name = parse_name(rule.metric)
+        if name and rule.op in ("<=", "<") and metric_id(name, scenario.open_loop) in _GUARDED:
+            limits.append(float(rule.limit))
+    return min(10.0, max(1.0, 0.02 * min(limits))) / 1000 if limits else 0.005
+
+
+def _late(id: str, lags: Any, limit: float) -> Check | None:
+    """More than max(1, 1 %) of the lags above the limit; observed is the largest lag that is not excused."""
+    lags = np.asarray(lags, dtype=np.float64)
+    lags = lags[np.isfinite(lags)]
+    if not len(lags):
+        return None
+    excused = max(1, math.floor(0.01 * len(lags)))
+    over = int((lags > limit).sum())
+    place = max(0, len(lags) - 1 - excused)
+    seen = float(np.partition(lags, place)[place])
+    values = {"seen": f"{seen * 1000:.2f}", "limit_ms": f"{limit * 1000:.2f}", "over": over, "n": len(lags)}
+    return _check(id, over <= max(1.0, 0.01 * len(lags)), seen, limit, **values)
+
+
+def _send_lag(run: _Run) -> Check | None:
+    return _late("send_lag", run.sample.values.get("send_lag", ()), lag_limit(run.scenario, run.rules))
+
+
+def _sentinel_lag(run: _Run) -> Check | None:
+    if run.facts is None:
+        return None
+    lags = [lag for worker in run.facts.workers for lag in worker.sentinel_lags]
+    return _late("sentinel_lag", lags, lag_limit(run.scenario, run.rules))
+
+
+# ------------------------------------------------------------------------------------- the load asked for
+
+
+def _rate(run: _Run) -> Check | None:
+    """Sends per second against the plan's own (n−1)/(due_n − due_1), for a rate without a cap."""
+    if not run.scenario.open_loop or run.scenario.concurrency is not None:
+        return None
+    planned = np.isfinite(run.sample.due) & np.isfinite(run.sample.sent)
+    if planned.sum() < 2:
+        return None
+    due, sent = np.ptp(run.sample.due[planned]), np.ptp(run.sample.sent[planned])
+    if due <= 0:
+        return None
+    share = float(due / sent) if sent > 0 else math.inf
+    limit = run.scenario.validity.rate
+    rate = (int(planned.sum()) - 1) / float(due)
+    return _check("rate", share >= limit, share, limit, share=f"{share:.1%}", rate=f"{rate:.4g}",
+                  nominal=f"{run.scenario.request_rate:g}")  # fmt: skip
+
+
+def _concurrency(run: _Run) -> Check | None:
+    """Mean requests in flight from the C-th send to the last (of the first shard that runs dry)."""
+    cap = run.scenario.concurrency
+    sent = run.sample.sent
+    was_sent = np.isfinite(sent)
+    if run.scenario.open_loop or cap is None or run.scenario.stages or was_sent.sum() < 2 * cap:
+        return None
+    done = np.where(np.isfinite(run.sample.done), run.sample.done, math.inf)[was_sent]
+    workers = len(run.facts.workers) if run.facts and run.facts.workers else 1
+    shard = run.sample.chain[was_sent] % workers
+    sent = sent[was_sent]
+    begin = float(np.sort(sent)[cap - 1])
+    end = min(float(sent[shard == w].max()) for w in range(workers) if (shard == w).any())
+    if end <= begin:
+        return None
+    inside = np.clip(np.minimum(done, end) - np.maximum(sent, begin), 0, None)
+    mean = float(inside.sum()) / (end - begin)
+    limit = run.scenario.validity.concurrency
+    refills = np.argsort(sent, kind="stable")[cap:]
+    lag = float(np.nanmean(run.sample.values["send_lag"][was_sent][refills]))
+    ok = mean >= limit * cap or lag <= 0.001
+    return _check("concurrency", ok, mean / cap, limit, mean=f"{mean:.2f}", cap=cap, lag=f"{lag * 1000:.2f}")
+
+
+def _first_turns(sample: Sample) -> Any:
+    """Requests that open their chain; later turns repeat what the server has seen, on purpose."""
+    first = np.zeros(len(sample.chain), dtype=np.bool_)
+    first[np.unique(sample.chain, return_index=True)[1]] = True
+    return first
+
+
+def _server_counts(sample: Sample) -> bool:
+    return bool(sample.token_sources) and set(sample.token_sources) <= COUNTED_BY_SERVER
+
+
+def _length(run: _Run) -> Check | None:
+    template = run.plan.template_tokens if run.plan else 0
+    return _total("length", run, "prompt", "asked_input", template)
+
+
+def _output_length(run: _Run) -> Check | None:
+    if run.plan is None or not run.plan.force_length or not _server_counts(run.sample):
+        return None
+    return _total("output_length", run, "output", "asked_output", 0)
+
+
+def _total(id: str, run: _Run, seen: str, asked: str, extra: int) -> Check | None:
+    """Σ of what the server counted against Σ of what was asked."""
+    tokens = run.sample.tokens
+    both = run.sample.ok & np.isfinite(tokens[seen]) & np.isfinite(tokens[asked]) & _first_turns(run.sample)
+    wanted = float(tokens[asked][both].sum())
+    if not wanted:
+        return None
+    counted = float(tokens[seen][both].sum()) - extra * int(both.sum())
+    off = abs(counted - wanted) / wanted
+    limit = run.scenario.validity.length
+    return _check(id, off <= limit, off, limit, counted=f"{counted:.0f}", asked=f"{wanted:.0f}", off=f"{off:.1%}")
+
+
+def _cache(run: _Run) -> Check | None:
+    """Prompt tokens found in the server's cache, template and shared prefix excepted, under ``cache: cold``."""
+    if run.scenario.cache != "cold":
+        return None
+    tokens = run.sample.tokens
+    known = run.sample.ok & np.isfinite(tokens["cached"]) & np.isfinite(tokens["prompt"]) & _first_turns(run.sample)
+    total = float(tokens["prompt"][known].sum())
+    if not total:
+        return None
+    template = run.plan.template_tokens if run.plan else 0
+    meant = np.nan_to_num(tokens["shared"][known]) + template
+    hits = float(np.clip(tokens["cached"][known] - meant, 0, None).sum())
+    limit = run.scenario.validity.cache
+    return _check("cache", hits / total <= limit, hits / total, limit, share=f"{hits / total:.1%}")
+
+
+def _token_source(run: _Run) -> Check | None:
+    """Events counted as tokens, while something judged needs tokens."""
+    if not run.sample.token_sources:
+        return None
+    needing = [rule.text for rule in run.rules if (name := parse_name(rule.metric)) and "counts" in name.row.needs]
+    needing += [f"goodput.{id}" for id in run.scenario.goodput if "counts" in SAMPLED[id].needs]
+    events = run.sample.token_sources.get("events", 0)
+    share = events / sum(run.sample.token_sources.values())
+    bad = events > 0 and bool(needing)
+    return _check("token_source", not bad, share, 0.0, events=events, rule=needing[0] if needing else "–")
+
+
+# -------------------------------------------------------------------------------------------- the machine
+
+
+def _cpu(run: _Run) -> Check | None:
+    """The busiest measuring process, as a share of one core."""
+    shares = [w.cpu_s / (w.ended - w.started) for w in (run.facts.workers if run.facts else ()) if w.ended > w.started]
+    if not shares:
+        return None
+    limit = run.scenario.validity.cpu
+    return _check("cpu", max(shares) <= limit, max(shares), limit, share=f"{max(shares):.0%}", workers=len(shares))
+
+
+def _steal(run: _Run) -> Check | None:
+    if run.facts is None or run.facts.steal is None:
+        return None
+    seen, limit = run.facts.steal, run.scenario.validity.steal
+    return _check("steal", seen <= limit, seen, limit, share=f"{seen:.1%}")
+
+
+def _worker(run: _Run) -> Check | None:
+    if run.facts is None:
+        return None
+    dead = [w for w in run.facts.workers if w.died]
+    why = dead[0].died if dead else ""
+    return _check("worker", not dead, float(len(dead)), 0.0, worker=dead[0].worker if dead else "–", why=why)
+
+
+#: The validity table, in the order in which it is shown.
+CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
+    _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _length, _output_length, _cache,
+    _token_source,
+)  # fmt: skip
