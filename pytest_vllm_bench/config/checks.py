@@ -53,9 +53,9 @@ def _key(path: str) -> str:
     return path.partition("[")[0].partition(".")[0]
 
 
-def _problem(config: Config, path: str, key: str, **values: object) -> Problem:
+def _problem(config: Config, path: str, what: str, /, **values: object) -> Problem:
     parts = _parts(path)
-    return Problem(message=Message(key=f"config.{key}", values=values), path=path, line=line_of(config.lines, parts))
+    return Problem(message=Message(key=f"config.{what}", values=values), path=path, line=line_of(config.lines, parts))
 
 
 def _parts(path: str) -> tuple[str | int, ...]:
@@ -127,9 +127,9 @@ def _rates(config: Config) -> Iterator[Problem]:
     rated = finite or any(stage.rate is not None for stage in settings.stages)
     if settings.stages and "request_rate" in config.lines:
         yield _problem(config, "stages", "stages_and_rate")
-    if settings.stages and any(c is not None for c, _ in settings.concurrency_prompts or []):
-        if any(stage.concurrency is not None for stage in settings.stages):
-            yield _problem(config, "stages", "stages_and_concurrency")
+    capped = any(concurrency is not None for concurrency, _ in settings.concurrency_prompts or [])
+    if capped and any(stage.concurrency is not None for stage in settings.stages):
+        yield _problem(config, "stages", "stages_and_concurrency")
     if settings.ramp_up is not None and not finite:
         yield _problem(config, "ramp_up", "no_rate", key="ramp_up")
     if settings.burstiness != 1 and not rated:
@@ -147,7 +147,7 @@ def _overrides(config: Config) -> Iterator[Problem]:
             for key, value in override.set.items()
             if key in File.model_fields and key not in Cell.model_fields
         }
-        for key in identity:
+        for key in sorted(identity):
             yield _problem(config, f"{path}.set.{key}", "override_identity", key=key)
         try:
             Cell.model_validate({key: value for key, value in override.set.items() if key not in identity})

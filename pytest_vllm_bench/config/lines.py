@@ -22,7 +22,8 @@ MAX_NODES = 100_000
 class _Loader(yaml.SafeLoader):
     """A SafeLoader that knows YAML 1.2's scalars only."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+_Loader.yaml_implicit_resolvers = {}
 
 
 for _tag, _pattern, _first in (
@@ -67,8 +68,8 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     nodes: int = 0
 
-    def add(self, key: str, line: int | None, path: str = "", **values: Any) -> None:
-        self.problems.append(Problem(message=Message(key=key, values=values), path=path, line=line))
+    def add(self, what: str, line: int | None, path: str = "", /, **values: Any) -> None:
+        self.problems.append(Problem(message=Message(key=what, values=values), path=path, line=line))
 
 
 def join(parts: tuple[str | int, ...]) -> str:
@@ -136,7 +137,7 @@ def _value(
         return [_value(loader, item, (*parts, i), document, below) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return dict(_pairs(loader, node, parts, document, below))
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node, deep=True)
 
 
 def _pairs(

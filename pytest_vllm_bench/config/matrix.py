@@ -70,9 +70,8 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
     cells = axes(config)
     for number in range(1, rounds + 1):
         ordered = cells if number % 2 else _targets_reversed(cells, len(config.targets))
-        for cell in ordered:
-            if cell.search is None or number == 1:
-                found.append(_repeat(scenario(config, cell), number, rounds))
+        once = [cell for cell in ordered if cell.search is None or number == 1]
+        found += [_repeat(scenario(config, cell), number, rounds) for cell in once]
     return tuple(found)
 
 

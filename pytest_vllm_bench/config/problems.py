@@ -33,7 +33,7 @@ def suggestion(word: str, known: Iterable[str]) -> Message:
 
 def keys_of(model: type[BaseModel], parts: Iterable[str | int]) -> list[str]:
     """The keys that may stand at this place of the file."""
-    here: Any = model
+    here: type[BaseModel] | None = model
     for part in parts:
         if (
             isinstance(part, str)

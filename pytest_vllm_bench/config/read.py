@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pytest_vllm_bench.config.checks import cross_checks
-from pytest_vllm_bench.config.lines import Document, line_of, parse
+from pytest_vllm_bench.config.lines import Document, parse
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
@@ -67,20 +67,36 @@ class Config:
         return made
 
 
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What reading has come upon so far; ``origins``: key → the option, variable or ini key that replaces it."""
+
+    lines: Mapping[str, int]
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, path: str, what: str, /, **values: Any) -> None:
+        message = Message(key=f"config.{what}", values=values)
+        self.problems.append(Problem(message=message, path=path, line=self.lines.get(path)))
+
+
 def read(path: Path, given: Given, registry: Registry) -> Config:
     """Read the config at ``path``; ConfigError has every problem."""
     document = _document(path)
-    raw: dict[str, Any] = document.value if isinstance(document.value, dict) else {}
-    problems = [*document.problems]
-    if not document.problems or raw:
-        problems += [*_not_a_mapping(document)]
-        raw, origins = _with_given(raw, given, problems)
-        config = _checked(path, raw, document, registry, problems, origins)
-        if not problems:
+    found = Found(lines=document.lines, problems=[*document.problems, *_not_a_mapping(document)])
+    if isinstance(document.value, dict):
+        config = _checked(path, _with_given(document.value, given, found), registry, found)
+        if not found.problems:
             return config
+    told_of = {*found.origins.values(), *(chosen[1] for chosen in _chosen(given).values())}
     raise ConfigError(
-        [p if p.file or p.path.startswith("--") else replace(p, file=str(path)) for p in _sorted(problems)]
+        [p if p.file or p.path in told_of else replace(p, file=str(path)) for p in _sorted(found.problems)]
     )
+
+
+def _chosen(given: Given) -> dict[str, tuple[str, str]]:
+    """The file's key → (value, origin)."""
+    return {key: chosen for name, key in OVERRIDES.items() if (chosen := getattr(given, name)) is not None}
 
 
 def _sorted(problems: Iterable[Problem]) -> list[Problem]:
@@ -117,69 +133,52 @@ def _not_a_mapping(document: Document) -> Iterator[Problem]:
         yield Problem(message=Message(key="config.file_not_mapping"), line=1)
 
 
-def _with_given(raw: Mapping[str, Any], given: Given, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The file's values with those given in their place, and key → origin of the latter."""
-    merged, origins = dict(raw), {}
-    for name, key in OVERRIDES.items():
-        chosen: Chosen = getattr(given, name)
-        if chosen is None:
+def _with_given(raw: Mapping[str, Any], given: Given, found: Found) -> dict[str, Any]:
+    """The file's values with those given in their place."""
+    merged = dict(raw)
+    for key, (value, origin) in _chosen(given).items():
+        if not str(value).strip():
+            found.add(origin, "given_empty", origin=origin)
             continue
-        value, origin = str(chosen[0]).strip(), chosen[1]
-        if not value:
-            problems.append(Problem(message=Message(key="config.given_empty", values={"origin": origin}), path=origin))
-            continue
-        merged[key], origins[key] = value, origin
-    if "base_url" in origins:
-        if merged.get("targets"):
-            values = {"origin": origins["base_url"]}
-            problems.append(
-                Problem(message=Message(key="config.url_and_targets", values=values), path=origins["base_url"])
-            )
-        merged.pop("targets", None)
-    return merged, origins
+        merged[key], found.origins[key] = str(value).strip(), origin
+    if (origin := found.origins.get("base_url", "")) and merged.pop("targets", None):
+        found.add(origin, "url_and_targets", origin=origin)
+    return merged
 
 
-def _checked(
-    path: Path,
-    raw: dict[str, Any],
-    document: Document,
-    registry: Registry,
-    problems: list[Problem],
-    origins: Mapping[str, str],
-) -> Config:
-    """The config as far as it is right; what is wrong is added to ``problems``."""
+def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: Found) -> Config:
+    """The config as far as it is right; what is wrong is added to ``found.problems``."""
     for key in NOT_YET:
         if key in raw:
-            line = document.lines.get(key)
-            problems.append(Problem(message=Message(key="config.not_yet", values={"key": key}), path=key, line=line))
-    settings = _settings({k: v for k, v in raw.items() if k not in NOT_YET}, document.lines, problems)
+            found.add(key, "not_yet", key=key)
     base_dir = path.resolve().parent
-    where = Where(environ=os.environ, lines=document.lines, base_dir=base_dir, url_origin=origins.get("base_url"))
-    found = targets(settings, where)
-    problems += where.problems
+    settings = _settings({key: value for key, value in raw.items() if key not in NOT_YET}, found)
+    where = Where(environ=os.environ, lines=found.lines, base_dir=base_dir, url_origin=found.origins.get("base_url"))
+    servers = targets(settings, where)
+    found.problems += where.problems
     hidden = secrets_hidden(raw)
-    settings = _without_secrets(_local_paths(settings, base_dir, origins), hidden)
+    settings = _without_secrets(_local_paths(settings, base_dir, found.origins), hidden)
     config = Config(
         file=path,
         base_dir=base_dir,
         results_dir=Path(settings.results_dir),
         settings=settings,
-        targets=found,
+        targets=servers,
         registry=registry,
-        in_force=tuple(_in_force(settings, origins, path, document.lines)),
-        lines=document.lines,
+        in_force=tuple(_in_force(settings, path, found)),
+        lines=found.lines,
         written=hidden,
     )
-    problems += cross_checks(config, {p.path for p in problems})
+    found.problems += cross_checks(config, {p.path for p in found.problems})
     return config
 
 
-def _settings(raw: dict[str, Any], lines: Mapping[str, int], problems: list[Problem]) -> File:
+def _settings(raw: dict[str, Any], found: Found) -> File:
     """What validates; a key with a problem is left out, so that the others are still checked against each other."""
     try:
         return File.model_validate(raw)
     except ValidationError as error:
-        problems += translated(error, File, lines)
+        found.problems += translated(error, File, found.lines)
         bad = {str(item["loc"][0]) for item in error.errors(include_url=False)}
         return File.model_validate({key: value for key, value in raw.items() if key not in bad})
 
@@ -202,18 +201,12 @@ def _local_paths(settings: File, base_dir: Path, origins: Mapping[str, str]) -> 
     return settings
 
 
-def _in_force(
-    settings: File, origins: Mapping[str, str], path: Path, lines: Mapping[str, int]
-) -> Iterator[tuple[str, str, str]]:
+def _in_force(settings: File, path: Path, found: Found) -> Iterator[tuple[str, str, str]]:
     for key in ("base_url", "model", "tokenizer", "backend", "results_dir"):
-        value = getattr(settings, key)
-        if key in origins or key in lines:
-            line = line_of(lines, (key,))
-            yield (
-                key,
-                ", ".join(value) if isinstance(value, tuple) else str(value),
-                origins.get(key) or f"{path.name}:{line}",
-            )
+        if key in found.origins or key in found.lines:
+            value = getattr(settings, key)
+            shown = ", ".join(value) if isinstance(value, tuple) else str(value)
+            yield key, shown, found.origins.get(key) or f"{path.name}:{found.lines[key]}"
 
 
 def _jsonable(value: Any) -> Any:

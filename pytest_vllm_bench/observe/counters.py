@@ -21,8 +21,8 @@ PATIENCE = 10.0
 _LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
 _STARTED = "process_start_time_seconds"
 
-#: Our name → the families that count it, as vLLM, SGLang, LMDeploy, TGI, llama.cpp and Triton call them; the first that is
-#: there counts.  All only ever rise.
+#: Our name → the families that count it, as vLLM, SGLang, LMDeploy, TGI, llama.cpp and Triton call them; the first
+#: that is there counts.  All only ever rise.
 COUNTERS: Mapping[str, tuple[str, ...]] = {
     "requests": (
         "vllm:request_success_total",
