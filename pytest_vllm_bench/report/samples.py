@@ -35,8 +35,8 @@ class Line(msgspec.Struct):
 
 
 class Arrivals(msgspec.Struct):
-    arrival_times: list[float] = []  # noqa: RUF012 (msgspec copies it)
-    arrival_tokens: list[int] = []  # noqa: RUF012
+    arrival_times: list[float] = []
+    arrival_tokens: list[int] = []
 
 
 @dataclass(slots=True)

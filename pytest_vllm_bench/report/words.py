@@ -95,6 +95,8 @@ def restore(saved: Mapping[str, Any]) -> Message:
 def _value(value: Any) -> Any:
     if isinstance(value, Mapping) and "key" in value and "values" in value:
         return restore(value)
+    if isinstance(value, list):
+        return tuple(_value(v) for v in value)
     if value in ("inf", "-inf"):
         return float(value)
     return value

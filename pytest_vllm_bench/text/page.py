@@ -44,8 +44,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.sort_by": ("sort by {name}", "按{name}排序"),
     "page.scenario_choice": ("Scenario to look at", "选择场景"),
     "page.chart_choice": ("Chart", "图表"),
-    "page.log_x": ("log x", "x 轴对数"),
-    "page.log_y": ("log y", "y 轴对数"),
     "page.table_hint": (
         "Choose a row to see its requests. Grey: a percentile of too few requests.",
         "点击某一行可查看其请求明细。灰色：请求数不足，该分位数仅供参考。",
@@ -58,6 +56,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.check": ("Check", "检查项"),
     "page.ok": ("ok", "正常"),
     "page.not_ok": ("not ok", "异常"),
+    "page.common": ("In all scenarios", "所有场景共有"),
     "page.setting": ("Setting", "配置项"),
     "page.value": ("Value", "值"),
     "page.metric": ("Metric", "指标"),
@@ -86,9 +85,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.fact.date": ("Date", "日期"),
     "page.fact.commit": ("Commit", "代码版本"),
     # ------------------------------------------------------------------------------------------ charts
-    "page.chart.against": ("{what} against {load}", "{what}随{load}变化"),
-    "page.chart.frontier": ("Output throughput over {what}", "输出吞吐与{what}的权衡"),
-    "page.chart.heat": ("{what} by length and load", "不同长度与负载下的{what}"),
+    "page.chart.against": ("{figure} against {load}", "{figure}随{load}变化"),
+    "page.chart.frontier": ("Output throughput over {figure}", "输出吞吐与{figure}的权衡"),
+    "page.chart.heat": ("{figure} by length and load", "不同长度与负载下的{figure}"),
     "page.chart.errors": ("Failed requests by kind", "失败请求分类"),
     "page.chart.cdf": ("Distribution of latencies", "时延累积分布"),
     "page.chart.timeline": ("Requests over time", "请求时间线"),
@@ -97,7 +96,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.chart.ttft-time": ("TTFT over time", "首 token 时延 TTFT 随时间变化"),
     "page.chart.lag": ("Lateness of the client itself", "客户端自身的发送延迟"),
     "page.chart.server": ("Server: {name}", "服务端：{name}"),
-    "page.chart.trend": ("{what} over time", "{what}的历史趋势"),
+    "page.chart.trend": ("{figure} over time", "{figure}的历史趋势"),
     "page.axis.concurrency": ("concurrency", "并发"),
     "page.axis.rate": ("request rate (req/s)", "请求速率 (req/s)"),
     "page.axis.load": ("load (concurrency or req/s)", "负载（并发或 req/s）"),
@@ -175,7 +174,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.finding.knee_ttft": (
         "Knee for {shape}: beyond a load of {load}, going to {next} changes throughput by only {gain} %,"
         " while p99 TTFT goes from {before} to {after} ms.",
-        "{shape} 的拐点：负载超过 {load} 后，升到 {next} 时吞吐仅变化 {gain}%，而 p99 TTFT 由 {before} 变为 {after} ms。",
+        "{shape} 的拐点：负载超过 {load} 后，升到 {next} 时吞吐仅变化 {gain}%，"
+        "而 p99 TTFT 由 {before} 变为 {after} ms。",
     ),
     # ------------------------------------------------------------------------ set by the page's script
     "page.js.shown": ("{n} of {all} scenarios shown", "显示 {n} / {all} 个场景"),
@@ -190,6 +190,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.js.download": ("Save as SVG", "另存为 SVG"),
     "page.js.zoom_out": ("Double-click to zoom back out", "双击恢复视图"),
     "page.js.isolate": ("Double-click on the legend to isolate one line", "双击图例只看一条线"),
-    "page.js.en": ("English", "English"),
-    "page.js.zh": ("中文", "中文"),
+    "page.js.log_x": ("log x", "x 轴对数"),
+    "page.js.log_y": ("log y", "y 轴对数"),
 }

@@ -69,7 +69,7 @@ def timeline(columns: Columns, points: int) -> Chart:
     end = np.where(np.isfinite(last), last, np.where(np.isfinite(done), done, sent))
     first = np.where(np.isfinite(first), first, end)
     bad = columns.failed[shown]
-    rows = np.arange(len(shown))
+    rows = np.arange(len(shown), dtype=float)
     parts = [
         ("queue", start, sent - start, np.ones(len(shown), bool), 7),
         ("prefill", sent, first - sent, ~bad, 1),

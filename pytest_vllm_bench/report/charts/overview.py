@@ -91,7 +91,7 @@ def throughput(rows: Sequence[Row], key: str, load: str) -> Chart:
     ]
     return Chart(
         id=f"{key}-{load}",
-        title=message("page.chart.against", what=quantity(key, unit=False), load=message(f"page.axis.{load}")),
+        title=message("page.chart.against", figure=quantity(key, unit=False), load=message(f"page.axis.{load}")),
         x=_load_axis(load),
         y=Axis(label=quantity(key)),
         series=tuple(s for s in series if len(s.x)),
@@ -110,7 +110,7 @@ def latency(rows: Sequence[Row], name: str, load: str) -> Chart:
     keys = tuple(f"{stat}_{name}_ms" for stat in ("mean", "median", "p50", "p90", "p95", "p99"))
     return Chart(
         id=f"{name}-{load}",
-        title=message("page.chart.against", what=quantity(name), load=message(f"page.axis.{load}")),
+        title=message("page.chart.against", figure=quantity(name), load=message(f"page.axis.{load}")),
         x=_load_axis(load),
         y=Axis(label=quantity(f"{name}_ms"), log=True),
         series=tuple(s for s in series if len(s.x)),
@@ -126,7 +126,7 @@ def frontier(rows: Sequence[Row], key: str) -> Chart:
         series.append(_line(name, line, [row.get(key) for row in line], "output_throughput", colour=k))
     return Chart(
         id=f"frontier-{key}",
-        title=message("page.chart.frontier", what=quantity(key, unit=False)),
+        title=message("page.chart.frontier", figure=quantity(key, unit=False)),
         x=Axis(label=quantity(key)),
         y=Axis(label=quantity("output_throughput")),
         series=tuple(s for s in series if len(s.x)),
@@ -157,7 +157,7 @@ def heat(rows: Sequence[Row], key: str) -> Chart:
     one = Series(name=quantity(key), x=[f"{x:g}" for x in across], y=list(cells), z=z if known else [], kind="heat")
     return Chart(
         id=f"heat-{key}",
-        title=message("page.chart.heat", what=quantity(key)),
+        title=message("page.chart.heat", figure=quantity(key)),
         x=Axis(label=message("page.axis.load"), categories=True),
         y=Axis(label=message("page.axis.shape"), categories=True),
         series=(one,),

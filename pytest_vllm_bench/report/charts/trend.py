@@ -46,7 +46,7 @@ def _chart(lines: dict[str, list[Row]], key: str) -> Chart:
         )
     return Chart(
         id=f"trend-{key}",
-        title=message("page.chart.trend", what=quantity(key, unit=False)),
+        title=message("page.chart.trend", figure=quantity(key, unit=False)),
         x=Axis(label=message("page.axis.date")),
         y=Axis(label=quantity(key)),
         series=tuple(s for s in series if len(s.x)),

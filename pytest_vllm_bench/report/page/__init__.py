@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.metric_table import ROWS
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report import compare, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.chart import Chart, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
@@ -21,9 +21,8 @@ from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import Comparison
 from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.folder import latest, order, records_of, write_text, writing
-from pytest_vllm_bench.report.page.facts import facts, tree
+from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.terminal import notes
 from pytest_vllm_bench.report.verdict import overall
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
@@ -52,6 +51,8 @@ COLUMNS = (
     "round_trip_ms",
 )
 FINDINGS = 3  # on the first screen
+LISTED = 300  # lines of a table at most, where each scenario has several
+SETTINGS = 40  # scenarios whose own settings are listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
     """The page's HTML; it opens in ``lang`` and holds both languages."""
     rows = sorted(latest(rows), key=order)
     listed = findings(rows)
+    comparison = extra.comparison
     return _template().render(
         lang=lang,
         rows=rows,
@@ -82,17 +84,41 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         verdict=overall(rows),
         facts=facts(rows),
         first=listed[:FINDINGS],
-        rest=listed[FINDINGS:],
-        notes=[[line for line in notes(rows, one)] for one in LANGUAGES],
-        comparison=extra.comparison,
+        rest=listed[FINDINGS:LISTED],
+        comparison=comparison,
+        comparison_notes=[compare.notes(comparison, one) for one in LANGUAGES] if comparison else [],
+        **_rules(rows),
+        errors=_errors(rows),
         server=_server(rows),
-        trees=[(row["scenario_id"], tree(row)) for row in rows[:200]],
-        definitions=definitions(rows),
+        trees=settings(rows, SETTINGS),
+        definitions=[(m.id, m.unit) for m in ROWS.values() if f"definitions.meaning.{m.id}" in table()],
         data=embedded(_data(rows, lang, extra)),
         css=_resource("page.css"),
         js=_resource("page.js"),
         plotly=_plotly(),
     )
+
+
+def _rules(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rules and failed checks of all scenarios; those that did not pass come first and are the last to be left out."""
+    rules = [(row["scenario_id"], rule) for row in rows for rule in row.get("verdicts") or []]
+    rules.sort(key=lambda pair: pair[1].get("verdict") == "PASS")
+    checks = [(row["scenario_id"], check) for row in rows for check in row.get("validity") or []]
+    checks.sort(key=lambda pair: bool(pair[1].get("ok")))
+    return {
+        "rules": rules[:LISTED],
+        "checks": checks[:LISTED],
+        "rules_left": len(rules) > LISTED or len(checks) > LISTED,
+    }
+
+
+def _errors(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
+    found = [
+        (row["scenario_id"], kind, n, row.get("first_error") or "")
+        for row in rows
+        for kind, n in (row.get("error_counts") or {}).items()
+    ]
+    return sorted(found, key=lambda line: -line[2])[:LISTED]
 
 
 # ------------------------------------------------------------------------------------------------ data
@@ -151,14 +177,9 @@ def embedded(data: Any) -> str:
 def _server(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
     return [
         (row["scenario_id"], [(name, words.number(value)) for name, value in sorted(row["server"].items())])
-        for row in rows[:200]
+        for row in rows[:SETTINGS]
         if row.get("server")
     ]
-
-
-def definitions(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """Every metric: id, unit, formula."""
-    return [(metric.id, metric.unit, metric.formula) for metric in ROWS.values() if not metric.id.startswith("failed_")]
 
 
 # -------------------------------------------------------------------------------------------- template
@@ -179,6 +200,7 @@ def _template() -> jinja2.Template:
         "Message": Message,
         "LANGUAGES": LANGUAGES,
         "finding_text": finding_text,
+        "change_text": compare.change_text,
     }
     return environment.from_string(_resource("page.html"))
 

@@ -91,20 +91,30 @@ def commit(rows: Sequence[Row]) -> str:
     return listed(list(found))
 
 
-#: Too long for a page, or shown elsewhere in it.
-_ELSEWHERE = frozenset({"input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors"})
 _SECTIONS = ("config", "environment", "client", "plan", "seeds")
 
 
-def tree(row: Row) -> list[tuple[str, str]]:
-    """Configuration, environment and provenance as (dotted name, value)."""
-    pairs: list[tuple[str, str]] = []
+Pairs = list[tuple[str, str]]
+
+
+def settings(rows: Sequence[Row], most: int) -> list[tuple[str, Pairs]]:
+    """Configuration, environment and provenance: what all share under "", then what ``most`` have each."""
+    trees = {row["scenario_id"]: dict(tree(row)) for row in rows}
+    first = next(iter(trees.values()), {})
+    shared = {name: value for name, value in first.items() if all(t.get(name) == value for t in trees.values())}
+    own = {id: [(name, value) for name, value in t.items() if name not in shared] for id, t in trees.items()}
+    return [("", list(shared.items())), *[(id, pairs) for id, pairs in own.items() if pairs][:most]]
+
+
+def tree(row: Row) -> Pairs:
+    """One result's settings as (dotted name, value)."""
+    pairs: Pairs = []
     for name in _SECTIONS:
         if row.get(name):
             _flatten(name, row[name], pairs)
     for name in ("session", "scenario_key", "plan_digest", "token_source", "schema_version"):
-        if row.get(name) is not None and name not in _ELSEWHERE:
-            pairs.append((name, str(row[name])))
+        if row.get(name) is not None:
+            _flatten(name, row[name], pairs)
     return pairs
 
 
