@@ -352,6 +352,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None = None  # the server's own words
     error_kind: ErrorKind | None = None  # of the closed set, where it is not ``in_stream``
     terminal: bool = False  # the sign that the answer is whole
+    sequences: int | None = None  # pooling: inputs that were answered
     server: Mapping[str, Any] | None = None  # the server's own timings
 
 
@@ -591,6 +592,8 @@ class Backend:
     token_detail: bool = False  # can say ids or counts an event
     counts: Literal["usage", "counter"] = "usage"  # what its own token totals are called in ``token_source``
     samples: frozenset[str] | None = None  # the sampling keys that it can be told; None: whatever is written
+    names_model: bool = True  # a request says which model (LoRA) it wants
+    batch: Literal["", "inputs", "documents"] = ""  # ``Prompt.inputs``: a batch of texts, or documents for one query
     about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v
 
 

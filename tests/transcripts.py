@@ -461,8 +461,8 @@ TRANSCRIPTS: list[Transcript] = [
                 b'"code":404}}', 404),
              {"error": "http", "status": 404, "error_detail": "The model `nope` does not exist."}),
             ("400: too long", plain(
-                b'{"error":{"code":400,"message":"request (5002 tokens) exceeds the available context size (2048 tokens)'
-                b', try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5002,"n_ctx":2048}}', 400),
+                b'{"error":{"code":400,"message":"request (5002 tokens) exceeds the available context size (2048 tok'
+                b'ens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":5002,"n_ctx":2048}}', 400),
              {"error": "http", "status": 400,
               "error_detail": "request (5002 tokens) exceeds the available context size (2048 tokens), "
               "try increasing it"}),

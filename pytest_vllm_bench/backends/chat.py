@@ -12,8 +12,8 @@ from pytest_vllm_bench.backends.payload import encode
 from pytest_vllm_bench.model import Ask, Backend, Media, Prompt
 
 
-def body(ask: Ask) -> bytes:
-    fields = {
+def fields(ask: Ask) -> dict[str, Any]:
+    return {
         "model": ask.model,
         "messages": messages(ask.prompt),
         "max_completion_tokens": ask.output_len,
@@ -22,12 +22,15 @@ def body(ask: Ask) -> bytes:
         "stream": ask.stream,
         "stream_options": {"include_usage": True} if ask.stream else None,
     }
-    return encode(fields, ask.extra_body)
 
 
-def body_with_ids(ask: Ask) -> bytes:
-    extra = {**({"return_token_ids": True} if ask.token_detail else {}), **ask.extra_body}
-    return body(replace(ask, extra_body=extra))
+def body(ask: Ask) -> bytes:
+    return encode(fields(ask), ask.extra_body)
+
+
+def body_vllm(ask: Ask) -> bytes:
+    """Token ids of each chunk on request: 3 % of vLLM's token events have no text."""
+    return encode({**fields(ask), "return_token_ids": ask.token_detail or None}, ask.extra_body)
 
 
 def messages(prompt: Prompt) -> Sequence[Mapping[str, Any]]:
@@ -64,6 +67,4 @@ OPENAI_CHAT = Backend(
     takes_media=frozenset({"image", "audio", "video"}),
     about="backends.about.openai-chat",
 )
-VLLM_CHAT = replace(
-    OPENAI_CHAT, name="vllm-chat", body=body_with_ids, token_detail=True, about="backends.about.vllm-chat"
-)
+VLLM_CHAT = replace(OPENAI_CHAT, name="vllm-chat", body=body_vllm, token_detail=True, about="backends.about.vllm-chat")

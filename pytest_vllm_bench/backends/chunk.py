@@ -92,9 +92,10 @@ def read(payload: bytes) -> Delta:
     if usage is None and chunk.timings is None:
         return delta
     beside = counted(usage or Usage(), chunk.timings)
+    running = beside.output_tokens if usage is not None else (chunk.timings or {}).get("predicted_n")  # llama.cpp
     return replace(
         delta,
-        total_tokens=beside.output_tokens,
+        total_tokens=running,
         prompt_tokens=beside.prompt_tokens,
         output_tokens=beside.output_tokens,
         cached_tokens=beside.cached_tokens,

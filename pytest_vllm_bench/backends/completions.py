@@ -5,17 +5,19 @@ This file is the pattern for a backend: the path, a request's body, and how to r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from pytest_vllm_bench.backends import chunk
-from pytest_vllm_bench.backends.payload import encode
+from pytest_vllm_bench.backends.payload import encode, only
 from pytest_vllm_bench.model import Ask, Backend
 
 
-def body(ask: Ask) -> bytes:
+def fields(ask: Ask) -> dict[str, Any]:
     """The prompt as text or token ids; sampling is always sent, since a model's own defaults may apply."""
     prompt = ask.prompt
-    fields = {
+    return {
         "model": ask.model,
         "prompt": prompt.text if prompt.text is not None else prompt.token_ids,
         "max_tokens": ask.output_len,
@@ -24,13 +26,46 @@ def body(ask: Ask) -> bytes:
         "stream": ask.stream,
         "stream_options": {"include_usage": True} if ask.stream else None,  # without a stream it is refused
     }
-    return encode(fields, ask.extra_body)
 
 
-def body_with_ids(ask: Ask) -> bytes:
-    """Also asks vLLM for the token ids of each chunk: 3 % of its token events have no text."""
-    extra = {**({"return_token_ids": True} if ask.token_detail else {}), **ask.extra_body}
-    return body(replace(ask, extra_body=extra))
+def body(ask: Ask) -> bytes:
+    return encode(fields(ask), ask.extra_body)
+
+
+def body_vllm(ask: Ask) -> bytes:
+    """Token ids of each chunk on request: 3 % of vLLM's token events have no text."""
+    return encode({**fields(ask), "return_token_ids": ask.token_detail or None}, ask.extra_body)
+
+
+def body_trtllm(ask: Ask) -> bytes:
+    """A count in every chunk on request; unknown fields are refused, so nothing else is sent."""
+    detail: Mapping[str, Any] = {}
+    if ask.stream and ask.token_detail:
+        detail = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+    return encode({**fields(ask), **detail}, ask.extra_body)
+
+
+def body_llama_cpp(ask: Ask) -> bytes:
+    """A count in every chunk on request, among the timings."""
+    return encode({**fields(ask), "timings_per_token": ask.token_detail or None}, ask.extra_body)
+
+
+def body_minimum(ask: Ask) -> bytes:
+    """For servers that know a least number of tokens and no ``ignore_eos``; their streams have no usage."""
+    forced = {"ignore_eos": None, "stream_options": None, "min_tokens": ask.output_len if ask.force_length else None}
+    return encode({**fields(ask), **forced}, ask.extra_body)
+
+
+SCALELLM_SAMPLING = frozenset(
+    {
+        "temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "repetition_penalty", "stop",
+        "stop_token_ids", "logprobs", "best_of", "n", "priority",
+    }
+)  # fmt: skip
+
+
+def body_scalellm(ask: Ask) -> bytes:
+    return body(only(ask, SCALELLM_SAMPLING))
 
 
 OPENAI = Backend(
@@ -41,4 +76,25 @@ OPENAI = Backend(
     takes_token_ids=True,
     about="backends.about.openai",
 )
-VLLM = replace(OPENAI, name="vllm", body=body_with_ids, token_detail=True, about="backends.about.vllm")
+VLLM = replace(OPENAI, name="vllm", body=body_vllm, token_detail=True, about="backends.about.vllm")
+LMDEPLOY = replace(OPENAI, name="lmdeploy", takes_token_ids=False, about="backends.about.lmdeploy")
+SCALELLM = replace(
+    OPENAI,
+    name="scalellm",
+    body=body_scalellm,
+    takes_token_ids=False,
+    samples=SCALELLM_SAMPLING,
+    about="backends.about.scalellm",
+)
+LLAMA_CPP = replace(OPENAI, name="llama.cpp", body=body_llama_cpp, token_detail=True, about="backends.about.llama.cpp")
+SGLANG_OAI = replace(OPENAI, name="sglang-oai", about="backends.about.sglang-oai")
+TRTLLM_SERVE = replace(
+    OPENAI, name="trtllm-serve", body=body_trtllm, token_detail=True, about="backends.about.trtllm-serve"
+)
+DEEPSPEED_MII_OPENAI = replace(
+    OPENAI,
+    name="deepspeed-mii-openai",
+    body=body_minimum,
+    takes_token_ids=False,
+    about="backends.about.deepspeed-mii-openai",
+)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from pytest_vllm_bench.backends.words import capped, complaint
-from pytest_vllm_bench.model import Delta
+from pytest_vllm_bench.model import Ask, Delta
 
 T = TypeVar("T")
 
@@ -52,17 +53,24 @@ def encode(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> bytes:
     do not know of and remove what a strict server refuses.
     """
     body = {key: value for key, value in fields.items() if value is not None}
-    return msgspec.json.encode(_merged(body, extra))
+    return msgspec.json.encode(merged(body, extra))
 
 
-def _merged(into: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(into)
+def only(ask: Ask, names: frozenset[str]) -> Ask:
+    """The ask without sampling keys that the backend cannot be told (``notes`` says which they are)."""
+    return replace(
+        ask, sampling={key: value for key, value in ask.sampling.items() if key in names and value is not None}
+    )
+
+
+def merged(into: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(into)
     for key, value in patch.items():
         if value is None:
-            merged.pop(key, None)
+            result.pop(key, None)
         elif isinstance(value, Mapping):
-            before = merged.get(key)
-            merged[key] = _merged(before if isinstance(before, Mapping) else {}, value)
+            before = result.get(key)
+            result[key] = merged(before if isinstance(before, Mapping) else {}, value)
         else:
-            merged[key] = value
-    return merged
+            result[key] = value
+    return result

@@ -42,8 +42,13 @@ def _inner(error: Any, around: dict[str, Any]) -> Complaint:
         words = error.get("message") or error.get("detail") or error.get("type") or error
     codes = (fields.get("code"), fields.get("http_status_code"), fields.get("status_code"))
     types = (fields.get("type"), fields.get("error_type"))
-    shed = any(code in _OVERLOAD_CODES for code in codes) or any(name in _OVERLOAD_TYPES for name in types)
-    return Complaint(capped(words), "rejected" if shed else "in_stream")
+    overload = any(map(shed, codes)) or any(name in _OVERLOAD_TYPES for name in types)
+    return Complaint(capped(words), "rejected" if overload else "in_stream")
+
+
+def shed(code: Any) -> bool:
+    """The server's code says that it shed load."""
+    return code in _OVERLOAD_CODES
 
 
 def capped(words: Any) -> str:

@@ -164,6 +164,8 @@ class Answer:
             record.reasoning_tokens = delta.reasoning_tokens
         if delta.output_tokens is not None:
             self.usage = delta.output_tokens
+        if delta.sequences is not None:
+            record.sequences = delta.sequences
         if delta.server is not None:
             record.server = delta.server
         if delta.terminal:

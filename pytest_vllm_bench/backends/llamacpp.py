@@ -1,0 +1,72 @@
+"""llama.cpp's own ``/completion``: a running count in every event, the server's timings in the last."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.model import Ask, Backend, Delta
+
+_RENAMED = {"repetition_penalty": "repeat_penalty"}
+_REASONS = {"limit": "length", "eos": "stop", "word": "stop"}
+
+
+def body(ask: Ask) -> bytes:
+    sampling = {_RENAMED.get(key, key): value for key, value in ask.sampling.items()}
+    fields = {
+        "prompt": ask.prompt.text if ask.prompt.text is not None else ask.prompt.token_ids,
+        "n_predict": ask.output_len,
+        "ignore_eos": True if ask.force_length else None,
+        **sampling,
+        "stream": ask.stream,
+    }
+    return encode(fields, ask.extra_body)
+
+
+class _Event(msgspec.Struct, gc=False):
+    content: str | None = None
+    stop: bool = False
+    stop_type: str | None = None
+    tokens_predicted: int | None = None
+    tokens_evaluated: int | None = None
+    timings: dict[str, Any] | None = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Event)
+
+
+def read(payload: bytes) -> Delta:
+    """A character that is not whole is held back: the count rises without text, at the end too."""
+    event = parse(_DECODER, payload)
+    if type(event) is not _Event:
+        return cast(Delta, event)
+    if event.error is not None or event.content is None:
+        return aside(payload)
+    if not event.stop:
+        return Delta(text=event.content, total_tokens=event.tokens_predicted)
+    timings = event.timings or {}
+    return Delta(
+        text=event.content,
+        total_tokens=event.tokens_predicted,
+        prompt_tokens=event.tokens_evaluated,
+        cached_tokens=timings.get("cache_n"),
+        finish_reason=_REASONS.get(event.stop_type or "", "stop"),
+        terminal=True,
+        server=event.timings,
+    )
+
+
+LLAMA_CPP_NATIVE = Backend(
+    name="llama.cpp-native",
+    path="/completion",
+    body=body,
+    read=read,
+    takes_token_ids=True,
+    token_detail=True,
+    counts="counter",
+    names_model=False,
+    about="backends.about.llama.cpp-native",
+)

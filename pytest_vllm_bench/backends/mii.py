@@ -1,0 +1,115 @@
+"""DeepSpeed-MII: its REST gateway (whole answers only) and its streaming ``/generate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.model import Ask, Backend, Delta
+
+_SAMPLES = frozenset({"temperature", "top_p", "top_k", "stop"})
+_LONGEST = 32768  # prompt and answer together; without it the gateway stops at 1024
+
+
+def body(ask: Ask) -> bytes:
+    sampling = _sampling(ask.sampling)
+    greedy = sampling.get("top_k") == 1
+    fields = {
+        "prompts": [ask.prompt.text],
+        "max_length": _LONGEST,
+        "max_new_tokens": ask.output_len,
+        "min_new_tokens": ask.output_len if ask.force_length else None,
+        "ignore_eos": ask.force_length,
+        "do_sample": not greedy,
+        **sampling,
+    }
+    return encode(fields, ask.extra_body)
+
+
+def body_generate(ask: Ask) -> bytes:
+    """Its ``ignore_eos`` is pinned to false: a least number of tokens forces the length."""
+    fields = {
+        "prompt": ask.prompt.text,
+        "max_length": _LONGEST,
+        "max_tokens": ask.output_len,
+        "min_tokens": ask.output_len if ask.force_length else None,
+        **_sampling(ask.sampling),
+        "stream": ask.stream,
+    }
+    return encode(fields, ask.extra_body)
+
+
+def _sampling(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """It divides by the temperature: greedy is the best one token."""
+    sampling = {key: value for key, value in asked.items() if key in _SAMPLES}
+    if sampling.get("temperature") == 0:
+        del sampling["temperature"]
+        sampling["top_k"] = 1
+    return sampling
+
+
+class _Answer(msgspec.Struct, gc=False):
+    generated_text: str
+    generated_length: int | None = None
+    prompt_length: int | None = None
+    finish_reason: str | None = None
+
+
+_ANSWERS = msgspec.json.Decoder(list[_Answer])
+
+
+def read(payload: bytes) -> Delta:
+    """The gateway's array of answers, one a prompt."""
+    answers = parse(_ANSWERS, payload)
+    if type(answers) is not list:
+        return cast(Delta, answers)
+    return Delta(
+        text="".join(answer.generated_text for answer in answers),
+        prompt_tokens=sum(answer.prompt_length or 0 for answer in answers) or None,
+        output_tokens=sum(answer.generated_length or 0 for answer in answers) or None,
+        finish_reason=answers[0].finish_reason if answers else None,
+        terminal=True,
+    )
+
+
+class _Piece(msgspec.Struct, gc=False):
+    text: list[str] | None = None
+    error: Any = None
+
+
+_PIECES = msgspec.json.Decoder(_Piece)
+
+
+def read_generate(payload: bytes) -> Delta:
+    piece = parse(_PIECES, payload)
+    if type(piece) is not _Piece:
+        return cast(Delta, piece)
+    if piece.error is not None or piece.text is None:
+        return aside(payload)
+    return Delta(text=piece.text[0] if piece.text else "")
+
+
+DEEPSPEED_MII = Backend(
+    name="deepspeed-mii",
+    path="/mii/{model}",
+    body=body,
+    read=read,
+    framing="json",
+    terminal="end",
+    counts="counter",
+    samples=_SAMPLES,
+    names_model=False,
+    about="backends.about.deepspeed-mii",
+)
+DEEPSPEED_MII_GENERATE = Backend(
+    name="deepspeed-mii-generate",
+    path="/generate",
+    body=body_generate,
+    read=read_generate,
+    samples=_SAMPLES,
+    names_model=False,
+    about="backends.about.deepspeed-mii-generate",
+)

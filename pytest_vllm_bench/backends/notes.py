@@ -1,0 +1,28 @@
+"""A backend, a scenario → what it cannot do of what is asked, to be said before the load and in the result."""
+
+from __future__ import annotations
+
+from pytest_vllm_bench.model import Backend, Message, Scenario
+
+
+def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
+    """One message for each thing that will not be as asked; empty if all will."""
+    found = []
+
+    def say(key: str, **values: str) -> None:
+        found.append(Message(key=f"backends.{key}", values={"backend": backend.name, **values}))
+
+    wants_length = scenario.ignore_eos or (scenario.ignore_eos is None and scenario.output_len is not None)
+    if backend.generates and wants_length and not backend.forces_length:
+        say("cannot_force")
+    if backend.generates and backend.framing == "json":
+        say("no_stream")
+    if scenario.token_detail == "on" and not backend.token_detail:
+        say("no_token_detail")
+    if backend.samples is not None:
+        unknown = sorted(set(scenario.sampling) - backend.samples)
+        if unknown:
+            say("sampling_left_out", names=", ".join(unknown))
+    if len(scenario.models) > 1 and not backend.names_model:
+        say("one_model")
+    return tuple(found)

@@ -1,0 +1,103 @@
+"""Answers without tokens: embeddings, pooling and reranking, as OpenAI, vLLM and infinity serve them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import msgspec
+
+from pytest_vllm_bench.backends.chat import messages
+from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.model import Ask, Backend, Delta
+
+
+def body(ask: Ask) -> bytes:
+    """A batch of texts, one text, token ids, or messages (vLLM embeds those too)."""
+    prompt = ask.prompt
+    fields: dict[str, Any] = {"model": ask.model}
+    if prompt.messages is not None or prompt.media:
+        fields["messages"] = messages(prompt)
+    else:
+        fields["input"] = prompt.inputs or prompt.token_ids or prompt.text or ""
+    return encode(fields, ask.extra_body)
+
+
+def body_rerank(ask: Ask) -> bytes:
+    """One query and the documents to be ranked by it."""
+    query = ask.prompt.text or ""
+    return encode({"model": ask.model, "query": query, "documents": ask.prompt.inputs or [query]}, ask.extra_body)
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class _Item(msgspec.Struct, gc=False):
+    """One answered input: that it is there is all that counts; the numbers are skipped, not read."""
+
+
+class _Pooled(msgspec.Struct, gc=False):
+    data: list[_Item] | None = None
+    results: list[_Item] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Pooled)
+
+
+def read(payload: bytes) -> Delta:
+    pooled = parse(_DECODER, payload)
+    if type(pooled) is not _Pooled:
+        return cast(Delta, pooled)
+    items = pooled.data if pooled.results is None else pooled.results
+    if pooled.error is not None or items is None:
+        said = aside(payload)
+        return said if said.error is not None else Delta(choices=False, error="neither data nor results")
+    usage = pooled.usage or _Usage()
+    return Delta(
+        prompt_tokens=usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens,
+        sequences=len(items),
+        terminal=True,
+    )
+
+
+OPENAI_EMBEDDINGS = Backend(
+    name="openai-embeddings",
+    path="/v1/embeddings",
+    body=body,
+    read=read,
+    framing="json",
+    terminal="end",
+    forces_length=False,
+    takes_token_ids=True,
+    generates=False,
+    batch="inputs",
+    about="backends.about.openai-embeddings",
+)
+VLLM_POOLING = replace(
+    OPENAI_EMBEDDINGS,
+    name="vllm-pooling",
+    path="/pooling",
+    takes_messages=True,
+    takes_media=frozenset({"image"}),
+    about="backends.about.vllm-pooling",
+)
+INFINITY = replace(
+    OPENAI_EMBEDDINGS,
+    name="infinity",
+    path="/embeddings",
+    takes_token_ids=False,
+    about="backends.about.infinity",
+)
+VLLM_RERANK = replace(
+    OPENAI_EMBEDDINGS,
+    name="vllm-rerank",
+    path="/v1/rerank",
+    body=body_rerank,
+    takes_token_ids=False,
+    batch="documents",
+    about="backends.about.vllm-rerank",
+)

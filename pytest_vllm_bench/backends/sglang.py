@@ -1,0 +1,90 @@
+"""SGLang's own ``/generate``: all the text so far in every event, counts beside it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.backends.words import shed
+from pytest_vllm_bench.model import Ask, Backend, Delta, ErrorKind
+
+_RENAMED = {"seed": "sampling_seed"}
+
+
+def body(ask: Ask) -> bytes:
+    prompt = ask.prompt
+    sampling = {_RENAMED.get(key, key): value for key, value in ask.sampling.items()}
+    parameters = {"max_new_tokens": ask.output_len, "ignore_eos": True if ask.force_length else None, **sampling}
+    fields = {
+        "text": prompt.text,
+        "input_ids": prompt.token_ids if prompt.text is None else None,
+        "sampling_params": {key: value for key, value in parameters.items() if value is not None},
+        "stream": ask.stream,
+    }
+    return encode(fields, ask.extra_body)
+
+
+class _Finish(msgspec.Struct, gc=False):
+    type: str | None = None
+    message: str | None = None
+    status_code: int | None = None
+
+
+class _Meta(msgspec.Struct, gc=False):
+    finish_reason: _Finish | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    e2e_latency: float | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    text: str | None = None
+    output_ids: msgspec.Raw = msgspec.Raw(b"null")  # as long as the answer in every event: counted, not read
+    meta_info: _Meta | None = None
+    error: Any = None
+
+
+_DECODER = msgspec.json.Decoder(_Event)
+
+
+def read(payload: bytes) -> Delta:
+    """Fewer ids than tokens so far: the server was told to send deltas, and the text is one too."""
+    event = parse(_DECODER, payload)
+    if type(event) is not _Event:
+        return cast(Delta, event)
+    meta = event.meta_info
+    if event.error is not None or meta is None:
+        return aside(payload)
+    finish = meta.finish_reason or _Finish()
+    if finish.type == "abort":
+        kind: ErrorKind = "rejected" if shed(finish.status_code) else "in_stream"
+        return Delta(choices=False, error=finish.message or "abort", error_kind=kind)
+    ids = bytes(event.output_ids)
+    seen = 0 if ids in (b"null", b"[]") else ids.count(b",") + 1
+    return Delta(
+        text=event.text or "",
+        cumulative=not 0 < seen < (meta.completion_tokens or 0),
+        total_tokens=meta.completion_tokens,
+        prompt_tokens=meta.prompt_tokens,
+        cached_tokens=meta.cached_tokens,
+        reasoning_tokens=meta.reasoning_tokens,
+        finish_reason=finish.type,
+        server=None if meta.e2e_latency is None else {"e2e_latency": meta.e2e_latency},
+    )
+
+
+SGLANG = Backend(
+    name="sglang",
+    path="/generate",
+    body=body,
+    read=read,
+    takes_token_ids=True,
+    token_detail=True,
+    counts="counter",
+    names_model=False,
+    about="backends.about.sglang",
+)
