@@ -68,7 +68,7 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Re
         before = await counters.read(world.target)
         sent = await measured(scenario, world, watch, planned, work)
         after = None if sent.interrupted else await counters.read(world.target)
-        seen = Seen(deltas=counters.deltas(before, after), fault=counters.changed(before, after))
+        seen = Seen(deltas=counters.deltas(before, after), fault=counters.restarted(before, after))
         result = judged(scenario, world, planned, sent, seen)
         row = artifacts.to_json(result)
         row["results_dir"] = str(world.folder)
@@ -89,6 +89,8 @@ def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others may be running
+            work.parent.rmdir()
 
 
 async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> Plan:

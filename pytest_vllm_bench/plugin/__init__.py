@@ -111,6 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[ITEMS].check(items)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the terminal reporter asks for our header
 def pytest_collection_finish(session: pytest.Session) -> None:
     if ITEMS in session.config.stash:
         session.config.stash[ITEMS].select(session.items)

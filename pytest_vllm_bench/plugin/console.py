@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import pytest
 
 from pytest_vllm_bench.model import Message, Record, Scenario
-from pytest_vllm_bench.report.progress import ProgressState, advance, log_line, terminal_line
+from pytest_vllm_bench.report.progress import ProgressState, advance, line, log_line
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Progress:
                 return
             if terminal.isatty:
                 width = terminal._tw.fullwidth
-                self._below(terminal_line(self.state, self.lang, width=width) if text is None else text)
+                self._below(line(self.state, self.lang, width=width) if text is None else text)
             elif not live_only:
                 terminal.ensure_newline()
                 terminal.write_line(log_line(self.state, self.lang))
