@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_vllm_bench.judge import means
+from pytest_vllm_bench.judge.before import undecidable
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
-from pytest_vllm_bench.judge.validity import checks
+from pytest_vllm_bench.judge.validity import Client, checks
 from pytest_vllm_bench.metric_table import implied_rules
 from pytest_vllm_bench.model import (
     Judgement,
@@ -22,7 +23,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 
-__all__ = ["Evidence", "effective_rules", "judge"]
+__all__ = ["Evidence", "effective_rules", "judge", "undecidable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,11 @@ def judge(scenario: Scenario, samples: Sequence[Sample], evidence: Evidence) -> 
         held_back=_held_back(scenario, samples),
     )
     verdicts = judge_rules(rules, case)
-    seen = checks(scenario, samples, evidence.facts, evidence.plan, rules)
+    client = Client(facts=evidence.facts, plan=evidence.plan, server=evidence.server)
+    seen = checks(scenario, samples, rules, client)
     faults = [evidence.server_fault] if evidence.server_fault else []
     worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
-    if not all(f.complete for f in evidence.facts):
+    if not all(sample.complete for sample in samples):
         faults.append(Message(key="judge.interrupted"))
         worst.append(Verdict.INCONCLUSIVE)
     return Judgement(verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults))

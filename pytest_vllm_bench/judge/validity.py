@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,30 @@ class _Run:
     facts: LoadFacts | None
     plan: Plan | None
     rules: Sequence[Rule]
+    server: Mapping[str, float]
 
 
-def checks(
-    scenario: Scenario, samples: Sequence[Sample], facts: Sequence[LoadFacts], plan: Plan | None, rules: Sequence[Rule]
-) -> tuple[Check, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """What is known of the load beside the samples: of each repeat its facts, of the last one plan and ``server.*``."""
+
+    facts: Sequence[LoadFacts] = ()
+    plan: Plan | None = None
+    server: Mapping[str, float] = field(default_factory=dict)
+
+
+def checks(scenario: Scenario, samples: Sequence[Sample], rules: Sequence[Rule], client: Client) -> tuple[Check, ...]:
     """Every check that applies; of several repeats the worst of each."""
     found: dict[str, Check] = {}
     for i, sample in enumerate(samples):
-        run = _Run(scenario=scenario, sample=sample, facts=facts[i] if i < len(facts) else None, plan=plan, rules=rules)
+        run = _Run(
+            scenario=scenario,
+            sample=sample,
+            facts=client.facts[i] if i < len(client.facts) else None,
+            plan=client.plan,
+            rules=rules,
+            server=client.server if i == len(samples) - 1 else {},
+        )
         for check in (made for make in CHECKS if (made := make(run)) is not None):
             old = found.get(check.id)
             if old is None or (old.ok and not check.ok) or (old.ok == check.ok and _excess(check) > _excess(old)):
@@ -85,7 +100,12 @@ def _late(id: str, lags: Any, limit: float) -> Check | None:
 
 
 def _send_lag(run: _Run) -> Check | None:
-    return _late("send_lag", run.sample.values.get("send_lag", ()), lag_limit(run.scenario, run.rules))
+    """Of a closed loop without the start burst, whose sends are late behind one another by construction."""
+    lags = run.sample.values["send_lag"][np.argsort(run.sample.sent, kind="stable")]
+    burst = run.scenario.concurrency if not run.scenario.open_loop else None
+    if burst is not None and np.isfinite(lags[burst:]).any():
+        lags = lags[burst:]
+    return _late("send_lag", lags, lag_limit(run.scenario, run.rules))
 
 
 def _sentinel_lag(run: _Run) -> Check | None:
@@ -151,24 +171,29 @@ def _server_counts(sample: Sample) -> bool:
 
 
 def _length(run: _Run) -> Check | None:
-    template = run.plan.template_tokens if run.plan else 0
-    return _total("length", run, "prompt", "asked_input", template)
+    """What was asked counts the template where it is known; where not, an excess that never varies is the template."""
+    tokens = run.sample.tokens
+    excess = (tokens["prompt"] - tokens["asked_input"])[run.sample.ok & _first_turns(run.sample)]
+    excess = excess[np.isfinite(excess)]
+    template_known = run.plan is None or run.plan.template_tokens > 0
+    constant = len(excess) > 1 and float(excess[0]) > 0 and float(np.ptp(excess)) == 0
+    template = float(excess[0]) if constant and not template_known else 0.0
+    asked = np.where(_first_turns(run.sample), tokens["asked_input"], math.nan)
+    return _total("length", run, tokens["prompt"] - template, asked)
 
 
 def _output_length(run: _Run) -> Check | None:
     if run.plan is None or not run.plan.force_length or not _server_counts(run.sample):
         return None
-    return _total("output_length", run, "output", "asked_output", 0)
+    return _total("output_length", run, run.sample.tokens["output"], run.sample.tokens["asked_output"])
 
 
-def _total(id: str, run: _Run, seen: str, asked: str, extra: int) -> Check | None:
+def _total(id: str, run: _Run, seen: Any, asked: Any) -> Check | None:
     """Σ of what the server counted against Σ of what was asked."""
-    tokens = run.sample.tokens
-    both = run.sample.ok & np.isfinite(tokens[seen]) & np.isfinite(tokens[asked]) & _first_turns(run.sample)
-    wanted = float(tokens[asked][both].sum())
+    both = run.sample.ok & np.isfinite(seen) & np.isfinite(asked)
+    wanted, counted = float(asked[both].sum()), float(seen[both].sum())
     if not wanted:
         return None
-    counted = float(tokens[seen][both].sum()) - extra * int(both.sum())
     off = abs(counted - wanted) / wanted
     limit = run.scenario.validity.length
     return _check(id, off <= limit, off, limit, counted=f"{counted:.0f}", asked=f"{wanted:.0f}", off=f"{off:.1%}")
@@ -178,16 +203,37 @@ def _cache(run: _Run) -> Check | None:
     """Prompt tokens found in the server's cache, template and shared prefix excepted, under ``cache: cold``."""
     if run.scenario.cache != "cold":
         return None
+    share = _cached_by_answers(run)
+    if share is None:
+        share = _cached_by_counters(run)
+    if share is None:
+        return None
+    limit = run.scenario.validity.cache
+    return _check("cache", share <= limit, share, limit, share=f"{share:.1%}")
+
+
+def _cached_by_answers(run: _Run) -> float | None:
     tokens = run.sample.tokens
     known = run.sample.ok & np.isfinite(tokens["cached"]) & np.isfinite(tokens["prompt"]) & _first_turns(run.sample)
     total = float(tokens["prompt"][known].sum())
     if not total:
         return None
-    template = run.plan.template_tokens if run.plan else 0
-    meant = np.nan_to_num(tokens["shared"][known]) + template
-    hits = float(np.clip(tokens["cached"][known] - meant, 0, None).sum())
-    limit = run.scenario.validity.cache
-    return _check("cache", hits / total <= limit, hits / total, limit, share=f"{hits / total:.1%}")
+    hits = np.clip(tokens["cached"][known] - _meant(run)[known], 0, None)
+    return float(hits.sum()) / total
+
+
+def _cached_by_counters(run: _Run) -> float | None:
+    """The server's own counters tell no request from another, so conversations are not judged by them."""
+    sent = np.isfinite(run.sample.sent)
+    total = float(np.nansum(run.sample.tokens["prompt"][sent]))
+    if "prefix_cache_hits" not in run.server or not total or not _first_turns(run.sample)[sent].all():
+        return None
+    return max(0.0, run.server["prefix_cache_hits"] - float(_meant(run)[sent].sum())) / total
+
+
+def _meant(run: _Run) -> Any:
+    """Tokens of each request that the server is meant to have seen: the template and the shared prefix."""
+    return np.nan_to_num(run.sample.tokens["shared"]) + (run.plan.template_tokens if run.plan else 0)
 
 
 def _token_source(run: _Run) -> Check | None:
