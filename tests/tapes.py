@@ -98,6 +98,7 @@ def facts(record: Record) -> dict[str, object]:
         "error": record.error,
         "error_detail": record.error_detail,
         "retry_after": record.retry_after,
+        "sequences": record.sequences,
         "bytes_in": record.bytes_in,
         "server": record.server,
         "has": [getattr(record, name) is not None for name in ("first_chunk", "first_token", "first_output")],

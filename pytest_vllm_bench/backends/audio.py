@@ -63,7 +63,7 @@ class _Audio(msgspec.Struct, gc=False):
     type: str | None = None
     delta: str | None = None
     text: str | None = None
-    choices: msgspec.Raw | None = None
+    choices: list[Any] | None = None
     usage: dict[str, Any] | None = None
 
 

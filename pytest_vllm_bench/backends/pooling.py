@@ -55,7 +55,11 @@ def read(payload: bytes) -> Delta:
     items = pooled.data if pooled.results is None else pooled.results
     if pooled.error is not None or items is None:
         said = aside(payload)
-        return said if said.error is not None else Delta(choices=False, error="neither data nor results")
+        return (
+            said
+            if said.error is not None
+            else Delta(choices=False, error="neither data nor results", error_kind="protocol")
+        )
     usage = pooled.usage or _Usage()
     return Delta(
         prompt_tokens=usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens,

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapes import cut, decode, facts
-from transcripts import TRANSCRIPTS, Transcript
+from transcripts import OPENAI, Transcript
+from transcripts_native import NATIVE
+
+TRANSCRIPTS = [*OPENAI, *NATIVE]
 
 from pytest_vllm_bench.backends import BACKENDS
 
