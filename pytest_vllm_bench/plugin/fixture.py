@@ -35,19 +35,19 @@ class Runner:
         callspec = getattr(node, "callspec", None)
         scenario = callspec.params.get("scenario") if callspec else None
         if not isinstance(scenario, Scenario):
-            pytest.fail(say("plugin.both_fixtures", items.lang), pytrace=False)
+            fail(say("plugin.both_fixtures", items.lang))
         session = items.session(items.path(node))
         if first := session.absent.get(scenario.target.name):
             pytest.skip(say("plugin.server_absent", items.lang, scenario=first))
         given = chosen(items.pytest, "ready-timeout")
         patience = float(given[0]) if given else READY_TIMEOUT
         try:
-            world = now(session.open(scenario, patience, aloud(items.pytest, items.lang)))
+            return cls(node, items, now(session.open(scenario, patience, aloud(items.pytest, items.lang))))
         except BenchError as error:
-            if isinstance(error, ServerError):
-                session.absent[scenario.target.name] = scenario.id
-            pytest.fail(say(error.message, items.lang), pytrace=False)
-        return cls(node, items, world)
+            problem = error
+        if isinstance(problem, ServerError):
+            session.absent[scenario.target.name] = scenario.id
+        fail(say(problem.message, items.lang))  # outside of the except clause: nobody wants to read what led to it
 
     async def __call__(self, scenario: Scenario) -> Result:
         """Send the load, judge, write the result, and raise the failure if there is one."""
@@ -61,10 +61,10 @@ class Runner:
 
         with Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
-                result = await run(scenario, self.world, progress, self.keep)
+                return await run(scenario, self.world, progress, self.keep)
             except BenchError as error:
-                pytest.fail(say(error.message, self.items.lang), pytrace=False)
-        return result
+                problem = error
+        fail(say(problem.message, self.items.lang))
 
     def keep(self, result: Result, row: dict[str, Any]) -> None:
         """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""

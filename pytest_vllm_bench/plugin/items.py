@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -137,11 +138,21 @@ class Items:
         return lines
 
     def foreseen(self, scenarios: Sequence[Scenario]) -> list[str]:
-        """What is known before any load: rules that the planned number of requests cannot decide."""
+        """What is known before any load: rules that cannot be decided; with -v what a backend cannot."""
+        from pytest_vllm_bench.backends import notes
         from pytest_vllm_bench.judge import undecidable
 
-        said = (say(message, self.lang) for scenario in scenarios for message in undecidable(scenario))
-        return list(dict.fromkeys(said))
+        planned = collections.Counter[str]()
+        for scenario in scenarios:
+            planned[scenario.key] += scenario.num_prompts or 0
+        found: dict[str, list[str]] = {}
+        for scenario in {s.key: s for s in scenarios}.values():
+            messages = undecidable(scenario, planned[scenario.key]) if scenario.num_prompts else []
+            if self.pytest.get_verbosity() > 0:
+                messages += notes(self.registry.backends[scenario.backend], scenario)
+            for message in messages:
+                found.setdefault(say(message, self.lang), []).append(scenario.key)
+        return [f"  {text} ({named(keys)})" for text, keys in found.items()]
 
     def session(self, path: Path) -> Session:
         """The servers, tokenizers and folders that the scenarios of one config share; opened when first needed."""
@@ -170,3 +181,9 @@ def relative(path: Path) -> str:
     """As short as it can be said from here."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def named(keys: Sequence[str], most: int = 3) -> str:
+    """The first few names, and how many more."""
+    more = f" + {len(keys) - most}" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more

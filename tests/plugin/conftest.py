@@ -26,7 +26,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
-    """``bench("-k", "io64", sla=[...])``: write config.yaml (keys over a small default; ``text`` as it is), run pytest."""
+    """``bench("-k", "io64", sla=[...])``: write config.yaml (keys over a small default, or ``text``), run pytest."""
     for name in ("PYTEST_VLLM_URL", "PYTEST_VLLM_CONFIG", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

@@ -1,0 +1,215 @@
+"""Scenarios run for real, against the built-in simulator: verdicts are test outcomes, and what people read is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Bench = Callable[..., pytest.RunResult]
+ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 8]]}
+
+
+def saved(pytester: pytest.Pytester, name: str) -> dict[str, Any]:
+    """A result file, as left on the disk."""
+    found: dict[str, Any] = json.loads((pytester.path / "results" / f"bench_{name}.json").read_text())
+    return found
+
+
+def test_a_matrix_from_config_to_files(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench()
+    result.assert_outcomes(passed=4)
+    text = result.stdout.str()
+    for name in ("io64x8-mc1-np4", "io64x8-mc4-np12", "io128x8-mc1-np4", "io128x8-mc4-np12"):
+        assert name in text
+        row = saved(pytester, name.replace("-", "_"))
+        assert row["completed"] == row["num_prompts"]
+        assert row["total_output_tokens"] == 8 * row["num_prompts"]
+        assert row["complete"] is True
+        assert row["simulated"] is True
+    assert (pytester.path / "results" / "aggregate_results.csv").is_file()
+    assert json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert not (pytester.path / "results" / ".running").exists()
+
+
+def test_prompts_have_exactly_the_asked_length(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench(**ONE).assert_outcomes(passed=1)
+    row = saved(pytester, "io64x8_mc2_np8")
+    assert row["total_input_tokens"] == 64 * 8
+    assert row["token_source"] == "usage"
+
+
+def test_a_broken_rule_is_a_failure_with_a_table_and_no_traceback(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench("--junitxml=out.xml", sla=["p99_ttft_ms <= 0.001"], judge={"mode": "exact"}, **ONE)
+    result.assert_outcomes(failed=1)
+    text = result.stdout.str()
+    assert "p99_ttft_ms <= 0.001" in text
+    assert "Traceback" not in text
+    assert "await vllm_bench" not in text
+    assert saved(pytester, "io64x8_mc2_np8")["verdict"] == "FAIL"
+    case = ET.parse(pytester.path / "out.xml").find(".//testcase")
+    assert case is not None
+    properties = {p.get("name"): p.get("value") for p in case.iter("property")}
+    assert float(properties["p99_ttft_ms"] or 0) > 0
+    assert properties["verdict"] == "FAIL"
+    assert case.find("failure") is not None
+
+
+def test_goodput_counts_failed_requests_as_misses(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench(goodput={"ttft": 0.001}, **ONE).assert_outcomes(failed=1)
+    row = saved(pytester, "io64x8_mc2_np8")
+    assert row["goodput_ratio"] == 0
+    assert row["request_goodput"] == 0
+
+
+def test_failed_requests_fail_without_any_rule(bench: Bench, pytester: pytest.Pytester) -> None:
+    """``failed == 0`` is implied; the server's own words are shown."""
+    result = bench(extra_body={"min_tokens": 1000}, **ONE)
+    assert result.ret == 1
+    assert "min_tokens" in result.stdout.str()
+
+
+def test_last_failed_runs_only_what_failed(bench: Bench) -> None:
+    keys = {
+        "sla": ["p99_ttft_ms <= 60000"],
+        "judge": {"mode": "exact"},
+        "overrides": [{"match": "io128*mc4*", "set": {"sla": ["p99_ttft_ms <= 0.001"]}}],
+    }
+    bench(**keys).assert_outcomes(passed=3, failed=1)
+    result = bench("--lf", "-v", **keys)
+    result.assert_outcomes(failed=1)
+    assert "io128x8-mc4-np12" in result.stdout.str()
+
+
+def test_exitfirst_and_xfail_and_skip(bench: Bench) -> None:
+    never = {"sla": ["p99_ttft_ms <= 0.001"], "judge": {"mode": "exact"}}
+    bench("-x", **never).assert_outcomes(failed=1)
+    overrides = [{"match": "io64*", "xfail": "slow"}, {"match": "io128*", "skip": "later"}]
+    bench(**never, overrides=overrides).assert_outcomes(xfailed=2, skipped=2)
+
+
+def test_the_users_own_asserts(bench: Bench) -> None:
+    test = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_own(scenario, vllm_bench):
+    result = await vllm_bench.measure(scenario)
+    assert result.mean_ttft_ms > 0
+    assert result.completed == scenario.num_prompts
+    assert result.verdict == "FAIL"
+    with pytest.raises(AttributeError):
+        result.no_such_metric
+"""
+    bench(test=test, sla=["p99_ttft_ms <= 0.001"], judge={"mode": "exact"}, **ONE).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:9", ["127.0.0.1:9", "--vllm-ready-timeout"]),
+        ("http://no-such-host.invalid", ["no-such-host.invalid", "base_url"]),
+        ("https://127.0.0.1:9", ["127.0.0.1:9"]),
+    ],
+)
+def test_a_server_that_is_not_there(bench: Bench, url: str, words: list[str]) -> None:
+    """The first scenario is an error in its setup, the others are skipped; one clear message, no traceback."""
+    result = bench(f"--vllm-url={url}", "--vllm-ready-timeout=0.2", "-rs")
+    result.assert_outcomes(errors=1, skipped=3)
+    assert result.ret == 1
+    text = result.stdout.str()
+    for word in words:
+        assert word in text
+    assert "Traceback" not in text
+    assert "During handling" not in text
+    assert "server not there, see io64x8-mc1-np4" in text
+
+
+def test_a_model_that_is_not_served(bench: Bench) -> None:
+    result = bench("--vllm-model=other", **ONE)
+    result.assert_outcomes(errors=1)
+    assert "'other'" in result.stdout.str()
+    assert "simulator" in result.stdout.str()
+
+
+def test_a_window_that_is_too_small(bench: Bench) -> None:
+    result = bench(input_output=[[64, 8], [900_000, 8]], concurrency_prompts=[[1, 2]])
+    assert result.ret == 1
+    assert "900008" in result.stdout.str().replace(",", "")
+
+
+def test_strict_refuses_a_simulated_server(bench: Bench) -> None:
+    result = bench("--vllm-strict", **ONE)
+    result.assert_outcomes(failed=1)
+    assert "--vllm-url" in result.stdout.str()
+
+
+def test_xdist_with_loadgroup(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench("-n", "2", "--dist", "loadgroup")
+    result.assert_outcomes(passed=4)
+    assert "io128x8-mc4-np12" in result.stdout.str()
+    csv = (pytester.path / "results" / "aggregate_results.csv").read_text()
+    assert len(csv.splitlines()) == 5
+
+
+def test_in_chinese(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench("--vllm-lang=zh", sla=["p99_ttft_ms <= 0.001"], judge={"mode": "exact"}, **ONE)
+    result.assert_outcomes(failed=1)
+    assert "压测" in result.stdout.str()
+    header = (pytester.path / "results" / "aggregate_results.csv").read_bytes()
+    assert header.startswith(b"\xef\xbb\xbf")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_results_folder_that_cannot_be_written(bench: Bench, pytester: pytest.Pytester) -> None:
+    folder = pytester.path / "results"
+    folder.mkdir()
+    folder.chmod(0o500)
+    result = bench(**ONE)
+    result.assert_outcomes(errors=1)
+    assert "results" in result.stdout.str()
+
+
+def test_a_results_folder_that_is_a_file(bench: Bench, pytester: pytest.Pytester) -> None:
+    (pytester.path / "results").write_text("in the way")
+    result = bench(**ONE)
+    result.assert_outcomes(errors=1)
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_quiet_and_verbose(bench: Bench) -> None:
+    assert "io64x8-mc2-np8" in bench("-v", **ONE).stdout.str()
+    bench("-q", **ONE).assert_outcomes(passed=1)
+    bench("-s", **ONE).assert_outcomes(passed=1)
+    bench("-p", "no:terminal", **ONE)
+
+
+def test_an_interruption_keeps_what_was_measured(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Ctrl-C: the load drains, a partial result is written and shown, and pytest ends as interrupted (exit 2)."""
+    bench("--collect-only", input_output=[[64, 400]], concurrency_prompts=[[2, 400]])
+    command = [sys.executable, "-m", "pytest", "cases", "-p", "no:cacheprovider"]
+    process = subprocess.Popen(
+        command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    tape = pytester.path / "results" / ".running" / "bench_io64x400_mc2_np400" / "tape"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and sum(p.stat().st_size for p in tape.glob("*")) < 300_000:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    row = saved(pytester, "io64x400_mc2_np400")
+    assert row["complete"] is False
+    assert row["verdict"] != "PASS"
+    assert 0 < row["completed"] < 400
+    assert "io64x400-mc2-np400" in output
+    assert Path(pytester.path / "results" / "aggregate_results.csv").is_file()
