@@ -189,7 +189,11 @@ def all_names(percentiles: Iterable[float] = (50, 90, 95, 99)) -> list[str]:
 
 def _did_you_mean(name: str) -> Message:
     prefix = next((p for p in ("whole_", "steady_") if name.startswith(p)), "")
-    near = difflib.get_close_matches(name.removeprefix(prefix), all_names(), n=3, cutoff=0.6)
+    bare = name.removeprefix(prefix)
+    if (id := bare.removesuffix("_ms")) in SAMPLED:  # without a statistic
+        near = [sampled_key(statistic, id) for statistic in ("p99", "mean", "median")]
+    else:
+        near = difflib.get_close_matches(bare, all_names(), n=3, cutoff=0.6)
     if not near:
         return Message(key="judge.unknown_metric", values={"metric": name})
     return Message(key="judge.did_you_mean", values={"metric": name, "near": ", ".join(prefix + n for n in near)})

@@ -1,0 +1,182 @@
+"""The judge's own statistics against scipy, the printed tables, and series whose τ is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special, stats
+
+from pytest_vllm_bench.judge import statistics as ours
+from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more
+
+
+@given(st.floats(0, 7).map(lambda e: 10**e), st.floats(0, 1).map(lambda u: u**3), st.floats(1e-4, 0.99))  # n, k ÷ n, m
+def test_beta_is_scipys(n: float, part: float, share: float) -> None:
+    k = n * part
+    assert ours.at_most(k, n, share) == pytest.approx(
+        float(special.betainc(n - k, k + 1, 1 - share)) if k < n else 1.0, abs=1e-9
+    )
+    assert ours.at_least(k, n, share) == pytest.approx(
+        float(special.betainc(k, n - k + 1, share)) if k > 0 else 1.0, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(("k", "n", "share"), [(0, 10, 0.1), (3, 10, 0.1), (10, 10, 0.5), (50, 1000, 0.05)])
+def test_beta_is_the_binomial(k: int, n: int, share: float) -> None:
+    assert ours.at_most(k, n, share) == pytest.approx(float(stats.binom.cdf(k, n, share)), abs=1e-12)
+    assert ours.at_least(k, n, share) == pytest.approx(float(stats.binom.sf(k - 1, n, share)), abs=1e-12)
+
+
+def test_beta_at_its_ends() -> None:
+    assert ours.beta(0.3, 0, 2) == 1
+    assert ours.beta(0.3, 2, 0) == 0
+    assert ours.beta(0, 2, 3) == 0
+    assert ours.beta(1, 2, 3) == 1
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 7, 9, 12, 30, 100, 10_000])
+@pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.998, 0.9999])
+def test_t_is_scipys(p: float, df: int) -> None:
+    assert ours.t_quantile(p, df) == pytest.approx(float(stats.t.ppf(p, df)), abs=1e-9, rel=1e-9)
+    assert ours.t_above(1.3, df) == pytest.approx(float(stats.t.sf(1.3, df)), abs=1e-12)
+    assert ours.t_above(-1.3, df) == pytest.approx(float(stats.t.sf(-1.3, df)), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("share", "confidence", "needed"),
+    [(0.1, 0.95, [29, 46, 61]), (0.05, 0.95, [59, 93, 124]), (0.01, 0.95, [299, 473, 628]),
+     (0.1, 0.99, [44, 64, 81]), (0.05, 0.99, [90, 130, 165]), (0.01, 0.99, [459, 662, 838])],
+)  # fmt: skip
+def test_requests_needed_for_pass(share: float, confidence: float, needed: list[int]) -> None:
+    alpha = 1 - confidence
+    assert [fewest_to_pass(misses, share, alpha) for misses in range(3)] == needed
+    for misses, n in enumerate(needed):
+        assert Count(n_eff=n, k_eff=misses, tau=1, share=share).proven_within(alpha)
+        assert not Count(n_eff=n - 1, k_eff=misses, tau=1, share=share).proven_within(alpha)
+
+
+@pytest.mark.parametrize(("n", "misses"), [(10, 2), (20, 2), (40, 3), (80, 3), (160, 5), (1000, 16)])
+def test_misses_that_prove_p99_fail(n: int, misses: int) -> None:
+    assert Count(n_eff=n, k_eff=misses, tau=1, share=0.01).proven_over(0.05)
+    assert not Count(n_eff=n, k_eff=misses - 1, tau=1, share=0.01).proven_over(0.05)
+
+
+def test_one_miss_never_fails_and_24_requests_never_pass() -> None:
+    assert not Count(n_eff=1, k_eff=1, tau=1, share=0.01).proven_over(0.05)
+    assert not Count(n_eff=24.9, k_eff=0, tau=1, share=0.5).proven_within(0.05)
+    assert Count(n_eff=25, k_eff=0, tau=1, share=0.5).proven_within(0.05)
+
+
+@pytest.mark.parametrize(("share", "needed"), [(0.1, 180), (0.05, 390), (0.01, 2000)])
+def test_four_in_five_pass_at_half_the_allowed_share(share: float, needed: int) -> None:
+    largest = max(k for k in range(200) if ours.at_most(k, needed, share) <= 0.05)
+    assert ours.at_most(largest, needed, share / 2) == pytest.approx(0.8, abs=0.03)
+
+
+def by_hand(seen: Count, levels: Levels) -> int | None:
+    """``more`` by trying every n″."""
+    rate = seen.k_eff / seen.n_eff
+    n = math.ceil(seen.n_eff)
+    while n <= 100 / seen.share:
+        if n >= 25 and ours.at_most(math.ceil(rate * n - 1e-12), n, seen.share) <= levels.alpha:
+            return max(1, math.ceil((n - seen.n_eff) * seen.tau))
+        misses = math.floor(rate * n + 1e-12)
+        if misses >= 2 and ours.at_least(misses, n, seen.share) <= levels.alpha_fail:
+            return max(1, math.ceil((n - seen.n_eff) * seen.tau))
+        n += 1
+    return None
+
+
+@given(st.integers(5, 300), st.integers(0, 12), st.sampled_from([0.1, 0.05, 0.5]), st.sampled_from([1.0, 2.5]))
+def test_more_is_the_smallest_number_that_decides(n: int, k: int, share: float, tau: float) -> None:
+    seen = Count(n_eff=n / tau, k_eff=min(k, n) / tau, tau=tau, share=share)
+    levels = Levels(alpha=0.05, alpha_fail=0.025)
+    if not seen.proven_within(levels.alpha) and not seen.proven_over(levels.alpha_fail):
+        assert more(seen, levels) == by_hand(seen, levels)
+
+
+def ar1(n: int, phi: float, seed: int = 1) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=n)
+    x = np.empty(n)
+    x[0] = noise[0] / math.sqrt(1 - phi * phi)
+    for i in range(1, n):
+        x[i] = phi * x[i - 1] + noise[i]
+    return x
+
+
+@pytest.mark.parametrize("phi", [0.3, 0.6, 0.9])
+def test_tau_of_an_ar1_series(phi: float) -> None:
+    true = (1 + phi) / (1 - phi)
+    assert ours.tau(ar1(20_000, phi)) == pytest.approx(true, rel=0.25)
+
+
+def test_tau_of_a_long_series_is_that_of_blocks() -> None:
+    x = ar1(400_000, 0.9)
+    assert ours.tau(x) == pytest.approx(19, rel=0.15)
+
+
+def test_tau_of_independent_values_is_one() -> None:
+    found = [ours.tau(np.random.default_rng(i).normal(size=500)) for i in range(100)]
+    assert sum(t == 1 for t in found) >= 90
+
+
+@pytest.mark.parametrize("series", [[], [1.0] * 50, [0, 1] * 3, [0, 1] * 50])
+def test_tau_is_one_where_there_is_nothing_to_see(series: list[float]) -> None:
+    assert ours.tau(np.array(series)) == 1
+
+
+def test_tau_as_written() -> None:
+    """Geyer's sequence by hand on a short series."""
+    x = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1], dtype=float)
+    d = x - x.mean()
+    r = [float((d[: len(d) - lag] * d[lag:]).sum() / (d * d).sum()) for lag in range(len(d))]
+    total, before = 0.0, math.inf
+    for i in range(len(d) // 2):
+        pair = r[2 * i] + r[2 * i + 1]
+        if pair <= 0:
+            break
+        before = min(before, pair)
+        total += before
+    raw = 2 * total - 1
+    assert ours.tau(x) == pytest.approx(1 + (raw - 1) / max(0.2, 1 - 2 * math.sqrt(raw / len(x))))
+
+
+def test_the_worst_tenth_marks_ties_with_its_last() -> None:
+    assert list(ours.worst_tenth(np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 10]))) == [False] * 9 + [True]
+    assert ours.worst_tenth(np.array([1.0] * 15 + [2.0] * 5)).sum() == 5
+    assert ours.worst_tenth(np.array([1.0] * 95 + [2.0] * 5)).sum() == 5
+    assert ours.worst_tenth(np.array([1.0] * 96 + [2.0] * 4)).sum() == 0
+
+
+def test_misses_in_one_stall_are_worth_less_than_scattered_ones() -> None:
+    together, apart = np.zeros(400), np.zeros(400)
+    together[200:220] = 1
+    apart[::20] = 1
+    assert ours.tau_of_misses(together, together > 0) > 5
+    assert ours.tau_of_misses(apart, apart > 0) == 1
+
+
+def test_tau_between_repeats() -> None:
+    assert ours.tau_between([10], [100]) == 1
+    assert ours.tau_between([0, 0], [100, 100]) == 1
+    assert ours.tau_between([10, 10, 10], [100, 100, 100]) == 1
+    spread = 100 * np.var([0.0, 0.3], ddof=1) / (0.15 * 0.85)
+    wanted = spread * (float(stats.t.ppf(0.95, 1)) / 1.645) ** 2
+    assert ours.tau_between([0, 30], [100, 100]) == pytest.approx(wanted)
+
+
+def test_slope_is_the_regressions() -> None:
+    y = [1.0, 2.5, 2.0, 4.0, 4.5]
+    fit = stats.linregress(range(5), y)
+    assert ours.slope_t(y) == pytest.approx(fit.slope / fit.stderr)
+    assert ours.slope_t([1, 2, 3, 4, 5]) == math.inf
+    assert ours.slope_t([1, 1, 1, 1, 1]) == 0
+
+
+def test_half_width_is_ts() -> None:
+    low, high = stats.t.interval(0.9, 4, loc=3, scale=stats.sem([1, 2, 3, 4, 5]))
+    assert ours.half_width([1, 2, 3, 4, 5], 0.95) == pytest.approx((high - low) / 2)

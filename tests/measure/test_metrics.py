@@ -1,0 +1,313 @@
+"""Every figure of the metric table, from made records whose truth is known by hand."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from runs import closed, failure, opened, request, scenario
+
+from pytest_vllm_bench.measure.metrics import metrics
+from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
+from pytest_vllm_bench.metric_table import SAMPLED, SCALAR, parse_name
+from pytest_vllm_bench.model import Record
+
+PLAIN = MetricSettings(concurrency=1)
+
+
+def figures(records: list[Record], **settings: Any) -> dict[str, Any]:
+    return metrics(records, settings=MetricSettings(**{"concurrency": 1, **settings}))
+
+
+def arrivals(times: list[float], tokens: list[int]) -> dict[str, Any]:
+    return {"arrival_times": array("d", times), "arrival_tokens": array("i", tokens),
+            "arrival_events": array("i", [1] * len(times)), "first_token": times[0], "last_token": times[-1],
+            "done": times[-1], "output_tokens": sum(tokens)}  # fmt: skip
+
+
+def test_one_request_by_hand() -> None:
+    found = figures([request(0, 1.0, ttft=0.1, gaps=[0.02, 0.03, 0.05], first_chunk=1.05, connect_s=0.004)])
+    assert found["mean_ttft_ms"] == pytest.approx(100)
+    assert found["mean_first_chunk_ms"] == pytest.approx(50)
+    assert found["mean_ttfo_ms"] == pytest.approx(100)
+    assert found["mean_tpot_ms"] == pytest.approx(100 / 3)
+    assert found["mean_itl_ms"] == pytest.approx(100 / 3)
+    assert found["median_itl_ms"] == pytest.approx(30)
+    assert found["max_max_gap_ms"] == pytest.approx(50)
+    assert found["mean_e2el_ms"] == pytest.approx(200)
+    assert found["mean_connect_ms"] == pytest.approx(4)
+    assert found["mean_send_lag_ms"] == 0
+    assert found["mean_output_tps_per_user"] == pytest.approx(30)
+    assert found["duration"] == pytest.approx(0.2)
+    assert found["request_throughput"] == pytest.approx(5)
+    assert found["output_throughput"] == pytest.approx(20)
+    assert found["total_token_throughput"] == pytest.approx(520)
+    assert found["total_input_tokens"] == 100
+    assert found["total_output_tokens"] == 4
+    assert found["max_output_tokens_per_s"] is None, "shorter than a second"
+    assert found["mean_response_ttft_ms"] is None, "a closed loop has no due time"
+    assert found["steady_mean_ttft_ms"] is None
+
+
+def test_a_read_with_several_tokens_is_one_gap_and_several_tokens() -> None:
+    made = request(0, 0.0, **arrivals([0.1, 0.14, 0.20], [2, 4, 1]))
+    found = figures([made])
+    assert found["mean_itl_ms"] == pytest.approx(50), "40 and 60 ms: a pause stays a pause"
+    assert found["mean_itl_token_ms"] == pytest.approx((4 * 10 + 60) / 5), "once per token"
+    assert found["mean_tpot_ms"] == pytest.approx(100 / 5), "the first arrival's tokens have no gap before them"
+    assert found["max_max_gap_ms"] == pytest.approx(60)
+
+
+def test_an_answer_in_one_read_has_no_tpot() -> None:
+    found = figures([request(0, 0.0, **arrivals([0.1], [5]))])
+    assert found["mean_tpot_ms"] is None
+    assert found["mean_itl_ms"] is None
+    assert found["mean_max_gap_ms"] is None
+    assert found["mean_output_tps_per_user"] is None
+
+
+def test_without_a_stream_the_end_counts() -> None:
+    changed: dict[str, Any] = {"first_token": None, "first_chunk": None, "first_output": None, "last_token": None}
+    empty: dict[str, Any] = {"arrival_times": array("d"), "arrival_tokens": array("i"), "arrival_events": array("i")}
+    found = figures([request(0, 0.0, **changed, **empty)])
+    assert found["mean_e2el_ms"] == pytest.approx(140)
+    assert found["output_throughput"] == pytest.approx(10 / 0.14)
+    assert found["mean_ttft_ms"] is None
+
+
+def test_pooling_has_no_output_tokens() -> None:
+    changed: dict[str, Any] = {"first_token": None, "last_token": None, "output_tokens": None, "sequences": 8,
+                               "arrival_times": array("d"), "arrival_tokens": array("i")}  # fmt: skip
+    found = figures([request(0, 0.0, **changed)])
+    assert found["output_throughput"] is None
+    assert found["total_output_tokens"] is None
+    assert found["input_throughput"] == pytest.approx(100 / 0.14)
+    assert found["total_token_throughput"] == pytest.approx(100 / 0.14)
+    assert found["input_sequence_throughput"] == pytest.approx(8 / 0.14)
+
+
+def test_failures_are_not_in_latencies_or_throughput_but_in_ratios() -> None:
+    records = [request(0, 0.0), failure(1, 0.2, "timeout", after=0.8), failure(2, 0.3, "rejected")]
+    found = figures(records, goodput={"ttft": 60})
+    assert (found["completed"], found["failed"], found["unsent"]) == (1, 2, 0)
+    assert (found["failed_timeout"], found["failed_rejected"], found["failed_reset"]) == (1, 1, 0)
+    assert found["failed_ratio"] == pytest.approx(2 / 3)
+    assert found["goodput_ratio"] == pytest.approx(1 / 3)
+    assert found["duration"] == pytest.approx(1.0)
+    assert found["request_throughput"] == pytest.approx(1.0)
+    assert found["request_goodput"] == pytest.approx(1.0)
+    assert found["max_e2el_ms"] == pytest.approx(140)
+
+
+def test_nothing_measured_is_null_never_zero() -> None:
+    for records in ([], [failure(0, 0.0), failure(1, 0.1)]):
+        found = figures(records, goodput={"ttft": 60})
+        zeros = {key for key, value in found.items() if value == 0 and not key.startswith("failed")}
+        zeros = {key for key in zeros if "send_lag" not in key}  # the client's own figure: failed requests have it too
+        assert zeros <= {"completed", "unsent", "goodput_ratio", "slo_attainment.ttft"}
+        assert found["mean_ttft_ms"] is None
+        assert found["p99_e2el_ms"] is None
+        assert found["output_throughput"] is None
+        assert found["request_throughput"] is None
+
+
+def test_what_we_stopped_is_no_sample() -> None:
+    records = [request(0, 0.0), failure(1, 0.1, "cancelled"), failure(2, None, "not_sent", due=0.2)]
+    found = figures(records, complete=False, goodput={"ttft": 60})
+    assert (found["completed"], found["failed"], found["unsent"]) == (1, 0, 2)
+    assert found["goodput_ratio"] == 1
+
+
+def test_what_the_cap_kept_from_being_sent_is_a_miss() -> None:
+    held = failure(1, None, "not_sent", due=0.2)
+    found = figures([request(0, 0.0, due=0.0), held], open_loop=True, goodput={"ttft": 60})
+    assert (found["failed"], found["unsent"], found["goodput_ratio"]) == (1, 0, 0.5)
+    closed_loop = figures([request(0, 0.0), held], goodput={"ttft": 60})
+    assert (closed_loop["failed"], closed_loop["unsent"]) == (0, 1)
+
+
+def test_response_latencies_count_from_due() -> None:
+    record = request(0, 5.0, ttft=0.1, due=2.0, ready=4.5)
+    found = figures([record], open_loop=True)
+    assert found["mean_ttft_ms"] == pytest.approx(100)
+    assert found["mean_response_ttft_ms"] == pytest.approx(3100)
+    assert found["mean_response_ttfo_ms"] == pytest.approx(3100)
+    assert found["mean_response_e2el_ms"] == pytest.approx(3190)
+    assert found["mean_slot_wait_ms"] == pytest.approx(2500)
+    assert found["mean_send_lag_ms"] == pytest.approx(500)
+    assert found["cap_bound"] == 1
+
+
+def test_a_later_turn_without_due_waits_from_when_it_was_ready() -> None:
+    found = figures([request(0, 5.0, ttft=0.1, due=None, ready=4.9)], open_loop=True)
+    assert found["mean_response_ttft_ms"] == pytest.approx(200)
+    assert found["mean_slot_wait_ms"] == 0
+
+
+def test_goodput_reads_every_slo() -> None:
+    records = [
+        request(0, 0.0, ttft=0.05),
+        request(1, 1.0, ttft=0.2),
+        request(2, 2.0, ttft=0.05, gaps=[0.01, 0.5]),
+        request(3, 3.0, ttft=0.05, gaps=[]),  # one token: tpot and max_gap are met
+        request(4, 4.0, ttft=0.05, **arrivals([4.05], [5])),  # five tokens at once: nobody knows its tpot
+        request(5, 5.0, ttft=0.05, first_output=None),
+    ]
+    found = figures(records, goodput={"ttft": 100, "tpot": 20, "max_gap": 100, "ttfo": 100, "e2el": 400})
+    assert found["slo_attainment.ttft"] == pytest.approx(5 / 6)
+    assert found["slo_attainment.tpot"] == pytest.approx(4 / 6)
+    assert found["slo_attainment.max_gap"] == pytest.approx(4 / 6)
+    assert found["slo_attainment.ttfo"] == pytest.approx(4 / 6)
+    assert found["slo_attainment.e2el"] == pytest.approx(5 / 6)
+    assert found["goodput_ratio"] == pytest.approx(2 / 6)
+    assert found["request_goodput"] == pytest.approx(2 / found["duration"])
+    assert found["good_output_throughput"] == pytest.approx(11 / found["duration"])
+
+
+def test_a_limit_is_met_by_a_value_equal_to_it() -> None:
+    assert figures([request(0, 0.0, ttft=0.0625)], goodput={"ttft": 62.5})["goodput_ratio"] == 1
+
+
+def test_goodput_with_a_rate_reads_the_response() -> None:
+    record = request(0, 5.0, ttft=0.1, due=2.0, ready=4.5)
+    assert figures([record], open_loop=True, goodput={"ttft": 200})["goodput_ratio"] == 0
+
+
+def test_concurrency_ends_before_it_starts_at_a_tie() -> None:
+    found = figures([request(i, i * 0.14, done=(i + 1) * 0.14) for i in range(11)])
+    assert found["max_concurrent_requests"] == 1
+    assert found["mean_concurrency"] == pytest.approx(1)
+
+
+def test_the_busiest_second_slides() -> None:
+    times = [0.0, 0.9, 1.2, 1.8, 1.95, 4.0]
+    found = figures([request(0, 0.0, **arrivals(times, [1, 2, 3, 4, 5, 1]))])
+    assert found["max_output_tokens_per_s"] == 12, "1.2 to 1.95: 12 in [1.2, 2.2), 11 in [0.9, 1.9), not 14"
+
+
+def test_percentiles_are_numpys_over_all_repeats_pooled() -> None:
+    first = [request(i, float(i), ttft=0.1 + 0.01 * i) for i in range(7)]
+    second = [request(i, float(i), ttft=0.5 + 0.02 * i, repeat=2) for i in range(4)]
+    found = figures(first + second, percentiles=(50, 99.9))
+    values = [100 + 10 * i for i in range(7)] + [500 + 20 * i for i in range(4)]
+    assert found["p99.9_ttft_ms"] == pytest.approx(float(np.percentile(values, 99.9)))
+    assert found["p50_ttft_ms"] == found["median_ttft_ms"] == pytest.approx(float(np.median(values)))
+    assert found["std_ttft_ms"] == pytest.approx(float(np.std(values)))
+    assert found["duration"] == pytest.approx((6 + 0.16 + 0.09) + (3 + 0.56 + 0.09))
+    assert found["completed"] == 11
+
+
+def test_a_closed_loop_steadies_from_the_cth_completion_to_the_last_dispatch() -> None:
+    records = closed([1.0, 2.0] + [0.1] * 18, cap=2)
+    one = sample(records, MetricSettings(concurrency=2))
+    done = sorted(r.done for r in records if r.done is not None)
+    assert one.steady == (done[1], max(r.sent for r in records if r.sent is not None))
+    found = figures(records, concurrency=2)
+    assert found["p99_ttft_ms"] > 1000
+    assert found["steady_max_ttft_ms"] == pytest.approx(100)
+    assert found["steady_requests"] == int(one.in_steady.sum())
+    assert found["steady_duration"] == pytest.approx(one.steady[1] - one.steady[0])
+
+
+def test_steady_throughput_of_a_regular_loop_is_exact() -> None:
+    found = figures(closed([0.1] * 40, cap=4), concurrency=4)
+    assert found["steady_request_throughput"] == pytest.approx(4 / 0.19)
+    assert found["steady_output_throughput"] == pytest.approx(40 / 0.19, rel=0.02)
+    assert found["steady_mean_concurrency"] == pytest.approx(4)
+    assert found["mean_concurrency"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize(("prompts", "there"), [(11, False), (12, True)])
+def test_no_steady_window_below_three_a_slot(prompts: int, there: bool) -> None:
+    records = closed([0.1 + 0.001 * i for i in range(prompts)], cap=4)
+    assert (sample(records, MetricSettings(concurrency=4)).steady is not None) is there
+
+
+def test_no_steady_window_of_fewer_than_five() -> None:
+    assert sample(closed([0.1] * 5), PLAIN).steady is None
+    assert sample(closed([0.1] * 6), PLAIN).steady is not None
+
+
+def test_no_steady_window_without_a_cap_or_under_changing_caps() -> None:
+    records = closed([0.1] * 30)
+    assert sample(records, MetricSettings(concurrency=None)).steady is None
+    assert sample(records, MetricSettings(concurrency=1, staged=True)).steady is None
+
+
+def test_the_steady_window_ends_with_the_first_dry_shard() -> None:
+    records = closed([0.1] * 40, cap=4)
+    one = sample(records, MetricSettings(concurrency=4, workers=2))
+    last = [max(r.sent for r in records if r.chain % 2 == w and r.sent is not None) for w in (0, 1)]
+    assert one.steady is not None
+    assert one.steady[1] == min(last)
+
+
+def test_an_open_loop_steadies_from_fill_to_the_last_due() -> None:
+    records = opened([0.1] * 50)
+    one = sample(records, MetricSettings(open_loop=True))
+    assert one.steady == pytest.approx((0.19, 4.9))
+    assert figures(records, open_loop=True)["steady_requests"] == 48
+    assert sample(opened([0.1] * 11), MetricSettings(open_loop=True)).steady is None, "fewer than 10 in it"
+    assert sample(opened([1.5] * 50), MetricSettings(open_loop=True)).steady is not None
+    assert sample(opened([1.6] * 50), MetricSettings(open_loop=True)).steady is None, "shorter than 2F"
+
+
+def test_waiting_for_the_cap_when_the_window_closed_belongs_to_it() -> None:
+    records = opened([0.1] * 50)
+    records[40].sent = 6.0
+    one = sample(records, MetricSettings(open_loop=True))
+    assert one.in_steady[40]
+
+
+def test_failures_outside_the_window_stay_in_the_steady_ratio() -> None:
+    found = figures(closed([None] * 4 + [0.1] * 36, cap=4), concurrency=4, goodput={"ttft": 500})
+    assert found["steady_failed"] == 0
+    assert found["steady_goodput_ratio"] == pytest.approx(1 - 4 / (4 + found["steady_requests"]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=30))
+def test_concurrency_is_what_counting_every_tick_gives(spans: list[tuple[int, int]]) -> None:
+    records = [request(i, float(a), done=float(a + n)) for i, (a, n) in enumerate(spans)]
+    found = figures(records)
+    ticks = [sum(a <= t < a + n for a, n in spans) for t in range(101)]
+    begin, end = min(a for a, _ in spans), max(a + n for a, n in spans)
+    assert found["max_concurrent_requests"] == max(ticks)
+    assert found["mean_concurrency"] == pytest.approx(sum(ticks) / (end - begin))
+
+
+@given(st.lists(st.floats(0.001, 10), min_size=1, max_size=50), st.lists(st.floats(1, 99.9), min_size=2, max_size=6))
+def test_percentiles_are_monotone_and_within_the_values(ttfts: list[float], percents: list[float]) -> None:
+    asked = tuple(sorted(set(percents)))
+    found = figures(closed(ttfts), percentiles=asked)
+    values = [found[f"p{int(p) if p == int(p) else p}_ttft_ms"] for p in asked]
+    assert values == sorted(values)
+    assert found["min_ttft_ms"] <= values[0] <= values[-1] <= found["max_ttft_ms"]
+
+
+@given(st.permutations(range(12)))
+def test_the_order_of_records_does_not_matter(order: list[int]) -> None:
+    records = closed([0.1 + 0.01 * i for i in range(12)], cap=3)
+    settings = MetricSettings(concurrency=3, goodput={"ttft": 150})
+    assert metrics([records[i] for i in order], settings=settings) == metrics(records, settings=settings)
+
+
+def test_every_row_of_the_table_has_its_figures() -> None:
+    found = figures(closed([0.1] * 30, cap=2), concurrency=2)
+    for window in ("", "steady_"):
+        for row in SCALAR.values():
+            if not (window and row.id.startswith("failed_") and row.id != "failed_ratio"):
+                assert window + row.id in found
+        for row in SAMPLED.values():
+            unit = "_ms" if row.unit == "ms" else ""
+            assert f"{window}p99_{row.id}{unit}" in found
+    for key in found:
+        assert parse_name(key) is not None or key in ("steady_requests", "steady_begin_s", "steady_end_s"), key
+
+
+def test_settings_add_the_percentiles_of_rules() -> None:
+    settings = settings_of(scenario("p99.9_ttft_ms <= 500", "p12_output_tps_per_user >= 3", percentiles=(50,)))
+    assert settings.percentiles == (12, 50, 99.9)
