@@ -1,0 +1,58 @@
+"""One request to a server, by the barest means: a backend's body out, a Record back."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from pytest_vllm_bench.measure.decode import Decoder
+from pytest_vllm_bench.model import Ask, Backend, Ending, Entry, EntryKind, Prompt, Record
+from tapes import plan, row, sent
+
+
+def ask(text: str = "Say something about the sea.", output_len: int = 16, **changed: object) -> Ask:
+    """What a plan would ask; ``force_length`` and ``token_detail`` as the caller has them."""
+    values: dict[str, object] = {
+        "prompt": Prompt(text=text),
+        "model": "tiny",
+        "output_len": output_len,
+        "force_length": False,
+        "sampling": {"temperature": 0},
+    }
+    return Ask(**{**values, **changed})  # type: ignore[arg-type]
+
+
+def exchange(
+    url: str,
+    backend: Backend,
+    asked: Ask,
+    *,
+    headers: str = "",
+    path: str = "",
+    counter: Callable[[list[str]], list[int]] | None = None,
+) -> Record:
+    """Send it, read to the end, decode: with one timestamp a read, as the load does."""
+    where = urlsplit(url)
+    body = backend.body(asked)
+    head = (
+        f"POST {path or backend.path.replace('{model}', asked.model)} HTTP/1.1\r\nhost: {where.netloc}\r\n"
+        f"content-type: {backend.content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{headers}\r\n"
+    )
+    decoder = Decoder(
+        plan(force_length=asked.force_length, streamed=asked.stream),
+        backend,
+        [row(asked.output_len or -1)],
+        count_tokens=counter,
+        keep_text=True,
+        started=0.0,
+    )
+    with socket.create_connection((where.hostname, where.port or 80), timeout=60) as connection:
+        decoder.feed(sent(time=time.perf_counter()))
+        connection.sendall(head.encode() + body)
+        while data := connection.recv(65536):
+            decoder.feed(Entry(EntryKind.READ, 0, time.perf_counter(), data))
+    record = decoder.feed(Entry(EntryKind.END, 0, time.perf_counter(), bytes([Ending.EOF])))
+    assert record is not None
+    return record

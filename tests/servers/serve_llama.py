@@ -1,0 +1,35 @@
+"""``serve_llama.py MODEL [thinks] [embeds] [ranks]``: the real llama.cpp server, until its standard input closes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import xllamacpp
+from tiny_gguf import CONTEXT, make
+
+SLOTS = 4
+
+
+def main() -> None:
+    model, *wishes = sys.argv[1:]
+    make(Path(model), thinks="thinks" in wishes)
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.n_ctx = CONTEXT * SLOTS
+    params.n_parallel = SLOTS
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.warmup = False
+    params.cpuparams.n_threads = 1
+    params.use_jinja = True
+    if "embeds" in wishes or "ranks" in wishes:
+        params.embedding = True
+        pooling = xllamacpp.llama_pooling_type
+        params.pooling_type = pooling.LLAMA_POOLING_TYPE_RANK if "ranks" in wishes else pooling.LLAMA_POOLING_TYPE_MEAN
+    server = xllamacpp.Server(params)
+    print(server.listening_address, flush=True)
+    sys.stdin.read()
+
+
+main()
