@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from tapes import plan, row, sent
+
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.model import Ask, Backend, Ending, Entry, EntryKind, Prompt, Record
-from tapes import plan, row, sent
 
 
 def ask(text: str = "Say something about the sea.", output_len: int = 16, **changed: object) -> Ask:

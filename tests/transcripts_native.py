@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_vllm_bench.model import Ending
 from tapes import plain, response
 from transcripts import DONE, Transcript, event
+
+from pytest_vllm_bench.model import Ending
 
 AUDIO = ("openai-audio", "openai-audio-translations")
 EMBEDDINGS = ("openai-embeddings", "vllm-pooling", "infinity")

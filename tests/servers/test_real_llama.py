@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-
 from exchange import ask, exchange
+
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.model import Prompt, Record
 
 
 def in_order(record: Record) -> bool:
     times = [record.sent, record.first_chunk, record.first_token, record.last_token, record.done]
-    return all(a is not None and b is not None and a <= b for a, b in zip(times, times[1:], strict=False))
+    return all(a is not None and b is not None and a <= b for a, b in pairwise(times))
 
 
 @pytest.mark.parametrize("detail", [False, True], ids=["plain", "with token detail"])
