@@ -9,10 +9,9 @@ from tapes import cut, decode, facts
 from transcripts import OPENAI, Transcript
 from transcripts_native import NATIVE
 
-TRANSCRIPTS = [*OPENAI, *NATIVE]
-
 from pytest_vllm_bench.backends import BACKENDS
 
+TRANSCRIPTS = [*OPENAI, *NATIVE]
 CASES = [
     pytest.param(name, transcript, id=f"{name}: {transcript.name}")
     for transcript in TRANSCRIPTS
