@@ -110,14 +110,15 @@ class Dispatch:
         self._cap, self._steps = cap, deque(steps)
         self._free: deque[float] = deque()  # since when each free slot has been free
         self._more = True
-        self._duration: float | None = None
+        self._deadline = math.inf
         self.start = 0.0
         self.in_flight = 0
         self.stopped = False
 
     def begin(self, start: float, duration: float | None = None) -> None:
         """The clock starts at ``start``; nothing is sent ``duration`` seconds after it."""
-        self.start, self._duration = start, duration
+        self.start = start
+        self._deadline = math.inf if duration is None else start + duration
         if self._cap is not None:
             self._free.extend([start] * self._cap)
         self.pump()
@@ -133,10 +134,10 @@ class Dispatch:
             return
         self.stopped = True
         self._later.clear()
-        now = self._outside.clock()
-        while not self._closed and self._next_at() <= now:
+        over = min(self._outside.clock(), self._deadline)
+        while not self._closed and self._next_at() <= over:
             self._outside.skip(self._ahead.popleft()[0])
-            self._look_ahead(now - self._lead)
+            self._look_ahead(over - self._lead)
         self._ahead.clear()
 
     def freed(self, row: Row, at: float, answered: bool = True) -> None:
@@ -162,7 +163,7 @@ class Dispatch:
         self._look_ahead(now)
         while not self.stopped:
             at = self._next_at()
-            if self._duration is not None and max(at, now) >= self.start + self._duration:
+            if max(at, now) >= self._deadline < math.inf:
                 self.stop()
                 return
             if at > now:

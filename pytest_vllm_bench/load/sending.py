@@ -100,7 +100,7 @@ class _Member:
         with theirs, self._words.open("wb") as words:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "pytest_vllm_bench.load"],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=words,
                 env={**os.environ, "PYTHONPATH": path},

@@ -193,7 +193,13 @@ class Connection(asyncio.Protocol):
         if 0 <= end < len(self._head) - 4:
             self.got_body, self._head = True, b""
 
+    def on_message_begin(self) -> None:
+        if self._whole:
+            self.open = False  # a second answer to one request
+
     def on_message_complete(self) -> None:
+        if self._whole:
+            return
         status = self._parser.get_status_code()  # this and keep-alive are known only here, not after the callback
         if status >= 200:  # 100 Continue and the like precede the answer
             self._whole, self._answered = True, status < 300

@@ -1,0 +1,249 @@
+"""Load shapes in virtual time: which request goes when, exactly and at once."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import struct
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_closed, share
+from pytest_vllm_bench.model import INDEX_ROW
+
+START = 1000.0
+NAN = math.nan
+
+
+def index(dues: Sequence[float], turns: Sequence[tuple[int, float]] = ()) -> bytes:
+    """Chains due at ``dues``; of each the further turns and their think time."""
+    rows = b""
+    for chain, due in enumerate(dues):
+        more, think = turns[chain] if turns else (0, 0.0)
+        rows += struct.pack(INDEX_ROW, 0, 2, chain, 0, 0, due, 0.0, 1, 1, 0, NAN)
+        for turn in range(1, more + 1):
+            rows += struct.pack(INDEX_ROW, 0, 2, chain, turn, 0, NAN, think, 1, 1, 0, NAN)
+    return rows
+
+
+@dataclass
+class Went:
+    row: Row
+    at: float
+    ready: float
+    due: float
+    end: float = NAN
+
+
+@dataclass
+class World:
+    """Virtual time: a server that takes ``service(row)`` seconds, and a clock that jumps from event to event."""
+
+    service: Callable[[Row], float] = lambda row: 1.0
+    answered: Callable[[Row], bool] = lambda row: True
+    now: float = START
+    went: list[Went] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    expected: list[tuple[float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._events: list[tuple[float, int, Went | Callable[[], None]]] = []
+        self._alarm = math.inf
+        self._order = count()
+
+    def run(self, plan: bytes, *, cap: int | None, shard: tuple[int, int] = (0, 1), **options: Any) -> World:
+        duration = options.pop("duration", None)
+        stop_at = options.pop("stop_at", None)
+        self.dispatch = dispatch = Dispatch(
+            chains(plan, *shard),
+            Outside(
+                clock=lambda: self.now, wake=self._wake, launch=self._launch,
+                expect=lambda n: self.expected.append((self.now, n)), skip=lambda row: self.skipped.append(row.number),
+            ),
+            cap=share(cap, *shard), closed=is_closed(plan), **options,
+        )  # fmt: skip
+        if stop_at is not None:
+            self.later(stop_at, dispatch.stop)
+        dispatch.begin(START, duration)
+        while not dispatch.finished:
+            event = self._events[0][0] if self._events else math.inf
+            assert min(event, self._alarm) < math.inf, "nothing will happen any more, and yet it is not finished"
+            self.now = max(self.now, min(event, self._alarm))
+            if self._alarm <= event:
+                self._alarm = math.inf
+                dispatch.pump()
+                continue
+            what = heapq.heappop(self._events)[2]
+            if isinstance(what, Went):
+                dispatch.freed(what.row, self.now, self.answered(what.row))
+                dispatch.pump()
+            else:
+                what()
+        return self
+
+    def later(self, at: float, call: Went | Callable[[], None]) -> None:
+        heapq.heappush(self._events, (at, next(self._order), call))
+
+    def _wake(self, at: float) -> None:
+        self._alarm = at
+
+    def _launch(self, row: Row, ready: float, due: float) -> None:
+        one = Went(row, self.now, ready, due, self.now + self.service(row))
+        self.went.append(one)
+        self.later(one.end, one)
+
+    @property
+    def offsets(self) -> list[float]:
+        return [round(one.at - START, 9) for one in self.went]
+
+
+def peak(went: Sequence[Went]) -> int:
+    ends = sorted([(one.end, -1) for one in went] + [(one.at, 1) for one in went])
+    level = top = 0
+    for _, change in ends:
+        level += change
+        top = max(top, level)
+    return top
+
+
+def test_closed_loop_refills_a_slot_the_moment_it_is_free() -> None:
+    world = World(service=lambda row: 1.0 + row.number % 2).run(index([0.0] * 6), cap=2)
+    assert world.offsets == [0, 0, 1, 2, 2, 3]
+    assert [one.ready for one in world.went] == [one.at for one in world.went]
+    assert [math.isnan(one.due) for one in world.went] == [False, False, True, True, True, True]
+
+
+def test_open_loop_sends_when_due_whatever_the_server_does() -> None:
+    dues = [0.1, 0.1, 0.35, 2.0, 9.0]
+    world = World(service=lambda row: 100.0).run(index(dues), cap=None)
+    assert world.offsets == dues
+    assert [one.due - START for one in world.went] == pytest.approx(dues)
+    assert [one.ready for one in world.went] == [one.due for one in world.went]
+
+
+def test_a_cap_that_binds_makes_requests_late_and_says_since_when_they_could_have_gone() -> None:
+    world = World(service=lambda row: 1.0).run(index([0.0, 0.2, 0.4, 5.0]), cap=1)
+    assert world.offsets == [0, 1, 2, 5]
+    assert [one.ready - START for one in world.went] == [0, 1, 2, 5]
+    assert [round(one.due - START, 9) for one in world.went] == [0, 0.2, 0.4, 5]
+
+
+def test_ready_is_when_the_slot_came_free_even_if_we_are_late() -> None:
+    """A loop that was busy: the request goes late, and ``ready`` does not move with it."""
+    world = World(service=lambda row: 1.0)
+    world.later(START + 0.5, lambda: setattr(world, "now", START + 3.0))
+    world.run(index([0.0, 0.7]), cap=None)
+    assert world.offsets == [0, 3]
+    assert world.went[1].ready == START + 0.7
+
+
+def test_turns_follow_their_answer_after_the_think_time() -> None:
+    world = World(service=lambda row: 1.0).run(index([0.0, 0.0], [(2, 0.5), (0, 0.0)]), cap=None)
+    assert {one.row.number: one.at - START for one in world.went} == {0: 0, 3: 0, 1: 1.5, 2: 3.0}
+    assert [math.isnan(one.due) for one in sorted(world.went, key=lambda w: w.row.number)] == [False, True, True, False]
+    assert world.went[-1].ready == START + 3.0
+
+
+def test_a_turn_that_waits_for_a_slot_goes_before_what_is_due_later() -> None:
+    world = World(service=lambda row: 1.0).run(index([0.0, 0.0, 0.0], [(1, 0.0)] * 3), cap=1)
+    assert [(one.row.chain, one.row.turn) for one in world.went] == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
+
+
+def test_a_conversation_ends_with_an_answer_that_failed() -> None:
+    world = World(answered=lambda row: row.number != 1).run(index([0.0], [(3, 0.1)]), cap=1)
+    assert [one.row.number for one in world.went] == [0, 1]
+    assert world.skipped == [2, 3]
+
+
+def test_the_cap_follows_its_steps() -> None:
+    steps = [(0.0, 1), (10.0, 3), (20.0, 2)]
+    world = World(service=lambda row: 1.0).run(index([0.0] * 75), cap=1, steps=steps)
+    per_second = Counter(int(at) for at in world.offsets)
+    assert [per_second[second] for second in (0, 9, 10, 19, 20, 21, 30)] == [1, 1, 3, 3, 2, 2, 2]
+    assert peak(world.went) == 3
+
+
+def test_nothing_is_sent_after_the_duration() -> None:
+    closed = World().run(index([0.0] * 100), cap=2, duration=3.5)
+    assert closed.offsets == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert closed.skipped == []
+    opened = World(service=lambda row: 10.0).run(index([0.0, 1.0, 2.0, 3.0, 4.0]), cap=2, duration=3.5)
+    assert opened.offsets == [0, 1]
+    assert opened.skipped == [2, 3]
+    uncapped = World(service=lambda row: 1.0).run(index([0.0, 1.0, 60.0]), cap=None, duration=30.0)
+    assert uncapped.offsets == [0, 1]
+    assert uncapped.now < START + 60
+
+
+def test_stop_sends_nothing_more() -> None:
+    world = World(service=lambda row: 2.0).run(index([0.0] * 100, [(1, 0.0)] * 100), cap=2, stop_at=START + 3.0)
+    assert world.offsets == [0, 0, 2, 2]
+    assert world.now == START + 4.0
+
+
+def test_connections_are_asked_for_before_they_are_needed() -> None:
+    dues = [5.0 + i / 100 for i in range(50)]
+    world = World(service=lambda row: 100.0).run(index(dues), cap=None, lead=0.25)
+    for due in dues:
+        assert any(n > 0 and due - 0.26 <= at - START <= due for at, n in world.expected)
+    assert max(n for _, n in world.expected) <= 27
+    assert all(n == 0 for at, n in world.expected if at - START < 4.7)
+
+
+offsets = st.lists(st.floats(0.001, 20, allow_nan=False), min_size=1, max_size=40).map(sorted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(offsets, st.integers(1, 5), st.lists(st.floats(0.01, 5), min_size=40, max_size=40))
+def test_in_an_open_loop_shards_merge_to_the_whole(dues: list[float], of: int, service: list[float]) -> None:
+    plan = index(dues)
+
+    def times(world: World) -> dict[int, tuple[float, float, float]]:
+        return {one.row.number: (one.at, one.ready, one.due) for one in world.went}
+
+    whole = World(service=lambda row: service[row.number]).run(plan, cap=None)
+    merged: dict[int, tuple[float, float, float]] = {}
+    for i in range(of):
+        merged |= times(World(service=lambda row: service[row.number]).run(plan, cap=None, shard=(i, of)))
+    assert merged == times(whole)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.data())
+def test_in_a_closed_loop_shards_send_the_same_requests_at_the_same_concurrency(
+    n: int, cap: int, of: int, data: st.DataObject
+) -> None:
+    of = min(of, cap, n)
+    plan = index([0.0] * n)
+    service = data.draw(st.lists(st.floats(0.1, 3), min_size=n, max_size=n))
+    worlds = [World(service=lambda row: service[row.number]).run(plan, cap=cap, shard=(i, of)) for i in range(of)]
+    went = [one for world in worlds for one in world.went]
+    assert sorted(one.row.number for one in went) == list(range(n))
+    assert peak(went) <= cap
+    assert sum(share(cap, i, of) or 0 for i in range(of)) == cap
+
+
+@settings(max_examples=100, deadline=None)
+@given(offsets, st.integers(1, 6), st.data())
+def test_a_cap_is_never_exceeded_and_never_wasted(dues: list[float], cap: int, data: st.DataObject) -> None:
+    service = data.draw(st.lists(st.floats(0.01, 5), min_size=len(dues), max_size=len(dues)))
+    world = World(service=lambda row: service[row.number]).run(index(dues), cap=cap)
+    assert [one.row.number for one in world.went] == list(range(len(dues)))
+    assert peak(world.went) <= cap
+    for one in world.went:  # in virtual time nobody is late
+        assert one.at == one.ready
+        assert one.ready >= one.due
+        others = sum(other.at < one.at and other.end > one.due for other in world.went)
+        assert one.ready == one.due or others >= cap
+
+
+def test_what_kind_of_loop() -> None:
+    assert is_closed(index([0.0, 0.0], [(1, 1.0), (2, 1.0)]))
+    assert not is_closed(index([0.0, 0.1], [(1, 1.0), (2, 1.0)]))

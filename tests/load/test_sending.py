@@ -1,0 +1,337 @@
+"""What a server does → what the tape says, through a real measuring process."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from answering import DONE, EVENT, Ending, answering, chunk, make_plan, sent
+
+from pytest_vllm_bench import load
+from pytest_vllm_bench.model import Target, Timeouts
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.mark.parametrize(
+    ("ask", "ending"),
+    [
+        ({"do": "chunked"}, Ending.COMPLETE),
+        ({"do": "continued"}, Ending.COMPLETE),
+        ({"do": "length", "body": "{}"}, Ending.COMPLETE),
+        ({"do": "length", "status": 400, "body": '{"error": "too long"}'}, Ending.COMPLETE),
+        ({"do": "closing"}, Ending.COMPLETE),
+        ({"do": "until closed"}, Ending.EOF),
+        ({"do": "cut"}, Ending.EOF),
+        ({"do": "reset"}, Ending.RESET),
+        ({"do": "not http"}, Ending.PROTOCOL),
+    ],
+    ids=lambda value: value.get("do", "") + str(value.get("status", "")) if isinstance(value, dict) else "",
+)
+async def test_each_way_to_end(tmp_path: Path, ask: dict[str, object], ending: int) -> None:
+    """The end is what the wire said, and the requests after it are sent all the same."""
+    async with answering() as server:
+        requests, facts = await sent(
+            make_plan(tmp_path / "plan", [ask, {}, ask, {}]), f"http://127.0.0.1:{server.port}", tmp_path
+        )
+    assert [requests[i].ending for i in range(4)] == [ending, Ending.COMPLETE] * 2
+    assert facts.complete
+    assert server.pipelined == 0
+    for request in requests.values():
+        assert facts.started <= request.ready <= request.sent <= request.arrivals[0] <= request.end <= facts.ended
+
+
+async def test_the_tape_holds_the_bytes_as_they_came(tmp_path: Path) -> None:
+    async with answering() as server:
+        requests, facts = await sent(make_plan(tmp_path / "p", [{"n": 2}]), f"http://127.0.0.1:{server.port}", tmp_path)
+    head, _, body = requests[0].data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert body == chunk(EVENT) * 2 + chunk(DONE) + b"0\r\n\r\n"
+    assert facts.workers[0].bytes_in == len(requests[0].data)
+    assert facts.workers[0].reads == len(requests[0].arrivals)
+
+
+async def test_an_answer_in_many_reads_has_a_time_for_each(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"n": 5, "gap": 0.02}])
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert len(requests[0].arrivals) >= 5
+    assert requests[0].arrivals == sorted(requests[0].arrivals)
+    assert requests[0].arrivals[-1] - requests[0].arrivals[0] >= 0.08
+
+
+async def test_keep_alive_uses_as_many_connections_as_slots(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"gap": 0.002}] * 40, cap=4)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert server.connections == 4
+    assert server.peak == 4
+    assert [r.reused for r in requests.values()].count(False) == 4
+    assert all(math.isnan(r.connect_s) == r.reused for r in requests.values())
+
+
+async def test_a_fresh_connection_for_each_request(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{}] * 12, cap=3)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path, keep_alive=False)
+    assert server.connections == 12
+    assert all(r.ending == Ending.COMPLETE and r.connect_s > 0 and not r.reused for r in requests.values())
+    assert all("connection: close" in head for head in server.heads)
+
+
+async def test_a_reused_connection_that_dies_before_any_byte_is_replaced_once(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"do": "once"}] * 3)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
+    assert [r.reconnected for r in requests.values()] == [False, True, True]
+
+
+async def test_a_connection_that_says_more_than_it_was_asked_is_not_used_again(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"do": "chatty"}] * 3)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
+    assert server.connections >= 3
+
+
+@pytest.mark.parametrize(
+    ("ask", "limits", "ending"),
+    [
+        ({"do": "silent"}, {"first_token": 0.15}, Ending.TIMEOUT_FIRST),
+        ({"first": 5}, {"first_token": 0.15}, Ending.TIMEOUT_FIRST),
+        ({"do": "stalls"}, {"between_tokens": 0.15}, Ending.TIMEOUT_BETWEEN),
+        ({"n": 1000, "gap": 0.02}, {"total": 0.3}, Ending.TIMEOUT_TOTAL),
+    ],
+    ids=["head only", "first", "between", "total"],
+)
+async def test_no_server_can_hang_a_run(
+    tmp_path: Path, ask: dict[str, object], limits: dict[str, float], ending: int
+) -> None:
+    timeouts = Timeouts(**{"connect": 5, "first_token": 10, "between_tokens": 10, "total": 20, **limits})
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [ask, {}], cap=1)
+        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path, timeouts=timeouts)
+    assert [r.ending for r in requests.values()] == [ending, Ending.COMPLETE]
+    assert requests[0].end - requests[0].sent >= min(limits.values())
+    assert facts.complete
+
+
+async def test_a_server_that_refuses(tmp_path: Path) -> None:
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        requests, facts = await sent(make_plan(tmp_path / "plan", [{}] * 5, cap=2), url, tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.CONNECT] * 5
+    assert all("refused" in r.words.lower() for r in requests.values())
+    assert facts.complete
+
+
+async def test_a_server_that_does_not_accept(tmp_path: Path) -> None:
+    """Its accept queue is full: connections hang, and the timeout for connecting ends them."""
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        fillers = [socket.socket() for _ in range(8)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(busy.getsockname())
+        url = f"http://127.0.0.1:{busy.getsockname()[1]}"
+        timeouts = Timeouts(connect=0.2, first_token=0.2, between_tokens=1, total=1)
+        requests, _ = await sent(make_plan(tmp_path / "plan", [{}] * 2, cap=1), url, tmp_path, timeouts=timeouts)
+        for filler in fillers:
+            filler.close()
+    assert {r.ending for r in requests.values()} <= {Ending.TIMEOUT_CONNECT, Ending.TIMEOUT_FIRST}
+    assert Ending.TIMEOUT_CONNECT in {r.ending for r in requests.values()}
+
+
+async def test_an_open_loop_without_a_cap_opens_what_it_needs(tmp_path: Path) -> None:
+    async with answering() as server:
+        dues = [0.4 + 0.001 * i for i in range(30)]
+        plan = make_plan(tmp_path / "plan", [{"first": 0.3}] * 30, cap=None, dues=dues)
+        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 30
+    assert 1 < server.connections <= 30
+    for i, request in requests.items():
+        assert request.due == pytest.approx(facts.started + dues[i])
+        assert request.due <= request.ready <= request.sent
+
+
+async def test_what_is_due_under_a_full_cap_when_the_time_is_up_is_said(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(
+            tmp_path / "plan", [{"first": 0.8}] * 6, cap=1, dues=[0.0, 0.01, 0.02, 0.03, 5.0, 6.0], duration=0.6
+        )
+        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert {i: r.ending for i, r in requests.items()} == {
+        0: Ending.COMPLETE, 1: Ending.NOT_SENT, 2: Ending.NOT_SENT, 3: Ending.NOT_SENT,
+    }  # fmt: skip
+    assert facts.complete
+
+
+async def test_stop_drains_and_then_cancels(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    async with answering() as server:
+        asks = [{"n": 10, "gap": 0.05}, {"n": 1000, "gap": 0.05}, {}, {}]
+        asyncio.get_running_loop().call_later(0.5, stop.set)
+        plan = make_plan(tmp_path / "plan", asks, cap=2, dues=[0.2, 0.2, 60.0, 60.0])
+        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path, stop=stop, drain_s=1.5)
+    assert {i: r.ending for i, r in requests.items()} == {0: Ending.COMPLETE, 1: Ending.CANCELLED}
+    assert not facts.complete
+    assert facts.stop_reason == "stopped"
+
+
+async def test_a_cancelled_send_leaves_no_process(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"n": 1000, "gap": 0.05}])
+        task = asyncio.create_task(sent(plan, f"http://127.0.0.1:{server.port}", tmp_path))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while server.in_flight:  # the connection is cut as soon as the process is gone
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the process with")
+async def test_a_worker_that_dies_is_said_and_its_tape_is_kept(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"n": 1000, "gap": 0.01}])
+        task = asyncio.create_task(sent(plan, f"http://127.0.0.1:{server.port}", tmp_path))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        os.kill(_measuring_process(), 9)
+        requests, facts = await task
+    assert "-9" in facts.workers[0].died
+    assert not facts.complete
+    assert [w.key for w in facts.warnings if "died" in w.key] == ["load.worker_died"]
+    assert EVENT in requests[0].data
+    assert requests[0].ending == -1
+
+
+def _measuring_process() -> int:
+    """Our child."""
+    listing = subprocess.run(["ps", "-axo", "pid,ppid,command"], capture_output=True, text=True, check=True).stdout
+    for line in listing.splitlines()[1:]:
+        pid, parent, command = line.split(maxsplit=2)
+        if int(parent) == os.getpid() and "pytest_vllm_bench.load" in command:
+            return int(pid)
+    raise AssertionError(listing)
+
+
+async def test_secrets_stay_in_memory(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{}] * 2)
+        url = f"http://127.0.0.1:{server.port}/behind"
+        headers = {"Authorization": "Bearer sesame-open"}
+        target, settings = Target(base_url=url), load.SendSettings(headers=headers, request_id_prefix="run-")
+        await load.send(plan, target, settings, tmp_path / "tape", asyncio.Event())
+    assert "sesame" not in repr(settings)
+    assert all("authorization: Bearer sesame-open" in head for head in server.heads)
+    assert server.heads[0].startswith("POST /behind/v1/completions HTTP/1.1\r\n")
+    assert [f"x-request-id: run-{i}" in head for i, head in enumerate(server.heads)] == [True, True]
+    assert "accept-encoding: identity" in server.heads[0]
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"sesame" not in path.read_bytes()
+
+
+async def test_a_body_larger_than_the_socket_takes(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"prompt": "word " * 2_000_000}] * 2)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 2
+    assert [len(ask["prompt"]) for ask in server.requests] == [10_000_000] * 2
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    async with answering(unix=place) as server:
+        requests, _ = await sent(make_plan(tmp_path / "plan", [{}] * 3), f"unix://{place}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
+    assert server.connections == 1
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+async def test_ipv6(tmp_path: Path) -> None:
+    try:
+        async with answering(host="::1") as server:
+            plan = make_plan(tmp_path / "plan", [{}] * 3)
+            requests, _ = await sent(plan, f"http://[::1]:{server.port}", tmp_path)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
+    assert f"host: [::1]:{server.port}" in server.heads[0]
+
+
+async def test_a_name_with_two_addresses_of_which_one_answers(tmp_path: Path) -> None:
+    async with answering() as server:  # 127.0.0.1 only; localhost may be ::1 first
+        plan = make_plan(tmp_path / "plan", [{}] * 3)
+        requests, _ = await sent(plan, f"http://localhost:{server.port}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that only itself vouches for, with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not there to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    key = path.with_name("key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", path],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes() + key.read_bytes())
+    return path
+
+
+async def test_tls(tmp_path: Path, certificate: Path) -> None:
+    """A private CA is believed when it is named, everybody when that was asked for, and else nobody unknown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    endings = []
+    async with answering(context=context) as server:
+        for verify in (str(certificate), False, True):
+            plan = make_plan(tmp_path / "plan", [{"n": 20, "gap": 0.001}] * 4, cap=2)
+            folder = tmp_path / str(len(endings))
+            requests, _ = await sent(plan, f"https://localhost:{server.port}", folder, verify=verify)
+            endings.append({r.ending for r in requests.values()})
+            if verify is not True:
+                assert all(chunk(DONE) in r.data for r in requests.values())
+    assert endings == [{Ending.COMPLETE}, {Ending.COMPLETE}, {Ending.CONNECT}]
+    assert "certificate" in requests[0].words
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+async def test_workers_share_the_work(tmp_path: Path, workers: int) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"gap": 0.005}] * 31, cap=5)
+        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path, workers=workers)
+    assert sorted(requests) == list(range(31))
+    assert {r.ending for r in requests.values()} == {Ending.COMPLETE}
+    assert len(facts.workers) == workers
+    assert server.connections == 5
+    assert {w.started for w in facts.workers} == {facts.started}
+    assert sum(w.reads for w in facts.workers) == sum(len(r.arrivals) for r in requests.values())
+
+
+async def test_the_sentinel_runs_beside_the_load(tmp_path: Path) -> None:
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"n": 20, "gap": 0.02}])
+        _, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    worker = facts.workers[0]
+    assert len(worker.sentinel_lags) >= 5
+    assert all(lag >= 0 for lag in worker.sentinel_lags)
+    assert worker.cpu_s > 0
+    assert 0 < worker.peak_memory_bytes < 150e6
+    assert worker.loop.startswith("uvloop") or worker.loop == "asyncio"

@@ -1,0 +1,136 @@
+"""The tape: what is written is read, whole or while it grows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_vllm_bench import load
+from pytest_vllm_bench.load import tape as module
+from pytest_vllm_bench.load.tape import ENTRY_HEAD, Tape, entries, segment_path
+from pytest_vllm_bench.model import Entry, EntryKind
+
+made = st.lists(
+    st.builds(Entry, st.integers(1, 3), st.integers(0, 2**32 - 1), st.floats(0, 1e6), st.binary(max_size=300)),
+    max_size=20,
+)
+
+
+def at_once(call: Callable[[], None]) -> None:
+    call()
+
+
+def add(tape: Tape, request: int, at: float, data: bytes) -> None:
+    """As a connection does."""
+    tape.write(ENTRY_HEAD.pack(EntryKind.READ, request, at, len(data)))
+    tape.write(data)
+    tape.reads += 1
+    if not tape.pending:
+        tape.touch()
+
+
+def written(folder: Path, worker: int = 0, n: int = 5, size: int = 100) -> list[Entry]:
+    folder.mkdir(exist_ok=True)
+    tape = Tape(folder, worker, at_once)
+    tape.begin(7.5)
+    for i in range(n):
+        tape.sent(i, i + 0.25, (float(i), float(i), 0.5, 3, 1))
+        add(tape, i, i + 0.5, bytes([i % 256]) * size)
+        tape.end(i, i + 0.75, 0, "wörds")
+    tape.close()
+    return list(load.read(folder))
+
+
+@given(made, st.integers(0, 100))
+def test_any_cut_is_read_alike(wanted: list[Entry], cut: int) -> None:
+    data = b"".join(ENTRY_HEAD.pack(e.kind, e.request, e.time, len(e.data)) + e.data for e in wanted)
+    place = len(data) * cut // 100
+    first, used = entries(data[:place])
+    second, rest = entries(data[used:])
+    assert first + second == wanted
+    assert used + rest == len(data)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    found = written(tmp_path)
+    assert [(e.kind, e.request, e.time) for e in found[:3]] == [(1, 0, 0.25), (2, 0, 0.5), (3, 0, 0.75)]
+    assert found[2].data == b"\x00" + "wörds".encode()
+    assert load.started(tmp_path) == 7.5
+    assert load.started(tmp_path / "..") is None
+
+
+def test_compressed_it_is_the_same(tmp_path: Path) -> None:
+    found = written(tmp_path, n=200)
+    before = sum(path.stat().st_size for path in tmp_path.iterdir())
+    load.compress(tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".gz"}
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < before / 3
+    assert list(load.read(tmp_path)) == found
+    assert load.started(tmp_path) == 7.5
+
+
+def test_a_tape_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
+    found = written(tmp_path)
+    path = segment_path(tmp_path, 0, 0)
+    path.write_bytes(path.read_bytes()[:-3])
+    assert list(load.read(tmp_path)) == found[:-1]
+
+
+def test_entries_gather_until_the_turn_is_over(tmp_path: Path) -> None:
+    turns: list[Callable[[], None]] = []
+    tape = Tape(tmp_path, 0, turns.append)
+    tape.begin(0.0)
+    for i in range(3):
+        add(tape, i, 1.0, b"x" * 50)
+    assert len(turns) == 1
+    assert tape.written == 0
+    turns.pop()()
+    assert tape.written == 3 * (50 + ENTRY_HEAD.size)
+    assert tape.bytes_in == 150
+    tape.close()
+    assert len(list(load.read(tmp_path))) == 3
+
+
+@pytest.fixture
+def small_segments() -> object:
+    """Segments of 10 kB, so that a test has many."""
+    size = module.SEGMENT_BYTES
+    module.SEGMENT_BYTES = 10_000
+    yield None
+    module.SEGMENT_BYTES = size
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_followed_while_it_grows(tmp_path: Path) -> None:
+    """Two workers write, one thread reads; nothing is lost, doubled, or out of a worker's order."""
+    over = threading.Event()
+    found: list[Entry] = []
+    reader = threading.Thread(target=lambda: found.extend(load.follow(tmp_path, over.is_set, pause=0.001)))
+    reader.start()
+    for worker in range(2):
+        written(tmp_path, worker, n=300)
+    over.set()
+    reader.join(30)
+    assert len(module.segments(tmp_path)[0]) > 3
+    assert sorted(found) == sorted(load.read(tmp_path))
+    assert [e.request for e in found if e.kind == EntryKind.END and e.request < 3] == [0, 1, 2] * 2
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_a_long_run_needs_bounded_disk(tmp_path: Path) -> None:
+    written(tmp_path, n=1000)
+    assert len(module.segments(tmp_path)[0]) > 10
+    found = list(load.follow(tmp_path, lambda: True, keep_bytes=30_000))
+    assert len(found) == 3000
+    left = [path.name for path in module.segments(tmp_path)[0]]
+    assert len(left) <= 4
+    assert f"w0-{len(left):06}.tape" not in left  # the oldest went first
+
+
+def test_followed_before_there_is_a_folder(tmp_path: Path) -> None:
+    assert list(load.follow(tmp_path / "later", lambda: True)) == []
