@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import words
-from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.artifacts import Row, plain
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.charts.overview import by_shape, concurrency, rate
 from pytest_vllm_bench.report.failure import observed
@@ -29,8 +29,9 @@ class Finding:
 
 
 def findings(rows: Sequence[Row]) -> list[Finding]:
-    """What a reader must know, the most urgent first."""
-    return [*invalid(rows), *breaches(rows), *failures(rows), *undecided(rows), *best(rows), *knees(rows)]
+    """What a reader must know: the first of each kind, the most urgent kind first, then the rest."""
+    kinds = [invalid(rows), breaches(rows), best(rows), knees(rows), failures(rows), undecided(rows)]
+    return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
 
 
 def invalid(rows: Sequence[Row]) -> list[Finding]:
@@ -45,7 +46,7 @@ def invalid(rows: Sequence[Row]) -> list[Finding]:
     return [
         Finding(
             kind="bad",
-            message=message("page.finding.invalid", n=len(hit), scenario=hit[0][0]["scenario_id"]),
+            message=some("page.finding.invalid", hit[0][0]["scenario_id"], len(hit)),
             scenario=hit[0][0]["scenario_id"],
             saved=hit[0][1].get("message"),
         )
@@ -114,10 +115,15 @@ def undecided(rows: Sequence[Row]) -> list[Finding]:
         return []
     more = [rule["more"] for row in hits for rule in row.get("verdicts") or [] if rule.get("more")]
     first = hits[0]["scenario_id"]
-    said = message("page.finding.undecided", n=len(hits), scenario=first)
+    found = [Finding(kind="warn", message=some("page.finding.undecided", first, len(hits)), scenario=first)]
     if more:
-        said = message("page.finding.undecided_more", n=len(hits), scenario=first, more=max(more))
-    return [Finding(kind="warn", message=said, scenario=first)]
+        found[0] = replace(found[0], saved=plain(message("page.finding.more", more=max(more))))
+    return found
+
+
+def some(key: str, scenario: str, n: int) -> Message:
+    """A sentence about one scenario, or about it and others."""
+    return message(key, scenario=scenario) if n == 1 else message(f"{key}_some", scenario=scenario, others=n - 1)
 
 
 def best(rows: Sequence[Row]) -> list[Finding]:

@@ -77,13 +77,13 @@ def write(row: Row, folder: Path, records: Sequence[Record] = (), keep: Keep = K
 
 def dump(row: Row) -> str:
     """Standard JSON, indented; the arrays of a detailed run stay on their lines."""
-    arrays = {key: row[key] for key in _DETAILED if key in row}
+    arrays = {key: row[key] for key in DETAILED if key in row}
     text = json.dumps({k: v for k, v in row.items() if k not in arrays}, ensure_ascii=False, allow_nan=False, indent=1)
     lines = [f',\n "{key}": {json.dumps(v, ensure_ascii=False, allow_nan=False)}' for key, v in arrays.items()]
     return text.removesuffix("\n}") + "".join(lines) + "\n}\n"
 
 
-_DETAILED = ("input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors")
+DETAILED = ("input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors")
 
 
 def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> Path:

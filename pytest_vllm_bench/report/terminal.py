@@ -116,9 +116,7 @@ def _cell(row: Row, key: str) -> str:
     value = row.get(key)
     if key == "completed" and row.get("failed"):
         return f"{words.number(value)}/{words.number((value or 0) + row['failed'])}"
-    if key == "goodput_ratio" and isinstance(value, int | float):
-        return f"{100 * value:.1f}%"
-    return words.number(value)
+    return words.shown(row, key)
 
 
 def _verdict(row: Row, lang: str) -> str:

@@ -25,11 +25,14 @@ def label(key: str, lang: str) -> str:
         return found[LANGUAGES.index(lang)]
     if key.startswith("steady_"):
         return say("report.steady_of", lang, quantity=label(key.removeprefix("steady_"), lang))
+    if f"report.key.{key.removesuffix('_ms')}" in table():
+        return label(key.removesuffix("_ms"), lang)
     match = _LATENCY.fullmatch(key)
     if match and f"report.key.{match['base']}" in table():
         stat = match["stat"]
         named = say(f"report.stat.{stat}", lang) if f"report.stat.{stat}" in table() else stat.upper()
-        return f"{named} {label(match['base'], lang)}"
+        space = " " if named.isascii() else ""
+        return f"{named}{space}{label(match['base'], lang)}"
     return key
 
 
@@ -75,6 +78,14 @@ def number(value: Any) -> str:
     if size >= 0.995:
         return f"{value:.2f}" if size < 10 else f"{value:.1f}"
     return f"{value:.3g}"
+
+
+def shown(row: Mapping[str, Any], key: str) -> str:
+    """A row's figure as tables show it: shares in percent."""
+    value = row.get(key)
+    if key.endswith("_ratio") and isinstance(value, int | float):
+        return f"{100 * value:.1f}%"
+    return number(value)
 
 
 def said(saved: Any, lang: str) -> str:

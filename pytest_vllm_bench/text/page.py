@@ -130,9 +130,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.error.cancelled": ("stopped by us", "被主动取消"),
     "page.error.not_sent": ("not sent", "未发送"),
     # ---------------------------------------------------------------------------------------- findings
-    "page.finding.invalid": (
-        "{n} scenario(s) are invalid, first {scenario}:",
-        "{n} 个场景无效，首个为 {scenario}：",
+    "page.finding.invalid": ("{scenario} is invalid:", "{scenario} 无效："),
+    "page.finding.invalid_some": (
+        "{scenario} and {others} more are invalid:",
+        "{scenario} 及另外 {others} 个场景无效：",
     ),
     "page.finding.breach": (
         "Worst breach: {scenario} missed “{rule}” by {over} % (observed {observed}).",
@@ -151,14 +152,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{failed} of {n} requests failed, most of them in {scenario}; the commonest error: {kind}.",
         "{n} 个请求中有 {failed} 个失败，主要在 {scenario}；最常见的错误：{kind}。",
     ),
-    "page.finding.undecided": (
-        "{n} scenario(s) have too little evidence, first {scenario}.",
-        "{n} 个场景样本不足，首个为 {scenario}。",
+    "page.finding.undecided": ("{scenario} has too little evidence.", "{scenario} 样本不足，无法判定。"),
+    "page.finding.undecided_some": (
+        "{scenario} and {others} more have too little evidence.",
+        "{scenario} 及另外 {others} 个场景样本不足，无法判定。",
     ),
-    "page.finding.undecided_more": (
-        "{n} scenario(s) have too little evidence, first {scenario}; about {more} more requests would decide.",
-        "{n} 个场景样本不足，首个为 {scenario}；再增加约 {more} 个请求即可判定。",
-    ),
+    "page.finding.more": ("About {more} more requests would decide.", "再增加约 {more} 个请求即可判定。"),
     "page.finding.best_within": (
         "Best output throughput within the rules: {value} tok/s, in {scenario}.",
         "满足规则的最高输出吞吐：{value} tok/s（{scenario}）。",

@@ -144,4 +144,25 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the load itself differs (another plan), so these cannot be compared fairly: {names}",
         "负载本身不同（计划不一致），以下场景不宜直接比较：{names}",
     ),
+    # ------------------------------------------------------------------------------------ other formats
+    "report.needs_extra": (
+        "this needs {module}, which is not installed: pip install 'pytest-vllm-bench[{extra}]'",
+        "需要 {module}，尚未安装：pip install 'pytest-vllm-bench[{extra}]'",
+    ),
+    "report.sheet.results": ("Results", "结果"),
+    "report.sheet.rules": ("Rules", "规则"),
+    "report.no_results": (
+        "there are no results in {folder}: no bench_*.json, and no file of `vllm bench serve --save-result`.",
+        "{folder} 中没有结果：既没有 bench_*.json，也没有 `vllm bench serve --save-result` 的文件。",
+    ),
+    "report.no_chinese_font": (
+        "no font with Chinese characters was found, so the pictures are in English; install one, e.g. fonts-noto-cjk.",
+        "未找到中文字体，图片改用英文；请安装中文字体，例如 fonts-noto-cjk。",
+    ),
+    "report.step.title": ("LLM serving benchmark: {verdict}", "大模型推理服务压测：{verdict}"),
+    "report.step.cut": (
+        "The table was cut: {n} more scenarios are in the CSV file.",
+        "表格已截断：另有 {n} 个场景，见 CSV 文件。",
+    ),
+    "report.step.broken": ("Rules that did not pass", "未通过的规则"),
 }

@@ -10,6 +10,9 @@ from pytest_vllm_bench.report.chart import Axis, Chart, Label, Limit, Series, me
 if TYPE_CHECKING:
     from pytest_vllm_bench.report.samples import Columns, Floats
 
+#: Tokens that a bin should hold at least: fewer, and the curve shows the bins instead of the speed.
+BIN_TOKENS = 30
+
 TIME = Axis(label=message("page.axis.time"))
 
 
@@ -117,7 +120,7 @@ def speed(columns: Columns, points: int) -> Chart:
     """Output tokens a second, by the moment they arrived."""
     import numpy as np
 
-    edges = _edges(columns, points)
+    edges = _edges(columns, min(points, max(10, int(columns.arrival_tokens.sum()) // BIN_TOKENS)))
     counts, _ = np.histogram(columns.arrival_times, edges, weights=columns.arrival_tokens)
     y = counts * columns.every / np.diff(edges)
     used = len(columns.arrival_times) > 0

@@ -50,7 +50,7 @@ COLUMNS = (
     "mean_connect_ms",
     "round_trip_ms",
 )
-FINDINGS = 3  # on the first screen
+FINDINGS = 4  # on the first screen
 LISTED = 300  # lines of a table at most, where each scenario has several
 SETTINGS = 40  # scenarios whose own settings are listed
 
@@ -197,6 +197,7 @@ def _template() -> jinja2.Template:
         "spoken": spoken,
         "said": words.said,
         "trusted": words.trusted,
+        "shown": words.shown,
         "Message": Message,
         "LANGUAGES": LANGUAGES,
         "finding_text": finding_text,

@@ -78,7 +78,11 @@ def hardware(rows: Sequence[Row]) -> str:
 
 
 def client(rows: Sequence[Row]) -> str:
-    return _values(_section(rows, "client", "host"), "cpu", "cpus", "os", "platform")
+    found: dict[str, None] = {}
+    for section in _section(rows, "client"):
+        cpu = " × ".join(str(section[key]) for key in ("cpus", "cpu") if section.get(key))
+        found[", ".join(str(part) for part in (cpu, section.get("os")) if part)] = None
+    return listed([text for text in found if text])
 
 
 def commit(rows: Sequence[Row]) -> str:

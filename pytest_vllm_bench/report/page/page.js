@@ -62,7 +62,7 @@
         ...points, type: "bar", orientation: "h", base: x, x: width, width: 0.9, marker: { color: paint },
         hovertemplate: "%{base:.4~g} s + %{x:.4~g} s<extra>" + name + "</extra>",
       };
-    if (series.kind === "bars") return { ...points, x: x.map(escaped), type: "bar", marker: { color: paint } };
+    if (series.kind === "bars") return { ...points, x: x.map(escaped), type: "bar", marker: { color: paint }, width: Math.min(0.7, 0.12 * x.length) };
     const titles = of && of.map((i) => escaped(data.names[i] ?? ""));
     return {
       ...points,
@@ -81,7 +81,7 @@
       const at = across ? { x0: limit.value, x1: limit.value, y0: 0, y1: 1, yref: "paper" } : { y0: limit.value, y1: limit.value, x0: 0, x1: 1, xref: "paper" };
       const line = {
         type: "line", ...at, line: { color: colour("--fail"), width: 1.5, dash: "dash" },
-        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: "end" },
+        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: "end", ...(across ? { textangle: 0, xanchor: "right", yanchor: "top" } : {}) },
       };
       if (!limit.region) return [line];
       const inside = { type: "rect", x0: 0, x1: limit.value, y0: 0, y1: 1, yref: "paper", fillcolor: colour("--pass"), opacity: 0.1, line: { width: 0 }, layer: "below" };
@@ -92,9 +92,20 @@
     title: { text: escaped(spoken(spec.label)), standoff: 8 },
     type: spec.categories ? "category" : log ? "log" : undefined,
     gridcolor: colour("--grid"), zerolinecolor: colour("--grid"), automargin: true, rangemode: log ? "normal" : "tozero",
-    tickformat: undefined, exponentformat: "none", separatethousands: true,
-    ...(log ? { dtick: undefined, minor: { showgrid: false } } : {}),
+    exponentformat: "none", separatethousands: true,
   });
+
+  // A log axis says whole numbers: the values themselves if they are few, else 1, 2, 5, 10, …
+  const ticks = (chart, name) => {
+    const values = chart.series.flatMap((series) => selected(series)[name]).filter((v) => typeof v === "number" && v > 0);
+    const few = [...new Set(values)].sort((a, b) => a - b);
+    if (!few.length) return {};
+    if (name === "x" && few.length <= 12 && chart.series[0].of) return { tickmode: "array", tickvals: few };
+    const [low, high] = [Math.floor(Math.log10(few[0])), Math.ceil(Math.log10(few.at(-1)))];
+    const steps = high - low > 4 ? [1] : high - low > 2 ? [1, 3] : [1, 2, 5];
+    const all = Array.from({ length: high - low + 2 }, (_, k) => steps.map((step) => step * 10 ** (low + k))).flat();
+    return { tickmode: "array", tickvals: all, ticktext: all.map((v) => Number(v.toPrecision(3)).toLocaleString("en")) };
+  };
 
   const draw = (card) => {
     const { chart, plot } = card;
@@ -102,8 +113,8 @@
     const layout = {
       margin: { l: 12, r: 12, t: 12, b: 12 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--fg"), family: getComputedStyle(document.body).fontFamily, size: 12 },
-      xaxis: { ...axis(chart.x, card.logX()), ...(dates ? { type: "date", rangemode: "normal" } : {}) },
-      yaxis: { ...axis(chart.y, card.logY()), ...(chart.id === "timeline" ? { autorange: "reversed" } : {}) },
+      xaxis: { ...axis(chart.x, card.logX()), ...(card.logX() ? ticks(chart, "x") : {}), ...(dates ? { type: "date", rangemode: "normal" } : {}) },
+      yaxis: { ...axis(chart.y, card.logY()), ...(card.logY() ? ticks(chart, "y") : {}), ...(["timeline", "heat"].includes(chart.group || chart.id) ? { autorange: "reversed" } : {}) },
       shapes: shapes(chart), barmode: chart.id === "timeline" ? "overlay" : "stack",
       showlegend: chart.series.length > 1 && chart.series.length <= 24,
       legend: { orientation: "h", y: -0.22, yanchor: "top", font: { size: 11 } },

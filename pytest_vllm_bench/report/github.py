@@ -1,0 +1,130 @@
+"""JSON dicts → what GitHub and GitLab show beside a job: step summary, annotations, metrics report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_text
+from pytest_vllm_bench.report.failure import observed
+from pytest_vllm_bench.report.findings import findings
+from pytest_vllm_bench.report.folder import make, order, write_text, writing
+from pytest_vllm_bench.report.page import finding_text
+from pytest_vllm_bench.report.verdict import overall
+from pytest_vllm_bench.text import say
+
+#: GitHub throws a longer summary away whole.
+MOST_BYTES = 1 << 20
+#: GitHub shows ten annotations of a kind a step.
+MOST_ANNOTATIONS = 10
+
+
+def step_summary(rows: Sequence[Row], lang: str = "en") -> str:
+    """Markdown of at most 1 MiB: verdict, findings, table, broken rules; with too many scenarios the table is cut."""
+    rows = sorted(rows, key=order)
+    kept = len(rows)
+    while True:
+        text = _summary(rows, kept, lang)
+        size = len(text.encode())
+        if size <= MOST_BYTES or not kept:
+            return text
+        kept = min(kept - 1, int(kept * 0.9 * MOST_BYTES / size))
+
+
+def _summary(rows: Sequence[Row], kept: int, lang: str) -> str:
+    verdict = overall(rows)
+    title = say("report.step.title", lang, verdict=say(f"report.verdict.{verdict}", lang))
+    lines = [f"## {SIGNS.get(str(verdict), '')} {title}", ""]
+    lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(rows)[:5]]
+    lines += ["", markdown_text(rows[:kept], lang)]
+    if kept < len(rows):
+        lines += [say("report.step.cut", lang, n=len(rows) - kept), ""]
+    return "\n".join([*lines, *_broken(rows[:kept], lang)]) + "\n"
+
+
+def _broken(rows: Sequence[Row], lang: str) -> list[str]:
+    hits = [(row, rule) for row in rows for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS"]
+    if not hits:
+        return []
+    names = ("rule", "observed", "limit", "n", "verdict")
+    head = [say("report.col.scenario", lang), *(say(f"report.failure.{name}", lang) for name in names)]
+    lines = [f"### {say('report.step.broken', lang)}", "", f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for row, rule in hits[:200]:
+        cells = [
+            row["scenario_id"],
+            str(rule.get("rule")),
+            observed(rule, lang),
+            words.number(rule.get("limit")),
+            words.number(rule.get("n")),
+            say(f"report.verdict.{rule.get('verdict')}", lang),
+        ]
+        lines.append(f"| {' | '.join(map(markdown_safe, cells))} |")
+    return lines
+
+
+def workflow_commands(rows: Sequence[Row], lang: str = "en", *, file: str = "") -> list[str]:
+    """Workflow commands, one line each: an error for FAIL and INVALID, a warning for INCONCLUSIVE."""
+    lines: dict[str, list[str]] = {"error": [], "warning": []}
+    for row in sorted(rows, key=order):
+        kind = {"FAIL": "error", "INVALID": "error", "INCONCLUSIVE": "warning"}.get(str(row.get("verdict")))
+        if kind:
+            title = f"{row['scenario_id']}: " + say(f"report.verdict.{row['verdict']}", lang)
+            place = f"file={_property(file)}," if file else ""
+            lines[kind].append(f"::{kind} {place}title={_property(title)}::{_data(_reason(row, lang))}")
+    return [*lines["error"][:MOST_ANNOTATIONS], *lines["warning"][:MOST_ANNOTATIONS]]
+
+
+def _reason(row: Row, lang: str) -> str:
+    parts = [words.said(check.get("message"), lang) for check in row.get("validity") or [] if not check.get("ok")]
+    for rule in row.get("verdicts") or []:
+        if rule.get("verdict") != "PASS":
+            reason = words.said(rule.get("reason"), lang)
+            parts.append(f"{rule.get('rule')}: {observed(rule, lang)}" + (f" ({reason})" if reason else ""))
+    return "\n".join(parts) or str(row.get("verdict"))
+
+
+def _data(text: str) -> str:
+    """GitHub's own escapes: nothing in the text can end the command or begin another."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def append_summary(rows: Sequence[Row], path: Path, lang: str = "en") -> None:
+    """Add the summary to the file that ``GITHUB_STEP_SUMMARY`` names, whatever other steps wrote there."""
+    with writing(path.parent), path.open("a", encoding="utf-8") as out:
+        out.write(step_summary(rows, lang))
+
+
+#: What GitLab compares between branches.
+_METRICS = (
+    "request_throughput",
+    "output_throughput",
+    "goodput_ratio",
+    "failed",
+    "mean_ttft_ms",
+    "p99_ttft_ms",
+    "mean_tpot_ms",
+    "mean_e2el_ms",
+    "p99_e2el_ms",
+)
+
+
+def gitlab_metrics(rows: Sequence[Row], folder: Path, name: str = "metrics.txt") -> Path:
+    """OpenMetrics text for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure."""
+    lines = []
+    for key in _METRICS:
+        for row in sorted(rows, key=order):
+            value = row.get(key)
+            if isinstance(value, int | float):
+                lines.append(f'{key}{{scenario="{_label(row["scenario_id"])}"}} {value:.6g}')
+    with writing(make(folder)):
+        return write_text(folder / name, "\n".join([*lines, "# EOF", ""]))
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
