@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from pytest_vllm_bench import load
 from pytest_vllm_bench.model import Target, Timeouts
 
 pytestmark = pytest.mark.asyncio
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -179,10 +188,13 @@ async def test_what_is_due_under_a_full_cap_when_the_time_is_up_is_said(tmp_path
 async def test_stop_drains_and_then_cancels(tmp_path: Path) -> None:
     stop = asyncio.Event()
     async with answering() as server:
-        asks = [{"n": 10, "gap": 0.05}, {"n": 1000, "gap": 0.05}, {}, {}]
-        asyncio.get_running_loop().call_later(0.5, stop.set)
-        plan = make_plan(tmp_path / "plan", asks, cap=2, dues=[0.2, 0.2, 60.0, 60.0])
-        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path, stop=stop, drain_s=1.5)
+        asks = [{"n": 10, "gap": 0.05}, {"n": 10_000, "gap": 0.05}, {}, {}]
+        plan = make_plan(tmp_path / "plan", asks, cap=2, dues=[0.2, 0.2, 600.0, 600.0])
+        url = f"http://127.0.0.1:{server.port}"
+        task = asyncio.create_task(sent(plan, url, tmp_path, stop=stop, drain_s=3, timeouts=Timeouts()))
+        await until(lambda: len(server.requests) == 2)
+        stop.set()
+        requests, facts = await task
     assert {i: r.ending for i, r in requests.items()} == {0: Ending.COMPLETE, 1: Ending.CANCELLED}
     assert not facts.complete
     assert facts.stop_reason == "stopped"
@@ -192,13 +204,11 @@ async def test_a_cancelled_send_leaves_no_process(tmp_path: Path) -> None:
     async with answering() as server:
         plan = make_plan(tmp_path / "plan", [{"n": 1000, "gap": 0.05}])
         task = asyncio.create_task(sent(plan, f"http://127.0.0.1:{server.port}", tmp_path))
-        while not server.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.requests)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while server.in_flight:  # the connection is cut as soon as the process is gone
-            await asyncio.sleep(0.01)
+        await until(lambda: not server.in_flight)  # the connection is cut as soon as the process is gone
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the process with")
@@ -206,9 +216,8 @@ async def test_a_worker_that_dies_is_said_and_its_tape_is_kept(tmp_path: Path) -
     async with answering() as server:
         plan = make_plan(tmp_path / "plan", [{"n": 1000, "gap": 0.01}])
         task = asyncio.create_task(sent(plan, f"http://127.0.0.1:{server.port}", tmp_path))
-        while not server.requests:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.3)
+        await until(lambda: server.requests)
+        await until(lambda: any(EVENT in entry.data for entry in load.read(tmp_path / "tape")))
         os.kill(_measuring_process(), 9)
         requests, facts = await task
     assert "-9" in facts.workers[0].died
@@ -240,8 +249,11 @@ async def test_secrets_stay_in_memory(tmp_path: Path) -> None:
     assert server.heads[0].startswith("POST /behind/v1/completions HTTP/1.1\r\n")
     assert [f"x-request-id: run-{i}" in head for i, head in enumerate(server.heads)] == [True, True]
     assert "accept-encoding: identity" in server.heads[0]
-    for path in tmp_path.rglob("*"):
-        assert path.is_dir() or b"sesame" not in path.read_bytes()
+    assert not [path for path in _files(tmp_path) if b"sesame" in path.read_bytes()]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 async def test_a_body_larger_than_the_socket_takes(tmp_path: Path) -> None:
