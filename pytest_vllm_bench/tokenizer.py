@@ -213,7 +213,9 @@ def _download(name: str) -> Path | None:
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    _reach(constants.ENDPOINT, name)
+    problem = "" if constants.HF_HUB_OFFLINE else unreachable(constants.ENDPOINT)
+    if problem:
+        raise DataError("plan.tokenizer_unreachable", name=name, error=problem)
     try:
         return Path(hf_hub_download(name, "tokenizer.json"))
     except LocalEntryNotFoundError as error:  # before EntryNotFoundError, whose child it is
@@ -224,18 +226,19 @@ def _download(name: str) -> Path | None:
         raise DataError("plan.tokenizer_unreachable", name=name, error=_first_line(error)) from error
 
 
-def _reach(endpoint: str, name: str) -> None:
-    """Fail in seconds where there is no way to the hub: its own client tries for half a minute, file after file."""
+def unreachable(endpoint: str) -> str:
+    """Why there is no way to the hub, or nothing; in seconds, where its own client tries for half a minute a file."""
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
     try:
         urlopen(Request(endpoint, method="HEAD"), timeout=10).close()
     except HTTPError:
-        return  # it answers, in whatever way
+        return ""  # it answers, in whatever way
     except (URLError, TimeoutError) as error:
-        if "certificate" not in str(error).lower():  # Python's own certificates may be missing; the client has others
-            raise DataError("plan.tokenizer_unreachable", name=name, error=f"{endpoint}: {error}") from error
+        # Python's own certificates may be missing where the hub's client has others.
+        return "" if "certificate" in str(error).lower() else f"{endpoint}: {error}"
+    return ""
 
 
 def _from_modelscope(name: str) -> Tokenizer:

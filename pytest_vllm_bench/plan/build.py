@@ -10,15 +10,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_vllm_bench.backends.notes import notes
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import Ask, Backend, Message, Plan, Prompt, Scenario
+from pytest_vllm_bench.model import Backend, Message, Plan, Prompt, Scenario
 from pytest_vllm_bench.plan.alphabet import Alphabet, alphabet
+from pytest_vllm_bench.plan.asks import Asks
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.datasets import DATASETS
 from pytest_vllm_bench.plan.options import parse
 from pytest_vllm_bench.plan.schedule import Schedule, schedule
 from pytest_vllm_bench.plan.seeds import stream
-from pytest_vllm_bench.plan.writer import Row, Writer
+from pytest_vllm_bench.plan.writer import Writer
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -91,34 +93,58 @@ def _slots(scenario: Scenario) -> int:
 
 def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: str) -> Plan:
     dataset = context.datasets[scenario.dataset.name]
+    backend = context.backend
     seed = (scenario.seed, scenario.repeat, purpose)
     shape = _shape(scenario, dataset, seed)
-    notes: list[Message] = []
-    wanted = _wanted(scenario, context, dataset, shape, seed)
-    wanted = replace(wanted, note=notes.append)
-    force = scenario.ignore_eos is not False and context.backend.forces_length
-    asks = Asks(scenario, context, force)
-    pick = _models(scenario, len(context.models), stream(*seed, "models"))
-    too_long: list[int] = []
-    with Writer(folder, digest=_parameters(scenario, force)) as writer:
-        for number, prompt in enumerate(dataset.prompts(wanted)):
-            due = _due(shape, prompt, number)
-            if _length(prompt) > (context.max_model_len or math.inf):
-                too_long.append(prompt.row or number + 1)
-                continue
-            writer.add(number, due, asks.bodies(prompt, pick(number)))
-            if context.progress is not None and number % 64 == 0:
-                context.progress(number, wanted.n)
-    if too_long:
-        raise _too_long(too_long, context)
-    if scenario.ignore_eos and not context.backend.forces_length:
-        notes.append(Message(key="plan.cannot_force", values={"backend": context.backend.name}))
+    found: list[Message] = []
+    wanted = replace(_wanted(scenario, context, dataset, shape, seed), note=found.append)
+    asks = Asks.of(scenario, backend, context.models, detail=context.token_detail, salt=context.salt)
+    pick = _models(scenario, len(context.models) if backend.names_model else 1, stream(*seed, "models"))
+    with Writer(folder, digest=_parameters(scenario, asks.force)) as writer:
+        _write(writer, wanted, _dated(dataset.prompts(wanted), shape), asks, pick, context)
+    if not writer.n or (writer.n < wanted.n and not wanted.at_most):
+        source = scenario.dataset.options.get("path", scenario.dataset.name)
+        raise DataError("plan.too_few_rows", path=str(source), usable=writer.n, n=wanted.n)
     plan = _plan(scenario, context, folder, writer, shape)
-    plan = replace(plan, force_length=force, notes=tuple(notes))
-    _save(plan)
+    plan = replace(plan, force_length=asks.force, notes=(*found, *notes(backend, scenario)))
+    _save(plan, asks.marker if writer.n > writer.chains else "", backend.name)
     if context.progress is not None:
-        context.progress(plan.chains, plan.chains)
+        context.progress(plan.n, plan.n)
     return plan
+
+
+def _dated(prompts: Iterator[Prompt], shape: Schedule) -> Iterator[tuple[float, Prompt]]:
+    """Each prompt with its due time, as long as the load lasts."""
+    for number, prompt in enumerate(prompts):
+        due = float(shape.due[number]) if shape.due is not None else prompt.due or 0.0
+        if shape.duration is not None and due >= shape.duration:
+            return
+        yield due, prompt
+
+
+def _write(
+    writer: Writer,
+    wanted: Wanted,
+    dated: Iterator[tuple[float, Prompt]],
+    asks: Asks,
+    pick: Callable[[int], int],
+    context: BuildContext,
+) -> None:
+    """Body after body, until there are enough; rows longer than the model's window are told together."""
+    too_long: list[int] = []
+    limit = context.max_model_len or math.inf
+    for number, (due, prompt) in enumerate(dated):
+        if (prompt.input_len or 0) + (prompt.output_len or 0) > limit:
+            too_long.append(prompt.row or number + 1)
+        writer.add(number, due, asks.turns(prompt, pick(number), wanted.n - writer.n))
+        if context.progress is not None and number % 64 == 0:
+            context.progress(writer.n, 0 if wanted.at_most else wanted.n)
+        if writer.n >= wanted.n:
+            break
+    if too_long:
+        more = len(too_long) - TOLD
+        told = ", ".join(map(str, too_long[:TOLD])) + (f" … (+{more})" if more > 0 else "")
+        raise DataError("plan.too_long", rows=told, n=len(too_long), limit=context.max_model_len)
 
 
 def _shape(scenario: Scenario, dataset: Dataset, seed: tuple[object, ...]) -> Schedule:
@@ -162,56 +188,6 @@ def _wanted(
         base_dir=context.base_dir,
         cache_dir=context.cache_dir,
     )
-
-
-def _due(shape: Schedule, prompt: Prompt, number: int) -> float:
-    if shape.due is not None:
-        return float(shape.due[number])
-    return prompt.due or 0.0
-
-
-def _length(prompt: Prompt) -> int:
-    return (prompt.input_len or 0) + (prompt.output_len or 0)
-
-
-def _too_long(rows: list[int], context: BuildContext) -> DataError:
-    more = len(rows) - TOLD
-    told = ", ".join(map(str, rows[:TOLD])) + (f" … (+{more})" if more > 0 else "")
-    return DataError("plan.too_long", rows=told, n=len(rows), limit=context.max_model_len)
-
-
-class Asks:
-    """Prompt → the rows and bodies of its turns."""
-
-    def __init__(self, scenario: Scenario, context: BuildContext, force: bool) -> None:
-        self._backend = context.backend
-        self._models = context.models
-        detail = context.token_detail
-        if detail is None:
-            detail = scenario.token_detail != "off"
-        self._detail = detail and context.backend.token_detail
-        self._sampling, self._extra = scenario.sampling, scenario.extra_body
-        self._force = force
-
-    def bodies(self, prompt: Prompt, model: int) -> Iterator[tuple[Row, bytes]]:
-        ask = Ask(
-            prompt=prompt,
-            model=self._models[model] if self._models else "",
-            output_len=prompt.output_len,
-            force_length=self._force and prompt.output_len is not None,
-            token_detail=self._detail,
-            sampling=self._sampling,
-            extra_body=self._extra,
-        )
-        seconds = [m.seconds for m in prompt.media if m.seconds is not None]
-        row = Row(
-            model=model,
-            input_len=prompt.input_len,
-            output_len=prompt.output_len,
-            shared_len=prompt.shared_len,
-            audio_s=sum(seconds) if seconds else math.nan,
-        )
-        yield row, self._backend.body(ask)
 
 
 def _models(scenario: Scenario, n: int, draw: Any) -> Callable[[int], int]:
@@ -275,6 +251,10 @@ def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: Write
     )
 
 
-def _save(plan: Plan) -> None:
+def _save(plan: Plan, marker: str, backend: str) -> None:
+    """``plan.json`` for people; ``turns.json`` for who puts the answers into later turns."""
+    if marker:
+        told = {"backend": backend, "marker": marker}
+        (plan.folder / "turns.json").write_text(json.dumps(told) + "\n", "utf-8")
     shown = {k: v for k, v in asdict(plan).items() if k not in ("folder", "notes")}
     (plan.folder / "plan.json").write_text(json.dumps(shown, indent=1, default=str) + "\n", "utf-8")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Wanted:
     """What a plan asks of a dataset, and what the dataset may use to answer."""
 
-    n: int  # conversations or single requests
+    n: int  # requests; a dataset of conversations yields as many of those as make so many
     at_most: bool = False  # fewer will do: the run is bounded by time and ``n`` is only its ceiling
     input_len: int | None
     output_len: int | None
@@ -46,17 +46,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A source of prompts: its options class and a function that yields up to ``Wanted.n`` prompts.
+    """A source of prompts: its options class and a function that yields at least ``Wanted.n`` requests' worth.
 
-    ``salts``: it puts the run-specific tokens in front by itself.  ``times``: its prompts carry ``due``.
-    ``lengths``: what it takes from ``input_output``: it needs both, an output length may replace its own, or nothing.
+    ``lengths``: what it takes from ``input_output``: it needs both, has defaults for both, an output length may
+    replace its own, or nothing.  ``times``: its prompts carry ``due``.  ``extra``: problems between its options.
     """
 
     options: type[Any]
     prompts: Callable[[Wanted], Iterator[Prompt]]
-    lengths: Literal["both", "output", "none"] = "output"
-    salts: bool = False
+    lengths: Literal["both", "optional", "output", "none"] = "output"
     times: bool = False
-    media: frozenset[str] = frozenset()
-    multi_turn: bool = False
-    extra: Callable[[Any], list[Message]] | None = None  # problems between options
+    media: frozenset[str] = frozenset()  # what its prompts may carry; a backend that takes none of it is refused
+    extra: Callable[[Any], list[Message]] | None = None

@@ -7,15 +7,13 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message, Prompt
 from pytest_vllm_bench.plan.dataset import Wanted
-from pytest_vllm_bench.plan.rows import Rows
 from pytest_vllm_bench.plan.seeds import stream
 from pytest_vllm_bench.plan.spelling import SALT
 
 
-def order(wanted: Wanted, rows: Rows, *, shuffle: bool, oversample: bool) -> Iterator[int]:
+def order(wanted: Wanted, rows: int, *, shuffle: bool, oversample: bool) -> Iterator[int]:
     """Row numbers in the order they are tried; with ``oversample`` they begin again, and that is recorded."""
     import numpy as np
 
@@ -24,23 +22,11 @@ def order(wanted: Wanted, rows: Rows, *, shuffle: bool, oversample: bool) -> Ite
         if lap and not oversample:
             return
         if lap == 1:
-            wanted.note(Message(key="plan.oversampled", values={"rows": len(rows), "n": wanted.n}))
-        numbers = np.arange(len(rows), dtype=np.uint32)
+            wanted.note(Message(key="plan.oversampled", values={"rows": rows, "n": wanted.n}))
+        numbers = np.arange(rows, dtype=np.uint32)
         if shuffle:
             draw.shuffle(numbers)
         yield from map(int, numbers)
-
-
-def enough(wanted: Wanted, prompts: Iterator[Prompt], rows: Rows) -> Iterator[Prompt]:
-    """The first ``n``; DataError where a plan bounded by a number of prompts would come out shorter."""
-    got = 0
-    for prompt in prompts:
-        yield prompt
-        got += 1
-        if got == wanted.n:
-            return
-    if got == 0 or not wanted.at_most:
-        raise DataError("plan.too_few_rows", path=str(rows.path), rows=len(rows), usable=got, n=wanted.n)
 
 
 class Salter:

@@ -6,6 +6,7 @@ import codecs
 import csv
 import json
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,13 @@ class Rows:
 
     path: Path
     count: int
-    get: Callable[[int], Row] = field(repr=False)
+    fetch: Callable[[Sequence[int]], list[Row]] = field(repr=False)  # several at once: the file is opened once
     lines: Sequence[int] | None = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[Row]:
+        """All rows in the file's order, a few hundred in memory at a time."""
+        for start in range(0, self.count, 512):
+            yield from self.fetch(range(start, min(self.count, start + 512)))
 
     def number(self, i: int) -> int:
         """What people call row ``i``: its line, or its place in the list."""
@@ -66,7 +72,7 @@ def read(path: Path) -> Rows:
 
 def require(rows: Rows, columns: tuple[str, ...]) -> str:
     """The first of ``columns`` that the file's first row has; DataError names those it has instead."""
-    first = rows.get(0)
+    first = rows.fetch([0])[0]
     for column in columns:
         if column in first:
             return column
@@ -126,12 +132,15 @@ def _json_lines(path: Path) -> Rows:
             offset += len(line)
     fail(path, problems)
 
-    def get(i: int) -> Row:
+    def fetch(numbers: Sequence[int]) -> list[Row]:
+        found = []
         with path.open("rb") as file:
-            file.seek(offsets[i])
-            return _decoded(file.readline())
+            for i in numbers:
+                file.seek(offsets[i])
+                found.append(_decoded(file.readline()))
+        return found
 
-    return Rows(path, len(offsets), get, lines)
+    return Rows(path, len(offsets), fetch, lines)
 
 
 def _broken(line: bytes) -> str:
@@ -153,16 +162,18 @@ def _json_list(path: Path) -> Rows:
         offsets.append(start)
         ends.append(end)
 
-    def get(i: int) -> Row:
+    def fetch(numbers: Sequence[int]) -> list[Row]:
+        found = []
         with path.open("rb") as file:
-            file.seek(offsets[i])
-            raw = file.read(ends[i] - offsets[i])
-        try:
-            return _decoded(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DataError("plan.row_broken", path=str(path), row=i + 1, error=str(error)) from error
+            for i in numbers:
+                file.seek(offsets[i])
+                try:
+                    found.append(_decoded(file.read(ends[i] - offsets[i])))
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise DataError("plan.row_broken", path=str(path), row=i + 1, error=str(error)) from error
+        return found
 
-    return Rows(path, len(offsets), get)
+    return Rows(path, len(offsets), fetch)
 
 
 def _elements(path: Path) -> Iterator[tuple[int, int]]:
@@ -232,13 +243,16 @@ def _csv(path: Path) -> Rows:
                 offsets.append(offset)
                 lines.append(line)
 
-    def get(i: int) -> Row:
+    def fetch(numbers: Sequence[int]) -> list[Row]:
+        found: list[Row] = []
         with path.open("rb") as file:
-            file.seek(offsets[i])
-            row = next(csv.reader(_decoded_lines(path, file, [0, lines[i] - 1]), delimiter=delimiter))
-        return dict(zip(header, row, strict=False))
+            for i in numbers:
+                file.seek(offsets[i])
+                row = next(csv.reader(_decoded_lines(path, file, [0, lines[i] - 1]), delimiter=delimiter))
+                found.append(dict(zip(header, row, strict=False)))
+        return found
 
-    return Rows(path, len(offsets), get, lines)
+    return Rows(path, len(offsets), fetch, lines)
 
 
 def _decoded_lines(path: Path, file: BinaryIO, position: list[int]) -> Iterator[str]:
@@ -267,11 +281,13 @@ def _parquet(path: Path) -> Rows:
         firsts.append(firsts[-1] + file.metadata.row_group(group).num_rows)
     table: list[Any] = [None, None]
 
-    def get(i: int) -> Row:
-        group = next(g for g in range(len(firsts) - 1) if i < firsts[g + 1])
-        if table[0] != group:
-            table[:] = [group, file.read_row_group(group)]
-        row: Row = table[1].slice(i - firsts[group], 1).to_pylist()[0]
-        return row
+    def fetch(numbers: Sequence[int]) -> list[Row]:
+        found: list[Row] = []
+        for i in numbers:
+            group = bisect_right(firsts, i) - 1
+            if table[0] != group:
+                table[:] = [group, file.read_row_group(group)]
+            found += table[1].slice(i - firsts[group], 1).to_pylist()
+        return found
 
-    return Rows(path, firsts[-1], get)
+    return Rows(path, firsts[-1], fetch)

@@ -34,6 +34,7 @@ class Draft:
     output_len: int | None = None
     due: float | None = None
     group: str = ""
+    row: int | None = None
 
 
 def spell(wanted: Wanted, drafts: Iterable[Draft]) -> Iterator[Prompt]:
@@ -69,6 +70,7 @@ def _prompt(draft: Draft, wanted: Wanted, *, text: str | None = None, token_ids:
         due=draft.due,
         shared_len=draft.shared_len,
         group=draft.group,
+        row=draft.row,
     )
 
 

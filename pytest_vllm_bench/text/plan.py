@@ -81,10 +81,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Prompt lengths were confirmed by the tokenizer for the first {tokens} tokens, then for a sample.",
         "提示词长度已由 tokenizer 确认：前 {tokens} 个 token 全部确认，其后抽样确认。",
     ),
-    "plan.cannot_force": (
-        "ignore_eos: backend {backend} has no way to force the output length; answers may be shorter.",
-        "ignore_eos：后端 {backend} 无法强制输出长度，回答可能更短。",
-    ),
     # datasets and their options
     "plan.dataset_unknown": (
         "dataset {name!r} is unknown. Known: {known}.",
@@ -175,10 +171,75 @@ TEXTS: dict[str, tuple[str, str]] = {
         "数据行为聊天消息，后端 {backend} 不支持。请改用 backend: openai-chat。",
     ),
     "plan.too_few_rows": (
-        "{path}: {n} requests are asked for, but of its {rows} rows only {usable} can be used. "
+        "{path}: {n} requests are asked for, but its rows make only {usable} (rows outside the limits do not count). "
         "Ask for at most {usable}, or write oversample: true to use rows more than once.",
-        "{path}：需要 {n} 个请求，但其 {rows} 行中仅 {usable} 行可用。"
+        "{path}：需要 {n} 个请求，但其数据行只能生成 {usable} 个（超出限制的行不计入）。"
         "请将数量设为不超过 {usable}，或写 oversample: true 允许重复使用。",
+    ),
+    "plan.sonnet_too_short": (
+        "sonnet: {length} tokens leave no room for a line of the prompt's own behind the {prefix} common ones. "
+        "Ask for more, or lower prefix_len.",
+        "sonnet：输入长度 {length} 减去 {prefix} 个公共前缀 token 后，放不下一行独有的诗句。"
+        "请增大输入长度或减小 prefix_len。",
+    ),
+    "plan.turns_order": (
+        "max_turns ({max_turns}) is below turns ({turns}).",
+        "max_turns（{max_turns}）小于 turns（{turns}）。",
+    ),
+    "plan.window_order": (
+        "the trace's window ends ({end} s) before it begins ({start} s).",
+        "轨迹窗口的结束时间（{end} 秒）早于开始时间（{start} 秒）。",
+    ),
+    "plan.conversation_ids": (
+        "Conversations need text, to put the server's answers in: tokenizer: ids cannot be used with them.",
+        "多轮对话需要文本，以便填入服务端的回答：不能使用 tokenizer: ids。",
+    ),
+    "plan.no_batches": (
+        "batch: backend {backend} takes one text a request. Leave batch out, or use an embeddings or rerank backend.",
+        "batch：后端 {backend} 每个请求只接受一段文本。请去掉 batch，或改用 embeddings / rerank 后端。",
+    ),
+    # traces
+    "plan.trace_row": (
+        "{columns} must be a time and two token counts ({error})",
+        "{columns} 应为时间与两个 token 数（{error}）",
+    ),
+    "plan.trace_left_out": (
+        "{n} recorded requests without prompt or answer were left out.",
+        "已略去 {n} 条没有提示词或回答的记录。",
+    ),
+    # media
+    "plan.no_media": (
+        "random_mm needs images or video_frames above 0. For text alone use dataset: random.",
+        "random_mm 需要 images 或 video_frames 大于 0。纯文本请使用 dataset: random。",
+    ),
+    "plan.media_not_taken": (
+        "backend {backend} takes no {kind} input. For images, audio and video in chat write backend: openai-chat.",
+        "后端 {backend} 不支持 {kind} 输入。聊天中的图像、音频、视频请使用 backend: openai-chat。",
+    ),
+    "plan.media_broken": (
+        "{path}: cannot be read ({error}). Replace or remove the file.",
+        "{path}：无法读取（{error}）。请替换或删除该文件。",
+    ),
+    "plan.media_none": (
+        "{path}: no file of the kinds {kinds} in it.",
+        "{path}：其中没有 {kinds} 类型的文件。",
+    ),
+    "plan.media_unnamed": (
+        "row {row}: names no {kind} (a path, an http(s) or data URL, or bytes).",
+        "第 {row} 行：未给出 {kind}（路径、http(s) 或 data URL，或字节内容）。",
+    ),
+    # the hub
+    "plan.hub_unreachable": (
+        "dataset {path}: no such folder here, and the hub cannot be reached ({error}). Download it where there is a "
+        "network (huggingface-cli download {path} --repo-type dataset) and give its folder as path, set HF_ENDPOINT "
+        "to a mirror, or HF_HUB_OFFLINE=1 if it is in the cache already.",
+        "数据集 {path}：本机没有该目录，且无法连接 hub（{error}）。请在有网络的环境下载"
+        "（huggingface-cli download {path} --repo-type dataset）并把目录填入 path；或将 HF_ENDPOINT 设为镜像地址；"
+        "若已在缓存中，可设置 HF_HUB_OFFLINE=1。",
+    ),
+    "plan.hf_failed": (
+        "dataset {path} (subset {subset}, split {split}): cannot be loaded ({error}).",
+        "数据集 {path}（subset {subset}，split {split}）：无法加载（{error}）。",
     ),
     "plan.oversampled": (
         "Rows were used more than once: {rows} rows for {n} requests (oversample).",

@@ -7,13 +7,32 @@ from difflib import get_close_matches
 
 from pytest_vllm_bench.model import DatasetChoice, Message, Problem
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
-from pytest_vllm_bench.plan.datasets import custom, random, sharegpt
+from pytest_vllm_bench.plan.datasets import (
+    conversation,
+    custom,
+    files,
+    hf,
+    random,
+    random_mm,
+    shared,
+    sharegpt,
+    sonnet,
+    trace,
+)
 from pytest_vllm_bench.plan.options import parse
 
 DATASETS: dict[str, Dataset] = {
     "random": random.DATASET,
     "sharegpt": sharegpt.DATASET,
+    "sonnet": sonnet.DATASET,
     "custom": custom.DATASET,
+    "hf": hf.DATASET,
+    "random_mm": random_mm.DATASET,
+    **files.DATASETS,
+    "prefix_repetition": shared.PREFIX_REPETITION,
+    "generated_shared_prefix": shared.GENERATED_SHARED_PREFIX,
+    **trace.DATASETS,
+    "conversation": conversation.DATASET,
 }
 
 __all__ = ["DATASETS", "Dataset", "Wanted", "check"]

@@ -31,17 +31,18 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     source = rows.read(wanted.path(options.path))
     names = (options.prompt_column,) if options.prompt_column else ("prompt", "messages")
     rows.require(source, names)
-    return given.enough(wanted, _rows(wanted, source, names), source)
+    return _rows(wanted, source, names)
 
 
 def _rows(wanted: Wanted, source: rows.Rows, names: tuple[str, ...]) -> Iterator[Prompt]:
     options: CustomOptions = wanted.options
     salter = given.Salter(wanted)
     problems: list[Message] = []
-    for batch in given.batches(given.order(wanted, source, shuffle=options.shuffle, oversample=options.oversample)):
+    for batch in given.batches(
+        given.order(wanted, len(source), shuffle=options.shuffle, oversample=options.oversample)
+    ):
         found: list[Prompt] = []
-        for number in batch:
-            row = source.get(number)
+        for number, row in zip(batch, source.fetch(batch), strict=True):
             prompt, problem = _prompt(row, names, options.output_column, wanted)
             if prompt is not None:
                 found.append(replace(prompt, row=source.number(number)))
@@ -97,4 +98,4 @@ def _text(prompt: Prompt) -> str:
     return prompt.text if prompt.text is not None else given.words_of(prompt.messages or ())
 
 
-DATASET = Dataset(options=CustomOptions, prompts=prompts, salts=True)
+DATASET = Dataset(options=CustomOptions, prompts=prompts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.errors import DataError
@@ -21,17 +22,38 @@ CHUNK = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomOptions:
-    """``range_ratio`` r: lengths uniform in [L(1−r), L(1+r)]; ``prefix_len`` tokens, the same in all, go in front."""
+    """``range_ratio`` r: lengths uniform in [L(1−r), L(1+r)]; ``prefix_len`` tokens, the same in all, go in front.
+
+    ``batch``: texts in one request, where the backend takes several (embeddings; documents to be ranked).
+    """
 
     range_ratio: float = option(0.0, low=0.0, high=0.999)
     prefix_len: int = option(0, low=0)
+    batch: int = option(1, low=1)
 
 
 def prompts(wanted: Wanted) -> Iterator[Prompt]:
-    return spell(wanted, drafts(wanted))
+    """A prompt a request; of several texts where a batch is asked for, each of the asked length."""
+    options: RandomOptions = wanted.options
+    if options.batch > 1 and not wanted.backend.batch:
+        raise DataError("plan.no_batches", backend=wanted.backend.name)
+    if options.batch == 1:
+        return spell(wanted, drafts(wanted, wanted.n))
+    texts = options.batch + (wanted.backend.batch == "documents")
+    return _batched(spell(wanted, drafts(wanted, wanted.n * texts)), texts, wanted.backend.batch)
 
 
-def drafts(wanted: Wanted) -> Iterator[Draft]:
+def _batched(spelled: Iterator[Prompt], texts: int, kind: str) -> Iterator[Prompt]:
+    """``texts`` prompts as one: all of them inputs, or the first the query and the rest documents."""
+    while several := list(islice(spelled, texts)):
+        words = [prompt.text or "" for prompt in several]
+        query = words.pop(0) if kind == "documents" else None
+        # How a reranker joins query and documents is its own affair: the length is unknown.
+        total = sum(prompt.input_len or 0 for prompt in several) if kind == "inputs" else None
+        yield Prompt(text=query, inputs=words, input_len=total)
+
+
+def drafts(wanted: Wanted, n: int) -> Iterator[Draft]:
     """The letters of each prompt; what the server adds (chat template, BOS) is taken off the asked length."""
     import numpy as np
 
@@ -40,8 +62,8 @@ def drafts(wanted: Wanted) -> Iterator[Draft]:
     text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
     prefix = wanted.stream("prefix").randint(0, size, options.prefix_len, dtype=np.uint16)
     family = 0 if options.prefix_len else None
-    for start in range(0, wanted.n, CHUNK):
-        rows = min(CHUNK, wanted.n - start)
+    for start in range(0, n, CHUNK):
+        rows = min(CHUNK, n - start)
         inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, rows))
         outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, rows)
         for length, out in zip(inputs.tolist(), outputs.tolist(), strict=True):
@@ -72,4 +94,4 @@ def content_lengths(wanted: Wanted, asked: np.ndarray) -> np.ndarray:
     return asked - added
 
 
-DATASET = Dataset(options=RandomOptions, prompts=prompts, lengths="both", salts=True)
+DATASET = Dataset(options=RandomOptions, prompts=prompts, lengths="both")

@@ -1,9 +1,9 @@
-"""A ShareGPT file → first turns as prompts, with the length of the answer that was given as the length to ask for."""
+"""A ShareGPT file → first turns, or whole conversations, with the lengths of the answers that were given."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_vllm_bench.errors import DataError
@@ -15,9 +15,12 @@ from pytest_vllm_bench.plan.options import option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareGPTOptions:
-    """Limits are in tokens of the text itself, without what a template or the salt adds."""
+    """Limits are in tokens of the text itself, without what a template or the salt adds; ``think`` is in seconds."""
 
     path: str = option()
+    multi_turn: bool = option(False)
+    max_turns: int | None = option(None, low=1)
+    think: float = option(0.0, low=0.0)
     shuffle: bool = option(True)
     oversample: bool = option(False)
     min_prompt: int = option(4, low=1)
@@ -33,37 +36,48 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     options: ShareGPTOptions = wanted.options
     source = rows.read(wanted.path(options.path))
     rows.require(source, ("conversations", "conversation", "messages"))
-    return given.enough(wanted, _kept(wanted, source, options), source)
+    return _kept(wanted, source, options)
 
 
 def _kept(wanted: Wanted, source: rows.Rows, options: ShareGPTOptions) -> Iterator[Prompt]:
-    assert wanted.tokenizer is not None
     salter = given.Salter(wanted)
-    numbers = given.order(wanted, source, shuffle=options.shuffle, oversample=options.oversample)
+    numbers = given.order(wanted, len(source), shuffle=options.shuffle, oversample=options.oversample)
+    most = 1 if not options.multi_turn else options.max_turns
     for batch in given.batches(numbers):
-        pairs = [pair for number in batch if (pair := first_turns(source.get(number)))]
-        asked, answered = [p for p, _ in pairs], [a for _, a in pairs]
-        bare, outputs = wanted.tokenizer.count(asked), wanted.tokenizer.count(answered)
-        kept = [
-            (text, wanted.output_len or out)
-            for text, n, out in zip(asked, bare, outputs, strict=True)
-            if fits(options, n, wanted.output_len or out)
-        ]
-        sent = salter.count([text for text, _ in kept]) or []
-        for (text, out), length in zip(kept, sent, strict=True):
-            yield salter.salted(Prompt(text=text, input_len=length, output_len=out))
+        found = [pairs[:most] for row in source.fetch(batch) if (pairs := exchanges(row))]
+        kept = list(_fitting(wanted, options, found))
+        sent = salter.count([asked for (asked, _), *_ in kept]) or []
+        for talk, length in zip(kept, sent, strict=True):
+            first, *later = [Prompt(text=asked, output_len=out) for asked, out in talk]
+            turns = tuple(replace(turn, think_s=options.think) for turn in later)
+            yield salter.salted(replace(first, input_len=length, turns=turns))
 
 
-def fits(options: ShareGPTOptions, prompt: int, output: int) -> bool:
-    return (
-        options.min_prompt <= prompt <= options.max_prompt
-        and output >= options.min_output
-        and prompt + output <= options.max_total
-    )
+def _fitting(
+    wanted: Wanted, options: ShareGPTOptions, talks: list[list[tuple[str, str]]]
+) -> Iterator[list[tuple[str, int]]]:
+    """(prompt, tokens to ask for) of each turn, of the conversations that stay within the limits in every turn."""
+    assert wanted.tokenizer is not None
+    flat = [pair for talk in talks for pair in talk]
+    counts = iter(wanted.tokenizer.count([text for pair in flat for text in pair]))
+    for talk in talks:
+        total, fits, turns = 0, True, []
+        for asked, _ in talk:
+            prompt, answer = next(counts), next(counts)
+            out = wanted.output_len or answer
+            total += prompt + out
+            fits = fits and options.min_prompt <= prompt <= options.max_prompt
+            fits = fits and out >= options.min_output and total <= options.max_total
+            turns.append((asked, out))
+        if fits:
+            yield turns
 
 
-def turns(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(who, what) of each turn; both common spellings, ``from``/``value`` and ``role``/``content``."""
+def exchanges(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(prompt, answer) of each turn; both common spellings, ``from``/``value`` and ``role``/``content``.
+
+    A system message joins the first prompt; a last prompt without an answer is left out.
+    """
     listed = row.get("conversations") or row.get("conversation") or row.get("messages") or []
     said = []
     for turn in listed if isinstance(listed, list) else []:
@@ -71,13 +85,10 @@ def turns(row: Mapping[str, Any]) -> list[tuple[str, str]]:
             who, what = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
             if isinstance(what, str):
                 said.append((str(who), what))
-    return said
+    system = said[0][1] + "\n\n" if said and said[0][0] == "system" else ""
+    texts = [what for _, what in said[bool(system) :]]
+    pairs = list(zip(texts[::2], texts[1::2], strict=False))
+    return [(system + pairs[0][0], pairs[0][1]), *pairs[1:]] if pairs else []
 
 
-def first_turns(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first prompt and its answer, where the conversation has both."""
-    said = turns(row)
-    return (said[0][1], said[1][1]) if len(said) >= 2 else None
-
-
-DATASET = Dataset(options=ShareGPTOptions, prompts=prompts, salts=True)
+DATASET = Dataset(options=ShareGPTOptions, prompts=prompts)
