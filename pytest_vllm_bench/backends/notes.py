@@ -17,7 +17,7 @@ def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
         say("cannot_force")
     if backend.generates and backend.framing == "json":
         say("no_stream")
-    if scenario.token_detail == "on" and not backend.token_detail:
+    if backend.generates and scenario.token_detail == "on" and not backend.token_detail:
         say("no_token_detail")
     if backend.samples is not None:
         unknown = sorted(set(scenario.sampling) - backend.samples)

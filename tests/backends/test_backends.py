@@ -1,0 +1,234 @@
+"""What must hold for every backend, ours or a third party's: run over the dict, so an addition is tested by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.parser import BytesParser
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_vllm_bench.backends import BACKENDS, notes
+from pytest_vllm_bench.model import Ask, Backend, Delta, Media, Prompt, Scenario, Target
+from pytest_vllm_bench.text import LANGUAGES, say
+
+SAMPLING = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "seed": 7, "stop": ["\n\n"]}
+CLIP = Media(kind="audio", data=b"RIFF\x00\xff\r\n--", mime="audio/wav", seconds=1.0)
+
+
+def prompt(backend: Backend) -> Prompt:
+    return Prompt(text="Hello", media=(CLIP,) if backend.takes_media == {"audio"} else ())
+
+
+def ask(backend: Backend, **changed: Any) -> Ask:
+    values: dict[str, Any] = {"prompt": prompt(backend), "model": "m", "output_len": 9, "force_length": True}
+    return Ask(**{**values, **changed})
+
+
+def fields(backend: Backend, **changed: Any) -> dict[str, Any]:
+    """A request's fields, of JSON or of a form."""
+    body = backend.body(ask(backend, **changed))
+    if backend.content_type == "application/json":
+        found = json.loads(body)
+        assert isinstance(found, dict)
+        return found
+    form = BytesParser().parsebytes(f"content-type: {backend.content_type}\r\n\r\n".encode() + body)
+    parts = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}
+    return {str(name): part.get_payload(decode=True) for name, part in parts.items()}
+
+
+def leaves(value: Any) -> set[str]:
+    """All scalars below, as text."""
+    if isinstance(value, Mapping):
+        return set().union(*map(leaves, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(leaves, value))
+    return {value.decode(errors="replace") if isinstance(value, bytes) else str(value)}
+
+
+@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found = request.param
+    assert isinstance(found, Backend)
+    return found
+
+
+def test_the_dict_is_keyed_by_name(backend: Backend) -> None:
+    assert BACKENDS[backend.name] is backend
+    assert backend.path.startswith("/")
+
+
+def test_its_quirks_are_said_in_both_languages(backend: Backend) -> None:
+    for lang in LANGUAGES:
+        assert say(backend.about, lang)
+
+
+def test_the_same_ask_gives_the_same_body(backend: Backend) -> None:
+    assert backend.body(ask(backend)) == backend.body(ask(backend))
+
+
+def test_the_prompt_and_the_longest_answer_are_sent(backend: Backend) -> None:
+    sent = leaves(fields(backend))
+    assert "Hello" in sent
+    if backend.generates:
+        assert "9" in sent
+
+
+def test_forcing_the_length_changes_the_body_where_it_is_possible(backend: Backend) -> None:
+    changed = fields(backend, force_length=True) != fields(backend, force_length=False)
+    assert changed == backend.forces_length
+
+
+def test_without_a_length_none_is_sent(backend: Backend) -> None:
+    sent = fields(backend, output_len=None, force_length=False)
+    assert not [key for key in sent if "max_" in key and "length" not in key]
+
+
+def test_token_detail_is_asked_for_where_it_has_to_be(backend: Backend) -> None:
+    if not backend.token_detail:
+        assert fields(backend, token_detail=True) == fields(backend, token_detail=False)
+
+
+def test_sampling_is_sent_or_said_to_be_left_out(backend: Backend) -> None:
+    if not backend.generates:
+        return
+    for key, value in SAMPLING.items():
+        known = backend.samples is None or key in backend.samples
+        changed = fields(backend, sampling={key: value}) != fields(backend, sampling={})
+        assert changed == known, key
+
+
+def test_greedy_is_understood(backend: Backend) -> None:
+    """A temperature of 0 is an error for some: they are told to be greedy in their own way."""
+    if backend.generates and (backend.samples is None or "temperature" in backend.samples):
+        assert fields(backend, sampling={"temperature": 0}) != fields(backend, sampling={"temperature": 1})
+
+
+def test_a_sampling_key_of_null_is_not_sent(backend: Backend) -> None:
+    nulls = dict.fromkeys(SAMPLING)
+    assert fields(backend, sampling=nulls) == fields(backend, sampling={})
+
+
+def test_the_user_has_the_last_word(backend: Backend) -> None:
+    plain = fields(backend)
+    key = next(iter(plain))
+    assert key not in fields(backend, extra_body={key: None})
+    added = fields(backend, extra_body={"x_mine": "yes", "deep": {"er": 1}})
+    assert set(added) - set(plain) == {"x_mine", "deep"}
+
+
+def test_streaming_follows_from_the_ask(backend: Backend) -> None:
+    if backend.framing != "json":
+        assert fields(backend, stream=True) != fields(backend, stream=False) or backend.name == "tgi"
+
+
+def test_token_ids_are_sent_as_they_are(backend: Backend) -> None:
+    if backend.takes_token_ids:
+        sent = backend.body(ask(backend, prompt=Prompt(token_ids=[3, 1, 4])))
+        assert b"[3,1,4]" in sent
+
+
+@given(payload=st.binary(max_size=60))
+@pytest.mark.parametrize("name", BACKENDS)
+def test_reading_never_breaks_on_bytes(name: str, payload: bytes) -> None:
+    assert isinstance(BACKENDS[name].read(payload), Delta)
+
+
+_NAMES = st.sampled_from(
+    [
+        "choices",
+        "delta",
+        "message",
+        "text",
+        "content",
+        "reasoning",
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "error",
+        "code",
+        "type",
+        "object",
+        "status",
+        "detail",
+        "data",
+        "results",
+        "response",
+        "meta_info",
+        "finish_reason",
+        "output_ids",
+        "token",
+        "generated_text",
+        "details",
+        "text_output",
+        "done",
+        "tool_calls",
+        "function",
+        "arguments",
+        "output",
+        "stop",
+        "timings",
+        "predicted_n",
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats(allow_nan=False) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(value=_JSON)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_reading_never_breaks_on_json(name: str, value: Any) -> None:
+    delta = BACKENDS[name].read(msgspec.json.encode(value))
+    assert isinstance(delta, Delta)
+    assert delta.error is None or delta.error_kind in ("in_stream", "rejected", "protocol")
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "kind"),
+    [
+        ({"error": "out of memory"}, "out of memory", "in_stream"),
+        ({"error": {"message": "too long", "code": 400, "type": "BadRequestError"}}, "too long", "in_stream"),
+        ({"error": "busy", "error_type": "overloaded"}, "busy", "rejected"),
+        ({"error": {"message": "x", "http_status_code": 422}}, "x", "in_stream"),
+        ({"error": {"message": "queue full", "code": 503}}, "queue full", "rejected"),
+        ({"object": "error", "message": "no such model", "code": 40301}, "no such model", "in_stream"),
+        ({"detail": "Not Found"}, "Not Found", "in_stream"),
+        ({"detail": [{"loc": ["body"]}]}, '[{"loc": ["body"]}]', "in_stream"),
+        ({"message": "Internal Server Error"}, "Internal Server Error", "in_stream"),
+    ],
+)
+def test_errors_in_every_shape(backend: Backend, error: Mapping[str, Any], words: str, kind: str) -> None:
+    delta = backend.read(json.dumps(error).encode())
+    assert (delta.error, delta.error_kind) == (words, kind)
+
+
+def scenario(**changed: Any) -> Scenario:
+    values: dict[str, Any] = {
+        "id": "x", "key": "x", "target": Target(), "backend": "x", "output_len": 8, "input_len": 8,
+    }  # fmt: skip
+    return Scenario(**{**values, **changed})
+
+
+def test_what_it_cannot_do_is_said(backend: Backend) -> None:
+    asked = scenario(token_detail="on", sampling={"temperature": 0, "strange": 1}, models=("a", "b"))
+    found = {message.key.removeprefix("backends.") for message in notes(backend, asked)}
+    assert ("cannot_force" in found) == (backend.generates and not backend.forces_length)
+    assert ("no_stream" in found) == (backend.generates and backend.framing == "json")
+    assert ("no_token_detail" in found) == (backend.generates and not backend.token_detail)
+    assert ("sampling_left_out" in found) == (backend.generates and backend.samples is not None)
+    assert ("one_model" in found) == (not backend.names_model)
+    for message in notes(backend, asked):
+        for lang in LANGUAGES:
+            assert backend.name in say(message, lang)
+
+
+def test_nothing_is_said_where_all_will_be_as_asked() -> None:
+    assert notes(BACKENDS["vllm"], scenario(token_detail="on")) == ()
+    assert notes(BACKENDS["tgi"], scenario(ignore_eos=False)) == ()
