@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from pytest_vllm_bench.config.lines import line_of
-from pytest_vllm_bench.config.matrix import Axes, axes, choices, effective, scenario
+from pytest_vllm_bench.config.matrix import Axes, axes, choices, scenario
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
 from pytest_vllm_bench.metric_table import rule_problems
-from pytest_vllm_bench.model import Backend, Message, Problem, Scenario
+from pytest_vllm_bench.model import Message, Problem
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config.read import Config
@@ -24,24 +24,14 @@ if TYPE_CHECKING:
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
-    {
-        "backend",
-        "dataset",
-        "duration",
-        "input_output",
-        "concurrency_prompts",
-        "request_rate",
-        "stages",
-        "targets",
-        "overrides",
-    }
+    "backend dataset duration input_output concurrency_prompts request_rate stages targets overrides".split()  # noqa: SIM905
 )
 
 
 def cross_checks(config: Config, bad: set[str]) -> list[Problem]:
     """All problems between keys; ``bad``: paths that have one already, and whose consequences are not told again."""
     told = {_key(path) for path in bad}
-    problems = [p for check in CHECKS for p in check(config) if _key(p.path) not in told]
+    problems = [p for check in CHECKS for p in check(config) if p.path not in told | bad]
     if (told | {_key(p.path) for p in problems}) & IDENTITY:
         return problems
     cells = axes(config)
@@ -110,15 +100,9 @@ def _prompts(config: Config) -> Iterator[Problem]:
     bounded = settings.duration is not None or bool(settings.stages) or (traced and bool(settings.dataset))
     if settings.concurrency_prompts is None and not bounded:
         yield _problem(config, "concurrency_prompts", "no_prompts")
-    for position, (concurrency, prompts) in enumerate(settings.concurrency_prompts or []):
-        path = f"concurrency_prompts[{position}]"
-        if isinstance(prompts, str) and concurrency is None:
-            yield _problem(config, f"{path}[1]", "multiple_of_nothing", multiple=prompts)
-        elif isinstance(prompts, int) and concurrency is not None and prompts < concurrency:
-            values = {"prompts": prompts, "concurrency": concurrency, "instead": f"[{concurrency}, {concurrency * 10}]"}
-            yield _problem(config, f"{path}[1]", "prompts_below_concurrency", **values)
-        elif prompts is None and not bounded:
-            yield _problem(config, f"{path}[1]", "prompts_unbounded")
+    for position, (_, prompts) in enumerate(settings.concurrency_prompts or []):
+        if prompts is None and not bounded:
+            yield _problem(config, f"concurrency_prompts[{position}][1]", "prompts_unbounded")
 
 
 def _rates(config: Config) -> Iterator[Problem]:
@@ -139,20 +123,38 @@ def _rates(config: Config) -> Iterator[Problem]:
 def _overrides(config: Config) -> Iterator[Problem]:
     """``set`` takes what may differ from cell to cell, and nothing that decides the id."""
     for position, override in enumerate(config.settings.overrides):
-        path = f"overrides[{position}]"
         if not override.set and override.xfail is None and override.skip is None:
-            yield _problem(config, path, "override_empty")
-        identity = {
-            key: value
-            for key, value in override.set.items()
-            if key in File.model_fields and key not in Cell.model_fields
-        }
+            yield _problem(config, f"overrides[{position}]", "override_empty")
+    for position, changes in _changes(config):
+        identity = changes.keys() & (File.model_fields.keys() - Cell.model_fields.keys())
         for key in sorted(identity):
-            yield _problem(config, f"{path}.set.{key}", "override_identity", key=key)
+            yield _problem(config, f"overrides[{position}].set.{key}", "override_identity", key=key)
         try:
-            Cell.model_validate({key: value for key, value in override.set.items() if key not in identity})
+            Cell.model_validate({key: value for key, value in changes.items() if key not in identity})
         except ValidationError as error:
             yield from translated(error, Cell, config.lines, ("overrides", position, "set"))
+
+
+def _changes(config: Config) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """What each override sets, as written: also where the override itself has a problem."""
+    overrides = config.written.get("overrides")
+    for position, override in enumerate(overrides if isinstance(overrides, list) else []):
+        if isinstance(override, dict) and isinstance(override.get("set"), dict):
+            yield position, override["set"]
+
+
+def _sla(config: Config) -> Iterator[Problem]:
+    """Rules that cannot be read, at the top and in overrides."""
+    written = {"sla": config.settings.sla}
+    for position, changes in _changes(config):
+        if isinstance(rules := changes.get("sla", []), str | list):
+            path = f"overrides[{position}].set.sla"
+            written[path] = [rule for rule in ([rules] if isinstance(rules, str) else rules) if isinstance(rule, str)]
+    for path, rules in written.items():
+        lines = [config.lines.get(f"{path}[{i}]", config.lines.get(path)) for i in range(len(rules))]
+        for position, rule in parsed(rules, lines):
+            if isinstance(rule, Message):
+                yield Problem(message=rule, path=f"{path}[{position}]", line=lines[position])
 
 
 def _repeats(config: Config) -> Iterator[Problem]:
@@ -173,6 +175,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _prompts,
     _rates,
     _overrides,
+    _sla,
     _repeats,
 )
 
@@ -206,17 +209,9 @@ def _unmatched(config: Config, cells: list[Axes]) -> Iterator[Problem]:
 
 
 def _rules(config: Config, cells: list[Axes]) -> Iterator[Problem]:
-    """Rules that cannot be read, and rules that could hold or break whatever the server does."""
+    """Rules that could hold or break whatever the server does."""
+    backend = config.registry.backends[config.settings.backend]
     for cell in cells:
-        own = effective(config, cell.id)
-        for position, rule in parsed(own.cell.sla, own.sla_lines):
-            if isinstance(rule, Message):
-                yield Problem(message=rule, path=f"{own.sla_path}[{position}]", line=own.sla_lines[position])
-        yield from _hopeless(config, scenario(config, cell))
-
-
-def _hopeless(config: Config, one: Scenario) -> Iterator[Problem]:
-    backend: Backend = config.registry.backends[one.backend]
-    for rule, message in rule_problems(one, backend):
-        path = "goodput" if rule is None else "sla"
-        yield Problem(message=message, path=path, line=config.lines.get("goodput") if rule is None else rule.line)
+        for rule, message in rule_problems(scenario(config, cell), backend):
+            line = config.lines.get("goodput") if rule is None else rule.line
+            yield Problem(message=message, path="goodput" if rule is None else "sla", line=line)

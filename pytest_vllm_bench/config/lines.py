@@ -91,8 +91,8 @@ def line_of(lines: Mapping[str, int], parts: tuple[str | int, ...]) -> int | Non
 def parse(text: str) -> Document:
     """Read ``text``; what is wrong with it as YAML is in ``problems``."""
     document = Document()
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             document.value = _value(loader, node, (), document, ())
@@ -103,15 +103,15 @@ def parse(text: str) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
         document.add("config.yaml_character", line, code=f"U+{int(error.character):04X}")
-    finally:
-        loader.dispose()
     return document
 
 
 def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:
-    mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else None
     rows = text.splitlines()
+    mark = error.problem_mark or error.context_mark
+    if mark is not None and mark.line >= len(rows) and error.context_mark is not None:
+        mark = error.context_mark  # what is open at the end is told where it was opened
+    line = mark.line + 1 if mark else None
     row = rows[line - 1] if line and line <= len(rows) else ""
     if "\t" in row[: len(row) - len(row.lstrip())]:
         document.add("config.yaml_tab", line)
@@ -127,8 +127,8 @@ def _value(
 ) -> Any:
     document.nodes += 1
     line = node.start_mark.line + 1
-    if parts:
-        document.lines.setdefault(join(parts), line)
+    if parts and isinstance(parts[-1], int):  # a key's line is set where the key is read
+        document.lines[join(parts)] = line
     if id(node) in above or document.nodes > MAX_NODES:
         document.add("config.yaml_endless", line, join(parts))
         raise _Endless

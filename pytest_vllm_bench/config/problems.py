@@ -74,6 +74,8 @@ def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) ->
         return Message(key=kind, values={"got": context["got"], "known": " | ".join(context["known"]), "hint": hint})
     if kind.startswith("config."):
         return Message(key=kind, values=context)
+    if kind == "missing" and isinstance(parts[-1], int):
+        return Message(key="config.pair_too_short")
     if kind in _PLAIN:
         name = str(parts[-1]) if parts else ""
         return Message(key=f"config.{_PLAIN[kind]}", values={"key": name, "got": show(item["input"])})

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from pytest_vllm_bench.config import values as v
 from pytest_vllm_bench.model import Warmup
@@ -51,6 +59,17 @@ def _pairs(value: Any) -> Any:
     if isinstance(value, list) and not value:
         raise v.wrong("empty_list")
     return value
+
+
+def _reachable(pair: tuple[int | None, int | str | None]) -> tuple[int | None, int | str | None]:
+    """Fewer requests than the concurrency never reach it."""
+    concurrency, prompts = pair
+    if concurrency is None and isinstance(prompts, str):
+        raise v.wrong("multiple_of_nothing", multiple=prompts)
+    if concurrency is not None and isinstance(prompts, int) and prompts < concurrency:
+        instead = f"[{concurrency}, {concurrency * 10}]"
+        raise v.wrong("prompts_below_concurrency", prompts=prompts, concurrency=concurrency, instead=instead)
+    return pair
 
 
 def _not_empty(value: Any) -> Any:
@@ -257,7 +276,7 @@ class Cell(Strict):
         list[
             Annotated[
                 float,
-                *_field(v.percentile, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
+                *_field(v.percentile, {"type": "number", "minimum": 1, "exclusiveMaximum": 100}),
             ]
         ],
         BeforeValidator(_not_empty),
@@ -276,9 +295,12 @@ _InputOutput = tuple[
     Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
     Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
 ]
-_Concurrency = tuple[
-    Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
-    Annotated[int | str | None, *_field(v.prompts, {"anyOf": [_COUNT, _MULTIPLE, _NULL]})],
+_Concurrency = Annotated[
+    tuple[
+        Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
+        Annotated[int | str | None, *_field(v.prompts, {"anyOf": [_COUNT, _MULTIPLE, _NULL]})],
+    ],
+    AfterValidator(_reachable),
 ]
 
 

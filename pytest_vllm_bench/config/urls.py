@@ -42,7 +42,7 @@ def address(url: str) -> Address:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return _wrong("url_port" if re.search(r":[^/\]]*$", url.partition("://")[2].partition("/")[0]) else "url", url)
+        return _wrong("url_port" if url.count("[") == url.count("]") else "url", url)
     if parts.scheme not in ("http", "https") or not url.lower().startswith(f"{parts.scheme}://"):
         bare = url.partition("://")[2] if "://" in url else url.lstrip("/")
         return _wrong("url_scheme", url, instead=redacted(f"http://{bare}"))

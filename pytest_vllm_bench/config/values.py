@@ -173,7 +173,7 @@ def tolerance(value: Any) -> str | float:
 def percentile(value: Any) -> float:
     if not is_number(value):
         raise wrong("want_number", got=show(value))
-    if not 0 < value < 100:
+    if not 1 <= value < 100:
         instead = f"{value * 100:g}" if 0 < value < 1 else "99"
         raise wrong("percentile_range", got=show(value), instead=instead)
     return value  # type: ignore[no-any-return]  # 99 stays 99: it becomes part of a name, p99

@@ -3,126 +3,127 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "config.problems": ("the config has {count} problem(s)", "配置有 {count} 处问题"),
     # hints
-    "config.did_you_mean": ('did you mean "{near}"?', "是不是想写 “{near}”?"),
-    "config.known_are": ("there are: {known}", "可用的有:{known}"),
+    "config.did_you_mean": ('did you mean "{near}"?', "是不是想写 “{near}”？"),
+    "config.known_are": ("there are: {known}", "可用的有：{known}"),
     # the file
-    "config.no_file": ("there is no such file; {hint}", "没有这个文件;{hint}"),
+    "config.no_file": ("there is no such file; {hint}", "没有这个文件；{hint}"),
     "config.no_folder": (
         "nor its folder: name the config with --vllm-config=path/to/config.yaml",
-        "所在目录也不存在:请用 --vllm-config=path/to/config.yaml 指明配置文件",
+        "所在目录也不存在：请用 --vllm-config=path/to/config.yaml 指明配置文件",
     ),
-    "config.unreadable": ("the file cannot be read: {words}", "无法读取该文件:{words}"),
+    "config.unreadable": ("the file cannot be read: {words}", "无法读取该文件：{words}"),
     "config.not_utf8": (
         "this line is not UTF-8; save the file as UTF-8",
-        "这一行不是 UTF-8 编码;请把文件另存为 UTF-8",
+        "这一行不是 UTF-8 编码；请把文件另存为 UTF-8",
     ),
     "config.empty_file": (
         "the file is empty; the shortest config is base_url, input_output and concurrency_prompts",
-        "文件是空的;最短的配置需要 base_url、input_output 和 concurrency_prompts",
+        "文件是空的；最短的配置需要 base_url、input_output 和 concurrency_prompts",
     ),
     "config.file_not_mapping": (
         'the file must consist of "key: value" lines, e.g. base_url: http://localhost:8000',
-        "文件应由 “键:值” 组成,例如 base_url: http://localhost:8000",
+        "文件应由 “键: 值” 组成，例如 base_url: http://localhost:8000",
     ),
     "config.yaml_tab": (
         "YAML is indented with spaces; replace the tab",
-        "YAML 只能用空格缩进;请把制表符 (Tab) 换成空格",
+        "YAML 只能用空格缩进；请把制表符 (Tab) 换成空格",
     ),
     "config.yaml_documents": (
         'a second YAML document begins here; remove the "---"',
-        "这里开始了第二个 YAML 文档;请删掉 “---”",
+        "这里开始了第二个 YAML 文档；请删掉 “---”",
     ),
     "config.yaml_syntax": ("not YAML: {words}: {row}", "不是合法的 YAML: {words}: {row}"),
     "config.yaml_character": (
         "the character {code} may not stand in YAML; delete it",
-        "YAML 中不允许出现字符 {code};请删掉",
+        "YAML 中不允许出现字符 {code}；请删掉",
     ),
     "config.yaml_endless": (
         "an alias (*name) that contains itself or multiplies without end",
-        "别名 (*name) 引用了自身,或者展开后无限膨胀",
+        "别名 (*name) 引用了自身，或者展开后无限膨胀",
     ),
     "config.duplicate_key": (
         '"{key}" already stands in line {first}; keep one of them',
-        "“{key}” 在第 {first} 行已经写过;请只保留一处",
+        "“{key}” 在第 {first} 行已经写过；请只保留一处",
     ),
     "config.key_not_text": ("a key must be a word", "键必须是一个单词"),
     # keys
-    "config.unknown_key": ('unknown key "{key}"; {hint}', "未知的键 “{key}”;{hint}"),
+    "config.unknown_key": ('unknown key "{key}"; {hint}', "未知的键 “{key}”；{hint}"),
     "config.missing_key": ('"{key}" is missing here', "这里缺少 “{key}”"),
     "config.not_yet": (
         '"{key}" is not yet supported by this version; remove it',
-        "当前版本尚不支持 “{key}”;请删掉",
+        "当前版本尚不支持 “{key}”；请删掉",
     ),
-    "config.invalid": ("{got} does not fit here: {words}", "{got} 不能写在这里:{words}"),
+    "config.invalid": ("{got} does not fit here: {words}", "{got} 不能写在这里：{words}"),
     # values
-    "config.want_text": ("expected text in quotes, got {got}", "应为文本(可加引号),现为 {got}"),
-    "config.empty_text": ("the text is empty; write a value or remove the key", "文本为空;请填写,或删掉这个键"),
-    "config.want_bool": ("expected true or false, got {got}", "应为 true 或 false,现为 {got}"),
-    "config.want_integer": ("expected a whole number, got {got}", "应为整数,现为 {got}"),
-    "config.want_number": ("expected a number, got {got}", "应为数字,现为 {got}"),
-    "config.want_finite": ("expected a finite number, got {got}", "应为有限的数,现为 {got}"),
-    "config.too_small": ("{got} is too small; at least {least}", "{got} 太小;至少为 {least}"),
-    "config.too_large": ("{got} is too large; at most {most}", "{got} 太大;至多为 {most}"),
-    "config.not_above": ("{got} is too small; it must be above {above}", "{got} 太小;必须大于 {above}"),
-    "config.want_list": ("expected a list, e.g. [a, b], got {got}", "应为列表,例如 [a, b],现为 {got}"),
-    "config.empty_list": ("the list is empty; write at least one entry", "列表是空的;至少写一项"),
-    "config.want_mapping": ("expected {{key: value}}, got {got}", "应为 {{键:值}},现为 {got}"),
-    "config.want_pair": ("expected a pair, e.g. [16, 160], got {got}", "应为一对值,例如 [16, 160],现为 {got}"),
-    "config.pair_too_long": ("a pair has two values, got {got}", "一对只有两个值,现为 {got}"),
+    "config.want_text": ("expected text in quotes, got {got}", "应为文本（可加引号），现为 {got}"),
+    "config.empty_text": ("the text is empty; write a value or remove the key", "文本为空；请填写，或删掉这个键"),
+    "config.want_bool": ("expected true or false, got {got}", "应为 true 或 false，现为 {got}"),
+    "config.want_integer": ("expected a whole number, got {got}", "应为整数，现为 {got}"),
+    "config.want_number": ("expected a number, got {got}", "应为数字，现为 {got}"),
+    "config.want_finite": ("expected a finite number, got {got}", "应为有限的数，现为 {got}"),
+    "config.too_small": ("{got} is too small; at least {least}", "{got} 太小；至少为 {least}"),
+    "config.too_large": ("{got} is too large; at most {most}", "{got} 太大；至多为 {most}"),
+    "config.not_above": ("{got} is too small; it must be above {above}", "{got} 太小；必须大于 {above}"),
+    "config.want_list": ("expected a list, e.g. [a, b], got {got}", "应为列表，例如 [a, b]，现为 {got}"),
+    "config.empty_list": ("the list is empty; write at least one entry", "列表是空的；至少写一项"),
+    "config.want_mapping": ("expected {{key: value}}, got {got}", "应为 {{键: 值}}，现为 {got}"),
+    "config.want_pair": ("expected a pair, e.g. [16, 160], got {got}", "应为一对值，例如 [16, 160]，现为 {got}"),
+    "config.pair_too_short": ("a pair has two values, e.g. [1024, 256]", "一对要有两个值，例如 [1024, 256]"),
+    "config.pair_too_long": ("a pair has two values, got {got}", "一对只有两个值，现为 {got}"),
     "config.pairs_not_nested": (
         "expected a list of pairs: write {instead}",
-        "应为由成对的值组成的列表:请写成 {instead}",
+        "应为由成对的值组成的列表：请写成 {instead}",
     ),
     "config.want_duration": (
         'expected a duration, e.g. 30 (seconds), "30s", "5m", "1h30m", got {got}',
-        '应为时长, 例如 30 (秒)、"30s"、"5m"、"1h30m", 现为 {got}',
+        '应为时长，例如 30（秒）、"30s"、"5m"、"1h30m"，现为 {got}',
     ),
-    "config.duration_range": ("a duration must be above 0 and finite, got {got}", "时长必须大于 0 且有限,现为 {got}"),
-    "config.want_share": ('expected a share, e.g. 0.05 or "5%", got {got}', '应为比例, 例如 0.05 或 "5%", 现为 {got}'),
+    "config.duration_range": ("a duration must be above 0 and finite, got {got}", "时长必须大于 0 且有限，现为 {got}"),
+    "config.want_share": ('expected a share, e.g. 0.05 or "5%", got {got}', '应为比例，例如 0.05 或 "5%"，现为 {got}'),
     "config.share_range": (
         "a share lies between 0 and 1, got {got}; did you mean {instead}?",
-        "比例应在 0 与 1 之间,现为 {got};是不是想写 {instead}?",
+        "比例应在 0 与 1 之间，现为 {got}；是不是想写 {instead}？",
     ),
     "config.confidence_range": (
         "confidence lies from 0.5 to below 1, got {got}; usual are 0.95 and 0.99",
-        "置信度应在 0.5 到 1 之间(不含 1),现为 {got};常用 0.95 或 0.99",
+        "置信度应在 0.5 到 1 之间（不含 1），现为 {got}；常用 0.95 或 0.99",
     ),
     "config.percentile_range": (
-        "a percentile lies between 0 and 100, got {got}; did you mean {instead}?",
-        "百分位应在 0 与 100 之间,现为 {got};是不是想写 {instead}?",
+        "a percentile lies from 1 to below 100, got {got}; did you mean {instead}?",
+        "百分位应在 1 到 100 之间（不含 100），现为 {got}；是不是想写 {instead}？",
     ),
     "config.want_prompts": (
         'expected a number of requests, a multiple of the concurrency ("10x") or null, got {got}',
-        '应为请求数、并发的倍数 ("10x") 或 null, 现为 {got}',
+        '应为请求数、并发的倍数 ("10x") 或 null，现为 {got}',
     ),
     "config.multiple_small": (
         "{got} is fewer requests than the concurrency, which could then never be reached; at least 1x",
-        "{got} 使请求数少于并发,并发永远达不到;至少 1x",
+        "{got} 使请求数少于并发，并发永远达不到；至少 1x",
     ),
     "config.want_warmup": (
         'expected a number of requests, a multiple of the concurrency ("2x") or a duration ("30s"), got {got}',
-        '应为请求数、并发的倍数 ("2x") 或时长 ("30s"), 现为 {got}',
+        '应为请求数、并发的倍数 ("2x") 或时长 ("30s")，现为 {got}',
     ),
     "config.want_tolerance": (
         'expected a tolerance, e.g. "5%" or a number in the metric\'s unit, got {got}',
-        '应为容差, 例如 "5%" 或以该指标单位计的数, 现为 {got}',
+        '应为容差，例如 "5%" 或以该指标单位计的数，现为 {got}',
     ),
-    "config.want_one_of": ("expected {known}, got {got}; {hint}", "应为 {known} 之一,现为 {got};{hint}"),
+    "config.want_one_of": ("expected {known}, got {got}; {hint}", "应为 {known} 之一，现为 {got}；{hint}"),
     "config.label": (
         "a name that becomes part of ids has letters, digits, _ . - only, got {got}",
-        "会写入 id 的名称只能含字母、数字、_ . -,现为 {got}",
+        "会写入 id 的名称只能含字母、数字、_ . -，现为 {got}",
     ),
     "config.want_dataset": (
         "expected a dataset's name, {{name: ..., option: ...}} or a list of those, got {got}",
-        "应为数据集名称、{{name: ...,选项:...}} 或它们的列表,现为 {got}",
+        "应为数据集名称、{{name: ...，选项：...}} 或它们的列表，现为 {got}",
     ),
     "config.dataset_name": (
         "the dataset has no name: write {{name: random, ...}}",
-        "数据集缺少名称:请写成 {{name: random, ...}}",
+        "数据集缺少名称：请写成 {{name: random, ...}}",
     ),
     "config.endpoint_path": (
         "an endpoint is a path on the server, e.g. {instead}; got {got}",
-        "endpoint 是服务器上的路径,例如 {instead};现为 {got}",
+        "endpoint 是服务器上的路径，例如 {instead}；现为 {got}",
     ),
     "config.header_name": ("{got} cannot be the name of a header", "{got} 不能作为请求头名称"),
     "config.header_value": (
@@ -131,141 +132,143 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.stage_load": (
         "a stage has either rate or concurrency, e.g. {{rate: 2, for: 60s}}",
-        "每个阶段要么写 rate,要么写 concurrency,例如 {{rate: 2, for: 60s}}",
+        "每个阶段要么写 rate，要么写 concurrency，例如 {{rate: 2, for: 60s}}",
     ),
     "config.stage_for": (
         "how long? add for, e.g. {{rate: 2, for: 60s}}",
-        "持续多久? 请加上 for,例如 {{rate: 2, for: 60s}}",
+        "持续多久？请加上 for，例如 {{rate: 2, for: 60s}}",
     ),
     # servers
     "config.no_url": (
         "which server? write base_url: http://host:8000 into the config (or base_url: simulator for the built-in one), "
         "or give --vllm-url=http://host:8000",
-        "要测哪个服务? 请在配置中写 base_url: http://host:8000(内置模拟器写 base_url: simulator), "
+        "要测哪个服务？请在配置中写 base_url: http://host:8000（内置模拟器写 base_url: simulator），"
         "或在命令行加 --vllm-url=http://host:8000",
     ),
     "config.given_empty": (
         "{origin} is there but empty (an unset variable?); give it a value or leave it out altogether",
-        "{origin} 给出了但是空的(变量没有设置?);请给它一个值,或干脆不写",
+        "{origin} 给出了但是空的（变量没有设置？）；请给它一个值，或干脆不写",
     ),
-    "config.url": ("{url} is not a URL; write http://host:8000", "{url} 不是合法的 URL;请写成 http://host:8000"),
+    "config.url": ("{url} is not a URL; write http://host:8000", "{url} 不是合法的 URL；请写成 http://host:8000"),
     "config.url_scheme": (
         "{url} does not say http or https; write {instead}",
-        "{url} 没有写明 http 或 https;请写成 {instead}",
+        "{url} 没有写明 http 或 https；请写成 {instead}",
     ),
     "config.url_port": ("the port in {url} is not a number from 1 to 65535", "{url} 中的端口不是 1 到 65535 之间的数"),
-    "config.url_query": ("a base URL has no ? or #; write {instead}", "base URL 不能带 ? 或 #;请写成 {instead}"),
+    "config.url_query": ("a base URL has no ? or #; write {instead}", "base URL 不能带 ? 或 #；请写成 {instead}"),
     "config.url_unix": (
         "a Unix socket needs a full path; write {instead}",
-        "Unix 套接字要写完整路径;请写成 {instead}",
+        "Unix 套接字要写完整路径；请写成 {instead}",
     ),
     "config.url_endpoint": (
         "{url} already holds the endpoint; write base_url: {instead} (and endpoint: {endpoint} if the backend's own is "
         "not meant)",
-        "{url} 已经带上了接口路径;请写 base_url: {instead}(若不用后端默认接口,再写 endpoint: {endpoint})",
+        "{url} 已经带上了接口路径；请写 base_url: {instead}（若不用后端默认接口，再写 endpoint: {endpoint}）",
     ),
     "config.url_and_targets": (
         "{origin} names one server, the config's targets several; leave one of them out",
-        "{origin} 指定了一个服务,而配置中的 targets 有多个;请去掉其中之一",
+        "{origin} 指定了一个服务，而配置中的 targets 有多个；请去掉其中之一",
     ),
     "config.base_url_and_targets": (
         "base_url names one server, targets several; keep one of the two keys",
-        "base_url 指定一个服务,targets 指定多个;请只保留其中一个键",
+        "base_url 指定一个服务，targets 指定多个；请只保留其中一个键",
     ),
     "config.key_pasted": (
-        "this is the name of an environment variable, not the key itself: write api_key_env: OPENAI_API_KEY and set that "
-        "variable; a key that stood in a file should be replaced",
-        "这里要写环境变量的名称,而不是密钥本身:请写 api_key_env: OPENAI_API_KEY 并设置该变量;曾写进文件的密钥应当更换",
+        "this is the name of an environment variable, not the key itself: write api_key_env: OPENAI_API_KEY and set "
+        "that variable; a key that stood in a file should be replaced",
+        "这里要写环境变量的名称，而不是密钥本身：请写 api_key_env: OPENAI_API_KEY "
+        "并设置该变量；曾写进文件的密钥应当更换",
     ),
     "config.variable_not_set": (
         "the environment variable {variable} is not set; export {variable}=...",
-        "环境变量 {variable} 没有设置;请执行 export {variable}=...",
+        "环境变量 {variable} 没有设置；请执行 export {variable}=...",
     ),
     "config.key_characters": (
         "the value of the environment variable {variable} has characters that no key has (a space, a line break?)",
-        "环境变量 {variable} 的值含有密钥中不会出现的字符(空格、换行?)",
+        "环境变量 {variable} 的值含有密钥中不会出现的字符（空格、换行？）",
     ),
     "config.two_credentials": (
         "more than one of api_key_env, an Authorization header and credentials in the URL; keep one",
-        "api_key_env、Authorization 请求头和 URL 中的账号同时出现;请只保留一种",
+        "api_key_env、Authorization 请求头和 URL 中的账号同时出现；请只保留一种",
     ),
     "config.no_such_file": ("there is no file {file}", "没有文件 {file}"),
     "config.ca_unverified": (
         "a CA is given, and verification switched off; keep one of the two",
-        "既给了 CA,又关闭了证书校验;请只保留一项",
+        "既给了 CA，又关闭了证书校验；请只保留一项",
     ),
     # between keys
-    "config.unknown_backend": ('unknown backend "{name}"; {hint}', "未知的后端 “{name}”;{hint}"),
+    "config.unknown_backend": ('unknown backend "{name}"; {hint}', "未知的后端 “{name}”；{hint}"),
     "config.weights": (
         "{weights} weights for {models} model(s); one for each",
-        "{models} 个模型却有 {weights} 个权重;应一一对应",
+        "{models} 个模型却有 {weights} 个权重；应一一对应",
     ),
     "config.no_lengths": (
         'the dataset "{dataset}" needs lengths; write input_output: [[1024, 256]]',
-        "数据集 “{dataset}” 需要长度;请写 input_output: [[1024, 256]]",
+        "数据集 “{dataset}” 需要长度；请写 input_output: [[1024, 256]]",
     ),
     "config.own_lengths": (
-        'the dataset "{dataset}" brings its own input lengths; leave input_output out, or write [[null, {output}]] to set '
-        "the output length only",
-        "数据集 “{dataset}” 自带输入长度;请删掉 input_output,或写成 [[null, {output}]] 只规定输出长度",
+        'the dataset "{dataset}" brings its own input lengths; leave input_output out, or write [[null, {output}]] '
+        "to set the output length only",
+        "数据集 “{dataset}” 自带输入长度；请删掉 input_output，或写成 [[null, {output}]] 只规定输出长度",
     ),
     "config.input_length_missing": (
         'the dataset "{dataset}" needs an input length instead of null',
-        "数据集 “{dataset}” 需要输入长度,不能是 null",
+        "数据集 “{dataset}” 需要输入长度，不能是 null",
     ),
     "config.output_length_missing": (
         "an output length instead of null, e.g. [1024, 256]",
-        "需要输出长度,不能是 null,例如 [1024, 256]",
+        "需要输出长度，不能是 null，例如 [1024, 256]",
     ),
     "config.no_prompts": (
         "how many requests at once, and in all? write concurrency_prompts: [[16, 160]]",
-        "并发多少、总共多少请求? 请写 concurrency_prompts: [[16, 160]]",
+        "并发多少、总共多少请求？请写 concurrency_prompts: [[16, 160]]",
     ),
     "config.prompts_below_concurrency": (
         "{prompts} requests can never reach a concurrency of {concurrency}; write e.g. {instead}",
-        "{prompts} 个请求永远达不到 {concurrency} 的并发;例如写成 {instead}",
+        "{prompts} 个请求永远达不到 {concurrency} 的并发；例如写成 {instead}",
     ),
     "config.multiple_of_nothing": (
         '"{multiple}" of no cap has no meaning; write a number of requests, e.g. [null, 500]',
-        "没有并发上限时 “{multiple}” 无从计算;请写请求数,例如 [null, 500]",
+        "没有并发上限时 “{multiple}” 无从计算；请写请求数，例如 [null, 500]",
     ),
     "config.prompts_unbounded": (
         "null requests need a duration, e.g. duration: 60s",
-        "请求数为 null 时需要 duration,例如 duration: 60s",
+        "请求数为 null 时需要 duration，例如 duration: 60s",
     ),
     "config.stages_and_rate": (
         "stages say the rate themselves; remove request_rate",
-        "stages 已经规定了速率;请删掉 request_rate",
+        "stages 已经规定了速率；请删掉 request_rate",
     ),
     "config.stages_and_concurrency": (
         "stages say the concurrency themselves; write null in concurrency_prompts, e.g. [[null, null]]",
-        "stages 已经规定了并发;concurrency_prompts 中请写 null,例如 [[null, null]]",
+        "stages 已经规定了并发；concurrency_prompts 中请写 null，例如 [[null, null]]",
     ),
     "config.no_rate": (
         "{key} shapes a request rate, and none is set; add request_rate: 4 or remove it",
-        "{key} 用来调整请求速率,而速率没有设置;请加上 request_rate: 4,或删掉它",
+        "{key} 用来调整请求速率，而速率没有设置；请加上 request_rate: 4，或删掉它",
     ),
     "config.override_empty": (
         "this override changes nothing; add set, xfail or skip",
-        "这一项没有改变任何东西;请加上 set、xfail 或 skip",
+        "这一项没有改变任何东西；请加上 set、xfail 或 skip",
     ),
     "config.override_identity": (
         "{key} holds for the whole file and cannot be set for some scenarios; write it at the top level",
-        "{key} 对整个文件生效,不能只对部分场景设置;请写在最外层",
+        "{key} 对整个文件生效，不能只对部分场景设置；请写在最外层",
     ),
     "config.override_unmatched": (
         '"{match}" matches no scenario; {hint}',
-        "“{match}” 没有匹配到任何场景;{hint}",
+        "“{match}” 没有匹配到任何场景；{hint}",
     ),
     "config.max_below_min": ("max is below min ({least})", "max 小于 min ({least})"),
     "config.until_without_max": (
         "until when at the latest? add max, e.g. {{min: 5, max: 10, until: 5%}}",
-        "最多重复几次? 请加上 max,例如 {{min: 5, max: 10, until: 5%}}",
+        "最多重复几次？请加上 max，例如 {{min: 5, max: 10, until: 5%}}",
     ),
     "config.at_least_above_max": ("at_least is above max ({most})", "at_least 大于 max ({most})"),
     "config.same_twice": (
-        "two scenarios would have the id {id}; remove one, or tell datasets apart with a label: {{name: ..., label: ...}}",
-        "会有两个场景的 id 同为 {id};请删掉一个,或用 label 区分数据集:{{name: ..., label: ...}}",
+        "two scenarios would have the id {id}; remove one, or tell datasets apart with a label: "
+        "{{name: ..., label: ...}}",
+        "会有两个场景的 id 同为 {id}；请删掉一个，或用 label 区分数据集：{{name: ..., label: ...}}",
     ),
-    "config.preset": ('unknown preset "{name}"; there are: {known}', "未知的预设 “{name}”;可用的有:{known}"),
+    "config.preset": ('unknown preset "{name}"; there are: {known}', "未知的预设 “{name}”；可用的有：{known}"),
 }

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from config_made import SHORT, Read, Wrong
 
 from pytest_vllm_bench.config import Config, Given, read
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
-
-#: A complete config; tests put lines after it.
-SHORT = "base_url: http://localhost:8000\ninput_output: [[256, 32]]\nconcurrency_prompts: [[16, 160]]\n"
-
-Read = Callable[..., Config]
-Wrong = Callable[..., list[Problem]]
 
 
 @pytest.fixture

@@ -1,0 +1,272 @@
+"""Config → Scenarios."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+
+import pytest
+from config_made import SHORT, Read
+
+from pytest_vllm_bench.config import Given, matrix
+from pytest_vllm_bench.config.matrix import Axes
+from pytest_vllm_bench.model import DatasetChoice, RampUp, Search, Stage, Target, Warmup
+
+OLD = """\
+model: "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"
+base_url: "http://localhost:8010"
+tokenizer: "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B"
+input_output: [[256, 256], [512, 512], [1024, 1024]]
+concurrency_prompts: [[1, 10], [4, 40], [8, 80], [16, 160]]
+"""
+
+
+def ids(config: Read, text: str, **kwargs: bool) -> list[str]:
+    return [scenario.id for scenario in matrix(config(text, **kwargs))]
+
+
+def test_the_file_that_users_have_works_unchanged(config: Read) -> None:
+    scenarios = matrix(config(OLD, short=False))
+    assert [s.id for s in scenarios] == [
+        f"io{io}x{io}-mc{c}-np{c * 10}" for io in (256, 512, 1024) for c in (1, 4, 8, 16)
+    ]
+    last = scenarios[-1]
+    assert (last.input_len, last.output_len, last.concurrency, last.num_prompts) == (1024, 1024, 16, 160)
+    assert last.models == ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",)
+    assert last.target == Target(base_url="http://localhost:8010")
+    assert [(r.text, r.implied) for r in last.rules] == [("failed == 0", True)]
+    assert math.isinf(last.request_rate)
+    assert not last.open_loop
+
+
+SEARCH = Search(over="concurrency", at_least=1, max=9, runs=3, seconds=1)
+CELL = {
+    "target": Target(),
+    "dataset": DatasetChoice(),
+    "input_len": 1024,
+    "output_len": 256,
+    "concurrency": 16,
+    "num_prompts": 160,
+    "request_rate": math.inf,
+    "seconds": None,
+}
+IDS = [
+    ({}, "io1024x256-mc16-np160", "io1024x256-mc16"),
+    ({"concurrency": None}, "io1024x256-np160", "io1024x256"),
+    ({"request_rate": 2.0}, "io1024x256-mc16-rr2-np160", "io1024x256-mc16-rr2"),
+    ({"request_rate": 0.5}, "io1024x256-mc16-rr0.5-np160", "io1024x256-mc16-rr0.5"),
+    ({"request_rate": 1e6}, "io1024x256-mc16-rr1000000-np160", "io1024x256-mc16-rr1000000"),
+    ({"num_prompts": None, "seconds": 60.0}, "io1024x256-mc16-d60", "io1024x256-mc16"),
+    ({"num_prompts": None, "seconds": 1.5}, "io1024x256-mc16-d1.5", "io1024x256-mc16"),
+    ({"target": Target(name="a")}, "a-io1024x256-mc16-np160", "a-io1024x256-mc16"),
+    ({"dataset": DatasetChoice(name="sonnet")}, "sonnet-io1024x256-mc16-np160", "sonnet-io1024x256-mc16"),
+    ({"dataset": DatasetChoice(label="near")}, "near-io1024x256-mc16-np160", "near-io1024x256-mc16"),
+    (
+        {"dataset": DatasetChoice(name="sharegpt"), "input_len": None, "output_len": None},
+        "sharegpt-mc16-np160",
+        "sharegpt-mc16",
+    ),
+    (
+        {"dataset": DatasetChoice(name="sharegpt"), "input_len": None, "output_len": 64},
+        "sharegpt-out64-mc16-np160",
+        "sharegpt-out64-mc16",
+    ),
+    (
+        {
+            "search": Search(over="concurrency", at_least=1, max=9, runs=3, seconds=1),
+            "num_prompts": None,
+            "concurrency": None,
+        },
+        "io1024x256-capacity",
+        "io1024x256-capacity",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "id", "key"), IDS, ids=[id for _, id, _ in IDS])
+def test_an_id_leaves_out_what_is_usual(changed: dict[str, object], id: str, key: str) -> None:
+    cell = Axes(**{**CELL, **changed})  # type: ignore[arg-type]
+    assert (cell.id, cell.key) == (id, key)
+
+
+def test_every_axis_multiplies(config: Read) -> None:
+    text = """\
+base_url: simulator
+input_output: [[8, 8], [16, 8]]
+concurrency_prompts: [[1, 10], [null, 20]]
+request_rate: [2, .inf]
+dataset: [random, {name: random, label: long, prefix_len: 64}]
+"""
+    found = ids(config, text, short=False)
+    assert len(found) == len(set(found)) == 2 * 2 * 2 * 2
+    assert found[:4] == ["io8x8-mc1-rr2-np10", "io8x8-mc1-np10", "io8x8-rr2-np20", "io8x8-np20"]
+    assert found[-1] == "long-io16x8-np20"
+
+
+def test_both_ways_to_write_infinity(config: Read) -> None:
+    for text in ("inf", ".inf", "[inf]", "Infinity", "unlimited"):
+        [scenario] = matrix(config(f"request_rate: {text}\n"))
+        assert math.isinf(scenario.request_rate)
+
+
+def test_multiples_become_numbers(config: Read) -> None:
+    text = SHORT.replace("[16, 160]", "[16, 10x], [3, '1.5 x']")
+    assert ids(config, text, short=False) == ["io256x32-mc16-np160", "io256x32-mc3-np5"]
+
+
+def test_a_duration_bounds_what_has_no_number(config: Read) -> None:
+    text = SHORT.replace("[16, 160]", "[16, null], [4, 40]") + "duration: 1m\n"
+    one, other = matrix(config(text, short=False))
+    assert (one.id, one.num_prompts, one.duration) == ("io256x32-mc16-d60", None, 60)
+    assert (other.id, other.num_prompts, other.duration) == ("io256x32-mc4-np40", 40, 60)
+
+
+def test_stages_need_nothing_else(config: Read) -> None:
+    text = "base_url: simulator\ninput_output: [[8, 8]]\nstages: [{rate: 2, for: 30s}, {rate: 8, for: 1m}]\n"
+    [scenario] = matrix(config(text, short=False))
+    assert scenario.id == "io8x8-d90"
+    assert scenario.stages == (Stage(seconds=30, rate=2), Stage(seconds=60, rate=8))
+    assert scenario.open_loop
+
+
+def test_a_dataset_with_its_own_lengths(config: Read) -> None:
+    text = "base_url: simulator\nconcurrency_prompts: [[2, 20]]\ndataset: {name: sharegpt, path: x.json}\n"
+    assert ids(config, text, short=False) == ["sharegpt-mc2-np20"]
+    assert ids(config, text + "input_output: [[null, 64], [null, null]]\n", short=False) == [
+        "sharegpt-out64-mc2-np20",
+        "sharegpt-mc2-np20",
+    ]
+
+
+def test_settings_reach_the_scenario(config: Read) -> None:
+    text = """\
+request_rate: 4
+burstiness: 0.5
+ramp_up: {over: 30s, shape: exponential}
+warmup: 2x
+seed: 7
+cache: warm
+ignore_eos: on
+sampling: {top_p: 0.9}
+extra_body: {a: {b: [1]}}
+timeouts: {total: 5m}
+keep_alive: false
+workers: 2
+goodput: {ttft: 500, tpot: 50}
+sla: [p99_ttft_ms <= 500]
+judge: {mode: exact, confidence: 99%, inconclusive: fail}
+validity: {length: 2%, lag_ms: auto}
+token_detail: on
+percentiles: [50, 99.9]
+tape: keep
+"""
+    [s] = matrix(config(text))
+    assert s.burstiness == 0.5
+    assert s.ramp_up == RampUp(over=30, shape="exponential")
+    assert s.warmup == Warmup(multiple=2)
+    assert (s.seed, s.cache, s.ignore_eos, s.keep_alive, s.workers) == (7, "warm", True, False, 2)
+    assert s.sampling == {"temperature": 0, "top_p": 0.9}
+    assert s.extra_body == {"a": {"b": [1]}}
+    assert (s.timeouts.total, s.timeouts.connect) == (300, 10)
+    assert s.goodput == {"ttft": 500, "tpot": 50}
+    assert [(r.text, r.limit, r.implied, r.line) for r in s.rules] == [
+        ("p99_ttft_ms <= 500", Decimal(500), False, 17),
+        ("failed == 0", Decimal(0), True, None),
+        ("goodput_ratio >= 0.99", Decimal("0.99"), True, None),
+    ]
+    assert (s.judge.mode, s.judge.confidence, s.judge.inconclusive) == ("exact", 0.99, "fail")
+    assert (s.validity.length, s.validity.lag_ms, s.validity.rate) == (0.02, None, 0.98)
+    assert (s.token_detail, s.percentiles, s.tape) == ("on", (50, 99.9), "keep")
+
+
+@pytest.mark.parametrize(
+    ("text", "warmup"),
+    [("0", Warmup()), ("20", Warmup(requests=20)), ("1x", Warmup(multiple=1)), ("30s", Warmup(seconds=30))],
+)
+def test_ways_to_warm_up(config: Read, text: str, warmup: Warmup) -> None:
+    [scenario] = matrix(config(f"warmup: {text}\n"))
+    assert scenario.warmup == warmup
+
+
+def test_presets_are_two_rules(config: Read) -> None:
+    [scenario] = matrix(config("sla: preset:llama-2-70b\n"))
+    assert [r.text for r in scenario.rules] == ["p99_ttft_ms <= 2000", "p99_tpot_ms <= 200", "failed == 0"]
+    assert [r.line for r in scenario.rules] == [4, 4, None]
+
+
+def test_later_overrides_win_and_lists_replace(config: Read) -> None:
+    text = (
+        SHORT.replace("[16, 160]", "[1, 10], [16, 160]")
+        + """\
+sla: [p99_ttft_ms <= 500]
+timeouts: {connect: 1, total: 100}
+overrides:
+  - {match: "*", set: {sla: [p99_ttft_ms <= 900, failed_ratio <= 0.01], timeouts: {total: 200}}}
+  - match: "*-mc16-*"
+    set:
+      sla: [p99_ttft_ms <= 1200]
+      seed: 3
+    xfail: out of memory
+  - {match: "*-mc1-*", skip: too slow}
+"""
+    )
+    one, sixteen = matrix(config(text, short=False))
+    assert [r.text for r in one.rules] == ["p99_ttft_ms <= 900", "failed_ratio <= 0.01"]
+    assert [(r.text, r.line) for r in sixteen.rules if not r.implied] == [("p99_ttft_ms <= 1200", 10)]
+    assert (one.timeouts.connect, one.timeouts.total) == (1, 200)
+    assert (one.seed, sixteen.seed) == (0, 3)
+    assert (one.skip, one.xfail) == ("too slow", "")
+    assert (sixteen.skip, sixteen.xfail) == ("", "out of memory")
+
+
+def test_given_values_come_first_and_say_where_from(config: Read) -> None:
+    text = SHORT + "model: a\ntokenizer: b\n"
+    given = Given(
+        url=("http://other:1/v1/", "--vllm-url"), model=("c", "PYTEST_VLLM_MODEL"), results=("out", "--vllm-results")
+    )
+    found = config(text, given, short=False)
+    [scenario] = matrix(found)
+    assert scenario.target.base_url == "http://other:1"
+    assert scenario.models == ("c",)
+    assert str(found.results_dir) == "out"
+    assert found.in_force == (
+        ("base_url", "http://other:1/v1/", "--vllm-url"),
+        ("model", "c", "PYTEST_VLLM_MODEL"),
+        ("tokenizer", "b", "config.yaml:5"),
+        ("results_dir", "out", "--vllm-results"),
+    )
+
+
+def test_several_models_and_their_choice(config: Read) -> None:
+    [scenario] = matrix(config("model: [base, lora-a]\nmodel_choice: [3, 1]\n"))
+    assert scenario.models == ("base", "lora-a")
+    assert scenario.model_choice == (3, 1)
+
+
+def test_a_tokenizer_beside_the_config_is_found(config: Read) -> None:
+    first = config("tokenizer: ./tok\n")
+    assert matrix(first)[0].tokenizer == "./tok"
+    (first.base_dir / "tok").mkdir()
+    assert matrix(config("tokenizer: ./tok\n"))[0].tokenizer == str(first.base_dir / "tok")
+
+
+def test_what_is_shown_makes_the_same_scenarios_again(config: Read) -> None:
+    text = """\
+request_rate: [2, inf]
+warmup: 30s
+goodput: {ttft: 500}
+sla: [p99_ttft_ms <= 500]
+overrides: [{match: "*-rr2-*", set: {seed: 1}}]
+timeouts: {total: 1h}
+"""
+    found = config(text)
+    shown = json.dumps(found.shown(), allow_nan=False)
+
+    def without_lines(name: str) -> list[object]:
+        again = config(name, short=False)
+        return [
+            (s.id, s.key, s.warmup, s.goodput, s.seed, s.timeouts, [r.text for r in s.rules]) for s in matrix(again)
+        ]
+
+    assert without_lines(shown) == without_lines(SHORT + text)

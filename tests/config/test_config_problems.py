@@ -1,0 +1,272 @@
+"""Everything that can be wrong with a config: where it is said to be, and that it is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from config_made import Read, Wrong
+
+from pytest_vllm_bench.config import NOT_YET, Given, read
+from pytest_vllm_bench.errors import ConfigError
+from pytest_vllm_bench.registry import builtin
+from pytest_vllm_bench.text import say
+
+# What stands after the three lines of every config → (message key, YAML path, line).
+ONE_LINE = [
+    ("modle: x", "unknown_key", "modle", 4),
+    ("timeouts: {conect: 1}", "unknown_key", "timeouts.conect", 4),
+    ("timeouts:\n  connect: 1\n  frist_token: 1", "unknown_key", "timeouts.frist_token", 6),
+    ("judge: {mode: evidense}", "want_one_of", "judge.mode", 4),
+    ("judge: 3", "want_mapping", "judge", 4),
+    ("judge: {confidence: 1.0}", "confidence_range", "judge.confidence", 4),
+    ("model: 7", "want_text", "model", 4),
+    ("model: ''", "empty_text", "model", 4),
+    ("model: []", "empty_list", "model", 4),
+    ("model: [a, b]\nmodel_choice: [1]", "weights", "model_choice", 5),
+    ("model_choice: rnadom", "want_one_of", "model_choice", 4),
+    ("tokenizer: [a]", "want_text", "tokenizer", 4),
+    ("backend: vlm", "unknown_backend", "backend", 4),
+    ("endpoint: v1/completions", "endpoint_path", "endpoint", 4),
+    ("endpoint: http://h/v1/completions", "endpoint_path", "endpoint", 4),
+    ("headers: [a]", "want_mapping", "headers", 4),
+    ("headers: {'a b': c}", "header_name", "headers", 4),
+    ("headers: {a: [1]}", "header_value", "headers", 4),
+    ("tls: {ca: nowhere.pem}", "no_such_file", "tls.ca", 4),
+    ("keep_alive: 7", "want_bool", "keep_alive", 4),
+    ("seed: 1.5", "want_integer", "seed", 4),
+    ("seed: -1", "too_small", "seed", 4),
+    ("seed: 99999999999999999999", "too_large", "seed", 4),
+    ("workers: 0", "too_small", "workers", 4),
+    ("workers: many", "want_integer", "workers", 4),
+    ("duration: soon", "want_duration", "duration", 4),
+    ("duration: 0", "duration_range", "duration", 4),
+    ("duration: .inf", "duration_range", "duration", 4),
+    ("timeouts: {total: 5 parsecs}", "want_duration", "timeouts.total", 4),
+    ("warmup: lots", "want_warmup", "warmup", 4),
+    ("warmup: -1", "too_small", "warmup", 4),
+    ("validity: {rate: 98}", "share_range", "validity.rate", 4),
+    ("validity: {rate: most}", "want_share", "validity.rate", 4),
+    ("validity: {lag_ms: 0}", "not_above", "validity.lag_ms", 4),
+    ("goodput: {ttft: 0}", "not_above", "goodput.ttft", 4),
+    ("goodput: {ttft: fast}", "want_number", "goodput.ttft", 4),
+    ("goodput: {ttft: .inf}", "want_finite", "goodput.ttft", 4),
+    ("goodput: {tttf: 5}", "unknown_key", "goodput.tttf", 4),
+    ("percentiles: [50, 100]", "percentile_range", "percentiles[1]", 4),
+    ("percentiles: [0.99]", "percentile_range", "percentiles[0]", 4),
+    ("percentiles: []", "empty_list", "percentiles", 4),
+    ("percentiles: 99", "want_list", "percentiles", 4),
+    ("request_rate: 0", "not_above", "request_rate[0]", 4),
+    ("request_rate: [1, fast]", "want_number", "request_rate[1]", 4),
+    ("request_rate: []", "empty_list", "request_rate", 4),
+    ("burstiness: 2", "no_rate", "burstiness", 4),
+    ("ramp_up: {over: 30s}", "no_rate", "ramp_up", 4),
+    ("request_rate: 2\nramp_up: {shape: linear}", "missing_key", "ramp_up.over", 5),
+    ("request_rate: 2\nramp_up: {over: 1, shape: square}", "want_one_of", "ramp_up.shape", 5),
+    ("stages: [{for: 1s}]", "stage_load", "stages[0]", 4),
+    ("stages: [{rate: 1}]", "stage_for", "stages[0]", 4),
+    ("stages: [{rate: 1, for: 1}]\nrequest_rate: 2", "stages_and_rate", "stages", 4),
+    ("stages: [{concurrency: 1, for: 1}]", "stages_and_concurrency", "stages", 4),
+    ("dataset: 3", "want_dataset", "dataset[0]", 4),
+    ("dataset: {path: x}", "dataset_name", "dataset[0]", 4),
+    ("dataset: []", "empty_list", "dataset", 4),
+    ("dataset: {name: random, label: 'a/b'}", "label", "dataset[0]", 4),
+    ("dataset: [random, random]", "same_twice", "concurrency_prompts", 3),
+    ("dataset: [random, {name: random, prefix_len: 8}]", "same_twice", "dataset", 4),
+    ("sla: p99_ttft_ms <= 500\nsla: []", "duplicate_key", "sla", 5),
+    ("sla: [3]", "want_text", "sla[0]", 4),
+    ("sla: ['preset:llama-9']", "preset", "sla[0]", 4),
+    ("overrides: [{match: '*'}]", "override_empty", "overrides[0]", 4),
+    ("overrides: [{skip: slow}]", "missing_key", "overrides[0].match", 4),
+    ("overrides:\n  - match: 'io9*'\n    skip: no", "override_unmatched", "overrides[0].match", 5),
+    ("overrides: [{match: '*', set: {seeds: 1}}]", "unknown_key", "overrides[0].set.seeds", 4),
+    ("overrides: [{match: '*', set: {backend: vllm}}]", "override_identity", "overrides[0].set.backend", 4),
+    ("overrides: [{match: '*', set: {sla: ['preset:x']}}]", "preset", "overrides[0].set.sla[0]", 4),
+    ("api_key_env: sk-abcdefghijklmnop", "key_pasted", "api_key_env", 4),
+    ("api_key_env: PYTEST_VLLM_BENCH_NOT_SET", "variable_not_set", "api_key_env", 4),
+    ("a: &x [*x]", "yaml_endless", "a[0]", 4),
+    ("? [a]\n: 1", "key_not_text", "", 4),
+    ("a: [1", "yaml_syntax", "", 4),
+    ("judge:\n\tmode: exact", "yaml_tab", "", 5),
+    ("---\nb: 1", "yaml_documents", "", 4),
+    ("sla: !!python/name:os.system", "yaml_syntax", "", 4),
+    ("sla: \x07", "yaml_character", "", 4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "path", "line"), ONE_LINE, ids=[f"{t[:40]}" for t, *_ in ONE_LINE])
+def test_each_mistake_is_told_where_it_stands(wrong: Wrong, text: str, key: str, path: str, line: int) -> None:
+    problems = [(p.message.key, p.path, p.line) for p in wrong(text)]
+    assert (f"config.{key}", path, line) in problems
+    assert len(problems) == 1, "one mistake is told once, and nothing that only follows from it"
+
+
+AXES = [
+    ("input_output: [256, 256]", "pairs_not_nested", "input_output"),
+    ("input_output: [[256]]", "pair_too_short", "input_output[0][1]"),
+    ("input_output: [[1, 2, 3]]", "pair_too_long", "input_output[0]"),
+    ("input_output: [256, [1, 2]]", "want_pair", "input_output[0]"),
+    ("input_output: [[0, 1]]", "too_small", "input_output[0][0]"),
+    ("input_output: [['256', 1]]", "want_integer", "input_output[0][0]"),
+    ("input_output: []", "empty_list", "input_output"),
+    ("input_output: [[256, null]]", "output_length_missing", "input_output[0][1]"),
+    ("input_output: [[1, 2], [1, 2]]", "same_twice", "concurrency_prompts"),
+    ("concurrency_prompts: [[16, 15]]", "prompts_below_concurrency", "concurrency_prompts[0]"),
+    ("concurrency_prompts: [[null, 10x]]", "multiple_of_nothing", "concurrency_prompts[0]"),
+    ("concurrency_prompts: [[16, 0.5x]]", "multiple_small", "concurrency_prompts[0][1]"),
+    ("concurrency_prompts: [[16, lots]]", "want_prompts", "concurrency_prompts[0][1]"),
+    ("concurrency_prompts: [[16, null]]", "prompts_unbounded", "concurrency_prompts[0][1]"),
+    ("concurrency_prompts: [[0, 10]]", "too_small", "concurrency_prompts[0][0]"),
+    ("concurrency_prompts: [16, 160]", "pairs_not_nested", "concurrency_prompts"),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "path"), AXES, ids=[text for text, *_ in AXES])
+def test_axes_are_looked_at_closely(wrong: Wrong, text: str, key: str, path: str) -> None:
+    lines = {"base_url": "simulator", "input_output": "[[8, 8]]", "concurrency_prompts": "[[2, 20]]"}
+    name, _, value = text.partition(": ")
+    lines[name] = value
+    problems = wrong("\n".join(f"{k}: {v}" for k, v in lines.items()), short=False)
+    assert [(p.message.key, p.path) for p in problems] == [(f"config.{key}", path)]
+
+
+URLS = [
+    ("localhost:8000", "url_scheme", "http://localhost:8000"),
+    ("example.com/v1", "url_scheme", "http://example.com/v1"),
+    ("ftp://h", "url_scheme", "http://h"),
+    ("http://h:99999", "url_port", "65535"),
+    ("http://h:port", "url_port", "65535"),
+    ("http://h:0", "url_port", "65535"),
+    ("http://", "url", "http://host:8000"),
+    ("http://a b", "url", "http://host:8000"),
+    ("http://[::1", "url", "http://host:8000"),
+    ("http://h/?a=1", "url_query", "http://h/"),
+    ("http://h/v1/chat/completions", "url_endpoint", "base_url: http://h"),
+    ("unix://run/x.sock", "url_unix", "unix:///run/x.sock"),
+]
+
+
+@pytest.mark.parametrize(("url", "key", "instead"), URLS)
+def test_a_bad_url_is_told_with_what_to_write(wrong: Wrong, url: str, key: str, instead: str) -> None:
+    [problem] = wrong("", Given(url=(url, "--vllm-url")))
+    assert (problem.message.key, problem.path, problem.file) == (f"config.{key}", "--vllm-url", "")
+    assert instead in say(problem.message, "en")
+    assert instead in say(problem.message, "zh")
+
+
+def test_no_url_anywhere_names_both_ways_out(wrong: Wrong) -> None:
+    [problem] = wrong("input_output: [[8, 8]]\nconcurrency_prompts: [[2, 20]]\n", short=False)
+    for lang in ("en", "zh"):
+        words = say(problem.message, lang)
+        assert "base_url: " in words
+        assert "--vllm-url=" in words
+
+
+@pytest.mark.parametrize("name", ["url", "model", "tokenizer", "results"])
+def test_an_empty_value_is_no_absence(wrong: Wrong, name: str) -> None:
+    [problem] = wrong("", Given(**{name: ("", f"PYTEST_VLLM_{name.upper()}")}))
+    assert (problem.message.key, problem.path) == ("config.given_empty", f"PYTEST_VLLM_{name.upper()}")
+
+
+def test_without_axes_both_are_asked_for(wrong: Wrong) -> None:
+    problems = wrong("base_url: simulator\n", short=False)
+    assert {p.message.key for p in problems} == {"config.no_lengths", "config.no_prompts"}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("", "empty_file"), ("# nothing\n", "empty_file"), ("- a\n", "file_not_mapping")]
+)
+def test_a_file_that_says_nothing(wrong: Wrong, text: str, key: str) -> None:
+    assert [p.message.key for p in wrong(text, short=False)] == [f"config.{key}"]
+
+
+def problems_of(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(path, Given(), builtin())
+    assert all(p.file == str(path) for p in caught.value.problems)
+    return [say(p.message) for p in caught.value.problems]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("a: 1\n")
+    [words] = problems_of(tmp_path / "config.yaml")
+    assert "config.yml" in words
+    [words] = problems_of(tmp_path / "nowhere" / "config.yaml")
+    assert "--vllm-config=" in words
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").mkdir()
+    assert len(problems_of(tmp_path / "config.yaml")) == 1
+
+
+def test_a_file_of_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes("base_url: simulator\n# 模型\n".encode("gb18030"))
+    with pytest.raises(ConfigError) as caught:
+        read(path, Given(), builtin())
+    assert [(p.message.key, p.line) for p in caught.value.problems] == [("config.not_utf8", 2)]
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_what_has_not_landed_is_refused(wrong: Wrong, key: str) -> None:
+    problems = wrong(f"{key}: {{}}\n")
+    assert [(p.message.key, p.path, p.line) for p in problems] == [("config.not_yet", key, 4)]
+
+
+def test_rules_are_read_before_any_load(wrong: Wrong) -> None:
+    problems = wrong("sla:\n  - p99_tttf_ms <= 500\n  - p99_ttft_ms is good\n  - p99_ttft_ms <= 300000\n")
+    assert [(p.path.partition("[")[0], p.line) for p in problems] == [("sla", 5), ("sla", 6), ("sla", 7)]
+    assert "p99_ttft_ms" in say(problems[0].message)
+
+
+def test_a_limit_that_only_timeouts_could_break(wrong: Wrong) -> None:
+    [problem] = wrong("goodput: {e2el: 20000}\ntimeouts: {total: 10s}\n")
+    assert (problem.path, problem.line) == ("goodput", 4)
+
+
+def test_a_dataset_s_own_problems_have_lines(wrong: Wrong) -> None:
+    problems = wrong("dataset:\n  name: random\n  range_ration: 0.1\n  prefix_len: many\n")
+    assert [(p.path, p.line) for p in problems] == [("dataset.range_ration", 6), ("dataset.prefix_len", 7)]
+    problems = wrong("dataset:\n  - random\n  - name: sharegtp\n")
+    assert [(p.path, p.line) for p in problems] == [("dataset[1].name", 6)]
+
+
+def test_lengths_that_nobody_takes_are_told(wrong: Wrong, config: Read, tmp_path: Path) -> None:
+    (tmp_path / "chats.json").write_text("[]")
+    [problem] = wrong("dataset: {name: sharegpt, path: chats.json}\n")
+    assert (problem.message.key, problem.path) == ("config.own_lengths", "input_output[0]")
+    assert "[[null, 32]]" in say(problem.message)
+
+
+def test_one_problem_hides_no_other(wrong: Wrong) -> None:
+    text = """\
+modle: x
+base_url: http://h
+input_output: wrong
+concurrency_prompts: [[16, 8], [a, 1], [4, 3]]
+sla: [p99_ttft_sm <= 5]
+overrides:
+  - {skip: no match}
+  - {match: "*", set: {sla: [p99_tpot_sm <= 5]}}
+"""
+    assert [(p.line, p.path) for p in wrong(text, short=False)] == [
+        (1, "modle"),
+        (3, "input_output"),
+        (4, "concurrency_prompts[0]"),
+        (4, "concurrency_prompts[1][0]"),
+        (4, "concurrency_prompts[2]"),
+        (5, "sla[0]"),
+        (7, "overrides[0].match"),
+        (8, "overrides[1].set.sla[0]"),
+    ]
+
+
+def test_two_ways_to_prove_who_one_is(wrong: Wrong) -> None:
+    [problem] = wrong("headers: {Authorization: Bearer x}\n", Given(url=("http://u:p@h", "--vllm-url")))
+    assert problem.message.key == "config.two_credentials"
+
+
+def test_problems_come_in_the_order_of_the_file_and_once(wrong: Wrong) -> None:
+    problems = wrong("seed: x\nmodle: y\nbackend: z\nseed: x\n")
+    assert [p.line for p in problems] == [5, 6, 7, 7]
