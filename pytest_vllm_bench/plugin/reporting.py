@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.plugin import chosen, language
-from pytest_vllm_bench.report import csv, terminal, verdict
+from pytest_vllm_bench.report import session, terminal
 from pytest_vllm_bench.text import say
 
 Row = dict[str, Any]
@@ -27,11 +27,20 @@ def write_all(config: pytest.Config, rows: Mapping[str, Row]) -> list[str]:
         folders.setdefault(Path(row["results_dir"]), []).append(row)
     for folder, mine in folders.items():
         try:
-            paths = [*csv.write(mine, folder, lang=asked[0] if asked else "en"), verdict.write(mine, folder)]
+            paths = session.write(mine, folder, lang=lang, headers=asked[0] if asked else "en")
             lines += terminal.written(paths, lang, base=config.invocation_params.dir)
+            lines += session.tell(mine, os.environ, lang)
         except BenchError as error:
             lines.append(say(error.message, lang))
     return lines
+
+
+def tell_ci(rows: Sequence[Row], folder: Path, lang: str) -> None:
+    """What a CI system shows by itself, where one of those runs us."""
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        github.append_summary(rows, Path(summary), lang)
+    if os.environ.get("GITLAB_CI"):
+        github.gitlab_metrics(rows, folder)
 
 
 def summarize(reporter: pytest.TerminalReporter, rows: Mapping[str, Row], written: list[str]) -> None:
@@ -44,3 +53,6 @@ def summarize(reporter: pytest.TerminalReporter, rows: Mapping[str, Row], writte
     reporter.write_line(terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour))
     for line in written:
         reporter.write_line(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in github.workflow_commands(list(rows.values()), lang):
+            reporter.write_line(line)

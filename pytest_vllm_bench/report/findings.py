@@ -11,8 +11,8 @@ from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import words
 from pytest_vllm_bench.report.artifacts import Row, plain
 from pytest_vllm_bench.report.chart import message
-from pytest_vllm_bench.report.charts.overview import by_shape, concurrency, rate
 from pytest_vllm_bench.report.failure import observed
+from pytest_vllm_bench.report.load import by_shape, concurrency, rate
 
 #: A step of load is worth it while throughput grows by at least this share of what perfect scaling would give.
 WORTH = 0.25

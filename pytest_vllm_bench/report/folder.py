@@ -265,9 +265,12 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     return sorted(newest.values(), key=order)
 
 
-def records_of(row: Row) -> Path | None:
-    """Where a read result's records lie, if they were kept."""
-    if "_path" not in row:
+def records_of(row: Row, folder: Path | None = None) -> Path | None:
+    """Where a result's records lie, if they were kept: beside the file it was read from, else in ``folder``."""
+    if "_path" in row:
+        path = Path(str(row["_path"]).removesuffix(".json") + records_file.SUFFIX)
+    elif folder is not None:
+        path = folder / (stem(row["scenario_id"]) + records_file.SUFFIX)
+    else:
         return None
-    path = Path(str(row["_path"]).removesuffix(".json") + records_file.SUFFIX)
     return path if path.exists() else None

@@ -127,6 +127,8 @@ def _bars(axes: Any, series: Series, name: str) -> None:
     axes.bar(
         range(len(series.x)), series.y, bottom=below, width=0.6, color=PALETTE[series.colour % len(PALETTE)], label=name
     )
+    spare = max(0, 4 - len(series.x)) / 2
+    axes.set_xlim(-0.5 - spare, len(series.x) - 0.5 + spare)
     axes.set_xticks(
         range(len(series.x)),
         series.x,

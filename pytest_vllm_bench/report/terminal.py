@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from pytest_vllm_bench.report import words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import order
+from pytest_vllm_bench.report.load import by_shape, concurrency, rate
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
         _environ={},
     )
     console.print(_table(sorted(rows, key=order), width, lang))
+    for line in sparklines(rows, width, lang):
+        console.print(line, markup=False, soft_wrap=True)
     for note in notes(rows, lang):
         console.print(note, markup=False, soft_wrap=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -121,6 +124,38 @@ def _cell(row: Row, key: str) -> str:
 
 def _verdict(row: Row, lang: str) -> str:
     return say(f"report.verdict.{row['verdict']}", lang) if row.get("verdict") in STYLES else "—"
+
+
+#: How figures grow with the load: drawn from at least this many loads.
+LOADS = 3
+SPARKED = ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def spark(values: Sequence[float]) -> str:
+    """One bar a value, from the smallest to the largest."""
+    low, high = min(values), max(values)
+    return "".join(_BARS[int((v - low) / (high - low) * 7.999) if high > low else 0] for v in values)
+
+
+def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
+    """One line for each row of rising loads: how every figure goes, as far as it fits."""
+    from rich.cells import cell_len
+
+    lines = []
+    for name, line in by_shape(rows, lambda row: concurrency(row) or rate(row)).items():
+        parts = [name]
+        for key in SPARKED:
+            values = [row[key] for row in line if isinstance(row.get(key), int | float)]
+            if len(values) < LOADS:
+                continue
+            head = say(f"report.spark.{key}", lang)
+            part = f"{head} {spark(values)} {words.number(values[0])}…{words.number(values[-1])}"
+            if cell_len("   ".join([*parts, part])) <= width:
+                parts.append(part)
+        if len(parts) > 1:
+            lines.append("   ".join(parts))
+    return lines
 
 
 def notes(rows: Sequence[Row], lang: str) -> list[str]:

@@ -31,8 +31,8 @@ def label(key: str, lang: str) -> str:
     if match and f"report.key.{match['base']}" in table():
         stat = match["stat"]
         named = say(f"report.stat.{stat}", lang) if f"report.stat.{stat}" in table() else stat.upper()
-        space = " " if named.isascii() else ""
-        return f"{named}{space}{label(match['base'], lang)}"
+        base = label(match["base"], lang)
+        return f"{named} {base}" if named.isascii() or base[0].isascii() else named + base
     return key
 
 

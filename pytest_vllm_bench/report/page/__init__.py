@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import Comparison
 from pytest_vllm_bench.report.findings import Finding, findings
-from pytest_vllm_bench.report.folder import latest, order, records_of, write_text, writing
+from pytest_vllm_bench.report.folder import latest, make, order, records_of, write_text, writing
 from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
 from pytest_vllm_bench.report.verdict import overall
@@ -61,14 +61,13 @@ class Extra:
 
     history: Sequence[Row] = ()  # all sessions, for the trend
     comparison: Comparison | None = None
-    records: Mapping[str, Path] = field(default_factory=dict)  # scenario → records file, where rows do not say
+    folder: Path | None = None  # where records lie of rows that were not read from files
 
 
 def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME) -> Path:
     """Write the page; BenchError where the folder cannot be written."""
-    text = page(rows, lang=lang, extra=extra)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    text = page(rows, lang=lang, extra=replace(extra, folder=extra.folder or folder))
+    with writing(make(folder)):
         return write_text(folder / name, text)
 
 
@@ -143,7 +142,7 @@ def _details(rows: Sequence[Row], extra: Extra) -> list[list[dict[str, Any]]]:
     points = max(12, min(400, POINTS // max(1, len(rows))))
     made = []
     for row in rows:
-        charts = _own_charts(row, extra.records.get(row["scenario_id"]) or records_of(row), points)
+        charts = _own_charts(row, records_of(row, extra.folder), points)
         made.append([to_json(chart) for chart in charts])
     return made
 
