@@ -13,12 +13,17 @@ from importlib import import_module
 from importlib.metadata import version
 
 from pytest_vllm_bench.errors import BenchError, ConfigError
+from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.text import language, say
 
 #: Command → its module; an alias names the module of another.
 COMMANDS = {
     "single": "single",
     "batch": "batch",
+    "aggregate": "aggregate",
+    "report": "report",
+    "visualize": "report",
+    "compare": "compare",
     "simulate": "simulate",
 }
 
@@ -51,10 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(module.run(args, lang))
     except ConfigError as error:
-        for problem in error.problems:
-            print(say(problem.message, lang), file=sys.stderr)
+        problems_shown(error.problems, lang)
     except BenchError as error:
         print(say(error.message, lang), file=sys.stderr)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 2
+
+
+def problems_shown(problems: Sequence[Problem], lang: str) -> None:
+    """Say on stderr what is wrong, and where."""
+    for problem in problems:
+        where = ":".join(filter(None, [problem.file, str(problem.line or "")]))
+        print(": ".join(filter(None, [where, problem.path, say(problem.message, lang)])), file=sys.stderr)

@@ -11,14 +11,14 @@ from pytest_vllm_bench.text import say
 PASSES_ON = True
 
 #: The whole test: what ``bench_cases/test_serving.py`` holds, for those who keep only a config.yaml.
-TEST = '''\
+TEST = """\
 import pytest
 
 
 @pytest.mark.asyncio
 async def test_serving(scenario, vllm_bench):
     await vllm_bench(scenario)
-'''
+"""
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:

@@ -41,7 +41,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "lengths vary within ± this share (default: 0)",
         "长度在此比例范围内随机浮动(默认 0)",
     ),
-    "cli.single.prefix_len": ("tokens that all prompts share in front (default: 0)", "所有提示词共享的前缀长度(默认 0)"),
+    "cli.single.prefix_len": (
+        "tokens that all prompts share in front (default: 0)",
+        "所有提示词共享的前缀长度(默认 0)",
+    ),
     "cli.single.num_prompts": ("requests to send (default: 1000)", "请求总数(默认 1000)"),
     "cli.single.max_concurrency": ("requests under way at most (default: no cap)", "最大并发数(默认不限)"),
     "cli.single.request_rate": ("requests per second (default: inf)", "请求速率,单位 请求/秒(默认 inf)"),
@@ -56,7 +59,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.single.sla": ('rules: "p99_ttft_ms <= 500" "failed == 0"', '规则,如 "p99_ttft_ms <= 500" "failed == 0"'),
     "cli.single.seed": ("seed of lengths, order and arrivals (default: 0)", "随机种子(默认 0)"),
     "cli.single.ignore_eos": ("have answers go on to their full length", "忽略 EOS,强制生成到指定长度"),
-    "cli.single.num_warmups": ("requests sent before (default: as many as the concurrency)", "预热请求数(默认等于并发数)"),
+    "cli.single.num_warmups": (
+        "requests sent before (default: as many as the concurrency)",
+        "预热请求数(默认等于并发数)",
+    ),
     "cli.single.bad_goodput": (
         "--goodput {text!r} is not NAME:MILLISECONDS. Write, for example, --goodput ttft:200 tpot:50.",
         "--goodput {text!r} 不是“名称:毫秒”的形式。例如:--goodput ttft:200 tpot:50。",
@@ -65,4 +71,27 @@ TEXTS: dict[str, tuple[str, str]] = {
         "is everything in order: server, tokenizer, limits, clock, and how fast this client can go",
         "体检:服务是否可达、分词器、系统限制、时钟,以及本机压测能力",
     ),
+    "cli.report.help": (
+        "write reports again from saved results: HTML, CSV, Markdown, charts, and more",
+        "由已保存的结果重新生成报告:HTML、CSV、Markdown、图表等",
+    ),
+    "cli.report.folders": ("folders of results (default: results)", "结果目录,可多个(默认 results)"),
+    "cli.report.out": ("where to write (default: the first folder)", "输出目录(默认为第一个结果目录)"),
+    "cli.report.formats": ("what to write", "输出格式"),
+    "cli.report.baseline": ("a folder of results to compare with", "用于对比的结果目录"),
+    "cli.csv_lang": ("language of the CSV's headers", "CSV 表头语言"),
+    "cli.aggregate.help": (
+        "the CSV of a whole results folder, old results too",
+        "汇总整个结果目录(包括旧结果)为 CSV",
+    ),
+    "cli.aggregate.folder": ("the folder of results (default: results)", "结果目录(默认 results)"),
+    "cli.compare.help": (
+        "results of two or more folders side by side",
+        "并排对比两个或多个结果目录",
+    ),
+    "cli.compare.folders": (
+        "folders of results; the first is what the others are held against",
+        "结果目录;以第一个为基准",
+    ),
+    "cli.compare.format": ("how the comparison is written", "对比结果的格式"),
 }

@@ -1,0 +1,29 @@
+"""``aggregate``: the CSV of a whole results folder, old results too, and its table."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from pytest_vllm_bench import environment
+from pytest_vllm_bench.cli import problems_shown
+from pytest_vllm_bench.model import Problem
+from pytest_vllm_bench.report import rebuild, terminal
+from pytest_vllm_bench.report.folder import latest
+from pytest_vllm_bench.text import say
+
+
+def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
+    parser.add_argument("folder", nargs="?", default="results", help=say("cli.aggregate.folder", lang))
+    parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default="en", help=say("cli.csv_lang", lang))
+
+
+def run(args: argparse.Namespace, lang: str) -> int:
+    folder, problems = Path(args.folder), list[Problem]()
+    written = rebuild.aggregate(folder, lang=args.csv_lang, day=environment.stamp()[:10].replace("-", ""))
+    rows = latest(rebuild.gather([folder], problems, history=False))
+    problems_shown(problems, lang)
+    print(terminal.summary(rows, width=shutil.get_terminal_size().columns, lang=lang))
+    print("\n".join(terminal.written(written, lang, base=Path.cwd())))
+    return 0

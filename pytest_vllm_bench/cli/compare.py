@@ -1,0 +1,30 @@
+"""``compare``: results of two or more folders side by side, the first being what the others are held against."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pytest_vllm_bench.cli import problems_shown
+from pytest_vllm_bench.model import Problem
+from pytest_vllm_bench.report import compare as comparing
+from pytest_vllm_bench.report import rebuild
+from pytest_vllm_bench.text import say
+
+
+def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help=say("cli.compare.folders", lang))
+    parser.add_argument(
+        "--format", choices=("text", "markdown", "json"), default="text", help=say("cli.compare.format", lang)
+    )
+
+
+def run(args: argparse.Namespace, lang: str) -> int:
+    problems: list[Problem] = []
+    first, *others = [rebuild.gather([Path(f)], problems, history=False) for f in args.folders]
+    found = [comparing.compare(first, other, (args.folders[0], name)) for other, name in zip(others, args.folders[1:])]
+    problems_shown(problems, lang)
+    for comparison in found:
+        print(comparing.text(comparison, lang))
+    return 0
