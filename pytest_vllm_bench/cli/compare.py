@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from pytest_vllm_bench.cli import problems_shown
@@ -23,7 +22,10 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 def run(args: argparse.Namespace, lang: str) -> int:
     problems: list[Problem] = []
     first, *others = [rebuild.gather([Path(f)], problems, history=False) for f in args.folders]
-    found = [comparing.compare(first, other, (args.folders[0], name)) for other, name in zip(others, args.folders[1:])]
+    found = [
+        comparing.compare(first, other, (args.folders[0], name))
+        for other, name in zip(others, args.folders[1:], strict=True)
+    ]
     problems_shown(problems, lang)
     for comparison in found:
         print(comparing.text(comparison, lang))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,6 @@ def write_all(config: pytest.Config, rows: Mapping[str, Row]) -> list[str]:
     return lines
 
 
-def tell_ci(rows: Sequence[Row], folder: Path, lang: str) -> None:
-    """What a CI system shows by itself, where one of those runs us."""
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        github.append_summary(rows, Path(summary), lang)
-    if os.environ.get("GITLAB_CI"):
-        github.gitlab_metrics(rows, folder)
-
-
 def summarize(reporter: pytest.TerminalReporter, rows: Mapping[str, Row], written: list[str]) -> None:
     """The table, and where everything is."""
     lang = language(reporter.config)
@@ -53,6 +45,3 @@ def summarize(reporter: pytest.TerminalReporter, rows: Mapping[str, Row], writte
     reporter.write_line(terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour))
     for line in written:
         reporter.write_line(line)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in github.workflow_commands(list(rows.values()), lang):
-            reporter.write_line(line)
