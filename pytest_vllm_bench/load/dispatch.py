@@ -126,7 +126,9 @@ class Dispatch:
     @property
     def finished(self) -> bool:
         """Nothing is in flight and nothing will be."""
-        return not self.in_flight and (self.stopped or not (self._more or self._ahead or self._later))
+        if self.in_flight:
+            return False
+        return self.stopped or not (self._more or self._ahead or self._later or self._open_chains)
 
     def stop(self) -> None:
         """Send nothing more.  In an open loop, what was due and waited for a slot is skipped aloud."""
@@ -140,18 +142,23 @@ class Dispatch:
             self._look_ahead(over - self._lead)
         self._ahead.clear()
 
-    def freed(self, row: Row, at: float, answered: bool = True) -> None:
-        """``row`` ended at ``at``; its next turn, if it has one, goes on only if it was ``answered``."""
+    def freed(self, row: Row, at: float) -> None:
+        """``row`` ended at ``at``; if turns follow it, ``answered`` says whether they do."""
         self.in_flight -= 1
         if self._cap is not None and self.in_flight + len(self._free) < self._cap:
             self._free.append(at)
-        chain = self._open_chains.pop(row.number, None)
-        if chain is None:
-            return
+
+    def has_more(self, row: Row) -> bool:
+        """Turns follow this one."""
+        return row.number in self._open_chains
+
+    def answered(self, row: Row, at: float, well: bool = True) -> None:
+        """The answer to ``row``, which ended at ``at``, is read: its next turn can go; or, without one, none will."""
+        chain = self._open_chains.pop(row.number)
         place = row.turn + 1
-        if answered and not self.stopped:
+        if well and not self.stopped:
             heapq.heappush(self._later, (at + chain[place].think, chain[place].number, chain, place))
-        else:
+        elif not well:
             for turn in chain[place:]:
                 self._outside.skip(turn)
 

@@ -17,6 +17,27 @@ from pytest_vllm_bench.model import Ending
 AT_ONCE = 64
 
 
+class Tasks:
+    """What runs beside the callbacks.  A mistake in it ends the process; it does not just stop something."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler({"message": "a task failed", "exception": error})
+
+    def cancel(self) -> None:
+        for task in tuple(self._running):
+            task.cancel()
+
+
 class Pool:
     """The connections of one measuring process."""
 
@@ -32,7 +53,7 @@ class Pool:
         self.failed: OSError | None = None  # why the last one opened ahead could not be
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._resolved: list[str] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks()
 
     async def connect(self) -> Connection:
         """Open one connection.  Raises OSError (refused, DNS, TLS) or TimeoutError."""
@@ -90,7 +111,7 @@ class Pool:
         """So many requests are due soon: open what is missing for them."""
         if self.keep:
             for _ in range(min(n - len(self.idle) - self.connecting, AT_ONCE - self.connecting)):
-                self._spawn(self._add_idle())
+                self.tasks.spawn(self._add_idle())
 
     def send(self, flight: Flight) -> bool:
         """Send on an idle connection, the one used last first; False: it waits for a new one to open."""
@@ -99,7 +120,7 @@ class Pool:
             if connection.open:
                 connection.start(flight)
                 return True
-        self._spawn(self._send_on_new(flight))
+        self.tasks.spawn(self._send_on_new(flight))
         return False
 
     async def _send_on_new(self, flight: Flight) -> None:
@@ -128,13 +149,7 @@ class Pool:
         with suppress(ValueError):
             self.idle.remove(connection)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def close(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
+        self.tasks.cancel()
         for connection in self.idle:
             connection.close()

@@ -33,7 +33,7 @@ class Flight:
     ready: float
     due: float
     reconnected: bool = False
-    answer: list[bytes] | None = None  # the response's bytes, where a later turn needs them
+    response: list[bytes] | None = None  # its bytes, where a later turn needs the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +105,9 @@ class Connection(asyncio.Protocol):
     """One connection; carries one request at a time, never pipelined."""
 
     __slots__ = (
-        "_answered", "_fd", "_head", "_keep", "_parser", "_tape", "_whole", "_write", "carried", "connect_s", "flight",
-        "got_body", "got_bytes", "hooks", "last", "number", "open", "reads", "row", "sent", "transport", "why",
+        "_answered", "_fd", "_head", "_keep", "_parser", "_response", "_tape", "_whole", "_write",
+        "carried", "connect_s", "flight", "got_body", "got_bytes", "hooks", "last", "number", "open", "reads", "row",
+        "sent", "transport", "why",
     )  # fmt: skip
 
     def __init__(self, tape: Tape, hooks: Hooks, number: int) -> None:
@@ -115,6 +116,7 @@ class Connection(asyncio.Protocol):
         self.reads = 0
         self.transport: asyncio.Transport | None = None
         self.flight: Flight | None = None
+        self._response: list[bytes] | None = None
         self.connect_s = math.nan
         self.row = -1
         self.sent = self.last = 0.0
@@ -134,7 +136,7 @@ class Connection(asyncio.Protocol):
     def start(self, flight: Flight) -> None:
         """Send ``flight``.  Its first byte goes to the kernel now, not when the loop flushes its transports."""
         assert self.transport is not None
-        self.flight, self.row = flight, flight.row.number
+        self.flight, self.row, self._response = flight, flight.row.number, flight.response
         self.got_bytes = self.got_body = self._whole = False
         self._head = b""
         payload, written = flight.payload, 0
@@ -173,6 +175,8 @@ class Connection(asyncio.Protocol):
             self._tape.touch()
         if size > LARGE_READ:
             self._tape.relieve()
+        if self._response is not None:
+            self._response.append(data)
         if not self.got_body:
             self._look_for_body(data)
         try:

@@ -22,7 +22,7 @@ from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_c
 from pytest_vllm_bench.load.pool import Pool
 from pytest_vllm_bench.load.selfwatch import Watch
 from pytest_vllm_bench.load.tape import Tape
-from pytest_vllm_bench.load.turns import Turns
+from pytest_vllm_bench.load.turns import NoAnswer, Turns
 from pytest_vllm_bench.load.wire import Connection, Flight, Hooks, address, heads, tls
 from pytest_vllm_bench.model import Ending
 
@@ -112,15 +112,14 @@ class Worker:
 
     def _launch(self, row: Row, ready: float, due: float) -> None:
         body = os.pread(self.bodies, row.length, row.offset)
-        answer: list[bytes] | None = None
         if self.turns is not None:
             body = self.turns.body(row, body)
-            answer = [] if self.turns.needed(row) else None
         own = f"x-request-id: {self.job.request_id_prefix}{row.number}\r\ncontent-length: {len(body)}\r\n\r\n"
         head = self.heads[row.model if row.model < len(self.heads) else 0]
         payload = b"".join((head, own.encode(), body))
         self.watch.bytes_out += len(payload)
-        self._send(Flight(row=row, payload=payload, ready=ready, due=due, answer=answer))
+        more = self.dispatch.has_more(row)
+        self._send(Flight(row=row, payload=payload, ready=ready, due=due, response=[] if more else None))
 
     def _send(self, flight: Flight) -> None:
         if not self.pool.send(flight):
@@ -134,17 +133,37 @@ class Worker:
         if self.flights.pop(flight.row.number, None) is not None:
             at = perf_counter()
             self.tape.end(flight.row.number, at, ending, words)
-            self._free(flight, at, False)
+            if flight.response is not None:
+                self._no_answer(flight, at)
+            self._free(flight, at)
 
     def _ended(self, connection: Connection, flight: Flight, at: float, answered: bool) -> None:
         if connection.open:
             self.pool.release(connection)
-        if self.turns is not None:
-            self.turns.answered(flight)
-        self._free(flight, at, answered)
+        if answered and flight.response is not None and self.turns is not None:
+            self.pool.tasks.spawn(self._read_answer(self.turns, flight, at))
+        elif flight.response is not None:
+            self._no_answer(flight, at)
+        elif self.turns is not None:
+            self.turns.over(flight.row)
+        self._free(flight, at)
 
-    def _free(self, flight: Flight, at: float, answered: bool) -> None:
-        self.dispatch.freed(flight.row, at, answered)
+    async def _read_answer(self, turns: Turns, flight: Flight, at: float) -> None:
+        try:
+            await turns.answered(flight.row, flight.response or [])
+        except NoAnswer:
+            self._no_answer(flight, at)
+        else:
+            self.dispatch.answered(flight.row, at)
+        self._pump()
+
+    def _no_answer(self, flight: Flight, at: float) -> None:
+        if self.turns is not None:
+            self.turns.over(flight.row)
+        self.dispatch.answered(flight.row, at, well=False)
+
+    def _free(self, flight: Flight, at: float) -> None:
+        self.dispatch.freed(flight.row, at)
         self._pump()  # at once: put off until all reads of this turn are done, sends come late and together
 
     def _again(self, flight: Flight) -> None:

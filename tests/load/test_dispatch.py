@@ -82,7 +82,9 @@ class World:
                 continue
             what = heapq.heappop(self._events)[2]
             if isinstance(what, Went):
-                dispatch.freed(what.row, self.now, self.answered(what.row))
+                dispatch.freed(what.row, self.now)
+                if dispatch.has_more(what.row):
+                    dispatch.answered(what.row, self.now, self.answered(what.row))
                 dispatch.pump()
             else:
                 what()
