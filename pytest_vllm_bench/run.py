@@ -166,7 +166,7 @@ def decoded(world: World, watch: Watch, planned: Plan, tape: Path, over: threadi
     """Read the tape as it grows, in a thread of low priority, until the load is over and all is read."""
     environment.yield_priority()
     count = world.tokenizer.count if world.tokenizer.takes_text else None
-    rows = plan.index(planned)
+    rows: Any = plan.index(planned)
     decoder: Decoder | None = None
     records: list[Record] = []
     for entry in load.follow(tape, over.is_set):

@@ -36,7 +36,7 @@ def parser(lang: str, only: str | None = None) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
         text = say(f"cli.{module}.help", lang)
-        one = commands.add_parser(name, help=text, description=text)
+        one = commands.add_parser(name, help=text, description=text, add_help=name != "simulate")
         if only in (None, name):
             import_module(f"pytest_vllm_bench.cli.{module}").arguments(one, lang)
     return top

@@ -183,12 +183,13 @@ async def fetch(
 
 def refusal(target: Target, path: str, status: int, body: bytes) -> ServerError:
     """The error that an HTTP status stands for, with the server's own words."""
-    values = {"url": url(target, path), "status": status, "said": shown(words(body))}
+    said = shown(words(body))
+    values = {"url": url(target, path), "status": status, "said": said}
     if status == 503:
         return NotReady("server.unavailable", **values)
     if status in (401, 403):
         return ServerError("server.auth", **values)
-    if status == 404 and "model" not in values["said"].lower():
+    if status == 404 and "model" not in said.lower():
         return ServerError("server.path", **values)
     return ServerError("server.status", **values)
 

@@ -45,7 +45,7 @@ class Items:
     def path(self, node: pytest.Item | pytest.Metafunc) -> Path:
         """The config of a test: its marker's, else --vllm-config's, else config.yaml beside the test file."""
         definition = node.definition if isinstance(node, pytest.Metafunc) else node
-        folder = definition.path.parent
+        folder: Path = definition.path.parent
         for marker in definition.iter_markers("vllm_bench"):
             if named := marker.kwargs.get("config"):
                 return (folder / named).resolve()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from pytest_vllm_bench.text import say
 Row = dict[str, Any]
 
 
-def write_all(config: pytest.Config, rows: Mapping[str, Row]) -> list[str]:
+def write_all(config: pytest.Config, rows: dict[str, Row]) -> list[str]:
     """Write what covers the whole session, per results folder; → the lines that say what was written or why not."""
     lang = language(config)
     asked = chosen(config, "lang")
@@ -35,7 +34,7 @@ def write_all(config: pytest.Config, rows: Mapping[str, Row]) -> list[str]:
     return lines
 
 
-def summarize(reporter: pytest.TerminalReporter, rows: Mapping[str, Row], written: list[str]) -> None:
+def summarize(reporter: pytest.TerminalReporter, rows: dict[str, Row], written: list[str]) -> None:
     """The table, and where everything is."""
     lang = language(reporter.config)
     if reporter.verbosity < -1:

@@ -8,16 +8,16 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.simulator.options import SimulatorOptions, parse
 from pytest_vllm_bench.text import language, say
 
 
-def main() -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, Ctrl-C, or (with ``--with-parent``) the end of standard input."""
-    options, with_parent = parse()
+    options, with_parent = parse(args)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 65_536)), hard))
     try:
