@@ -49,11 +49,15 @@ def exchange(
         keep_text=True,
         started=0.0,
     )
-    with socket.create_connection((where.hostname, where.port or 80), timeout=60) as connection:
+    ending, words = Ending.EOF, ""
+    with socket.create_connection((where.hostname or "", where.port or 80), timeout=60) as connection:
         decoder.feed(sent(time=time.perf_counter()))
         connection.sendall(head.encode() + body)
-        while data := connection.recv(65536):
-            decoder.feed(Entry(EntryKind.READ, 0, time.perf_counter(), data))
-    record = decoder.feed(Entry(EntryKind.END, 0, time.perf_counter(), bytes([Ending.EOF])))
+        try:
+            while data := connection.recv(65536):
+                decoder.feed(Entry(EntryKind.READ, 0, time.perf_counter(), data))
+        except ConnectionResetError as error:
+            ending, words = Ending.RESET, str(error)
+    record = decoder.feed(Entry(EntryKind.END, 0, time.perf_counter(), bytes([ending]) + words.encode()))
     assert record is not None
     return record

@@ -1,0 +1,207 @@
+"""Every backend against the simulator, which speaks its server's language with that server's quirks and faults."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from exchange import ask, exchange
+
+from pytest_vllm_bench import simulator
+from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench.model import Backend, Media, Prompt, Record
+
+N = 12  # tokens asked for
+QUICK = simulator.LatencyModel(step_s=0.0005, jitter=0.0)
+#: Backend → what the simulator is to imitate, where several servers share a path.
+DIALECTS = {
+    "sglang-oai": "sglang",
+    "lmdeploy": "lmdeploy",
+    "scalellm": "scalellm",
+    "trtllm-serve": "trtllm",
+    "deepspeed-mii-generate": "mii",
+    "deepspeed-mii-openai": "mii",
+    "llama.cpp": "llama.cpp",
+    "llama.cpp-native": "llama.cpp",
+}
+Send = Callable[..., Record]
+
+
+@pytest.fixture(scope="module")
+def simulators() -> Iterator[Callable[[str], str]]:
+    """Dialect → the URL of a simulator that speaks it; started when first asked for."""
+    with contextlib.ExitStack() as stack:
+        running: dict[str, str] = {}
+
+        def url(dialect: str) -> str:
+            if dialect not in running:
+                options = simulator.SimulatorOptions(
+                    dialect=dialect, models=("tiny", "tiny-lora"), latency=QUICK, max_model_len=2048
+                )
+                running[dialect] = stack.enter_context(simulator.start(options)).base_url
+            return running[dialect]
+
+        yield url
+
+
+def prompt(backend: Backend) -> Prompt:
+    if backend.batch == "inputs":
+        return Prompt(inputs=["one", "two of them", "three"])
+    if backend.batch == "documents":
+        return Prompt(text="a question", inputs=["one", "two of them", "three"])
+    if backend.takes_media == {"audio"}:
+        return Prompt(text="", media=(Media(kind="audio", data=b"RIFF" + bytes(4000), mime="audio/wav", seconds=1),))
+    return Prompt(text="Say something about the sea.")
+
+
+@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found = request.param
+    assert isinstance(found, Backend)
+    return found
+
+
+@pytest.fixture
+def send(simulators: Callable[[str], str], backend: Backend) -> Send:
+    url = simulators(DIALECTS.get(backend.name, "vllm"))
+    from pytest_vllm_bench.simulator.formats import routes  # XXX until the simulator speaks them all
+
+    if backend.path not in routes(DIALECTS.get(backend.name, "vllm")):
+        pytest.skip("the simulator does not speak it yet")
+
+    def to(fault: str = "", **changed: Any) -> Record:
+        asked = {"prompt": prompt(backend), "output_len": N, "force_length": backend.forces_length, **changed}
+        headers = f"x-simulator-fault: {fault}\r\n" if fault else ""
+        return exchange(url, backend, ask(**asked), headers=headers, counter=lambda texts: [len(t) for t in texts])
+
+    return to
+
+
+def streams(backend: Backend) -> bool:
+    return backend.generates and backend.framing != "json"
+
+
+def test_an_answer(send: Send, backend: Backend) -> None:
+    record = send()
+    assert (record.error, record.error_detail, record.status) == (None, "", 200)
+    if not backend.generates:
+        assert (record.sequences, record.output_tokens, record.first_token) == (3, None, None)
+        assert record.prompt_tokens
+        return
+    assert record.output_tokens
+    if backend.forces_length and record.token_source in ("usage", "counter", "ids"):
+        assert record.output_tokens == N
+    if streams(backend):
+        assert record.sent is not None
+        assert record.done is not None
+        assert record.first_token is not None
+        assert record.last_token is not None
+        assert record.sent < record.first_token <= record.last_token <= record.done
+        assert sum(record.arrival_tokens) == record.output_tokens
+    else:
+        assert (record.first_chunk, record.first_token, record.last_token) == (None, None, None)
+
+
+def test_the_same_answer_in_pieces_and_with_other_line_ends(send: Send, backend: Backend) -> None:
+    plain = send()
+    for fault in ("split bytes=3", "coalesce events=4", "comments", "crlf", "tight"):
+        if backend.framing != "sse" and fault in ("comments", "crlf", "tight"):
+            continue
+        other = send(fault)
+        assert (other.error, other.text, other.output_tokens) == (None, plain.text, plain.output_tokens), fault
+
+
+def test_whole_answers(send: Send, backend: Backend) -> None:
+    record = send(stream=False)
+    assert record.error is None
+    if backend.name != "tgi":  # its other path does that
+        assert (record.first_chunk, record.first_token, record.last_token) == (None, None, None)
+
+
+def test_token_detail_makes_tokens_of_events_exact(send: Send, backend: Backend) -> None:
+    if backend.token_detail:
+        record = send("coalesce events=3", token_detail=True)
+        assert (record.error, record.tokens_per_event) == (None, "exact")
+        assert sum(record.arrival_tokens) == record.output_tokens
+
+
+def test_it_shed_load(send: Send, backend: Backend) -> None:
+    record = send("status code=429 retry_after=2 message=slow_down")
+    assert (record.error, record.status, record.retry_after) == ("rejected", 429, 2.0)
+    assert "slow down" in record.error_detail
+
+
+def test_it_failed_with_words(send: Send, backend: Backend) -> None:
+    record = send("status code=500 message=no_more_memory")
+    assert (record.error, record.status) == ("http", 500)
+    assert "no more memory" in record.error_detail
+
+
+def test_it_failed_inside_the_stream(send: Send, backend: Backend) -> None:
+    if streams(backend):
+        record = send("error at=4 message=engine_dead")
+        assert record.error in ("in_stream", "reset")  # DeepSpeed-MII cuts the connection instead
+        assert record.error == "reset" or "engine dead" in record.error_detail
+        assert record.first_token is not None
+
+
+def test_a_clean_end_without_any_sign(send: Send, backend: Backend) -> None:
+    if streams(backend):
+        assert send("end at=4").error == (None if backend.terminal == "end" else "truncated")
+
+
+@pytest.mark.parametrize("fault", ["cut at=4", "reset at=4"])
+def test_the_connection_broke(send: Send, backend: Backend, fault: str) -> None:
+    if streams(backend):
+        record = send(fault)
+        assert record.error == "reset"
+        assert record.first_token is not None
+
+
+def test_nothing_came(send: Send, backend: Backend) -> None:
+    assert send("blank").error == "empty"
+
+
+def test_it_was_not_the_format(send: Send, backend: Backend) -> None:
+    if streams(backend):
+        assert send("malformed at=2").error == "protocol"
+
+
+def test_it_was_not_http(send: Send, backend: Backend) -> None:
+    assert send("garbage").error == "protocol"
+
+
+def test_end_signs_twice_and_events_behind_them(send: Send, backend: Backend) -> None:
+    if streams(backend) and backend.terminal == "sign":
+        plain = send()
+        for fault in ("twice", "more"):
+            other = send(fault)
+            assert (other.error, other.text) == (None, plain.text), fault
+
+
+def test_fewer_tokens_than_forced(send: Send, backend: Backend) -> None:
+    if streams(backend) and backend.forces_length:
+        record = send("short at=5")
+        counted = record.token_source in ("usage", "counter", "ids")
+        assert record.error == ("short" if counted else None)
+
+
+def test_an_unknown_model(send: Send, backend: Backend) -> None:
+    if backend.names_model:
+        record = send(model="nobody")
+        assert record.error in ("http", "in_stream")
+        assert "nobody" in record.error_detail
+
+
+def test_another_model_of_the_server(send: Send, backend: Backend) -> None:
+    if backend.names_model:
+        assert send(model="tiny-lora").error is None
+
+
+def test_a_context_that_is_too_short(send: Send, backend: Backend) -> None:
+    if backend.generates and backend.takes_media != {"audio"}:
+        record = send(prompt=Prompt(text="word " * 4000))
+        assert record.error in ("http", "in_stream")
+        assert record.error_detail
