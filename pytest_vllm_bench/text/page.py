@@ -48,6 +48,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Choose a row to see its requests. Grey: a percentile of too few requests.",
         "点击某一行可查看其请求明细。灰色：请求数不足，该分位数仅供参考。",
     ),
+    "page.steady_hint": (
+        "The table shows the whole run; rules read the steady window where there is one.",
+        "表中为全程数据；规则在有稳态窗口时按稳态窗口判定。",
+    ),
     "page.rule": ("Rule", "规则"),
     "page.observed": ("Observed", "实测"),
     "page.limit": ("Limit", "限值"),

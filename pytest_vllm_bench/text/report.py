@@ -42,6 +42,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.slot_wait": ("slot wait", "等待并发名额"),
     "report.key.output_tps_per_user": ("output speed per user", "单用户输出速度"),
     "report.key.scenario_id": ("Scenario", "场景"),
+    "report.key.round_trip": ("round trip", "网络往返"),
     "report.key.input_len": ("Input tokens", "输入长度"),
     "report.key.output_len": ("Output tokens", "输出长度"),
     "report.key.max_concurrency": ("Concurrency", "并发"),

@@ -11,6 +11,8 @@ from pytest_vllm_bench.report.folder import order
 from pytest_vllm_bench.report.load import LOADS, by_shape, concurrency, rate
 
 THROUGHPUTS = ("output_throughput", "request_throughput", "total_token_throughput", "request_goodput")
+#: Prefixes of the figures: the whole run, and the steady window that rules read where there is one.
+WINDOWS = ("", "steady_")
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
 #: Drawn of each latency: (statistic, dashed).
 STATISTICS = (("median", False), ("p99", True))
@@ -20,8 +22,8 @@ def overview(rows: Sequence[Row]) -> list[Chart]:
     """Every comparing chart that these rows have figures for."""
     made = [
         *(throughput(rows, key, load) for load in LOADS for key in THROUGHPUTS),
-        *(latency(rows, name, load) for load in LOADS for name in LATENCIES),
-        *(frontier(rows, key) for key in ("p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
+        *(latency(rows, name, load, window) for load in LOADS for window in WINDOWS for name in LATENCIES),
+        *(frontier(rows, key, window) for window in WINDOWS for key in ("p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
         *(heat(rows, key) for key in ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
         errors(rows),
     ]
@@ -55,53 +57,56 @@ def throughput(rows: Sequence[Row], key: str, load: str) -> Chart:
         x=_load_axis(load),
         y=Axis(label=quantity(key)),
         series=tuple(s for s in series if len(s.x)),
-        limits=tuple(_limits(rows, (key,), "y")),
+        limits=tuple(_limits(rows, (key,), "y", "")),
         group="throughput",
     )
 
 
-def latency(rows: Sequence[Row], name: str, load: str) -> Chart:
+def latency(rows: Sequence[Row], name: str, load: str, window: str = "") -> Chart:
     series = []
     for k, (label, line) in enumerate(by_shape(rows, LOADS[load]).items()):
         x = [LOADS[load](row) for row in line]
         for stat, dashed in STATISTICS:
             shown = f"{label} {'p50' if stat == 'median' else stat}"
-            series.append(_line(shown, line, x, f"{stat}_{name}_ms", colour=k, dashed=dashed))
+            series.append(_line(shown, line, x, f"{window}{stat}_{name}_ms", colour=k, dashed=dashed))
     keys = tuple(f"{stat}_{name}_ms" for stat in ("mean", "median", "p50", "p90", "p95", "p99"))
     return Chart(
-        id=f"{name}-{load}",
-        title=message("page.chart.against", figure=quantity(name), load=message(f"page.axis.{load}")),
+        id=f"{window}{name}-{load}",
+        title=message("page.chart.against", figure=quantity(f"{window}{name}"), load=message(f"page.axis.{load}")),
         x=_load_axis(load),
         y=Axis(label=quantity(f"{name}_ms"), log=True),
         series=tuple(s for s in series if len(s.x)),
-        limits=tuple(_limits(rows, keys, "y")),
+        limits=tuple(_limits(rows, keys, "y", window)),
         group="latency",
     )
 
 
-def frontier(rows: Sequence[Row], key: str) -> Chart:
+def frontier(rows: Sequence[Row], key: str, window: str = "") -> Chart:
     """Throughput over latency: further up and left is better; the shaded side keeps to the limit."""
     series = []
     for k, (name, line) in enumerate(by_shape(rows, lambda row: concurrency(row) or rate(row)).items()):
-        series.append(_line(name, line, [row.get(key) for row in line], "output_throughput", colour=k))
+        series.append(
+            _line(name, line, [row.get(window + key) for row in line], f"{window}output_throughput", colour=k)
+        )
     return Chart(
-        id=f"frontier-{key}",
-        title=message("page.chart.frontier", figure=quantity(key, unit=False)),
-        x=Axis(label=quantity(key)),
-        y=Axis(label=quantity("output_throughput")),
+        id=f"frontier-{window}{key}",
+        title=message("page.chart.frontier", figure=quantity(window + key, unit=False)),
+        x=Axis(label=quantity(window + key)),
+        y=Axis(label=quantity(f"{window}output_throughput")),
         series=tuple(s for s in series if len(s.x)),
-        limits=tuple(_limits(rows, (key,), "x", region=True)),
+        limits=tuple(_limits(rows, (key,), "x", window, region=True)),
         group="frontier",
     )
 
 
-def _limits(rows: Sequence[Row], keys: Sequence[str], axis: Any, *, region: bool = False) -> list[Limit]:
-    """The limits that rules set on these metrics, each once."""
+def _limits(rows: Sequence[Row], keys: Sequence[str], axis: Any, window: str, *, region: bool = False) -> list[Limit]:
+    """The limits that rules set on these metrics of this window, each once."""
     found: dict[tuple[str, float], Limit] = {}
     for row in rows:
         for rule in row.get("verdicts") or []:
             limit = rule.get("limit")
-            if rule.get("metric") in keys and isinstance(limit, int | float):
+            same = (rule.get("window") == "steady") is bool(window)
+            if same and rule.get("metric") in keys and isinstance(limit, int | float):
                 text = str(rule.get("rule"))
                 found[text, limit] = Limit(axis=axis, value=limit, label=text, region=region)
     return list(found.values())[:4]

@@ -73,7 +73,7 @@ def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra =
 
 def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> str:
     """The page's HTML; it opens in ``lang`` and holds both languages."""
-    rows = sorted(latest(rows), key=order)
+    rows = [_with_round_trip(row) for row in sorted(latest(rows), key=order)]
     listed = findings(rows)
     comparison = extra.comparison
     return _template().render(
@@ -81,6 +81,9 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         rows=rows,
         columns=[key for key in COLUMNS if any(row.get(key) is not None for row in rows)],
         verdict=overall(rows),
+        all_simulated=all(row.get("simulated") for row in rows),
+        some_simulated=any(row.get("simulated") for row in rows),
+        steady=any(rule.get("window") == "steady" for row in rows for rule in row.get("verdicts") or []),
         facts=facts(rows),
         first=listed[:FINDINGS],
         rest=listed[FINDINGS:LISTED],
@@ -96,6 +99,13 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         js=_resource("page.js"),
         plotly=_plotly(),
     )
+
+
+def _with_round_trip(row: Row) -> Row:
+    """Beside TTFT stands what the way to the server alone costs."""
+    server = (row.get("environment") or {}).get("server") or {}
+    seconds = server.get("round_trip_s") if isinstance(server, dict) else None
+    return row if seconds is None else {**row, "round_trip_ms": 1e3 * seconds}
 
 
 def _rules(rows: Sequence[Row]) -> dict[str, Any]:
@@ -173,12 +183,12 @@ def embedded(data: Any) -> str:
     return text
 
 
-def _server(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
-    return [
-        (row["scenario_id"], [(name, words.number(value)) for name, value in sorted(row["server"].items())])
-        for row in rows[:SETTINGS]
-        if row.get("server")
-    ]
+def _server(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The server's own counters as a table; None without any."""
+    told = [row for row in rows if row.get("server")][:LISTED]
+    keys = list({key: None for row in told for key in row["server"]})
+    lines = [(row["scenario_id"], [row["server"].get(key) for key in keys]) for row in told]
+    return {"counters": keys, "lines": lines} if told else None
 
 
 # -------------------------------------------------------------------------------------------- template

@@ -52,7 +52,9 @@
     if (series.kind === "heat") {
       return {
         type: "heatmap", x: series.x, y: series.y.map(escaped), z: series.z, colorscale: "Viridis", hoverongaps: false,
-        texttemplate: "%{z:.4~g}", colorbar: { thickness: 12 }, hovertemplate: "%{y} · %{x}: %{z:.4~g}<extra></extra>",
+        text: series.z.map((line) => line.map((v) => (v === null ? "" : v.toLocaleString("en")))), texttemplate: "%{text}",
+        colorbar: { thickness: 12, exponentformat: "none", separatethousands: true },
+        hovertemplate: "%{y} · %{x}: %{text}<extra></extra>",
       };
     }
     const { x, y, of, marks, width } = selected(series);
@@ -78,10 +80,11 @@
   const shapes = (chart) =>
     chart.limits.flatMap((limit) => {
       const across = limit.axis === "x";
+      const near = limit.value < Math.max(...chart.series.flatMap((series) => series.x)) / 2;
       const at = across ? { x0: limit.value, x1: limit.value, y0: 0, y1: 1, yref: "paper" } : { y0: limit.value, y1: limit.value, x0: 0, x1: 1, xref: "paper" };
       const line = {
         type: "line", ...at, line: { color: colour("--fail"), width: 1.5, dash: "dash" },
-        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: "end", ...(across ? { textangle: 0, xanchor: "right", yanchor: "top" } : {}) },
+        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: "end", ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
       };
       if (!limit.region) return [line];
       const inside = { type: "rect", x0: 0, x1: limit.value, y0: 0, y1: 1, yref: "paper", fillcolor: colour("--pass"), opacity: 0.1, line: { width: 0 }, layer: "below" };
