@@ -76,21 +76,20 @@ def _datasets(config: Config) -> Iterator[Problem]:
 
 def _lengths(config: Config) -> Iterator[Problem]:
     """Every dataset has the lengths it needs, and every pair a dataset that takes it."""
-    known = [config.registry.datasets[c.name] for c in choices(config.settings) if c.name in config.registry.datasets]
-    names = [c.name for c in choices(config.settings) if c.name in config.registry.datasets]
+    datasets = config.registry.datasets
+    taken = {c.name: datasets[c.name].lengths for c in choices(config.settings) if c.name in datasets}
     pairs = config.settings.input_output or []
-    needing = [name for name, dataset in zip(names, known, strict=True) if dataset.lengths == "both"]
+    needing = [name for name, lengths in taken.items() if lengths == "both"]
     if needing and not any(pair[0] is not None for pair in pairs):
         yield _problem(config, "input_output", "no_lengths", dataset=needing[0])
-    outputs = [name for name, dataset in zip(names, known, strict=True) if dataset.lengths == "output"]
-    for position, (input_len, output_len) in enumerate(pairs):
+    for position, (input_len, output_len) in enumerate(pairs if taken else []):
         path = f"input_output[{position}]"
         if input_len is not None and output_len is None:
             yield _problem(config, f"{path}[1]", "output_length_missing")
-        elif known and input_len is not None and not needing:
-            yield _problem(config, path, "own_lengths", dataset=names[0], output=output_len)
-        elif known and input_len is None and not outputs:
-            yield _problem(config, path, "input_length_missing", dataset=names[0])
+        elif input_len is not None and not {"both", "optional"} & set(taken.values()):
+            yield _problem(config, path, "own_lengths", dataset=next(iter(taken)), output=output_len)
+        elif input_len is None and set(taken.values()) == {"both"}:
+            yield _problem(config, path, "input_length_missing", dataset=needing[0])
 
 
 def _prompts(config: Config) -> Iterator[Problem]:

@@ -137,11 +137,13 @@ def choices(settings: File) -> list[DatasetChoice]:
 
 
 def lengths(config: Config, dataset: DatasetChoice) -> list[tuple[int | None, int | None]]:
-    """The pairs of ``input_output`` that this dataset takes: both lengths, an output length alone, or none."""
+    """The pairs of ``input_output`` that this dataset takes; a dataset that needs none has one cell without."""
     taken = config.registry.datasets[dataset.name].lengths
     pairs: list[tuple[int | None, int | None]] = list(config.settings.input_output or [])
     if taken == "both":
         return [pair for pair in pairs if pair[0] is not None]
+    if taken == "optional":
+        return pairs or [(None, None)]
     if taken == "output":
         return [pair for pair in pairs if pair[0] is None] or [(None, None)]
     return [(None, None)]

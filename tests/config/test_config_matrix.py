@@ -139,6 +139,26 @@ def test_a_dataset_with_its_own_lengths(config: Read) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("dataset", "lengths", "found"),
+    [
+        ("{name: conversation}", "[[64, 8]]", ["conversation-io64x8-mc2-np20"]),
+        ("{name: sonnet}", "", ["sonnet-mc2-np20"]),
+        ("{name: sonnet}", "[[null, null], [64, 8]]", ["sonnet-mc2-np20", "sonnet-io64x8-mc2-np20"]),
+        ("{name: azure, path: x.csv}", "[[null, null]]", ["azure-mc2-np20"]),
+        ("[random, {name: azure, path: x.csv}]", "[[64, 8]]", ["io64x8-mc2-np20", "azure-mc2-np20"]),
+    ],
+)
+def test_lengths_go_to_the_datasets_that_take_them(config: Read, dataset: str, lengths: str, found: list[str]) -> None:
+    text = f"base_url: simulator\nconcurrency_prompts: [[2, 20]]\ndataset: {dataset}\n"
+    text += f"input_output: {lengths}\n" if lengths else ""
+    assert ids(config, text, short=False) == found
+
+
+def test_a_trace_needs_no_number(config: Read) -> None:
+    assert ids(config, "base_url: simulator\ndataset: {name: azure, path: x.csv}\n", short=False) == ["azure"]
+
+
 def test_settings_reach_the_scenario(config: Read) -> None:
     text = """\
 request_rate: 4
