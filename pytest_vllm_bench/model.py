@@ -434,7 +434,9 @@ class Sample:
     gaps: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)  # itl, itl_token → (when it ended, gap)
     tallies: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)  # throughput → (when, how much)
     errors: Mapping[str, int] = field(default_factory=dict)  # kind of error → how many
-    tokens: Mapping[str, Column] = field(default_factory=dict)  # prompt, asked_input, output, asked_output, cached, shared
+    tokens: Mapping[str, Column] = field(
+        default_factory=dict
+    )  # prompt, asked_input, output, asked_output, cached, shared
     token_sources: Mapping[str, int] = field(default_factory=dict)  # token_source → requests
     begin: float | None = None  # first sent
     end: float | None = None  # last done
@@ -460,6 +462,10 @@ class WorkerFacts:
     voluntary_switches: int = 0
     involuntary_switches: int = 0
     peak_memory_bytes: int = 0
+    event_cost_s: float = 0.0  # CPU for one event, as a burst within the process showed before the run
+    peak_reads_per_s: float = 0.0  # in the busiest half second
+    peak_cpu: float = 0.0  # share of a core in the busiest half second
+    nice: int = 0
     loop: str = ""  # "uvloop 0.22.1" or "asyncio"
     died: str = ""  # why, if it did not end by itself
 

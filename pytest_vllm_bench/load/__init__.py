@@ -20,8 +20,19 @@ What lies on the disk (``tape``)
     an END.  ``follow`` reads the tape while it grows.
 """
 
-from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored
+from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored, too_much, workers_needed
 from pytest_vllm_bench.load.sending import SendSettings, send
 from pytest_vllm_bench.load.tape import compress, follow, read, started
 
-__all__ = ["SendSettings", "compress", "follow", "open_files_problem", "proxies_ignored", "read", "send", "started"]
+__all__ = [
+    "SendSettings",
+    "compress",
+    "follow",
+    "open_files_problem",
+    "proxies_ignored",
+    "read",
+    "send",
+    "started",
+    "too_much",
+    "workers_needed",
+]

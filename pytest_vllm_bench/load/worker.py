@@ -16,11 +16,12 @@ from typing import Any, cast
 import msgspec
 
 from pytest_vllm_bench.load import control
+from pytest_vllm_bench.load.burst import event_cost
 from pytest_vllm_bench.load.clock import Alarm
 from pytest_vllm_bench.load.control import Job
 from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_closed, share
 from pytest_vllm_bench.load.pool import Pool
-from pytest_vllm_bench.load.selfwatch import Watch
+from pytest_vllm_bench.load.selfwatch import Watch, go_first
 from pytest_vllm_bench.load.tape import Tape
 from pytest_vllm_bench.load.turns import NoAnswer, Turns
 from pytest_vllm_bench.load.wire import Connection, Flight, Hooks, address, heads, tls
@@ -77,7 +78,8 @@ class Worker:
         self._sweep_s = max(0.01, min(0.25, _smallest(job) / 10))
 
     async def prepare(self) -> None:
-        """Open the connections that the first moments need."""
+        """Learn what an event costs here, and open the connections that the first moments need."""
+        self.watch.event_cost_s = await event_cost()
         if self.job.keep_alive:
             await self.pool.open_ahead(self._first_need())
 
@@ -178,6 +180,7 @@ class Worker:
 
     def _sweep(self) -> None:
         now, limits = perf_counter(), self.job.timeouts
+        self.watch.sample(now, self.tape.reads + sum(connection.reads for connection in self.hooks.active))
         for connection in tuple(self.hooks.active):
             ending = connection.overdue(now, limits)
             if ending is not None:
@@ -235,6 +238,7 @@ async def work() -> None:
     """What a measuring process does with its life."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_die)
+    go_first()
     channel = socket.socket(fileno=os.dup(0))
     channel.setblocking(False)
     _, stdin = await loop.create_unix_connection(_Stdin, sock=channel)

@@ -11,6 +11,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{names} is set and ignored: load goes to the server directly, a proxy would be measured too",
         "已设置 {names}，但压测不经过代理：请求直接发往服务器，否则代理的时延也会被计入",
     ),
+    "load.too_much": (
+        "this load is too much for {workers} measuring process(es) on this machine: in the warm-up they read {rate} "
+        "times a second, at {cost_us} µs of CPU an event, and used {used} of a core; set workers: {needed}, or lower "
+        "the concurrency or the rate",
+        "负载超出本机 {workers} 个测量进程的能力：预热阶段每秒读取 {rate} 次，每个事件耗费 {cost_us} µs CPU，"
+        "占用一个核的 {used}；请设置 workers: {needed}，或降低并发或请求速率",
+    ),
     "load.worker_died": (
         "measuring process {worker} died: {words}",
         "测量进程 {worker} 异常退出：{words}",
