@@ -149,8 +149,8 @@ async def _once(ask: Mapping[str, Any], reader: asyncio.StreamReader, writer: as
 
 async def _chatty(ask: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int) -> bool:
     """Says something that nobody asked for after its answer."""
-    await _chunked(ask, reader, writer, n)
-    writer.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+    more = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"
+    writer.write(STREAM + b"content-length: %d\r\n\r\n" % len(DONE) + DONE + more)
     return False
 
 
