@@ -18,6 +18,7 @@ from pytest_vllm_bench.model import (
     Metrics,
     Plan,
     Rule,
+    RuleVerdict,
     Sample,
     Scenario,
     Verdict,
@@ -31,6 +32,7 @@ class Evidence:
     """What is known beside the samples; ``metrics``: of all repeats pooled, ``per_repeat`` and ``facts``: of each.
 
     ``server``: figures for rules on ``server.*``; ``server_fault``: it restarted or changed its model meanwhile.
+    ``hopeless``: the rule that stopped the run early (``stopping.hopeless``).
     """
 
     metrics: Metrics
@@ -39,6 +41,7 @@ class Evidence:
     plan: Plan | None = None
     server: Mapping[str, float] = field(default_factory=dict)
     server_fault: Message | None = None
+    hopeless: RuleVerdict | None = None
 
 
 def effective_rules(scenario: Scenario) -> tuple[Rule, ...]:
@@ -64,12 +67,21 @@ def judge(scenario: Scenario, samples: Sequence[Sample], evidence: Evidence) -> 
     verdicts = judge_rules(rules, case)
     client = Client(facts=evidence.facts, plan=evidence.plan, server=evidence.server)
     seen = checks(scenario, samples, rules, client)
+    verdicts = tuple(_salvaged(v, evidence.hopeless) for v in verdicts)
     faults = [evidence.server_fault] if evidence.server_fault else []
     worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
     if not all(sample.complete for sample in samples):
-        faults.append(Message(key="judge.interrupted"))
-        worst.append(Verdict.INCONCLUSIVE)
+        stopped = evidence.hopeless
+        faults.append(stopped.reason if stopped else Message(key="judge.interrupted"))
+        worst.append(Verdict.FAIL if stopped else Verdict.INCONCLUSIVE)
     return Judgement(verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults))
+
+
+def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict:
+    """What proved a run hopeless stays proven, although the requests that it cancelled are no sample."""
+    if hopeless is None or verdict.rule != hopeless.rule or verdict.verdict is Verdict.FAIL:
+        return verdict
+    return hopeless
 
 
 def _held_back(scenario: Scenario, samples: Sequence[Sample]) -> Message | None:

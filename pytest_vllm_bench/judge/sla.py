@@ -81,20 +81,20 @@ def _window(rule: Rule, name: Name, case: Case) -> Window | None:
     return "steady" if case.has_steady and name.row.id not in OF_THE_RUN else "whole"
 
 
-def _key(name: Name, case: Case) -> str:
-    """The key of the rule's figure among the metrics, without the window's prefix."""
+def figure_key(name: Name, open_loop: bool) -> str:
+    """The key of a rule's figure among the metrics, without the window's prefix."""
     if not name.statistic:
         return name.text
     label = name.statistic
     if label == "p" and name.percent is not None:
         label = percentile_label(name.percent)
-    return sampled_key(label, metric_id(name, case.open_loop))
+    return sampled_key(label, metric_id(name, open_loop))
 
 
 def _figure(name: Name, case: Case, window: Window) -> float | None:
     if name.row.id == "server":
         return case.server.get(name.text.partition(".")[2])
-    key = _key(name, case)
+    key = figure_key(name, case.open_loop)
     value = case.metrics.get(f"steady_{key}" if window == "steady" else key)
     return None if value is None else float(value)
 
@@ -226,7 +226,7 @@ def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
         return _no_data(rule, window, Message(key="judge.not_measured"))
     if case.settings.mode == "exact":
         return _compared(rule, name, case, window)
-    key = f"steady_{_key(name, case)}" if window == "steady" else _key(name, case)
+    key = f"steady_{figure_key(name, case.open_loop)}" if window == "steady" else figure_key(name, case.open_loop)
     found = means.spread(name, case.samples, case.per_repeat, key)
     limit = float(rule.limit)
     facts: dict[str, Any] = {"rule": rule, "observed": value, "within": bool(COMPARE[rule.op](value, limit)),

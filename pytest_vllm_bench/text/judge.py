@@ -134,6 +134,70 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有稳态窗口，无法排除排队仍在增长；请延长运行",
     ),
     "judge.interrupted": ("the run was interrupted, so nothing is proven", "运行被中断，不能作为证明"),
+    # stopping early
+    "judge.hopeless": (
+        "{rule}: proven broken before the end ({misses} of {n} missed it), so the run was stopped; what was measured "
+        "is kept",
+        "{rule}：运行未结束即已证实未达标（{n} 个中有 {misses} 个超限），因此提前停止；已测得的数据予以保留",
+    ),
+    # baselines
+    "judge.environment": ("{what} was {old}, now it is {new}", "{what} 原为 {old}，现为 {new}"),
+    "judge.baseline_simulated": (
+        "{scenario} ran against the built-in simulator, which is no baseline; give a server with --vllm-url",
+        "{scenario} 是针对内置模拟器运行的，不能作为基线；请用 --vllm-url 指定服务器",
+    ),
+    "judge.baseline_no_data": (
+        "{scenario} was not measured to its end, so it is not saved as a baseline",
+        "{scenario} 没有完整测完，不保存为基线",
+    ),
+    "judge.baseline_missing": (
+        "the baseline has nothing on {scenario}; save it with --vllm-save-baseline",
+        "基线中没有 {scenario}；请用 --vllm-save-baseline 保存",
+    ),
+    "judge.baseline_other_plan": (
+        "{scenario} was sent another plan when its baseline was saved ({session}); compare with the same prompts, "
+        "rate, lengths and seed, or save the baseline anew",
+        "{scenario} 保存基线时（{session}）发送的计划不同；请用相同的请求数、速率、长度和种子比较，或重新保存基线",
+    ),
+    "judge.baseline_no_metric": (
+        "{metric} is to be compared, but one of the two sessions has no figure for it",
+        "需要比较 {metric}，但两次会话中有一方没有该指标",
+    ),
+    "judge.baseline_within": (
+        "{metric} {change} ({low} to {high}): not worse by {tolerance}",
+        "{metric} {change}（{low} 至 {high}）：变差不超过 {tolerance}",
+    ),
+    "judge.baseline_unproven": (
+        "{metric} {change} ({low} to {high}): neither shown to be worse by {tolerance} nor shown not to be; a change "
+        "of {detectable} would be noticed four times in five",
+        "{metric} {change}（{low} 至 {high}）：既不能证实变差超过 {tolerance}，也不能排除；"
+        "{detectable} 的变化有五分之四的机会被发现",
+    ),
+    "judge.baseline_suspected": (
+        "{metric} {change} ({low} to {high}): worse by more than {tolerance}, to be confirmed by a fresh measurement",
+        "{metric} {change}（{low} 至 {high}）：变差超过 {tolerance}，需重新测量一次加以确认",
+    ),
+    "judge.baseline_worse": (
+        "{metric} {change} ({low} to {high}), measured afresh {again}: worse by more than {tolerance}",
+        "{metric} {change}（{low} 至 {high}），重新测量为 {again}：变差超过 {tolerance}",
+    ),
+    "judge.baseline_not_confirmed": (
+        "{metric} {change} ({low} to {high}), but measured afresh {again}: not confirmed to be worse by {tolerance}",
+        "{metric} {change}（{low} 至 {high}），但重新测量为 {again}：未能确认变差超过 {tolerance}",
+    ),
+    "judge.targets_worse": (
+        "{metric} {change} ({low} to {high}) over the rounds: worse by more than {tolerance}",
+        "{metric} 各轮合计 {change}（{low} 至 {high}）：变差超过 {tolerance}",
+    ),
+    "judge.targets_rounds": (
+        "comparing two targets takes {needed} rounds, and there were {rounds}; set repeats: {needed}",
+        "比较两个目标需要 {needed} 轮，目前只有 {rounds} 轮；请设置 repeats: {needed}",
+    ),
+    # capacity
+    "judge.capacity_not_monotone": (
+        "{broken} broke although {held} held: the server's capacity changed during the search, so take the lower one",
+        "{broken} 未达标而 {held} 却达标：搜索期间服务器的承载能力有变化，请以较低者为准",
+    ),
     # validity
     "judge.check.send_lag": (
         "requests left on time: all but a few within {seen} ms (limit {limit_ms} ms)",

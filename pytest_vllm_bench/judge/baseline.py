@@ -1,0 +1,147 @@
+"""Results → the few figures of a session that a reference keeps, in a file meant to be committed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_vllm_bench.model import Message
+
+#: What is kept of a session and shown beside the new one.
+KEPT = (
+    "request_throughput", "output_throughput", "total_token_throughput", "request_goodput", "goodput_ratio",
+    "mean_ttft_ms", "median_ttft_ms", "p90_ttft_ms", "p99_ttft_ms",
+    "mean_tpot_ms", "p90_tpot_ms", "p99_tpot_ms", "mean_itl_ms", "p99_itl_ms",
+    "mean_e2el_ms", "p90_e2el_ms", "p99_e2el_ms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One session's figures of one scenario; each metric has a value for each repeat."""
+
+    session: str
+    digest: str | None
+    values: Mapping[str, tuple[float, ...]]
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def repeats(self) -> int:
+        return max((len(v) for v in self.values.values()), default=0)
+
+
+def session_of(row: Mapping[str, Any]) -> Session:
+    """The figures that are kept of a result (its JSON): steady ones where every repeat has them, else the whole run's.
+
+    ``per_repeat`` holds the metrics of each repeat, with the first one's ``plan_digest``; a result without it is one.
+    """
+    repeats: Sequence[Mapping[str, Any]] = row.get("per_repeat") or [row]
+    extra = [metric for metric in row.get("baseline_metrics", ()) if metric not in KEPT]
+    values = {}
+    for metric in (*KEPT, *extra):
+        found = _figures(metric, repeats, rated=_is_finite(row.get("request_rate")))
+        if found:
+            values[metric] = found
+    return Session(
+        session=str(row.get("session") or row.get("date") or ""),
+        digest=repeats[0].get("plan_digest") or row.get("plan_digest"),
+        values=values,
+        environment=relevant(row),
+    )
+
+
+def _is_finite(rate: object) -> bool:
+    return isinstance(rate, int | float) and math.isfinite(rate)
+
+
+def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) -> tuple[float, ...]:
+    """The metric in each repeat; with a finite rate latencies are read from ``due``, as rules read them."""
+    plain = metric
+    if rated:
+        for id in ("ttft", "ttfo", "e2el"):
+            plain = plain.replace(f"_{id}_ms", f"_response_{id}_ms")
+    for key in (f"steady_{plain}", plain, metric):
+        values = [repeat.get(key) for repeat in repeats]
+        if all(isinstance(v, int | float) and math.isfinite(v) for v in values):
+            return tuple(float(v) for v in values)  # type: ignore[arg-type]
+    return ()
+
+
+#: What makes two environments differ: its name in a message → where it lies in a result.
+ENVIRONMENT = {
+    "model": ("model_id",),
+    "server": ("environment", "server"),
+    "accelerators": ("environment", "accelerators"),
+    "backend": ("backend",),
+    "client.cpu": ("environment", "client", "cpu"),
+    "client.cpus": ("environment", "client", "cpus"),
+}
+
+
+def relevant(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a result's environment that matter for its figures."""
+    found = {}
+    for name, path in ENVIRONMENT.items():
+        value: Any = row
+        for part in path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Message]:
+    """What differs between two environments, as far as both say."""
+    return [
+        Message(key="judge.environment", values={"what": name, "old": str(old[name]), "new": str(new[name])})
+        for name in ENVIRONMENT
+        if name in old and name in new and old[name] != new[name]
+    ]
+
+
+def key_of(row: Mapping[str, Any]) -> str:
+    """What a scenario is called in a reference: its id without prompts, duration and repeat."""
+    return str(row.get("scenario_key") or row.get("scenario_id") or "")
+
+
+def fold(
+    reference: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]], keep: int
+) -> tuple[dict[str, Any], list[Message]]:
+    """Add a session to a reference (its JSON, None = a new one); what may not be saved is said.
+
+    ``rows`` are results, one a scenario.  Sessions of another plan than the newest are dropped: nothing can be
+    compared with both.
+    """
+    scenarios: dict[str, Any] = dict((reference or {}).get("scenarios", {}))
+    refused = []
+    for row in rows:
+        key, made = key_of(row), session_of(row)
+        if row.get("simulated"):
+            refused.append(Message(key="judge.baseline_simulated", values={"scenario": key}))
+        elif not made.values or row.get("complete") is False:
+            refused.append(Message(key="judge.baseline_no_data", values={"scenario": key}))
+        else:
+            old = [s for s in scenarios.get(key, ()) if s["plan"] == made.digest and s["session"] != made.session]
+            scenarios[key] = [*old, _as_json(made)][-keep:]
+    return {"schema_version": 1, "scenarios": dict(sorted(scenarios.items()))}, refused
+
+
+def _as_json(made: Session) -> dict[str, Any]:
+    """Six digits are enough, and keep the file small."""
+    values = {m: [float(f"{v:.6g}") for v in vs] for m, vs in sorted(made.values.items())}
+    return {"session": made.session, "plan": made.digest, "environment": dict(made.environment), "metrics": values}
+
+
+def sessions_of(reference: Mapping[str, Any], key: str) -> list[Session]:
+    """The sessions that a reference holds of a scenario, oldest first."""
+    return [
+        Session(
+            session=s["session"],
+            digest=s["plan"],
+            values={metric: tuple(values) for metric, values in s["metrics"].items()},
+            environment=s.get("environment", {}),
+        )
+        for s in reference.get("scenarios", {}).get(key, ())
+    ]

@@ -1,0 +1,280 @@
+"""Sessions kept of a reference and a new one → is it worse, beyond what the noise of both explains?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pytest_vllm_bench.judge.baseline import KEPT, Session
+from pytest_vllm_bench.judge.statistics import t_quantile
+from pytest_vllm_bench.metric_table import parse_name
+from pytest_vllm_bench.model import Message, Verdict
+
+#: What is gated unless the config names other metrics.
+GATED = ("output_throughput", "mean_tpot_ms", "mean_e2el_ms")
+DEFAULT_TOLERANCE = "5%"
+#: Degrees of freedom that the prior knowledge of the noise is worth.
+PRIOR = 3
+#: Rounds that a comparison of two targets takes.
+FEWEST_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineSettings:
+    """As in the config: ``tolerance`` "5%" (relative) or a number (in the metric's unit); ``noise``: shares, 0..1."""
+
+    tolerance: Mapping[str, str | float] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
+    keep: int = 5
+    confidence: float = 0.95
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """The metrics that can fail a scenario."""
+        return tuple(self.tolerance) or GATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One metric against the reference.  ``change``: relative (absolute for an absolute tolerance), positive = more;
+    ``interval``: of the change; ``detectable``: the worsening that would be noticed four times in five."""
+
+    metric: str
+    gated: bool
+    verdict: Verdict
+    reason: Message
+    reference: float
+    observed: float
+    change: float
+    interval: tuple[float, float]
+    tolerance: float
+    detectable: float
+    sessions: int
+    relative: bool = True
+    suspected: bool = False  # over the tolerance: FAIL if a fresh measurement says so too
+
+
+def default_noise(metric: str) -> float:
+    """s₀, the run-to-run variation that is assumed until sessions have shown their own."""
+    name = parse_name(metric)
+    if name is not None and name.row.id.endswith("ttft") and name.statistic in ("mean", "median"):
+        return 0.05
+    if name is not None and name.statistic in ("p", "max", "std"):
+        return 0.10
+    return 0.03
+
+
+def comparisons_planned(scenarios: int, settings: BaselineSettings) -> int:
+    """M: how many gated comparisons a session makes, so that its false alarms are counted together."""
+    return max(1, scenarios * len(settings.gated))
+
+
+def comparable(reference: Sequence[Session], new: Session, key: str) -> Message | None:
+    """Why the new session cannot be compared: nothing is there, or another plan was sent."""
+    if not reference:
+        return Message(key="judge.baseline_missing", values={"scenario": key})
+    if reference[-1].digest != new.digest:
+        return Message(key="judge.baseline_other_plan", values={"scenario": key, "session": reference[-1].session})
+    return None
+
+
+def compare(reference: Sequence[Session], new: Session, settings: BaselineSettings, planned: int) -> list[Comparison]:
+    """Every kept metric against the reference's sessions (see ``comparable``); ``planned``: M of this session."""
+    alpha = min(0.01, 0.6 / planned)
+    metrics = dict.fromkeys((*settings.gated, *KEPT))
+    return [
+        made for metric in metrics if (made := _compare_metric(metric, reference, new, settings, alpha)) is not None
+    ]
+
+
+def missing_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> list[Message]:
+    """Gated metrics that one of the two sides lacks: a gate without data is no green gate."""
+    return [
+        Message(key="judge.baseline_no_metric", values={"metric": metric})
+        for metric in settings.gated
+        if metric not in new.values or not any(metric in s.values for s in reference)
+    ]
+
+
+def tolerance_of(metric: str, settings: BaselineSettings) -> tuple[float, bool]:
+    """(how much worse is accepted, whether that is relative); the sign as written says nothing."""
+    written = settings.tolerance.get(metric, DEFAULT_TOLERANCE)
+    if isinstance(written, str):
+        return abs(float(written.strip().removesuffix("%"))) / 100, True
+    return abs(float(written)), False
+
+
+def _compare_metric(
+    metric: str, reference: Sequence[Session], new: Session, settings: BaselineSettings, alpha: float
+) -> Comparison | None:
+    tolerance, relative = tolerance_of(metric, settings)
+    old = [s.values[metric] for s in reference if metric in s.values]
+    now = new.values.get(metric)
+    if now is None or not old or (relative and any(v <= 0 for values in (*old, now) for v in values)):
+        return None
+    transform = math.log if relative else float
+    means = [float(np.mean([transform(v) for v in values])) for values in old]
+    repeats = [transform(v) for v in now]
+    noise = settings.noise.get(metric, default_noise(metric))
+    prior = noise if relative else noise * abs(float(np.mean(means)))
+    judged = Difference.between(means, repeats, prior)
+    return _comparison(metric, judged, settings, Bounds(tolerance=tolerance, relative=relative, alpha=alpha))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A difference d on the scale of the comparison (ln, or the metric's own), with its standard error and df."""
+
+    reference: float
+    observed: float
+    error: float
+    df: int
+    sessions: int
+
+    @staticmethod
+    def between(means: Sequence[float], repeats: Sequence[float], prior: float) -> Difference:
+        """A new session against K old ones: the prior noise and the sessions' own, weighed by degrees of freedom."""
+        k = len(means)
+        own = float(np.var(means, ddof=1)) if k > 1 else 0.0
+        variance = (PRIOR * prior * prior + (k - 1) * own) / (k + 2)
+        if len(repeats) > 1:
+            variance = max(variance, float(np.var(repeats, ddof=1)) / len(repeats))
+        return Difference(
+            reference=float(np.mean(means)),
+            observed=float(np.mean(repeats)),
+            error=math.sqrt(variance) * math.sqrt(1 + 1 / k),
+            df=k + 2,
+            sessions=k,
+        )
+
+    @staticmethod
+    def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
+        """Rounds in which both were measured in turn: the noise is that of their differences."""
+        d = np.array(b) - np.array(a)
+        return Difference(
+            reference=float(np.mean(a)),
+            observed=float(np.mean(b)),
+            error=float(d.std(ddof=1)) / math.sqrt(len(d)),
+            df=len(d) - 1,
+            sessions=len(d),
+        )
+
+    def width(self, q: float) -> float:
+        return t_quantile(q, self.df) * self.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much worse is accepted, and how sure a FAIL must be."""
+
+    tolerance: float
+    relative: bool
+    alpha: float
+
+
+def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bounds: Bounds) -> Comparison:
+    higher_is_better = _higher_is_better(metric)
+    change = seen.observed - seen.reference
+    worse = -change if higher_is_better else change
+    limit = math.log1p(bounds.tolerance) if bounds.relative else bounds.tolerance
+    over = worse - seen.width(1 - bounds.alpha) > limit
+    within = worse + seen.width(settings.confidence) < limit
+    shown = _as_share if bounds.relative else float
+    half = seen.width(settings.confidence)
+    detectable = limit + (t_quantile(1 - bounds.alpha, seen.df) + t_quantile(0.8, seen.df)) * seen.error
+    verdict = Verdict.PASS if within else Verdict.INCONCLUSIVE
+    back = math.exp if bounds.relative else float
+    values = {"metric": metric, "change": _words(shown(change), bounds.relative),
+              "low": _words(shown(change - half), bounds.relative),
+              "high": _words(shown(change + half), bounds.relative),
+              "detectable": _words(_worsening(detectable, higher_is_better, bounds.relative), bounds.relative),
+              "tolerance": _words(bounds.tolerance, bounds.relative).lstrip("+")}  # fmt: skip
+    key = "judge.baseline_suspected" if over else "judge.baseline_within" if within else "judge.baseline_unproven"
+    return Comparison(
+        metric=metric,
+        gated=metric in settings.gated,
+        verdict=verdict,
+        reason=Message(key=key, values=values),
+        reference=back(seen.reference),
+        observed=back(seen.observed),
+        change=shown(change),
+        interval=(shown(change - half), shown(change + half)),
+        tolerance=bounds.tolerance,
+        detectable=_worsening(detectable, higher_is_better, bounds.relative),
+        sessions=seen.sessions,
+        relative=bounds.relative,
+        suspected=over,
+    )
+
+
+def _higher_is_better(metric: str) -> bool:
+    name = parse_name(metric)
+    return name is not None and name.row.better == "higher"
+
+
+def _as_share(logarithm: float) -> float:
+    return math.expm1(logarithm)
+
+
+def _worsening(distance: float, higher_is_better: bool, relative: bool) -> float:
+    """A distance towards worse as a signed change of the metric."""
+    signed = -distance if higher_is_better else distance
+    return _as_share(signed) if relative else signed
+
+
+def _words(change: float, relative: bool) -> str:
+    return f"{change:+.1%}" if relative else f"{change:+.4g}"
+
+
+def confirmed(first: Sequence[Comparison], again: Sequence[Comparison]) -> list[Comparison]:
+    """The first comparison, its suspicions settled by a fresh measurement: FAIL only if both are over."""
+    second = {c.metric: c for c in again}
+    return [_settled(c, second.get(c.metric)) if c.suspected else c for c in first]
+
+
+def _settled(first: Comparison, again: Comparison | None) -> Comparison:
+    if again is not None and again.suspected:
+        values = {**first.reason.values, "again": again.reason.values["change"]}
+        reason = Message(key="judge.baseline_worse", values=values)
+        return replace(first, verdict=Verdict.FAIL, reason=reason)
+    seen = again.reason.values["change"] if again else "–"
+    reason = Message(key="judge.baseline_not_confirmed", values={**first.reason.values, "again": seen})
+    return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason)
+
+
+def worst(comparisons: Sequence[Comparison]) -> Verdict:
+    """The verdict of the gated ones."""
+    return Verdict.worst(c.verdict for c in comparisons if c.gated)
+
+
+# ------------------------------------------------------------------------------- two targets, one session
+
+
+def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned: int) -> list[Comparison] | Message:
+    """B against A, measured in rounds AB, BA, …: a t interval over the rounds' differences; 5 rounds or more."""
+    rounds = min(a.repeats, b.repeats)
+    if rounds < FEWEST_ROUNDS:
+        return Message(key="judge.targets_rounds", values={"rounds": rounds, "needed": FEWEST_ROUNDS})
+    alpha = min(0.01, 0.6 / planned)
+    found = []
+    for metric in dict.fromkeys((*settings.gated, *KEPT)):
+        tolerance, relative = tolerance_of(metric, settings)
+        ours, theirs = a.values.get(metric, ()), b.values.get(metric, ())
+        if len(ours) != rounds or len(theirs) != rounds or (relative and min((*ours, *theirs)) <= 0):
+            continue
+        transform = math.log if relative else float
+        seen = Difference.paired([transform(v) for v in ours], [transform(v) for v in theirs])
+        made = _comparison(metric, seen, settings, Bounds(tolerance=tolerance, relative=relative, alpha=alpha))
+        found.append(_at_once(made))
+    return found
+
+
+def _at_once(made: Comparison) -> Comparison:
+    """Rounds are confirmation enough: what is over is FAIL."""
+    if not made.suspected:
+        return made
+    reason = Message(key="judge.targets_worse", values=made.reason.values)
+    return replace(made, verdict=Verdict.FAIL, reason=reason)
