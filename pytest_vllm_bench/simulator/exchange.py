@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -16,7 +17,7 @@ from pytest_vllm_bench.simulator.faults import Faults
 from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Asked, Call, Finish, Format, Piece, Refused
 from pytest_vllm_bench.simulator.live import Stream
 from pytest_vllm_bench.simulator.service import Planned, Service
-from pytest_vllm_bench.simulator.wire import Over, Wire, answer_at_once, json_response, terminal_altered
+from pytest_vllm_bench.simulator.wire import Over, Wire, answer_at_once, refuse, terminal_altered
 
 LONG = 4000  # characters
 
@@ -34,9 +35,9 @@ class _Reply:
     began: float
 
 
-async def answered(service: Service, form: Format, request: web.Request) -> web.StreamResponse:
-    """Read, refuse or answer one request."""
-    arrived, number = perf_counter(), service.requests
+async def answered(service: Service, forms: Sequence[Format], request: web.Request) -> web.StreamResponse:
+    """Read, refuse or answer one request, in the first of ``forms`` or the one that its body shows."""
+    arrived, number, form = perf_counter(), service.requests, forms[0]
     service.requests += 1
     faults = fault_scripts.strike(service.rules, number, request.path, request.headers.get("X-Simulator-Fault"))
     if faults:
@@ -45,11 +46,15 @@ async def answered(service: Service, form: Format, request: web.Request) -> web.
             return at_once
     streamed = False
     try:
-        asked = form.read(await call(request))
-        streamed = asked.stream
+        got = await call(request, form)
+        form = next((f for f in forms if f.key in got.body), form)
+        streamed = form.streams(got)
+        asked = form.read(got)
+        if "overload" in faults:
+            raise Refused(503, "too many requests are waiting", kind="overloaded")
         planned = await _planned(service, asked, number)
     except Refused as refused:
-        return await _refused(form, refused, request, streamed)
+        return refuse(form, refused, streamed=streamed)
     _spoil(planned, faults)
     stream = Stream(planned.job, partial(_count, service, _Clock(arrived)))
     reply = _Reply(
@@ -87,6 +92,8 @@ def _spoil(planned: Planned, faults: Faults) -> None:
     if "short" in faults:
         planned.job.output_len = min(planned.job.output_len, int(faults["short"].number("at")))
         planned.finish = "length"
+    if "finish" in faults:
+        planned.finish = str(faults["finish"].values["reason"])
     if "uncounted" in faults:
         planned.answer.asked = replace(planned.answer.asked, usage=False, running_usage=False)
 
@@ -108,7 +115,7 @@ async def _whole(reply: _Reply) -> web.StreamResponse:
     await reply.stream.wait(reply.stream.job.output_len)
     _begin(reply)
     _extend(reply, range(len(reply.tokens)))
-    return json_response(reply.wire.form.whole(reply.answer))
+    return await reply.wire.whole(reply.wire.form.whole(reply.answer))
 
 
 async def _streamed(reply: _Reply) -> web.StreamResponse:
@@ -126,8 +133,9 @@ async def _streamed(reply: _Reply) -> web.StreamResponse:
             sent = made
         await wire.send(terminal_altered(form.closing(answer), form.terminal, faults))
         await wire.end()
-    except Over:
+    except Over as over:
         reply.service.live.cancel(reply.stream)
+        return over.instead or wire.response
     return wire.response
 
 
@@ -186,6 +194,8 @@ def _extend(reply: _Reply, span: range) -> Piece:
         piece = replace(piece, ids=[], text="", reasoning="")
     answer.ids += piece.ids
     answer.text += piece.text
+    if piece.last and "rewrite" in reply.wire.faults:
+        answer.text = answer.text.swapcase()
     answer.reasoning += piece.reasoning
     answer.reasoning_tokens = min(len(answer.ids), thinking)
     answer.elapsed = perf_counter() - reply.began
@@ -197,27 +207,18 @@ def _extend(reply: _Reply, span: range) -> Piece:
 # ------------------------------------------------------------------------------- reading and refusing
 
 
-async def call(request: web.Request) -> Call:
+async def call(request: web.Request, form: Format | None = None) -> Call:
+    """The request's body, form or JSON.  Raises Refused, in the words of ``form``."""
     if request.content_type.startswith("multipart/"):
         fields: dict[str, Any] = {}
         for name, value in (await request.post()).items():
             fields[name] = value.file.read() if isinstance(value, web.FileField) else value
         return Call(path=request.path, body=fields, parts=request.match_info)
-    if request.content_type != JSON:
+    if request.content_type != JSON and (form is None or form.json_only):
         raise Refused(400, "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
     try:
-        body = msgspec.json.decode(await request.read())
+        body = msgspec.json.decode(await request.read(), type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise Refused(400, f"1 validation error:\n  body: JSON decode error: {error}") from error
-    if not isinstance(body, dict):
-        raise Refused(400, "1 validation error:\n  body: Input should be a valid dictionary")
+        words = f"JSON decode error: {error}"
+        raise (form.unreadable(words) if form else Refused(400, words)) from error
     return Call(path=request.path, body=body, parts=request.match_info)
-
-
-async def _refused(form: Format, refused: Refused, request: web.Request, streamed: bool) -> web.StreamResponse:
-    if streamed and form.refuses_inside:
-        wire = Wire(request, form, fault_scripts.NONE)
-        await wire.send(form.refused_inside(refused))
-        await wire.end()
-        return wire.response
-    return json_response(form.refusal(refused), refused.status, {"Content-Type": form.refusal_type} if streamed else {})

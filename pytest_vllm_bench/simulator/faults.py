@@ -26,6 +26,9 @@ end        at (0)                   the body ends properly, with neither finish 
 undone     –                        only the terminal sign is missing
 twice      –                        the terminal sign comes twice
 more       –                        an event follows the terminal sign
+overload   –                        the engine refuses: its queue is full, in the format's own way
+finish     reason (abort)           another finish reason
+rewrite    –                        the last event changes the text so far, where text is cumulative
 short      at (1)                   the answer is over after so many tokens, finish reason "length"
 malformed  at (0)                   an event that is not JSON
 garbage    –                        the answer is not HTTP
@@ -38,6 +41,8 @@ coalesce   events (4)               so many events a write
 split      bytes (7), seconds (0)   every write is cut into pieces, with a pause after each
 crlf       –                        lines end with CR LF
 tight      –                        no space after ``data:``
+lines      –                        an event's JSON in two ``data:`` lines
+named      –                        ``event:``, ``id:`` and ``retry:`` lines before the data
 uncounted  –                        no usage, though it was asked for
 close      –                        no Content-Length or chunks: the end of the connection ends the body
 ========== ======================== =======================================================================
@@ -67,6 +72,9 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "undone": {},
     "twice": {},
     "more": {},
+    "overload": {},
+    "finish": {"reason": "abort"},
+    "rewrite": {},
     "short": {"at": 1},
     "malformed": {"at": 0},
     "garbage": {},
@@ -79,6 +87,8 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "split": {"bytes": 7, "seconds": 0.0},
     "crlf": {},
     "tight": {},
+    "lines": {},
+    "named": {},
     "uncounted": {},
     "close": {},
 }

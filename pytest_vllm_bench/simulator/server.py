@@ -13,8 +13,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from pytest_vllm_bench import __version__
 from pytest_vllm_bench.simulator import exchange, formats
-from pytest_vllm_bench.simulator.formats import openai
-from pytest_vllm_bench.simulator.formats.shape import text_of
+from pytest_vllm_bench.simulator.formats import triton
+from pytest_vllm_bench.simulator.formats.shape import CREATED, text_of
 from pytest_vllm_bench.simulator.options import SimulatorOptions
 from pytest_vllm_bench.simulator.service import Service
 
@@ -27,7 +27,7 @@ async def _models(service: Service, request: web.Request) -> web.Response:
         {
             "id": name,
             "object": "model",
-            "created": openai.CREATED,
+            "created": CREATED,
             "owned_by": "pytest-vllm-bench",
             "root": first,
             "parent": None if name == first else first,
@@ -62,6 +62,20 @@ async def _metrics(service: Service, request: web.Request) -> web.Response:
     return web.Response(text=service.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
+async def _triton(service: Service, request: web.Request) -> web.Response:
+    found = triton.metadata(request.match_info["model"])
+    return web.json_response(found or {"error": "Request for unknown model"}, status=200 if found else 404)
+
+
+GETS = {
+    **dict.fromkeys(("/health", "/healthz", "/v2/health/ready"), _health),
+    "/v1/models": _models,
+    "/version": _version,
+    "/metrics": _metrics,
+    "/v2/models/{model}": _triton,
+}
+
+
 def _guard(service: Service, started: float) -> Middleware:
     """Everybody waits until the model is there; /v1 and /v2 need the key, if there is one."""
 
@@ -87,9 +101,9 @@ def application(options: SimulatorOptions) -> web.Application:
     """The whole server as an aiohttp application."""
     service = Service(options)
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[_guard(service, perf_counter())])
-    for path, form in formats.routes(options.dialect).items():
-        app.router.add_post(path, partial(exchange.answered, service, form))
-    for path, get in {"/health": _health, "/v1/models": _models, "/version": _version, "/metrics": _metrics}.items():
+    for path, forms in formats.routes(options.dialect).items():
+        app.router.add_post(path, partial(exchange.answered, service, forms))
+    for path, get in GETS.items():
         app.router.add_get(path, partial(get, service))
     app.router.add_post("/tokenize", partial(_tokenize, service))
     app.router.add_post("/detokenize", partial(_detokenize, service))

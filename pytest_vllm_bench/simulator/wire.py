@@ -13,14 +13,19 @@ from typing import Any
 from aiohttp import web
 
 from pytest_vllm_bench.simulator.faults import Fault, Faults
-from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Events, Format, Refused, encode
+from pytest_vllm_bench.simulator.formats.shape import JSON, NDJSON, Answer, Events, Format, Refused, encode
 
+NO_HEAD: Mapping[str, str] = MappingProxyType({})
 CRASHED = 70  # exit status of a simulated crash
 ENDS = ("reset", "cut", "end", "error", "malformed", "crash")
 
 
 class Over(Exception):
-    """The answer ends here, by a fault."""
+    """The answer ends here, by a fault; ``instead``: an answer with a status, where none has begun."""
+
+    def __init__(self, instead: web.Response | None = None) -> None:
+        super().__init__()
+        self.instead = instead
 
 
 class Wire:
@@ -90,18 +95,39 @@ class Wire:
                 await asyncio.sleep(fault.number("seconds"))
         for fault in due:
             if fault.name in ENDS:
+                if fault.name == "error" and not self._opened:
+                    raise Over(refuse(self.form, _engine_error(fault), streamed=True))
                 await self.open()
                 await self._break(fault, answer)
                 raise Over
+
+    async def whole(self, body: Any) -> web.StreamResponse:
+        """Answer without a stream.  Faults that end a stream strike here too, wherever they say."""
+        response = json_response(body)
+        for fault in self.faults.values():
+            if fault.name == "crash":
+                os._exit(CRASHED)
+            if fault.name == "error":
+                return refuse(self.form, _engine_error(fault), streamed=False)
+            if fault.name == "reset":
+                reset(self.transport)
+            elif fault.name == "cut":
+                await response.prepare(self._request)
+                self.transport.close()
+            elif fault.name == "malformed":
+                return json_response(b'{"choices": [{"index": 0, "te')
+        return response
 
     async def _break(self, fault: Fault, answer: Answer) -> None:
         if fault.name == "crash":
             os._exit(CRASHED)
         if fault.name == "error" and not self.form.cut_on_error:
-            events = self.form.broken(answer, Refused(500, str(fault.values["message"]), kind="InternalServerError"))
-            self._held += [self._altered(event) for event in events]
+            self._held += [self._altered(event) for event in self.form.broken(answer, _engine_error(fault))]
         elif fault.name == "malformed":
-            self._held.append(self._altered(b'data: {"choices": [{"index": 0, "te\n\n'))
+            lines = self.form.content_type == NDJSON
+            self._held.append(
+                self._altered(b'{"response": "te\n' if lines else b'data: {"choices": [{"index": 0, "te\n\n')
+            )
         await self._flush()
         if fault.name == "reset":
             reset(self.transport)
@@ -113,6 +139,10 @@ class Wire:
     def _altered(self, event: bytes) -> bytes:
         if "comments" in self.faults:
             event = b": keep-alive\n\n" + event
+        if "lines" in self.faults:
+            event = event.replace(b"data: {", b"data: {\ndata: ", 1)
+        if "named" in self.faults and event.startswith(b"data:"):
+            event = b"event: message\nid: 7\nretry: 3000\n" + event
         if "tight" in self.faults:
             event = event.replace(b"data: ", b"data:")
         if "crlf" in self.faults:
@@ -129,6 +159,18 @@ class Wire:
             self.transport.write(part if self._raw else b"%x\r\n%s\r\n" % (len(part), part))
             if size < len(body):
                 await asyncio.sleep(self.faults["split"].number("seconds"))
+
+
+def _engine_error(fault: Fault) -> Refused:
+    return Refused(500, str(fault.values["message"]), kind="InternalServerError")
+
+
+def refuse(form: Format, refused: Refused, *, streamed: bool, head: Mapping[str, str] = NO_HEAD) -> web.Response:
+    """An error as an answer of its own."""
+    said = form.refusal(refused)
+    if streamed and form.refused_stream is not None and not refused.early:
+        said = form.refused_stream(refused)
+    return web.Response(status=said.status, body=said.body, headers={"Content-Type": said.content_type, **head})
 
 
 def reset(transport: asyncio.Transport) -> None:
@@ -170,10 +212,9 @@ def _status(form: Format, fault: Fault) -> web.Response:
     head = {"Retry-After": str(fault.values["retry_after"])} if fault.values["retry_after"] else {}
     if fault.values["text"]:
         return web.Response(status=status, text=message, headers=head)
-    return json_response(form.refusal(Refused(status, message, kind="SimulatedFault")), status, head)
+    return refuse(form, Refused(status, message, kind="SimulatedFault"), streamed=False, head=head)
 
 
-def json_response(body: Any, status: int = 200, head: Mapping[str, str] = MappingProxyType({})) -> web.Response:
+def json_response(body: Any) -> web.Response:
     """A body as JSON, unless the format has made bytes of it."""
-    said = body if isinstance(body, bytes) else encode(body)
-    return web.Response(status=status, body=said, headers={"Content-Type": JSON, **head})
+    return web.Response(body=body if isinstance(body, bytes) else encode(body), headers={"Content-Type": JSON})

@@ -97,7 +97,7 @@ def test_the_same_prompt_gets_the_same_answer_and_hits_the_cache(post: Post) -> 
             "Stream options can only be defined when `stream=True`",
         ),
         ("/v1/completions", b"{not json", 400, "JSON decode error"),
-        ("/v1/completions", [1], 400, "valid dictionary"),
+        ("/v1/completions", [1], 400, "Expected `object`"),
     ],
 )
 def test_errors_are_worded_as_vllm_words_them(post: Post, path: str, body: Any, status: int, said: str) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from pytest_vllm_bench.simulator.formats.dialects import Dialect
 from pytest_vllm_bench.simulator.formats.shape import (
+    CREATED,
     DONE,
     EVENT_STREAM,
-    JSON,
     Answer,
     Asked,
     Body,
@@ -18,14 +19,16 @@ from pytest_vllm_bench.simulator.formats.shape import (
     Events,
     Format,
     Piece,
+    Refusal,
     Refused,
     encode,
+    media_tokens,
     positive,
+    prompt_of,
     sse,
     text_of,
 )
 
-CREATED = 1700000000  # the field is there; what it says means nothing
 COMMON = {
     *("model", "max_tokens", "temperature", "top_p", "seed", "stop", "n", "stream", "stream_options"),
     *("frequency_penalty", "presence_penalty", "logprobs", "user"),
@@ -48,18 +51,19 @@ def chat(dialect: Dialect) -> Format:
 
 
 def _format(dialect: Dialect, *, chat: bool) -> Format:
+    odd = dialect.error in ("naked", "empty", "tgi")
     return Format(
         read=partial(_read, dialect, chat),
         whole=partial(_whole, dialect, chat),
-        refusal=partial(refusal, dialect.refusal),
+        refusal=partial(refusal, dialect),
+        refused_stream=partial(_refused_stream, dialect) if odd else None,
         opening=partial(_opening, dialect, chat),
         piece=partial(_piece, dialect, chat),
         closing=partial(_closing, dialect, chat),
-        broken=partial(_broken, dialect),
+        broken=partial(broken, dialect),
         terminal=DONE if dialect.done else b"",
         late_headers=dialect.late_headers,
         cut_on_error=dialect.error == "cut",
-        refusal_type=EVENT_STREAM if dialect.error == "naked" else JSON,
     )
 
 
@@ -71,24 +75,16 @@ def _read(dialect: Dialect, chat: bool, call: Call) -> Asked:
     if dialect.strict:
         _no_unknown(dialect, body, KNOWN[chat] | (TRTLLM_FIELDS if dialect.strict == 400 else set()))
     stream = body.get("stream") is True
-    options = body.get("stream_options")
-    if options and not stream:
-        raise Refused(
-            400,
-            "Stream options can only be defined when `stream=True`. (parameter=stream_options)",
-            param="stream_options",
-        )
-    options = options or {}
+    options = stream_options(body, stream)
     limit = positive(body, "max_tokens", dialect.default_max_chat if chat else dialect.default_max)
     if chat:
         limit = positive(body, "max_completion_tokens", limit)
     least = body.get("min_tokens") or 0
     if limit is not None and least > limit:
-        raise Refused(
-            400, f"min_tokens must be less than or equal to max_tokens={limit}, got {least}.", param="min_tokens"
-        )
+        said = f"min_tokens must be less than or equal to max_tokens={limit}, got {least}."
+        raise Refused(400, said, param="min_tokens")
     return Asked(
-        prompts=(text_of(_messages(body)),) if chat else _prompts(dialect, body),
+        prompts=(text_of(messages(body)) if chat else _prompt(dialect, body),),
         model=body.get("model"),
         max_tokens=limit,
         min_tokens=least,
@@ -98,9 +94,18 @@ def _read(dialect: Dialect, chat: bool, call: Call) -> Asked:
         running_usage=options.get("continuous_usage_stats") is True,
         token_ids=dialect.token_ids and body.get("return_token_ids") is True,
         thinks=chat,
-        extra_tokens=_media(body) if chat else 0,
+        extra_tokens=media_tokens(messages(body)) if chat else 0,
         call=call,
     )
+
+
+def stream_options(body: Body, stream: bool) -> Body:
+    """Options of the stream; without a stream they are refused."""
+    options = body.get("stream_options") or {}
+    if options and not stream:
+        said = "Stream options can only be defined when `stream=True`. (parameter=stream_options)"
+        raise Refused(400, said, param="stream_options")
+    return dict(options)
 
 
 def _no_unknown(dialect: Dialect, body: Body, known: set[str]) -> None:
@@ -109,39 +114,38 @@ def _no_unknown(dialect: Dialect, body: Body, known: set[str]) -> None:
         return
     if dialect.strict == 422:
         raise Refused(422, f"Unexpected fields in the request: {set(unknown)}")
-    listed = "; ".join(f"{key}: Extra inputs are not permitted" for key in unknown)
-    raise Refused(400, f"[{listed}]", kind="BadRequestError")
+    raise Refused(400, "; ".join(f"{key}: Extra inputs are not permitted" for key in unknown))
 
 
-def _messages(body: Body) -> Sequence[Body]:
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
+def messages(body: Body) -> Sequence[Body]:
+    """The conversation.  Raises Refused without one."""
+    said = body.get("messages")
+    if not isinstance(said, list) or not said:
         raise Refused(400, "1 validation error:\n  messages: Field required", param="messages")
-    return messages
+    return said
 
 
-def _prompts(dialect: Dialect, body: Body) -> tuple[str | tuple[int, ...]]:
+def _prompt(dialect: Dialect, body: Body) -> str | tuple[int, ...]:
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1 and not isinstance(prompt[0], int):
-        prompt = prompt[0]
-    if isinstance(prompt, str) and prompt:
-        return (prompt,)
-    if isinstance(prompt, list) and prompt and all(isinstance(i, int) and i >= 0 for i in prompt):
-        if dialect.text_prompts_only:
-            raise Refused(422, "Input should be a valid string", kind="string_type", param="prompt")
-        return (tuple(prompt),)
-    raise Refused(
-        400, "Either prompt or prompt_embeds must be provided and non-empty; one prompt a request.", param="prompt"
-    )
-
-
-def _media(body: Body) -> int:
-    """Prompt tokens of images and audio: a flat 256 each, as a vision encoder with a fixed grid would have."""
-    parts = [p for m in body["messages"] if isinstance(m.get("content"), list) for p in m["content"]]
-    return 256 * sum(isinstance(p, dict) and p.get("type") not in (None, "text") for p in parts)
+        body = {**body, "prompt": prompt[0]}
+    try:
+        found = prompt_of(body, "prompt")
+    except Refused as refused:
+        said = "Either prompt or prompt_embeds must be provided and non-empty; one prompt a request."
+        raise Refused(400, said, param="prompt") from refused
+    if dialect.text_only and not isinstance(found, str):
+        raise Refused(422, "Input should be a valid string", kind="string_type", param="prompt")
+    return found
 
 
 # ----------------------------------------------------------------------------------------- the stream
+
+
+def _event(dialect: Dialect, chunk: Any) -> bytes:
+    if dialect.escapes:
+        return b"data: %s\n\n" % json.dumps(chunk).encode()
+    return sse(chunk)
 
 
 def _chunk(dialect: Dialect, chat: bool, answer: Answer, choices: list[Any], **more: Any) -> dict[str, Any]:
@@ -150,12 +154,14 @@ def _chunk(dialect: Dialect, chat: bool, answer: Answer, choices: list[Any], **m
     for key in dialect.bare:
         if chat or key != "object":
             chunk.pop(key, None)
+    if dialect.null_usage and answer.asked.usage:
+        chunk.setdefault("usage", None)
     return chunk
 
 
 def _choice(dialect: Dialect, chat: bool, content: dict[str, Any], finish: str | None) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": 0, **content}
-    if not chat and "logprobs" not in dialect.bare:
+    if not chat:
         choice["logprobs"] = None
     if finish is not None or dialect.unfinished == "null" or (dialect.unfinished == "empty" and chat):
         choice["finish_reason"] = finish
@@ -185,35 +191,34 @@ def _piece(dialect: Dialect, chat: bool, answer: Answer, piece: Piece) -> Events
         choice = _choice(dialect, chat, content, finish)
         if answer.asked.token_ids:
             choice["token_ids"] = piece.ids
-        events.append(sse(_with_usage(dialect, chat, answer, choice, finish)))
+        events.append(_event(dialect, _with_usage(dialect, chat, answer, choice, finish)))
     if piece.last and dialect.finish_apart:
         empty: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
         choice = _choice(dialect, chat, empty, answer.finish)
-        events.append(sse(_with_usage(dialect, chat, answer, choice, answer.finish)))
+        events.append(_event(dialect, _with_usage(dialect, chat, answer, choice, answer.finish)))
     return events
 
 
 def _contents(dialect: Dialect, chat: bool, piece: Piece) -> list[dict[str, Any]]:
     """What the chunks of one piece say; a token without text is a chunk only where the server sends one."""
+    needed = dialect.empty_text or (piece.last and not dialect.finish_apart)
     if not chat:
         said = piece.reasoning + piece.text
-        needed = dialect.empty_text or said or (piece.last and not dialect.finish_apart)
-        return [{"text": said}] if needed else []
+        return [{"text": said}] if needed or said else []
     role = {"role": "assistant"} if dialect.role == "every" else {}
-    contents = []
+    contents: list[dict[str, Any]] = []
     if piece.reasoning:
         contents.append({"delta": {**role, dialect.reasoning: piece.reasoning}})
-    if piece.text or (not contents and (dialect.empty_text or (piece.last and not dialect.finish_apart))):
+    if piece.text or (needed and not contents):
         contents.append({"delta": {**role, "content": piece.text}})
     return contents
 
 
 def _with_usage(dialect: Dialect, chat: bool, answer: Answer, choice: Any, finish: str | None) -> dict[str, Any]:
-    chunk = _chunk(dialect, chat, answer, [choice])
     in_finish = dialect.usage == "finish" or (dialect.usage == "last_text" and not chat)
     if answer.asked.running_usage or (finish is not None and in_finish):
-        chunk["usage"] = usage(answer)
-    return chunk
+        return _chunk(dialect, chat, answer, [choice], usage=usage(answer))
+    return _chunk(dialect, chat, answer, [choice])
 
 
 def usage(answer: Answer) -> dict[str, Any]:
@@ -235,7 +240,7 @@ def _closing(dialect: Dialect, chat: bool, answer: Answer) -> Events:
     apart = dialect.usage == "asked" or (dialect.usage == "last_text" and chat)
     events = []
     if answer.asked.usage and apart:
-        events.append(sse(_chunk(dialect, chat, answer, [], usage=usage(answer))))
+        events.append(_event(dialect, _chunk(dialect, chat, answer, [], usage=usage(answer))))
     return [*events, *[DONE] * dialect.done]
 
 
@@ -250,24 +255,49 @@ def _whole(dialect: Dialect, chat: bool, answer: Answer) -> Any:
         choice = {"index": 0, "text": answer.reasoning + answer.text, "logprobs": None, "finish_reason": answer.finish}
     if answer.asked.token_ids:
         choice["token_ids"] = answer.ids
+    counts = usage(answer)
+    if dialect.miscounts:
+        counts["completion_tokens"] *= 2
     kind = "chat.completion" if chat else "text_completion"
     whole = {"id": answer.id, "object": kind, "created": CREATED, "model": answer.model, "choices": [choice]}
-    return {**whole, "usage": usage(answer)}
+    return {**whole, "usage": counts}
 
 
-def refusal(shape: str, refused: Refused) -> Any:
-    """The body of an answer with a status, in one of the three shapes that OpenAI-like servers have."""
-    if shape == "detail":
-        return {"detail": refused.message}
-    error = {"message": refused.message, "type": refused.kind, "param": refused.param, "code": refused.status}
-    return {"object": "error", **error} if shape == "flat" else {"error": error}
+def refusal(dialect: Dialect, refused: Refused) -> Refusal:
+    """An answer with a status, in one of the three shapes that OpenAI-like servers have."""
+    refused = dialect.words(refused)
+    if dialect.refusal == "detail":
+        return Refusal(status=refused.status, body=encode({"detail": refused.message}))
+    error = _error(refused)
+    said = {"object": "error", **error} if dialect.refusal == "flat" else {"error": error}
+    return Refusal(status=refused.status, body=encode(said))
 
 
-def _broken(dialect: Dialect, answer: Answer, refused: Refused) -> Events:
-    error = {"message": refused.message, "type": refused.kind, "param": refused.param, "code": refused.status}
+def _error(refused: Refused) -> dict[str, Any]:
+    code = 40301 if refused.param == "model" and refused.status == 400 else refused.status
+    return {"message": refused.message, "type": refused.kind, "param": refused.param, "code": code}
+
+
+def _refused_stream(dialect: Dialect, refused: Refused) -> Refusal:
+    """Naked JSON under the type of a stream; nothing at all; or an event with status 200."""
+    said = {"error": {"message": refused.message, "code": refused.status}}
+    if dialect.error == "naked":
+        return Refusal(status=400, body=encode(said), content_type=EVENT_STREAM)
+    body = b"" if dialect.error == "empty" else b"".join(_in_stream(dialect, refused))
+    return Refusal(status=200, body=body, content_type=EVENT_STREAM)
+
+
+def broken(dialect: Dialect, answer: Answer, refused: Refused) -> Events:
+    """An error inside a stream."""
+    return _in_stream(dialect, refused)
+
+
+def _in_stream(dialect: Dialect, refused: Refused) -> Events:
+    error = _error(refused)
     event = {
         "object": [sse({"error": error})],
-        "flat": [sse({"object": "error", **error})],
+        "flat": [sse({"error": {"object": "error", **error}})],
+        "tgi": [sse({"error": {"message": refused.message, "http_status_code": 422}})],
         "text": [sse({"error": refused.message})],
         "naked": [encode({"error": {"message": refused.message, "code": refused.status}})],
         "empty": [],

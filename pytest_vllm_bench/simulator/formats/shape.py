@@ -10,10 +10,12 @@ import msgspec
 
 Body = Mapping[str, Any]
 Events = Sequence[bytes]  # one element an event, framing included
+Finish = str  # "stop" or "length", unless a fault says otherwise
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 JSON = "application/json"
-Finish = Literal["stop", "length"]
+NDJSON = "application/x-ndjson"
 DONE = b"data: [DONE]\n\n"
+CREATED = 1700000000  # the field is there; what it says means nothing
 encode = msgspec.json.Encoder().encode
 
 
@@ -24,14 +26,20 @@ def sse(value: Any, event: str = "") -> bytes:
 
 
 class Refused(Exception):
-    """A request that gets an error instead of an answer, in the words of the server that is imitated."""
+    """A request that gets an error instead of an answer, in the words of the server that is imitated.
 
-    def __init__(self, status: int, message: str, *, kind: str = "BadRequestError", param: str | None = None) -> None:
+    ``early``: noticed before the server knew that a stream was wanted, so it is a plain answer with a status.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, kind: str = "BadRequestError", param: str | None = None, early: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.kind = kind
         self.param = param
+        self.early = early
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +67,10 @@ class Asked:
     token_ids: bool = False
     thinks: bool = False  # the first part of the answer is reasoning, where the server has that
     extra_tokens: int = 0  # of the prompt, from images and audio
-    echo: bool = False
     call: Call
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """The tokens that one event carries; their text may be empty while a character is incomplete."""
 
@@ -96,34 +103,49 @@ class Answer:
         return sum(self.prompt_lens)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An error as an HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+
+
 def nothing(answer: Answer) -> Events:
     return ()
+
+
+def asks_stream(call: Call) -> bool:
+    return call.body.get("stream") is True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One server's language on one path: functions from nouns to bytes.
 
-    ``opening`` is sent with the headers, ``piece`` at each step that made tokens, ``closing`` after the last one;
-    ``refusal`` is an answer with a status, ``broken`` an error inside a stream.  ``terminal`` is the event that
-    faults leave out.
+    ``opening`` is sent with the headers, ``piece`` at each step that made tokens, ``closing`` after the last one.
+    An error is a ``refusal`` (an answer with a status), ``refused_stream`` where that differs for a request that
+    wants a stream, and ``broken`` inside a stream.  ``terminal`` is the event that faults leave out.
     """
 
     read: Callable[[Call], Asked]
     whole: Callable[[Answer], Any]
-    refusal: Callable[[Refused], Any]
+    refusal: Callable[[Refused], Refusal]
+    refused_stream: Callable[[Refused], Refusal] | None = None
+    streams: Callable[[Call], bool] = asks_stream
     piece: Callable[[Answer, Piece], Events] = lambda answer, piece: ()
     opening: Callable[[Answer], Events] = nothing
     closing: Callable[[Answer], Events] = nothing
     broken: Callable[[Answer, Refused], Events] = lambda answer, refused: ()
+    unreadable: Callable[[str], Refused] = lambda words: Refused(400, f"1 validation error:\n  body: {words}")
+    key: str = ""  # where several formats share a path, the body's key that tells this one
     content_type: str = EVENT_STREAM
     terminal: bytes = DONE
+    json_only: bool = True  # the request's content type must say JSON
     late_headers: bool = False  # the status line comes with the first token
-    refuses_inside: bool = False  # a stream's refusal comes inside a 200 stream, as ``refused_inside`` has it
-    refused_inside: Callable[[Refused], Events] = lambda refused: ()
     collapses: bool = False  # tokens that wait to be sent become one event
     cut_on_error: bool = False  # an error mid-stream breaks the connection
-    refusal_type: str = JSON  # content type of a refused stream
 
 
 def text_of(messages: Sequence[Body]) -> str:
@@ -138,9 +160,15 @@ def content_text(content: Any) -> str:
     return str(content or "")
 
 
-def positive(body: Body, key: str, default: int | None) -> int | None:
-    """A whole number ≥ 1 of ``body``, or None where null is allowed to mean "no limit"."""
-    value = body.get(key, default)
+def media_tokens(messages: Sequence[Body]) -> int:
+    """Prompt tokens of images and audio: a flat 256 each, as an encoder with a fixed grid would have."""
+    parts = [p for m in messages if isinstance(m.get("content"), list) for p in m["content"]]
+    return 256 * sum(isinstance(p, dict) and p.get("type") not in (None, "text", "input_text") for p in parts)
+
+
+def positive(body: Body, key: str, default: int | None = None) -> int | None:
+    """A whole number ≥ 1 of ``body``; absent or null: ``default``.  Raises Refused."""
+    value = body.get(key)
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int):
@@ -148,3 +176,14 @@ def positive(body: Body, key: str, default: int | None) -> int | None:
     if value < 1:
         raise Refused(400, f"{key} must be at least 1, got {value}.", param=key)
     return value
+
+
+def prompt_of(body: Body, *keys: str) -> str | tuple[int, ...]:
+    """The prompt under the first of ``keys`` that is there: text, or token ids.  Raises Refused."""
+    for key in keys:
+        value = body.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, list) and value and all(isinstance(i, int) and i >= 0 for i in value):
+            return tuple(value)
+    raise Refused(400, f"{keys[0]} must be a text that is not empty", param=keys[0])

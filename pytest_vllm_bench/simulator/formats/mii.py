@@ -1,0 +1,90 @@
+"""DeepSpeed-MII's REST gateway (whole answers only) and its streaming ``/generate`` → Formats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_vllm_bench.simulator.formats.shape import (
+    DONE,
+    Answer,
+    Asked,
+    Call,
+    Events,
+    Format,
+    Piece,
+    Refusal,
+    Refused,
+    encode,
+    positive,
+    prompt_of,
+    sse,
+)
+
+
+def _read_rest(call: Call) -> Asked:
+    prompts = call.body.get("prompts")
+    texts = [prompts] if isinstance(prompts, str) else prompts
+    if not isinstance(texts, list) or len(texts) != 1 or not isinstance(texts[0], str):
+        raise Refused(500, "Internal Server Error")
+    return Asked(
+        prompts=(texts[0],),
+        max_tokens=positive(call.body, "max_new_tokens", 128),
+        min_tokens=call.body.get("min_new_tokens") or 0,
+        ignore_eos=call.body.get("ignore_eos") is True,
+        call=call,
+    )
+
+
+def _whole_rest(answer: Answer) -> Any:
+    said = {
+        "finish_reason": answer.finish,
+        "generated_length": len(answer.ids),
+        "generated_text": answer.text,
+        "prompt_length": answer.prompt_tokens,
+    }
+    return encode([said]) + b"\n"
+
+
+def _refusal_rest(refused: Refused) -> Refusal:
+    said = "Internal Server Error" if refused.status == 500 else refused.message
+    return Refusal(status=refused.status, body=encode({"message": said}) + b"\n")
+
+
+def _never(call: Call) -> bool:
+    return False
+
+
+def _read(call: Call) -> Asked:
+    """``ignore_eos`` is pinned to false: only a least number of tokens forces the length."""
+    limit = positive(call.body, "max_tokens", 128) or 128
+    least = call.body.get("min_tokens") or 0
+    return Asked(
+        prompts=(prompt_of(call.body, "prompt"),),
+        max_tokens=limit,
+        min_tokens=least,
+        ignore_eos=least >= limit,
+        stream=call.body.get("stream") is True,
+        call=call,
+    )
+
+
+def _piece(answer: Answer, piece: Piece) -> Events:
+    return [sse({"text": [piece.text]})]
+
+
+def _whole(answer: Answer) -> Any:
+    return {"text": [answer.text]}
+
+
+def _refusal(refused: Refused) -> Refusal:
+    return Refusal(status=refused.status, body=encode({"error": refused.message}))
+
+
+def _closing(answer: Answer) -> Events:
+    return [DONE]
+
+
+REST = Format(read=_read_rest, whole=_whole_rest, refusal=_refusal_rest, streams=_never)
+SIMPLE = Format(
+    read=_read, whole=_whole, refusal=_refusal, piece=_piece, closing=_closing, key="prompt", cut_on_error=True
+)
