@@ -545,6 +545,9 @@ class Judgement:
     notes: tuple[Message, ...] = ()
 
 
+Metrics = Mapping[str, float | int | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What one scenario came to.  Metrics are attributes too: ``result.p99_ttft_ms``, ``result.completed``."""
@@ -560,6 +563,9 @@ class Result:
     facts: LoadFacts | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     server: Mapping[str, float] = field(default_factory=dict)  # deltas of the server's own counters
+    per_repeat: Sequence[Metrics] = ()  # of each repeat that this result pools, where there are several
+    baseline: str = ""  # the reference that it was held against
+    comparisons: Sequence[Any] = ()  # judge's Comparison, a metric each
     date: str = ""  # UTC, ISO 8601
     session: str = ""
     error: Message | None = None  # why there are no figures
@@ -602,5 +608,3 @@ class Backend:
     batch: Literal["", "inputs", "documents"] = ""  # ``Prompt.inputs``: a batch of texts, or documents for one query
     about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v
 
-
-Metrics = Mapping[str, float | int | None]

@@ -11,12 +11,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_vllm_bench import environment, judge, load, plan
+from pytest_vllm_bench import environment, judge, load, plan, regression
+from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import Backend, LoadFacts, Message, Metrics, Plan, Record, Result, Sample, Scenario, Target
+from pytest_vllm_bench.model import (
+    Backend,
+    LoadFacts,
+    Message,
+    Plan,
+    Record,
+    Result,
+    Sample,
+    Scenario,
+    Target,
+    Verdict,
+)
 from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -37,8 +50,20 @@ class Repetition:
     """One repeat's evidence, kept until the last one judges them all."""
 
     sample: Sample
-    metrics: Metrics
+    figures: Mapping[str, Any]  # its metrics, and the digest of its plan
     facts: LoadFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """What came of sending one plan."""
+
+    plan: Plan
+    facts: LoadFacts
+    records: Sequence[Record]
+    interrupted: bool
+    server: Mapping[str, float]  # what the server itself counted meanwhile
+    server_fault: Message | None  # it restarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,26 +82,61 @@ class World:
     session: str  # its start, UTC
     environment: Mapping[str, Any]
     repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
+    round_trip_ms: float | None = None  # of a small request before any load
+    gate: Gate | None = None  # the reference that results are held against
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
 
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Result, dict[str, Any]], None]) -> Result:
     """Run one scenario and write its result; an interruption is raised again when what was measured is safe."""
     with workplace(scenario, world) as work:
-        planned = await build(scenario, world, watch, work)
-        await warm_up(scenario, world, watch, work)
-        before = await counters.read(world.target)
-        sent = await measured(scenario, world, watch, planned, work)
-        after = None if sent.interrupted else await counters.read(world.target)
-        seen = Seen(deltas=counters.deltas(before, after), fault=counters.restarted(before, after))
-        result = judged(scenario, world, planned, sent, seen)
-        row = artifacts.to_json(result)
-        row["results_dir"] = str(world.folder)
+        shot = await once(scenario, world, watch, work)
+        result = judged(scenario, world, shot)
+        if world.gate is not None and world.judges and not shot.interrupted:
+            result = await gated(result, world, watch, work)
+        row = artifacts.to_json(result) | {"results_dir": str(world.folder)}
         folder.write(row, world.folder, result.records, folder.Keep(tape=work / "tape", tape_policy=scenario.tape))
     keep(result, row)
-    if sent.interrupted:
+    if shot.interrupted:
         raise asyncio.CancelledError
     return result
+
+
+async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:
+    """Plan, warm up and send once, with the server's own counters read before and after."""
+    planned = await build(scenario, world, watch, work)
+    await warm_up(scenario, world, watch, work)
+    before = await counters.read(world.target)
+    facts, records, interrupted = await measured(scenario, world, watch, planned, work)
+    after = None if interrupted else await counters.read(world.target)
+    return Shot(
+        plan=planned,
+        facts=facts,
+        records=records,
+        interrupted=interrupted,
+        server=counters.deltas(before, after),
+        server_fault=counters.restarted(before, after),
+    )
+
+
+async def gated(result: Result, world: World, watch: Watch, work: Path) -> Result:
+    """Hold the result against the reference; what looks worse is measured once more, and fails if it does again."""
+    assert world.gate is not None
+    held = regression.hold(world.gate, artifacts.to_json(result))
+    comparisons = held.comparisons
+    if held.suspected:
+        watch.phase(Message(key="plugin.again"))
+        alone = replace(world, repetitions=[])
+        fresh = judged(result.scenario, alone, await once(result.scenario, alone, watch, work / "again"))
+        comparisons = confirmed(comparisons, regression.hold(world.gate, artifacts.to_json(fresh)).comparisons)
+    failed = [c for c in comparisons if c.gated and c.verdict is Verdict.FAIL]
+    return replace(
+        result,
+        verdict=Verdict.worst([result.verdict, Verdict.FAIL]) if failed else result.verdict,
+        baseline=world.gate.name,
+        comparisons=tuple(comparisons),
+        notes=(*result.notes, *held.notes),
+    )
 
 
 @contextlib.contextmanager
@@ -133,17 +193,10 @@ def settings(scenario: Scenario, world: World) -> load.SendSettings:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """What came of sending a plan."""
-
-    facts: LoadFacts
-    records: Sequence[Record]
-    interrupted: bool
-
-
-async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path) -> Sent:
-    """Send the plan and decode its tape beside it.
+async def measured(
+    scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path
+) -> tuple[LoadFacts, Sequence[Record], bool]:
+    """Send the plan and decode its tape beside it → facts, records, and whether it was interrupted.
 
     When this task is cancelled (Ctrl-C), sending stops, requests under way get a moment to end, and what came is kept.
     """
@@ -159,7 +212,7 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
         facts = await sending
     finally:
         over.set()
-    return Sent(facts=facts, records=await reading, interrupted=interrupted)
+    return facts, await reading, interrupted
 
 
 def decoded(world: World, watch: Watch, planned: Plan, tape: Path, over: threading.Event) -> list[Record]:
@@ -179,31 +232,24 @@ def decoded(world: World, watch: Watch, planned: Plan, tape: Path, over: threadi
     return sorted([*records, *rest], key=lambda r: r.index)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What the server's own counters say of the measured span."""
-
-    deltas: Mapping[str, float]
-    fault: Message | None  # it restarted, or changed its model
-
-
-def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, seen: Seen) -> Result:
+def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
     one for validity and failures only."""
-    complete = sent.facts.complete and not sent.interrupted
-    asked = settings_of(scenario, workers=len(sent.facts.workers), complete=complete)
-    one = sample(sent.records, asked)
-    mine = Repetition(sample=one, metrics=summary([one], asked), facts=sent.facts)
+    complete = shot.facts.complete and not shot.interrupted
+    asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
+    one = sample(shot.records, asked)
+    figures = {**summary([one], asked), "plan_digest": shot.plan.digest}
+    mine = Repetition(sample=one, figures=figures, facts=shot.facts)
     world.repetitions.append(mine)
     pool = world.repetitions if world.judges else [mine]
     metrics = summary([r.sample for r in pool], asked)
     evidence = judge.Evidence(
         metrics=metrics,
-        per_repeat=tuple(r.metrics for r in pool),
+        per_repeat=tuple(r.figures for r in pool),
         facts=tuple(r.facts for r in pool),
-        plan=planned,
-        server=seen.deltas,
-        server_fault=seen.fault,
+        plan=shot.plan,
+        server=shot.server,
+        server_fault=shot.server_fault,
     )
     asking = scenario if world.judges else replace(scenario, rules=(), goodput={})
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
@@ -211,15 +257,16 @@ def judged(scenario: Scenario, world: World, planned: Plan, sent: Sent, seen: Se
         scenario=scenario,
         verdict=judgement.verdict,
         complete=complete,
-        metrics=metrics,
+        metrics={**metrics, "round_trip_ms": world.round_trip_ms},
         verdicts=judgement.verdicts,
         checks=judgement.checks,
-        records=sent.records,
-        plan=planned,
-        facts=sent.facts,
+        records=shot.records,
+        plan=shot.plan,
+        facts=shot.facts,
         environment=world.environment,
-        server=seen.deltas,
+        server=shot.server,
+        per_repeat=tuple(r.figures for r in pool) if len(pool) > 1 else (),
         date=environment.stamp(),
         session=world.session,
-        notes=(*judgement.faults, *judgement.notes, *planned.notes, *sent.facts.warnings),
+        notes=(*judgement.faults, *judgement.notes, *shot.plan.notes, *shot.facts.warnings),
     )

@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_vllm_bench import environment, load
+from pytest_vllm_bench import environment, load, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.errors import BenchError, ServerError
+from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.model import Backend, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize
+from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.run import Repetition, World
 
@@ -38,10 +40,32 @@ class Session:
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.repetitions: dict[str, list[Repetition]] = {}  # by scenario key
         self.last = {s.key: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
+        self.gate: Gate | None = None
         self._servers: dict[tuple[str, str, str, tuple[str, ...]], ready.Server] = {}
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None]] = {}
         self._simulator: Target | None = None
         self._stack = contextlib.ExitStack()
+
+    def hold_against(self, named: str) -> None:
+        """Load the reference that this session's results are held against; BenchError if there is none."""
+        asked = self.config.settings.baseline
+        settings = BaselineSettings(
+            tolerance=asked.tolerance,
+            noise=asked.noise,
+            keep=asked.keep,
+            confidence=max((s.judge.confidence for s in self.scenarios), default=0.95),
+        )
+        self.gate = Gate(
+            name=named,
+            reference=regression.load(self.reference(named)),
+            settings=settings,
+            planned=comparisons_planned(len({s.key for s in self.scenarios}), settings),
+            refuse_other=asked.other_environment == "refuse",
+        )
+
+    def reference(self, named: str) -> Path:
+        """Where a reference lies: beside the config, so that it is committed with it."""
+        return regression.locate(named, self.config.base_dir)
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         """All that ``scenario`` needs to run; BenchError says what is missing.  The second time it costs nothing."""
@@ -66,7 +90,9 @@ class Session:
             salt=self.salt,
             session=self.started,
             environment=environment.facts(self.rootdir)
-            | {"server": {"version": server.version, "round_trip_s": server.round_trip_s, "roots": dict(server.roots)}},
+            | {"server": {"version": server.version, "roots": dict(server.roots)}},
+            round_trip_ms=None if server.round_trip_s is None else 1e3 * server.round_trip_s,
+            gate=self.gate,
             repetitions=self.repetitions.setdefault(scenario.key, []),
             judges=self.last.get(scenario.key, scenario.id) == scenario.id,
         )

@@ -24,6 +24,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "model": ("the model's name, where the server has several", "name"),
     "tokenizer": ('a folder, a file, a hub name, "server" or "ids"', "name"),
     "results": ("the folder for results (default: results)", "path"),
+    "baseline": ("hold results against this reference: a name, or a file", "name|path"),
+    "save-baseline": ("add this session's results to a reference", "name|path"),
     "ready-timeout": ("seconds to wait for the server to become ready (default: 600)", "seconds"),
     "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
     "strict": ("unproven verdicts and simulated servers fail", "flag"),
@@ -81,7 +83,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         twins = f"{text} [PYTEST_{dest.upper()}, ini {dest}]"
         if kind == "flag":
             group.addoption(f"--vllm-{name}", dest=dest, action="store_true", default=None, help=twins)
-        elif "|" in kind:
+        elif kind == "en|zh|both":
             group.addoption(f"--vllm-{name}", dest=dest, default=None, choices=kind.split("|"), help=twins)
         else:
             group.addoption(f"--vllm-{name}", dest=dest, default=None, metavar=kind.upper(), help=twins)

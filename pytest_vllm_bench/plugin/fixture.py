@@ -70,6 +70,9 @@ class Runner:
         """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""
         from pytest_vllm_bench.report.failure import properties
 
+        if given := chosen(self.items.pytest, "save-baseline"):
+            session = self.items.session(self.items.path(self.node))
+            row["save_baseline"] = [str(session.reference(str(given[0]))), session.config.settings.baseline.keep]
         self.node.stash[ROW] = row
         self.node.config.stash[ROWS][row["scenario_id"]] = row
         self.node.user_properties.extend(properties(row).items())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_vllm_bench.errors import ConfigError
+from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import chosen, language
 from pytest_vllm_bench.text import say
 
@@ -27,7 +27,7 @@ class Items:
     def __init__(self, config: pytest.Config) -> None:
         self.pytest = config
         self.lang = language(config)
-        self.configs: dict[Path, Config | None] = {}
+        self.configs: dict[Path, Config] = {}
         self.scenarios: dict[Path, tuple[Scenario, ...]] = {}
         self.problems: list[Problem] = []
         self.selected: list[Scenario] = []
@@ -48,9 +48,9 @@ class Items:
         folder: Path = definition.path.parent
         for marker in definition.iter_markers("vllm_bench"):
             if named := marker.kwargs.get("config"):
-                return (folder / named).resolve()
+                return Path(folder, named).resolve()
         if given := chosen(self.pytest, "config"):
-            return (self.base(given[1]) / given[0]).resolve()
+            return Path(self.base(given[1]), given[0]).resolve()
         return folder / "config.yaml"
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -107,6 +107,7 @@ class Items:
     def check(self, items: list[pytest.Item]) -> None:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
         trouble = list(dict.fromkeys(shown(problem, self.lang) for problem in self.problems))
+        trouble += self.no_reference() if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
             trouble = [say("plugin.contention", self.lang, workers=workers)]
@@ -119,6 +120,19 @@ class Items:
             return
         raise pytest.UsageError(text)
 
+    def no_reference(self) -> list[str]:
+        """What is wrong with the reference that --vllm-baseline names: said before any load."""
+        from pytest_vllm_bench import regression
+
+        given = chosen(self.pytest, "baseline")
+        found = []
+        for config in self.configs.values() if given else ():
+            try:
+                regression.load(regression.locate(str(given[0]), config.base_dir))  # type: ignore[index]
+            except BenchError as error:
+                found.append(say(error.message, self.lang))
+        return found
+
     def select(self, items: Sequence[pytest.Item]) -> None:
         """Note which scenarios will run; the last of a scenario's repeats judges them all."""
         params = [
@@ -130,7 +144,7 @@ class Items:
         """What is in force, and what the planned load cannot decide: also what a dry run shows."""
         lines = []
         for path, config in self.configs.items():
-            if config is None or not (mine := [s for s in self.selected if s in self.scenarios[path]]):
+            if not (mine := [s for s in self.selected if s in self.scenarios[path]]):
                 continue
             where = ", ".join(f"{key}: {value} ({origin})" for key, value, origin in config.in_force)
             lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
@@ -160,9 +174,11 @@ class Items:
             from pytest_vllm_bench.session import Session
 
             config = self.configs[path]
-            assert config is not None, "a config with problems has no items"
             mine = [s for s in self.selected if s in self.scenarios[path]]
-            self.sessions[path] = Session(config, self.registry, mine, rootdir=self.pytest.rootpath)
+            session = Session(config, self.registry, mine, rootdir=self.pytest.rootpath)
+            if given := chosen(self.pytest, "baseline"):
+                session.hold_against(str(given[0]))
+            self.sessions[path] = session
         return self.sessions[path]
 
     def close(self) -> None:

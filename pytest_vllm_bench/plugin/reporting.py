@@ -29,8 +29,22 @@ def write_all(config: pytest.Config, rows: dict[str, Row]) -> list[str]:
             paths = session.write(mine, folder, lang=lang, headers=asked[0] if asked else "en")
             lines += terminal.written(paths, lang, base=config.invocation_params.dir)
             lines += session.tell(mine, os.environ, lang)
+            lines += save_baselines(mine, lang)
         except BenchError as error:
             lines.append(say(error.message, lang))
+    return lines
+
+
+def save_baselines(rows: list[Row], lang: str) -> list[str]:
+    """Add the rows that ask for it to the references they name; → what was saved, and what may not be."""
+    from pytest_vllm_bench import regression
+
+    lines = []
+    for path, keep in dict.fromkeys(tuple(row["save_baseline"]) for row in rows if "save_baseline" in row):
+        refused = regression.save(Path(path), rows, keep)
+        count = len({row["scenario_key"] for row in rows}) - len(refused)
+        lines += [say("plugin.saved_baseline", lang, count=count, path=path)] if count > 0 else []
+        lines += list(dict.fromkeys(say(message, lang) for message in refused))
     return lines
 
 

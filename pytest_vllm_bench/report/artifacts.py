@@ -81,6 +81,10 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
         "environment": plain(result.environment),
         "config": config(scenario),
     }
+    if result.per_repeat:
+        row["per_repeat"] = plain(result.per_repeat)
+    if result.baseline:
+        row["baseline"] = {"reference": result.baseline, "comparisons": plain(result.comparisons)}
     if detailed:
         row |= per_request(result.records)
     return row

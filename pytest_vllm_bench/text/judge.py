@@ -1,6 +1,14 @@
 """Texts of the area "judge": key → (English, Chinese)."""
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "judge.baseline_no_file": (
+        "There is no baseline {path} (there are: {known}). Save one first with --vllm-save-baseline.",
+        "没有基线文件 {path}(现有:{known})。请先用 --vllm-save-baseline 保存。",
+    ),
+    "judge.baseline_unreadable": (
+        "The baseline {path} cannot be read: {said}",
+        "无法读取基线 {path}:{said}",
+    ),
     # rules that cannot be read
     "judge.not_a_rule": (
         "{text!r} is not a rule; write a metric, a comparison and a number: p99_ttft_ms <= 500",
@@ -192,6 +200,43 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.targets_rounds": (
         "comparing two targets takes {needed} rounds, and there were {rounds}; set repeats: {needed}",
         "比较两个目标需要 {needed} 轮，目前只有 {rounds} 轮；请设置 repeats: {needed}",
+    ),
+    # results of other tools
+    "judge.import.unknown": (
+        "this is no result of vllm bench serve, GuideLLM, genai-perf, AIPerf or evalscope",
+        "这不是 vllm bench serve、GuideLLM、genai-perf、AIPerf 或 evalscope 的结果文件",
+    ),
+    "judge.import.lacks_requests": (
+        "it holds no single requests, so nothing can be proven, only observed",
+        "其中没有逐个请求的数据，因此只能观察，无法证明",
+    ),
+    "judge.import.lacks_client": (
+        "it does not say whether the client kept up, so no figure can be called invalid",
+        "其中没有说明客户端是否跟得上，因此无法判定数据无效",
+    ),
+    "judge.import.lacks_details": (
+        "run vllm bench serve with --save-detailed to keep the requests",
+        "请在运行 vllm bench serve 时加上 --save-detailed 以保留逐个请求的数据",
+    ),
+    "judge.import.lacks_due": (
+        "it does not say when requests were due, so latencies count from sending and waiting before it is not seen",
+        "其中没有请求的应发时刻，时延只能从实际发送算起，发送前的等待看不到",
+    ),
+    "judge.import.lacks_gaps": (
+        "it has one inter-token figure a request (our tpot), so itl and max_gap are not there",
+        "每个请求只有一个 token 间隔数值（即本工具的 tpot），因此没有 itl 与 max_gap",
+    ),
+    "judge.import.lacks_failures": (
+        "it does not say how many requests failed; a rule on failures has no data",
+        "其中没有失败请求数；针对失败的规则没有数据",
+    ),
+    "judge.only_summary": (
+        "only a summary was saved, and single requests would be needed to prove it",
+        "只保存了汇总数据，需要逐个请求的数据才能证明",
+    ),
+    "judge.failed_beyond": (
+        "{failed} of {n} requests failed, more than the rule excuses",
+        "{n} 个请求中有 {failed} 个失败，超过规则允许的份额",
     ),
     # capacity
     "judge.capacity_not_monotone": (

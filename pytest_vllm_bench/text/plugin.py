@@ -26,5 +26,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plugin.summary": ("LLM serving benchmark", "LLM 服务压测结果"),
     "plugin.tokenizer": ("loading the tokenizer", "正在加载分词器"),
     "plugin.building": ("building prompts", "正在构造提示词"),
+    "plugin.again": (
+        "it looks worse than the baseline: measuring once more",
+        "结果似乎劣于基线,正在复测确认",
+    ),
+    "plugin.saved_baseline": (
+        "added {count} scenarios to the baseline {path}",
+        "已将 {count} 个场景写入基线 {path}",
+    ),
     "plugin.warmup": ("warming up", "正在预热"),
 }

@@ -1,0 +1,83 @@
+"""A result's row and a reference kept from earlier sessions → what changed, and whether that fails the scenario."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.judge import baseline
+from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison, comparable, compare, missing_gates
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.report import folder
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The reference that a session is held against; ``planned``: gated comparisons in the whole session."""
+
+    name: str
+    reference: Mapping[str, Any] = field(repr=False)
+    settings: BaselineSettings
+    planned: int
+    refuse_other: bool = False  # another environment: refused instead of a warning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What came of holding one row against the gate; no comparisons: ``notes`` say why."""
+
+    comparisons: Sequence[Comparison] = ()
+    notes: tuple[Message, ...] = ()
+
+    @property
+    def suspected(self) -> bool:
+        """Something gated looks worse than is accepted: worth a fresh measurement."""
+        return any(c.gated and c.suspected for c in self.comparisons)
+
+
+def hold(gate: Gate, row: Row) -> Held:
+    """Compare one row with the sessions that the reference holds of its scenario."""
+    key = baseline.key_of(row)
+    old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row)
+    if (why := comparable(old, new, key)) is not None:
+        return Held(notes=(why,))
+    other = tuple(baseline.differences(old[-1].environment, new.environment))
+    if other and gate.refuse_other:
+        return Held(notes=other)
+    notes = (*other, *missing_gates(old, new, gate.settings))
+    return Held(comparisons=compare(old, new, gate.settings, gate.planned), notes=notes)
+
+
+def locate(named: str, base: Path) -> Path:
+    """``NAME`` → base/baselines/NAME.json; what looks like a path is one, relative to where we are."""
+    return Path(named) if named.endswith(".json") or "/" in named else base / "baselines" / f"{named}.json"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a reference; BenchError where there is none or it is not one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = sorted(p.stem for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
+        raise BenchError("judge.baseline_no_file", path=str(path), known=", ".join(near) or "–") from None
+    except (OSError, ValueError) as error:
+        raise BenchError("judge.baseline_unreadable", path=str(path), said=str(error)) from None
+    if not isinstance(found, dict) or not isinstance(found.get("scenarios"), dict):
+        raise BenchError("judge.baseline_unreadable", path=str(path), said="no scenarios in it")
+    return found
+
+
+def save(path: Path, rows: Iterable[Row], keep: int) -> list[Message]:
+    """Add a session's rows to a reference: sorted and small, meant to be committed; → what may not be saved."""
+    old = load(path) if path.is_file() else None
+    made, refused = baseline.fold(old, rows, keep)
+    if made["scenarios"]:
+        folder.make(path.parent)
+        folder.write_text(path, json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return refused

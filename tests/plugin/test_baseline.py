@@ -1,0 +1,62 @@
+"""The regression gate through pytest: save, compare, confirm, refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pytest_vllm_bench import simulator
+from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
+
+Bench = Callable[..., pytest.RunResult]
+ONE = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 60]], "base_url": None}
+
+
+@pytest.fixture
+def fast() -> Iterator[str]:
+    with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.004))) as server:
+        yield server.base_url
+
+
+@pytest.fixture
+def slow() -> Iterator[str]:
+    """Three times slower: far beyond any tolerance and any noise of this machine."""
+    with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.012))) as server:
+        yield server.base_url
+
+
+def test_saved_compared_and_failed(bench: Bench, pytester: pytest.Pytester, fast: str, slow: str) -> None:
+    for _ in range(2):
+        bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
+    reference = json.loads((pytester.path / "cases" / "baselines" / "main.json").read_text())
+    assert [*reference["scenarios"]] == ["io64x16-mc4"]
+    assert len(reference["scenarios"]["io64x16-mc4"]) == 2
+    loose = {"baseline": {"tolerance": {"mean_tpot_ms": "80%"}}}
+    bench(f"--vllm-url={fast}", "--vllm-baseline=main", **ONE, **loose).assert_outcomes(passed=1)
+    result = bench(f"--vllm-url={slow}", "--vllm-baseline=main", **ONE, **loose)
+    result.assert_outcomes(failed=1)
+    assert "mean_tpot_ms" in result.stdout.str()
+    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np60.json").read_text())
+    gated = [c for c in row["baseline"]["comparisons"] if c["gated"]]
+    assert [c["verdict"] for c in gated] == ["FAIL"]
+
+
+def test_a_simulated_run_is_never_saved(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench("--vllm-save-baseline=main", **{**ONE, "base_url": "simulator"})
+    result.assert_outcomes(passed=1)
+    assert not (pytester.path / "cases" / "baselines").exists()
+    assert "simulat" in result.stdout.str()
+
+
+def test_a_reference_that_is_not_there_is_a_usage_error(bench: Bench, fast: str) -> None:
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=nowhere", **ONE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "nowhere.json" in result.stderr.str() + result.stdout.str()
+
+
+def test_another_plan_is_refused(bench: Bench, fast: str) -> None:
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, "seed": 7})
+    result.assert_outcomes(passed=1)  # a warning; nothing was compared
