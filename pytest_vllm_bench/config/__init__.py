@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pytest_vllm_bench.config.matrix import matrix
 from pytest_vllm_bench.config.read import NOT_YET, Config, Given, read
 
-__all__ = ["NOT_YET", "Config", "Given", "matrix", "read"]
+__all__ = ["NOT_YET", "SCHEMA_FILE", "Config", "Given", "matrix", "read"]
+
+#: The JSON schema of config.yaml, for editors.
+SCHEMA_FILE = Path(__file__).parent / "config.schema.json"

@@ -41,15 +41,15 @@ def keys_of(model: type[BaseModel], parts: Iterable[str | int]) -> list[str]:
             and issubclass(here, BaseModel)
             and part in here.model_fields
         ):
-            here = _inner(here.model_fields[part].annotation)
+            here = model_inside(here.model_fields[part].annotation)
     return [name.rstrip("_") for name in here.model_fields] if here is not None else []
 
 
-def _inner(annotation: Any) -> type[BaseModel] | None:
+def model_inside(annotation: Any) -> type[BaseModel] | None:
     """The model inside ``list[X]``, ``dict[str, X]``, ``X | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_inner(argument) for argument in getattr(annotation, "__args__", ()))
+    found = (model_inside(argument) for argument in getattr(annotation, "__args__", ()))
     return next((model for model in found if model is not None), None)
 
 

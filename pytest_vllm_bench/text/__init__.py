@@ -16,7 +16,22 @@ from typing import Any
 
 from pytest_vllm_bench.model import Message
 
-AREAS = ("config", "plan", "load", "backends", "measure", "judge", "server", "simulator", "report", "page", "definitions", "plugin", "cli")
+AREAS = (
+    "reference",
+    "config",
+    "plan",
+    "load",
+    "backends",
+    "measure",
+    "judge",
+    "server",
+    "simulator",
+    "report",
+    "page",
+    "definitions",
+    "plugin",
+    "cli",
+)
 LANGUAGES = ("en", "zh")
 
 

@@ -1,0 +1,260 @@
+"""What each key of config.yaml means, for the reference and the editor's schema: key → (English, Chinese)."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    # sections
+    "reference.section.server": ("The server", "被测服务"),
+    "reference.section.load": ("The load", "负载"),
+    "reference.section.requests": ("The requests", "请求"),
+    "reference.section.verdict": ("What must hold", "判定要求"),
+    "reference.section.measuring": ("Measuring", "测量"),
+    "reference.section.more": ("Repeats, capacity, baselines", "重复、容量与基线"),
+    "reference.section.results": ("Results", "结果"),
+    "reference.section.overrides": ("Exceptions for some scenarios", "对部分场景的例外设置"),
+    # the server
+    "reference.base_url": (
+        "The server's address, with or without `/v1`: `http://host:8000`, `https://...`, `unix:///path/to.sock`, or "
+        "`simulator` for the built-in server. Needed, unless `--vllm-url`, its twins or `targets` give one.",
+        "服务地址，有无 `/v1` 均可：`http://host:8000`、`https://...`、`unix:///path/to.sock`，或用 "
+        "`simulator` 表示内置模拟器。"
+        "除非已由 `--vllm-url`（或对应的环境变量、ini 项）或 `targets` 给出，否则必填。",
+    ),
+    "reference.targets": (
+        "Several servers instead of one, name → address or settings; an axis: every scenario runs against each "
+        "of them, "
+        "in turn.",
+        "以多个服务代替一个，名称 → 地址或设置；是一个维度：每个场景轮流在每个服务上运行。",
+    ),
+    "reference.targets.base_url": ("As above, of this server.", "同上，针对该服务。"),
+    "reference.targets.api_key_env": ("As below, of this server.", "同下，针对该服务。"),
+    "reference.targets.headers": ("As below, added for this server.", "同下，只发给该服务。"),
+    "reference.targets.tls": ("As below, of this server.", "同下，针对该服务。"),
+    "reference.model": (
+        "The model's name as the server knows it; optional where it lists exactly one. A list: several (LoRA) models "
+        "in one run.",
+        "服务端的模型名；服务只列出一个模型时可省略。写成列表则一次运行使用多个 (LoRA) 模型。",
+    ),
+    "reference.model_choice": (
+        "Which of several models a request goes to: `round_robin`, `random`, or a list of weights.",
+        "有多个模型时请求如何分配：`round_robin`（轮询）、`random`（随机），或一组权重。",
+    ),
+    "reference.tokenizer": (
+        "Where tokens are counted: a folder or file (relative to the config), a hub name, `server` (its "
+        "`/tokenize`), or "
+        "`ids` (token ids are sent, no text). Default: the model's.",
+        "用什么分词：目录或文件（相对于配置文件）、模型仓库名、`server`（服务端的 `/tokenize`），或 "
+        "`ids`（直接发送 token id）。"
+        "默认与模型一致。",
+    ),
+    "reference.backend": (
+        "How the server is spoken to: one of the names in the [table of backends](backends.md).",
+        "与服务通信的方式：[后端表](backends.md) 中的名称之一。",
+    ),
+    "reference.endpoint": ("The path of requests, where it is not the backend's own.", "请求路径，默认由后端决定。"),
+    "reference.api_key_env": (
+        "The *name* of the environment variable that holds the key, never the key: it is sent as a bearer token and "
+        "stands in no result.",
+        "保存密钥的环境变量的*名称*，不是密钥本身：密钥作为 bearer token 发送，不会出现在任何结果中。",
+    ),
+    "reference.headers": (
+        "More headers for every request. Their values never leave the process: results show `***`.",
+        "每个请求附加的请求头。它们的值不会离开本进程：结果中显示为 `***`。",
+    ),
+    "reference.tls": ("How an `https://` server is trusted.", "如何信任 `https://` 服务。"),
+    "reference.tls.verify": ("`false`: any certificate will do; said loudly.", "`false`: 接受任何证书，并会明显提示。"),
+    "reference.tls.ca": ("A file with the CA of a certificate of your own.", "自签证书所用 CA 的文件。"),
+    # the load
+    "reference.input_output": (
+        "Pairs `[prompt, answer]` in tokens; an axis. `[null, 128]` sets only the answer's length, for datasets that "
+        "bring their own prompts; such datasets need none.",
+        "成对的长度 `[输入，输出]`，以 token 计；是一个维度。对自带输入的数据集，`[null, 128]` 只规定输出长度；"
+        "这类数据集也可以不写。",
+    ),
+    "reference.concurrency_prompts": (
+        'Pairs `[concurrency, requests]`; an axis. `"10x"`: ten requests per slot. `null` concurrency: no cap. '
+        "`null` "
+        "requests: as many as `duration`, `stages` or the trace last for.",
+        '成对的 `[并发数，请求总数]`；是一个维度。`"10x"`: 并发数的 10 倍。并发数为 `null`: 不设上限。请求数为 '
+        "`null`: "
+        "由 `duration`、`stages` 或轨迹决定。",
+    ),
+    "reference.request_rate": (
+        "Requests per second, a number or a list; an axis. `inf`: a new request as soon as a slot is free "
+        "(closed loop).",
+        "每秒请求数，一个数或列表；是一个维度。`inf`: 有空位就发下一个请求（闭环）。",
+    ),
+    "reference.burstiness": (
+        "How even arrivals are at a finite rate: 1 Poisson, below 1 burstier, above 1 steadier, `inf` evenly spaced.",
+        "有限速率下到达的均匀程度：1 为泊松，小于 1 更突发，大于 1 更平稳，`inf` 为等间隔。",
+    ),
+    "reference.ramp_up": ("The rate rises to `request_rate` first.", "先逐步升到 `request_rate`。"),
+    "reference.ramp_up.over": ("For how long it rises.", "上升用时。"),
+    "reference.ramp_up.shape": ("How it rises.", "上升方式：线性或指数。"),
+    "reference.stages": (
+        "One load after the other: `[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`, or `concurrency` instead of `rate`.",
+        "分阶段的负载：`[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`，也可用 `concurrency` 代替 `rate`。",
+    ),
+    "reference.stages.rate": ("Requests per second in this stage.", "该阶段的每秒请求数。"),
+    "reference.stages.concurrency": ("Requests at once in this stage.", "该阶段的并发数。"),
+    "reference.stages.for": ("How long the stage lasts.", "该阶段的时长。"),
+    "reference.duration": (
+        "Nothing is sent after this time; what is under way is still answered.",
+        "超过这段时间后不再发送；已发出的请求仍等待完成。",
+    ),
+    "reference.warmup": (
+        'Requests of the same shape and other prompts before the measured ones: `0`, `20` (requests), `"2x"` the '
+        "concurrency, or `30s`.",
+        '正式测量前的预热请求，形状相同而内容不同：`0`、`20`（个请求）、`"2x"`（并发数的倍数）或 `30s`。',
+    ),
+    "reference.keep_alive": (
+        "`false`: a fresh connection for each request.",
+        "`false`: 每个请求使用新连接。",
+    ),
+    # the requests
+    "reference.dataset": (
+        "Where prompts come from: a name, or `{{name: random, prefix_len: 64}}` with the dataset's own options; "
+        "a list is "
+        "an axis (tell two of one name apart with `label`). See [datasets](workloads.md).",
+        "请求内容的来源：名称，或带该数据集选项的 `{{name: random, prefix_len: 64}}`；"
+        "写成列表则是一个维度（同名的用 `label` 区分）。"
+        "见 [数据集](workloads.md)。",
+    ),
+    "reference.seed": (
+        "Lengths, order and arrivals follow from it; the same seed is the same plan.",
+        "长度、顺序和到达时间由它决定；种子相同则计划相同。",
+    ),
+    "reference.cache": (
+        "`cold`: every prompt is new to the server's prefix cache. `warm`: prompts repeat from run to run.",
+        "`cold`: 每个请求对服务端前缀缓存都是新的。`warm`: 各次运行使用相同内容。",
+    ),
+    "reference.ignore_eos": (
+        "Whether answers must have exactly the asked length; `auto`: where a length is asked for and the backend can.",
+        "是否强制输出达到要求的长度；`auto`: 要求了长度且后端支持时启用。",
+    ),
+    "reference.sampling": (
+        "Sampling parameters, always sent explicitly; a temperature of 0 unless given.",
+        "采样参数，总是显式发送；未指定时 temperature 为 0。",
+    ),
+    "reference.extra_body": ("More fields for every request's body.", "附加到每个请求体的字段。"),
+    "reference.timeouts": (
+        "When a request is given up; seconds, or `5m`. A server can never hang a run.",
+        "何时放弃一个请求；秒数，或 `5m` 这样的写法。服务端无法让运行一直挂起。",
+    ),
+    "reference.timeouts.connect": ("Until the connection is open.", "建立连接。"),
+    "reference.timeouts.first_token": ("From sending until the answer's first byte.", "从发出到收到首字节。"),
+    "reference.timeouts.between_tokens": ("Between two reads.", "两次读取之间。"),
+    "reference.timeouts.total": ("The whole request.", "整个请求。"),
+    # what must hold
+    "reference.goodput": (
+        "When a request is good: limits in milliseconds, all of which it must keep. Without a rule on it "
+        "`goodput_ratio >= 0.99` is implied.",
+        "怎样算合格的请求：以毫秒计的各项上限，须全部满足。没有相应规则时，默认要求 `goodput_ratio >= 0.99`。",
+    ),
+    "reference.goodput.ttft": ("Time to first token.", "首 token 时延 (TTFT)。"),
+    "reference.goodput.ttfo": ("Time to first output, after any thinking.", "首个正文输出的时延（思考之后）。"),
+    "reference.goodput.tpot": ("Time per output token after the first.", "单 token 时延 (TPOT)，不含首 token。"),
+    "reference.goodput.e2el": ("End-to-end latency.", "端到端时延 (E2EL)。"),
+    "reference.goodput.max_gap": ("The longest pause between two reads.", "两次读取之间最长的停顿。"),
+    "reference.sla": (
+        "Rules `metric op number`, e.g. `p99_ttft_ms <= 500`; `steady_` or `whole_` before a name forces the window. "
+        "`preset:NAME` stands for MLPerf's limits (table below). Without a rule on failures `failed == 0` is "
+        "implied.",
+        "规则 `指标 比较 数值`，如 `p99_ttft_ms <= 500`；指标名前加 `steady_` 或 `whole_` 可指定窗口。"
+        "`preset:NAME` 表示 MLPerf "
+        "的限值（见下表）。没有关于失败的规则时，默认要求 `failed == 0`。",
+    ),
+    "reference.judge": ("How rules are decided.", "如何判定规则。"),
+    "reference.judge.mode": (
+        "`evidence`: a verdict needs statistical proof. `exact`: figures are simply compared.",
+        "`evidence`: 结论需要统计证据。`exact`: 直接比较数值。",
+    ),
+    "reference.judge.confidence": ("How sure a proof must be.", "证据所需的置信度。"),
+    "reference.judge.inconclusive": (
+        "What an unproven rule does to the test: `lean`: the observed side decides; or `fail`, `pass`, `skip`.",
+        "未能证明的规则如何影响测试：`lean`: 以观测值所在一侧为准；或 `fail`、`pass`、`skip`。",
+    ),
+    "reference.validity": (
+        "When a run is INVALID, because the load was not what was asked for or the client was the bottleneck; shares.",
+        "何时判为 INVALID（负载未达到要求，或客户端成为瓶颈）；均为比例。",
+    ),
+    "reference.validity.lag_ms": (
+        "Most that requests may leave late; `auto`: from the limits, at most 10.",
+        "请求发送允许的最大滞后（毫秒）；`auto`: 由限值推出，至多 10。",
+    ),
+    "reference.validity.rate": ("Least share of the planned rate.", "至少达到计划速率的比例。"),
+    "reference.validity.concurrency": ("Least share of the concurrency.", "至少达到并发数的比例。"),
+    "reference.validity.cpu": ("Most CPU of a measuring process.", "测量进程的最高 CPU 占用。"),
+    "reference.validity.steal": ("Most CPU time taken by other machines.", "被其他虚拟机占用的最高 CPU 比例。"),
+    "reference.validity.length": (
+        "Most that counted tokens may differ from those asked for.",
+        "实际与要求的 token 数的最大偏差。",
+    ),
+    "reference.validity.cache": (
+        "Most of the prompts that may come from the cache in a cold run.",
+        "冷缓存运行中允许命中的最大比例。",
+    ),
+    # measuring
+    "reference.workers": (
+        "Measuring processes; `auto`: one, until the warm-up shows that it is not enough.",
+        "测量进程数；`auto`: 一个，除非预热表明不够。",
+    ),
+    "reference.token_detail": (
+        "Ask the server for token ids or running counts in every event: exact token times, at some cost.",
+        "要求服务端在每个事件中给出 token id 或计数：token 时刻更精确，但有一定开销。",
+    ),
+    "reference.percentiles": ("Which percentiles are reported.", "报告哪些百分位。"),
+    # repeats, capacity, baselines
+    "reference.repeats": (
+        "How often each scenario is measured: a number, or `{{min: 5, max: 10, until: 5%}}`.",
+        "每个场景测量几次：一个数，或 `{{min: 5, max: 10, until: 5%}}`。",
+    ),
+    "reference.repeats.min": ("At least so often.", "最少次数。"),
+    "reference.repeats.max": ("At most so often; the same as `min` unless given.", "最多次数；默认与 `min` 相同。"),
+    "reference.repeats.until": (
+        "Stop when every judged mean is known as closely as this.",
+        "当每个被判定的均值达到此精度时停止。",
+    ),
+    "reference.search": (
+        "Find the largest load that still keeps the rules; a test of its own, `...-capacity`.",
+        "寻找仍满足规则的最大负载；单独作为一个测试 `...-capacity`。",
+    ),
+    "reference.search.over": ("What is raised.", "提高哪一项。"),
+    "reference.search.at_least": ("The test fails where less than this holds.", "低于此值则测试失败。"),
+    "reference.search.max": ("Where the search ends.", "搜索上限。"),
+    "reference.search.runs": ("How many runs it may take.", "最多运行次数。"),
+    "reference.search.time": ("How long it may take.", "最长用时。"),
+    "reference.baseline": ("How results are compared with a saved baseline.", "如何与保存的基线比较。"),
+    "reference.baseline.tolerance": (
+        "Metric → how much worse is accepted: `5%`, `-3%`, or a number in the metric's unit.",
+        "指标 → 允许变差多少：`5%`、`-3%`，或以该指标单位计的数。",
+    ),
+    "reference.baseline.noise": ("Metric → how much it varies from session to session.", "指标 → 各次会话之间的波动。"),
+    "reference.baseline.keep": ("Sessions of a reference that are kept.", "基线保留的会话数。"),
+    "reference.baseline.other_environment": (
+        "What to do where model, server or machine differ.",
+        "模型、服务或机器不同时如何处理。",
+    ),
+    # results
+    "reference.results_dir": (
+        "The folder for results, relative to pytest's rootdir.",
+        "结果目录，相对于 pytest 的 rootdir。",
+    ),
+    "reference.tape": (
+        "What becomes of the raw bytes of a run: `keep`, `compress`, or `drop` (kept where something went wrong).",
+        "原始字节记录的去留：`keep`、`compress` 或 `drop`（出问题时仍保留）。",
+    ),
+    # overrides
+    "reference.overrides": (
+        "Other settings for the scenarios whose id matches; later ones win, mappings are merged, lists replaced.",
+        "对 id 匹配的场景另作设置；后面的优先，映射会合并，列表会替换。",
+    ),
+    "reference.overrides.match": (
+        "A pattern for ids with `*`, `?`, `[...]`.",
+        "匹配 id 的模式，可用 `*`、`?`、`[...]`。",
+    ),
+    "reference.overrides.set": (
+        "Any key of this page that does not decide the id or the server.",
+        "本页中不影响 id 和服务的任意键。",
+    ),
+    "reference.overrides.xfail": ("Why the test is expected to fail.", "预期失败的原因。"),
+    "reference.overrides.skip": ("Why the scenario is not run.", "不运行的原因。"),
+}
