@@ -16,8 +16,8 @@ _ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body
 class Answer:
     """A request that is open: what its bytes have said so far; times go straight into its ``record``.
 
-    ``text`` collects all that was said, where somebody may need it.  ``streamed`` turns False when a server answers a
-    stream request with plain JSON: such an answer has no first token, only an end.
+    ``text`` collects all that was said, where somebody may need it.  ``streamed``: what was asked, and for SSE what came
+    (a server may answer a stream request with plain JSON): an answer in one piece has no first token, only an end.
     """
 
     __slots__ = (
@@ -86,7 +86,8 @@ class Answer:
             return b""
         framing = self.backend.framing
         if body:
-            self.streamed = self.streamed and not (framing == "sse" and body[:1] in (b"{", b"["))
+            if framing == "sse":  # some stream by their path alone, some never do: the first byte tells
+                self.streamed = body[:1] not in (b"{", b"[")
             self._events = Events(framing if self.streamed else "json")
         return body
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from pytest_vllm_bench.simulator.faults import Fault, Faults
-from pytest_vllm_bench.simulator.formats.shape import JSON, NDJSON, Answer, Events, Format, Refused, encode
+from pytest_vllm_bench.simulator.formats.shape import EVENT_STREAM, JSON, Answer, Events, Format, Refused, encode
 
 NO_HEAD: Mapping[str, str] = MappingProxyType({})
 CRASHED = 70  # exit status of a simulated crash
@@ -124,10 +125,8 @@ class Wire:
         if fault.name == "error" and not self.form.cut_on_error:
             self._held += [self._altered(event) for event in self.form.broken(answer, _engine_error(fault))]
         elif fault.name == "malformed":
-            lines = self.form.content_type == NDJSON
-            self._held.append(
-                self._altered(b'{"response": "te\n' if lines else b'data: {"choices": [{"index": 0, "te\n\n')
-            )
+            sse = self.form.content_type == EVENT_STREAM
+            self._held.append(self._altered(b'data: {"choices": [{"te\n\n' if sse else b'{"response": "te\n'))
         await self._flush()
         if fault.name == "reset":
             reset(self.transport)
@@ -137,6 +136,8 @@ class Wire:
             await self.end()
 
     def _altered(self, event: bytes) -> bytes:
+        if self.form.content_type != EVENT_STREAM:
+            return event.replace(b"\n", b"\r\n") if "crlf" in self.faults else event
         if "comments" in self.faults:
             event = b": keep-alive\n\n" + event
         if "lines" in self.faults:
@@ -144,7 +145,7 @@ class Wire:
         if "named" in self.faults and event.startswith(b"data:"):
             event = b"event: message\nid: 7\nretry: 3000\n" + event
         if "tight" in self.faults:
-            event = event.replace(b"data: ", b"data:")
+            event = re.sub(rb"(?m)^data: ", b"data:", event)
         if "crlf" in self.faults:
             event = event.replace(b"\n", b"\r\n")
         return event
@@ -183,6 +184,10 @@ def reset(transport: asyncio.Transport) -> None:
 def terminal_altered(events: Sequence[bytes], terminal: bytes, faults: Faults) -> list[bytes]:
     """The closing events without their terminal sign, with it twice, or with something after it."""
     sign = terminal or (events[-1] if events else b"")
+    if not sign:  # the last token's event is the sign
+        return list(events)
+    if not sign:  # the end of the body is the only one
+        return list(events)
     if "undone" in faults:
         return [event for event in events if event != sign]
     if "twice" in faults:

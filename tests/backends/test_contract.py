@@ -66,10 +66,6 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture
 def send(simulators: Callable[[str], str], backend: Backend) -> Send:
     url = simulators(DIALECTS.get(backend.name, "vllm"))
-    from pytest_vllm_bench.simulator.formats import routes  # XXX until the simulator speaks them all
-
-    if backend.path not in routes(DIALECTS.get(backend.name, "vllm")):
-        pytest.skip("the simulator does not speak it yet")
 
     def to(fault: str = "", **changed: Any) -> Record:
         asked = {"prompt": prompt(backend), "output_len": N, "force_length": backend.forces_length, **changed}
@@ -116,7 +112,7 @@ def test_the_same_answer_in_pieces_and_with_other_line_ends(send: Send, backend:
 def test_whole_answers(send: Send, backend: Backend) -> None:
     record = send(stream=False)
     assert record.error is None
-    if backend.name != "tgi":  # its other path does that
+    if "generate_stream" not in backend.path:  # which streams whatever is asked
         assert (record.first_chunk, record.first_token, record.last_token) == (None, None, None)
 
 
@@ -128,14 +124,18 @@ def test_token_detail_makes_tokens_of_events_exact(send: Send, backend: Backend)
 
 
 def test_it_shed_load(send: Send, backend: Backend) -> None:
+    """With the status and in the words that this server has for it."""
     record = send("status code=429 retry_after=2 message=slow_down")
-    assert (record.error, record.status, record.retry_after) == ("rejected", 429, 2.0)
-    assert "slow down" in record.error_detail
+    assert (record.error, record.retry_after) == ("rejected", 2.0)
+    assert record.status in (429, 503)
+    assert record.error_detail
 
 
 def test_it_failed_with_words(send: Send, backend: Backend) -> None:
-    record = send("status code=500 message=no_more_memory")
-    assert (record.error, record.status) == ("http", 500)
+    record = send("status code=500 text=1 message=no_more_memory")
+    assert record.error == "http"
+    assert record.status is not None
+    assert record.status >= 400
     assert "no more memory" in record.error_detail
 
 

@@ -187,7 +187,7 @@ def test_11_usage_that_is_null_or_missing() -> None:
         ("openai-chat", chat('{"content":"a"}', '""') + chat("{}", '"stop"') + DONE, "stop", None),
         ("tensorrt-llm-llmapi", event('{"text_output":"a","finish_reason":"None"}'), None, None),
         ("openai-chat", event('{"choices":[{"delta":{"content":"a"}}]}') + DONE, None, None),
-        ("sglang", event('{"text":"a","meta_info":{"completion_tokens":1,"finish_reason":{"type":"length"}}}') + DONE, "length", None),
+        ("sglang", event('{"text":"a","meta_info":{"finish_reason":{"type":"length"}}}') + DONE, "length", None),
         ("openai-chat", chat('{"content":"a"}', '"abort"') + DONE, "abort", "in_stream"),
         ("openai-chat", chat('{"content":"a"}', '"error"') + DONE, "error", "in_stream"),
         ("vllm", vllm('"a"', '"length"') + DONE, "length", None),
