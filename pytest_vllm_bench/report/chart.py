@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,9 +85,22 @@ def spoken(label: Label, lang: str) -> str:
     return say(label.key, lang, **values)
 
 
-def both(label: Label) -> dict[str, str] | str:
-    """A label as the page keeps it: in every language, or a user's own string."""
-    return label if isinstance(label, str) else {lang: spoken(label, lang) for lang in LANGUAGES}
+class Words:
+    """The labels of a page, each kept once in every language; ``table`` is what the page's script looks them up in."""
+
+    def __init__(self) -> None:
+        self.table: list[dict[str, str]] = []
+        self._known: dict[tuple[str, ...], int] = {}
+
+    def __call__(self, label: Label | None) -> int | str | None:
+        """A label's number; a user's own string stays as it is."""
+        if label is None or isinstance(label, str):
+            return label
+        said = tuple(spoken(label, lang) for lang in LANGUAGES)
+        if said not in self._known:
+            self._known[said] = len(self.table)
+            self.table.append(dict(zip(LANGUAGES, said, strict=True)))
+        return self._known[said]
 
 
 def digits(value: Any, n: int = 4) -> Any:
@@ -102,39 +115,43 @@ def digits(value: Any, n: int = 4) -> Any:
     return int(rounded) if rounded == int(rounded) and abs(rounded) < 1e15 else rounded
 
 
-def to_json(chart: Chart, index: dict[str, int] | None = None) -> dict[str, Any]:
+def to_json(chart: Chart, say_it: Words, index: Mapping[str, int]) -> dict[str, Any]:
     """The chart as the page's script reads it; scenarios become their positions in ``index``."""
-    return {
-        "id": chart.id,
-        "title": both(chart.title),
-        "group": chart.group,
-        "x": _axis(chart.x),
-        "y": _axis(chart.y),
-        "series": [_series(s, index or {}) for s in chart.series],
-        "limits": [
-            {"axis": k.axis, "value": digits(k.value), "label": both(k.label), "region": k.region} for k in chart.limits
-        ],
-        "note": both(chart.note) if chart.note is not None else None,
-    }
-
-
-def _axis(axis: Axis) -> dict[str, Any]:
-    return {"label": both(axis.label), "log": axis.log, "categories": axis.categories}
-
-
-def _series(series: Series, index: dict[str, int]) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "name": both(series.name),
+        "id": chart.id,
+        "title": say_it(chart.title),
+        "x": _axis(chart.x, say_it),
+        "y": _axis(chart.y, say_it),
+        "series": [_series(s, say_it, index) for s in chart.series],
+    }
+    if chart.group:
+        made["group"] = chart.group
+    if chart.limits:
+        made["limits"] = [
+            {"axis": k.axis, "value": digits(k.value), "label": say_it(k.label), "region": k.region}
+            for k in chart.limits
+        ]
+    if chart.note is not None:
+        made["note"] = say_it(chart.note)
+    return made
+
+
+def _axis(axis: Axis, say_it: Words) -> dict[str, Any]:
+    return {"label": say_it(axis.label), "log": axis.log, "categories": axis.categories}
+
+
+def _series(series: Series, say_it: Words, index: Mapping[str, int]) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "name": say_it(series.name),
         "kind": series.kind,
         "colour": series.colour,
-        "dashed": series.dashed,
         "x": _numbers(series.x),
         "y": _numbers(series.y),
     }
+    if series.dashed:
+        made["dashed"] = True
     if series.scenarios:
         made["of"] = [index.get(name, -1) for name in series.scenarios]
-    if any(series.marks):
-        made["marks"] = list(series.marks)
     if series.width:
         made["width"] = _numbers(series.width)
     if series.z:

@@ -117,5 +117,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     **{
         f"definitions.formula.{row.id}": (_plain(row.formula), _plain(_FORMULAS_ZH.get(row.id, row.formula)))
         for row in ROWS.values()
+        if row.id in _MEANINGS
     },
 }

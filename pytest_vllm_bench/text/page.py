@@ -186,6 +186,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The requests of this scenario were not kept, so there is nothing to draw.",
         "该场景没有保留逐请求记录，无法绘图。",
     ),
+    "page.js.no_room": (
+        "The page had no room for this scenario's requests; a report of fewer scenarios shows them.",
+        "页面容量有限，未包含该场景的请求明细；缩小报告的场景范围即可查看。",
+    ),
     "page.js.chart_label": ("Chart: {title}", "图表：{title}"),
     "page.js.data": ("Figures", "数据"),
     "page.js.series": ("Series", "系列"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.metric_table import ROWS
-from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.model import Message, Verdict
 from pytest_vllm_bench.report import compare, words
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.chart import Chart, spoken, to_json
+from pytest_vllm_bench.report.chart import Chart, Words, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 NAME = "report.html"
 #: Points of all scenarios' own charts together; with many scenarios each gets fewer.
 POINTS = 24_000
+#: What they may take of the page.
+DETAIL_BYTES = 2_000_000
 #: The table's columns; a column without any value is left out.
 COLUMNS = (
     "completed",
@@ -136,25 +140,37 @@ def _errors(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
 def _data(rows: Sequence[Row], lang: str, extra: Extra) -> dict[str, Any]:
     """What the page's script draws from."""
     index = {row["scenario_id"]: k for k, row in enumerate(rows)}
-    charts = [*overview(rows), *trend(extra.history)]
+    say_it = Words()
+    charts = [to_json(chart, say_it, index) for chart in (*overview(rows), *trend(extra.history))]
     return {
         "lang": lang,
         "names": list(index),
         "verdicts": [row.get("verdict") for row in rows],
-        "charts": [to_json(chart, index) for chart in charts],
-        "details": _details(rows, extra),
+        "charts": charts,
+        "details": _details(rows, extra, say_it),
+        "words": say_it.table,
         "texts": {lang: _script_texts(lang) for lang in LANGUAGES},
     }
 
 
-def _details(rows: Sequence[Row], extra: Extra) -> list[list[dict[str, Any]]]:
-    """Each scenario's own charts; fewer points each when there are many scenarios."""
-    points = max(12, min(400, POINTS // max(1, len(rows))))
-    made = []
-    for row in rows:
-        charts = _own_charts(row, records_of(row, extra.folder), points)
-        made.append([to_json(chart) for chart in charts])
+def _details(rows: Sequence[Row], extra: Extra, say_it: Words) -> dict[str, list[dict[str, Any]]]:
+    """Scenarios' own charts by position: all of them while they fit, else those that did not pass first."""
+    points = max(24, min(400, POINTS // max(1, len(rows))))
+    left = DETAIL_BYTES
+    made: dict[str, list[dict[str, Any]]] = {}
+    for k in sorted(range(len(rows)), key=lambda k: (-_rank(rows[k]), k)):
+        row = rows[k]
+        charts = [to_json(chart, say_it, {}) for chart in _own_charts(row, records_of(row, extra.folder), points)]
+        left -= len(json.dumps(charts, separators=(",", ":")))
+        if left < 0:
+            break
+        made[str(k)] = charts
     return made
+
+
+def _rank(row: Row) -> int:
+    """INVALID > FAIL > INCONCLUSIVE > PASS; a result without a verdict comes last."""
+    return Verdict(row["verdict"]).rank if row.get("verdict") in list(Verdict) else -1
 
 
 def _own_charts(row: Row, path: Path | None, points: int) -> list[Chart]:
@@ -228,7 +244,7 @@ def _resource(name: str) -> str:
 
 @cache
 def _plotly() -> str:
-    """plotly.js out of the Python package; it goes into the page, so that the page needs no network."""
+    """plotly.js out of the Python package, packed; it goes into the page, so that the page needs no network."""
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()

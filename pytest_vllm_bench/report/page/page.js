@@ -1,5 +1,11 @@
 "use strict";
-(() => {
+(async () => {
+  // plotly.js is packed into the page: a fifth of its size, and still nothing to fetch
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
+  const library = document.createElement("script");
+  library.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  document.head.append(library);
+
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const find = (id) => document.getElementById(id);
@@ -11,8 +17,9 @@
   // ---------------------------------------------------------------- words
   const words = (key, values = {}) =>
     data.texts[state.lang][key].replace(/\{(\w+)\}/g, (_, name) => (name in values ? values[name] : ""));
-  const spoken = (label) => (label && typeof label === "object" ? label[state.lang] : label || "");
-  const escaped = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
+  const spoken = (label) => (typeof label === "number" ? data.words[label][state.lang] : label || "");
+  const clipped = (text) => (text.length > 60 ? text.slice(0, 40) + "…" + text.slice(-18) : text);
+  const escaped = (text) => clipped(String(text)).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
   const make = (tag, className, text) => {
     const node = document.createElement(tag);
     if (className) node.className = className;
@@ -43,7 +50,7 @@
     const of = series.of;
     const keep = of ? [...of.keys()].filter((i) => of[i] < 0 || state.kept.has(of[i])) : [...series.x.keys()];
     const pick = (values) => (values ? keep.map((i) => values[i]) : undefined);
-    return { x: pick(series.x), y: pick(series.y), of: pick(of), marks: pick(series.marks), width: pick(series.width) };
+    return { x: pick(series.x), y: pick(series.y), of: pick(of), width: pick(series.width) };
   };
 
   const trace = (series) => {
@@ -52,12 +59,12 @@
     if (series.kind === "heat") {
       return {
         type: "heatmap", x: series.x, y: series.y.map(escaped), z: series.z, colorscale: "Viridis", hoverongaps: false,
-        text: series.z.map((line) => line.map((v) => (v === null ? "" : v.toLocaleString("en")))), texttemplate: "%{text}",
+        text: series.z.map((line) => line.map((v) => (v === null ? "" : v.toLocaleString("en")))), texttemplate: series.y.length > 30 ? "" : "%{text}",
         colorbar: { thickness: 12, exponentformat: "none", separatethousands: true },
         hovertemplate: "%{y} · %{x}: %{text}<extra></extra>",
       };
     }
-    const { x, y, of, marks, width } = selected(series);
+    const { x, y, of, width } = selected(series);
     const points = { name, x, y: y.map((v) => (typeof v === "string" ? escaped(v) : v)), customdata: of };
     if (series.kind === "spans")
       return {
@@ -71,14 +78,14 @@
       type: "scatter",
       mode: series.kind === "points" ? "markers" : of ? "lines+markers" : "lines",
       line: { color: paint, dash: series.dashed ? "dot" : "solid", shape: series.kind === "steps" ? "hv" : "linear", width: 2 },
-      marker: { color: paint, size: 8, symbol: marks ? marks.map((m) => SYMBOLS[m] || "circle") : "circle" },
+      marker: { color: paint, size: 8, symbol: of ? of.map((i) => SYMBOLS[data.verdicts[i]] || "circle") : "circle" },
       text: titles,
       hovertemplate: (titles ? "%{text}<br>" : "") + "%{x:.4~g}: %{y:.4~g}<extra>" + name + "</extra>",
     };
   };
 
   const shapes = (chart) =>
-    chart.limits.flatMap((limit) => {
+    (chart.limits || []).flatMap((limit) => {
       const across = limit.axis === "x";
       const near = limit.value < Math.max(...chart.series.flatMap((series) => series.x)) / 2;
       const at = across ? { x0: limit.value, x1: limit.value, y0: 0, y1: 1, yref: "paper" } : { y0: limit.value, y1: limit.value, x0: 0, x1: 1, xref: "paper" };
@@ -203,7 +210,7 @@
   const card = (parent, charts) => {
     const figure = make("figure");
     const bar = make("div", "bar");
-    const one = { charts, chart: charts[0], figure, plot: make("div", "plot"), heading: make("h3"), choice: make("select"), note: make("figcaption"), boxes: [], drawn: false };
+    const one = { charts, chart: charts.find((chart) => chart.limits) || charts[0], figure, plot: make("div", "plot"), heading: make("h3"), choice: make("select"), note: make("figcaption"), boxes: [], drawn: false };
     const box = (name) => {
       const outer = make("label");
       const input = make("input");
@@ -271,9 +278,9 @@
       Plotly.purge(one.plot);
       cards.splice(cards.indexOf(one), 1);
     });
-    const charts = data.details[state.chosen] || [];
-    place.replaceChildren(...(charts.length ? [] : [make("p", "hint", words("no_records"))]));
-    groups(charts).forEach((group) => card(place, group));
+    const charts = data.details[state.chosen];
+    place.replaceChildren(...(charts && charts.length ? [] : [make("p", "hint", words(charts ? "no_records" : "no_room"))]));
+    groups(charts || []).forEach((group) => card(place, group));
   };
 
   // ---------------------------------------------------------------- filter, order

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from results_made import result, rows
+
+from pytest_vllm_bench.metric_table import ROWS
+from pytest_vllm_bench.model import Verdict
+from pytest_vllm_bench.report import artifacts, chart, compare, folder, page, words
+from pytest_vllm_bench.report.charts.detail import detail
+from pytest_vllm_bench.report.charts.overview import overview
+from pytest_vllm_bench.report.charts.trend import trend
+from pytest_vllm_bench.report.findings import findings
+from pytest_vllm_bench.report.page import finding_text
+from pytest_vllm_bench.report.samples import read as read_samples
+from pytest_vllm_bench.text import table
+
+HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=2'>\u2028\"'&{{7*7}}"
+MOST = 6_000_000
+
+
+def matrix(**more: Any) -> list[artifacts.Row]:
+    cells = [(256, c) for c in (1, 4, 16, 64)] + [(1024, c) for c in (1, 4, 16, 64)]
+    return [artifacts.to_json(result(input_len=i, concurrency=c, n=10 * c, **more)) for i, c in cells]
+
+
+# ---------------------------------------------------------------------------------------------- charts
+
+
+def test_every_row_of_lengths_is_a_line_of_rising_load() -> None:
+    by_id = {c.id: c for c in overview(list(reversed(matrix())))}
+    lines = by_id["output_throughput-concurrency"].series
+    assert [(s.name, list(s.x)) for s in lines] == [("256→256", [1, 4, 16, 64]), ("1024→256", [1, 4, 16, 64])]
+    assert list(by_id["heat-output_throughput"].series[0].y) == ["256→256", "1024→256"]
+
+
+def test_a_limit_is_drawn_where_its_rule_reads() -> None:
+    """The rules of these results read the steady window: the whole run's chart must not suggest a breach."""
+    made = [row | {"steady_p99_ttft_ms": 10.0, "steady_median_ttft_ms": 5.0} for row in matrix()]
+    by_id = {c.id: c for c in overview(made)}
+    assert [limit.label for limit in by_id["steady_ttft-concurrency"].limits] == ["p99_ttft_ms <= 500"]
+    assert by_id["ttft-concurrency"].limits == ()
+
+
+def test_requests_at_a_rate_are_drawn_against_the_rate() -> None:
+    made = [
+        artifacts.to_json(result(scenario={"id": f"rr{r}", "key": f"rr{r}", "request_rate": r})) for r in (4.0, 2.0)
+    ]
+    by_id = {c.id: c for c in overview(made)}
+    assert list(by_id["output_throughput-rate"].series[0].x) == [2.0, 4.0]
+    assert "output_throughput-concurrency" not in by_id
+
+
+def test_errors_are_counted_by_kind() -> None:
+    (drawn,) = [c for c in overview([artifacts.to_json(result(failed=3))]) if c.id == "errors"]
+    assert [(chart.spoken(s.name, "zh"), list(s.y)) for s in drawn.series] == [("超时", [3])]
+
+
+def test_a_scenario_drawn_from_its_records(tmp_path: Path) -> None:
+    made = result(concurrency=4, n=40, tokens=20)
+    made.records[7].error = "reset"  # type: ignore[index]
+    _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
+    columns = read_samples(path, 760)
+    assert columns is not None
+    assert (columns.n, columns.every) == (40, 1)
+    by_id = {c.id: c for c in detail(artifacts.to_json(made), columns, 50)}
+    assert max(by_id["concurrency"].series[0].y) == 4
+    assert {chart.spoken(s.name, "en") for s in by_id["timeline"].series} >= {
+        "until the first token",
+        "decode",
+        "failed",
+    }
+    for series in by_id["cdf"].series:
+        assert list(series.x) == sorted(series.x)
+    assert all(len(s.x) <= 51 for c in by_id.values() for s in c.series)
+
+
+def test_many_requests_are_drawn_as_few_and_that_is_said(tmp_path: Path) -> None:
+    made = result(concurrency=4, n=400, tokens=10)
+    _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
+    columns = read_samples(path, 10_000_000)
+    assert columns is not None
+    assert columns.every == 5
+    by_id = {c.id: c for c in detail(artifacts.to_json(made), columns, 30)}
+    assert chart.spoken(by_id["timeline"].note or "", "en") == "30 of 400 requests are drawn."
+    assert chart.spoken(by_id["speed"].note or "", "zh") == "每 5 个请求取 1 个绘制。"
+    whole = read_samples(path, 4000)
+    assert whole is not None
+    totals = [float(c.arrival_tokens.sum()) * c.every for c in (columns, whole)]
+    assert totals == [4000, 4000]
+
+
+def test_a_trend_needs_two_occasions() -> None:
+    first, second = (artifacts.to_json(result(session=s, date=f"2026-11-2{s}T00:00:00+00:00")) for s in "12")
+    assert trend([first]) == []
+    (drawn, *_) = trend([second, first])
+    assert list(drawn.series[0].x) == ["2026-11-21 00:00:00", "2026-11-22 00:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("value", "short"),
+    [(1234567, 1234567), (1234567.8, 1235000), (0.123456, 0.1235), (float("nan"), None), ("a", "a"), (0, 0)],
+)
+def test_a_drawing_needs_few_digits(value: Any, short: Any) -> None:
+    assert chart.digits(value) == short
+
+
+# -------------------------------------------------------------------------------------------- findings
+
+
+def test_findings_say_the_most_urgent_of_each_kind_first() -> None:
+    made = matrix()
+    made[3] = artifacts.to_json(result(input_len=256, concurrency=64, n=640, verdict=Verdict.FAIL, failed=5))
+    made[7] = artifacts.to_json(result(concurrency=64, n=640, verdict=Verdict.INVALID))
+    texts = [finding_text(found, "en") for found in findings(made)]
+    assert texts[0].startswith("io1024x256-mc64-np640 is invalid:")
+    assert texts[1] == "Worst breach: io256x256-mc64-np640 missed “p99_ttft_ms <= 500” by 5 % (observed 523.4)."
+    assert texts[2].startswith("Best output throughput within the rules: 959.2 tok/s")
+    assert any("timeout" in text for text in texts)
+
+
+def test_the_knee_is_where_load_stops_paying() -> None:
+    made = [
+        row | {"output_throughput": speed}
+        for row, speed in zip(matrix()[:4], (100.0, 390.0, 1400.0, 1500.0), strict=True)
+    ]
+    (knee,) = [finding_text(f, "en") for f in findings(made) if f.kind == "info"]
+    assert knee.startswith("Knee for 256→256: beyond a load of 16, going to 64 changes throughput by only +7 %")
+
+
+def test_nothing_to_find_in_nothing() -> None:
+    assert findings([]) == []
+
+
+# ------------------------------------------------------------------------------------------ comparison
+
+
+def test_comparison_knows_which_way_is_better() -> None:
+    before = artifacts.to_json(result(session="s1"))
+    after = artifacts.to_json(result(session="s2")) | {"output_throughput": 1200.0, "mean_tpot_ms": 20.0}
+    found = compare.compare([before], [after])
+    by_metric = {c.metric: c for c in found.changes}
+    assert (by_metric["output_throughput"].better, by_metric["mean_tpot_ms"].better) == (True, False)
+    assert by_metric["mean_ttft_ms"].better is None
+    assert compare.change_text(by_metric["output_throughput"]) == "+25.1%"
+    text = compare.text(found, "zh")
+    assert text.startswith("s1 → s2")
+    assert "输出吞吐" in text
+
+
+def test_comparison_matches_without_the_number_of_requests_and_names_the_rest() -> None:
+    before = [artifacts.to_json(result(n=160)), artifacts.to_json(result(concurrency=4, n=40))]
+    after = [artifacts.to_json(result(n=320)) | {"plan_digest": "b"}]
+    before[0]["plan_digest"] = "a"
+    found = compare.compare(before, after)
+    assert {c.scenario for c in found.changes} == {"io1024x256-mc16"}
+    assert found.only_before == ("io1024x256-mc4",)
+    assert found.other_plan == ("io1024x256-mc16",)
+
+
+# ------------------------------------------------------------------------------------------------ page
+
+
+class Visible(HTMLParser):
+    """Scripts' contents and the tags seen, as a browser would take the page apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts[-1] += data
+
+
+def test_the_page_is_one_file_that_asks_nobody() -> None:
+    text = page.page(rows())
+    seen = Visible()
+    seen.feed(text)
+    assert not [a for _, a in seen.tags if a.get("src") or str(a.get("href", "#"))[:1] != "#"]
+    assert len(seen.scripts) == 3
+    assert json.loads(seen.scripts[0])["names"] == [
+        "io1024x256-mc1-np10",
+        "io1024x256-mc4-np40",
+        "io1024x256-mc16-np160",
+        "io1024x256-mc64-np640",
+    ]
+    assert len(text.encode()) <= MOST
+
+
+def test_hostile_names_stay_text() -> None:
+    made = artifacts.to_json(result(verdict=Verdict.FAIL, failed=1))
+    made |= {"scenario_id": HOSTILE, "model_id": HOSTILE, "first_error": HOSTILE, "scenario_key": HOSTILE}
+    made["verdicts"][0]["rule"] = HOSTILE
+    seen = Visible()
+    seen.feed(page.page([made]))
+    assert len(seen.scripts) == 3
+    assert not [tag for tag, _ in seen.tags if tag == "img"]
+    assert json.loads(seen.scripts[0])["names"] == [HOSTILE]
+
+
+def test_a_page_of_old_results_lacks_much_and_opens() -> None:
+    old = {"scenario_id": "io1x1-mc1-np1", "completed": 1, "complete": True, "verdict": None, "date": "20250101-000000"}
+    assert "io1x1-mc1-np1" in page.page([old])
+
+
+def test_a_page_of_nothing() -> None:
+    assert "<table" in page.page([])
+
+
+def test_a_thousand_scenarios_fit(tmp_path: Path) -> None:
+    made = []
+    for i in range(250):
+        for c in (1, 4, 16, 64):
+            one = result(input_len=16 * (i + 1), concurrency=c, n=10, tokens=8, failed=1)
+            row = artifacts.to_json(one)
+            folder.write(row, tmp_path, one.records)
+            made.append(row)
+    written = page.write(made, tmp_path)
+    assert written.stat().st_size <= MOST
+
+
+def test_damaged_records_cost_their_charts_only(tmp_path: Path) -> None:
+    one = result(n=20)
+    row = artifacts.to_json(one)
+    _, path = folder.write(row, tmp_path, one.records)
+    path.write_bytes(path.read_bytes()[:100])
+    assert "io1024x256-mc16-np20" in page.write([row], tmp_path).read_text("utf-8")
+
+
+@pytest.mark.parametrize("key", [key for key in table() if key.startswith(("page.", "report.", "definitions."))])
+def test_every_text_speaks_its_language(key: str) -> None:
+    en, zh = table()[key]
+    assert not re.search(r"[\u3000-\u9fff\uff00-\uffef]", en)
+    names = re.sub(r"\{\w+[^}]*\}|`[^`]*`", "", zh)
+    words_left = re.findall(r"[A-Za-z]{3,}", names)
+    assert re.search(r"[\u4e00-\u9fff]", zh) or len(words_left) <= 3, zh
+
+
+@pytest.mark.parametrize("id", [id for id in ROWS if not id.startswith("failed_")])
+def test_every_metric_has_a_name_a_meaning_and_a_formula(id: str) -> None:
+    assert words.label(id, "zh") != id
+    assert f"definitions.meaning.{id}" in table()
+    assert f"definitions.formula.{id}" in table()
