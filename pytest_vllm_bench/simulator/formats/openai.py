@@ -135,7 +135,7 @@ def _prompt(dialect: Dialect, body: Body) -> str | tuple[int, ...]:
         said = "Either prompt or prompt_embeds must be provided and non-empty; one prompt a request."
         raise Refused(400, said, param="prompt") from refused
     if dialect.text_only and not isinstance(found, str):
-        raise Refused(422, "Input should be a valid string", kind="string_type", param="prompt")
+        raise Refused(422, "Input should be a valid string", kind="string_type", param="prompt", early=True)
     return found
 
 
