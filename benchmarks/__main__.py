@@ -1,0 +1,89 @@
+"""``python -m benchmarks``: build the truth server, find the clients, run rounds in turn, print the table, draw it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import chart, clients, kernel, limits, rounds, truth
+from benchmarks.truth import Case
+from pytest_vllm_bench import environment
+
+STANDARD = [Case(concurrency=c, requests=4 * c) for c in (16, 256, 1024)]
+#: Beside the standard case: nothing is tuned to it.
+OTHERS = [
+    Case(name="slow", ttft_ms=200, itl_ms=20, concurrency=512, requests=2048),
+    Case(name="multi-token", tokens=4, concurrency=256, requests=1024),
+    Case(name="coalesced", events=5, concurrency=256, requests=1024),
+    Case(name="chat", chat=True, concurrency=256, requests=1024),
+    Case(name="8k prompts", input_len=8192, concurrency=256, requests=1024),
+    Case(name="TLS", secure=True, concurrency=256, requests=1024),
+]
+
+
+def main() -> int:
+    asked = arguments()
+    try:
+        truth.build(asked.out)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    parts = {"rounds": compare, "others": others, "limits": beyond, "kernel": times}
+    for part in asked.parts or parts:
+        parts[part](asked)
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="rounds|others|limits|kernel", help="default: all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--concurrency", type=int, nargs="*", help="of the standard case (default 16 256 1024)")
+    parser.add_argument("--clients", nargs="*", help="names; default: every one that is there")
+    parser.add_argument("--no-fetch", action="store_true", help="do not download vLLM's Rust client (336 MB, once)")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "vllm-bench-benchmarks")
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    return asked
+
+
+def compare(asked: argparse.Namespace) -> None:
+    """The standard case: every client in turn."""
+    cache = environment.cache_dir() / "vllm-rs"
+    found = clients.found(cache, fetch=not asked.no_fetch)
+    chosen = {name: client for name, client in found.items() if not asked.clients or name in asked.clients}
+    cases = [case for case in STANDARD if not asked.concurrency or case.concurrency in asked.concurrency]
+    errors = rounds.run(cases, chosen, asked.rounds, asked.out)
+    print(rounds.table(errors))
+    save(errors, asked.out / "rounds.json")
+    picture = asked.out / "ttft.png"
+    chart.save(errors, picture)
+    print(f"\n{picture}")
+
+
+def others(asked: argparse.Namespace) -> None:
+    """Other shapes of load; ours only, since most other clients measure something else there."""
+    errors = rounds.run(OTHERS, {"pytest-vllm-bench": clients.ours}, asked.rounds, asked.out)
+    print(rounds.table(errors))
+    save(errors, asked.out / "others.json")
+
+
+def save(errors: list[rounds.Error], path: Path) -> None:
+    path.write_text(json.dumps([asdict(error) for error in errors], indent=1))
+
+
+def beyond(asked: argparse.Namespace) -> None:
+    """How fast, how much memory, how much of each stage."""
+    print(limits.report(asked.out))
+
+
+def times(asked: argparse.Namespace) -> None:
+    """The kernel's receive timestamps: what they would say, and cost."""
+    print(kernel.report(asked.out))
+
+
+sys.exit(main())

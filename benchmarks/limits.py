@@ -1,0 +1,65 @@
+"""Our own client at its limits → events a second, memory over many events, the cost of each stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.own import How, Measured, measured
+from benchmarks.truth import Case, serving
+
+FLOOD = Case(name="flood", ttft_ms=0, itl_ms=0, concurrency=256, requests=32 * 256, output_len=256)
+#: The same flood for longer: 20 million events.
+LONG = Case(name="long flood", ttft_ms=0, itl_ms=0, concurrency=256, requests=20_000_000 // 256, output_len=256)
+SHORT_ANSWERS = Case(name="one token", ttft_ms=5, itl_ms=1, concurrency=256, requests=20_000, output_len=1)
+STANDARD = Case(concurrency=1024, requests=4096)
+TAPE_BYTES = 512 << 20
+
+
+def report(folder: Path) -> str:
+    """Run all of it: about two minutes."""
+    return "\n".join([flood(folder), memory(folder), stages(folder)])
+
+
+def flood(folder: Path) -> str:
+    """As fast as the socket takes it; only received and put on the tape, since decoding needs the other core."""
+    done, events, seconds = _flooded(FLOOD, folder, How(decode=False))
+    cpu = sum(worker.cpu_s for worker in done.facts.workers)
+    return (
+        f"flood, C=256: {events / seconds:,.0f} events/s received by one process "
+        f"({done.facts.workers[0].reads:,} reads, {cpu / events * 1e6:.2f} µs of CPU an event)"
+    )
+
+
+def memory(folder: Path) -> str:
+    """A process that has received 20 million events holds no more than one that has received two million."""
+    few, fewer_events, _ = _flooded(FLOOD, folder, How(decode=False, keep_bytes=TAPE_BYTES))
+    many, events, _ = _flooded(LONG, folder, How(decode=False, keep_bytes=TAPE_BYTES))
+    worker = many.facts.workers[0]
+    stalls = worker.tape_stalls
+    longer, longest = sum(stall > 1e-3 for stall in stalls), max(stalls, default=0.0) * 1e3
+    return (
+        f"memory: {few.seen.memory_mb:.0f} MB at most over {fewer_events:,} events, {many.seen.memory_mb:.0f} MB over "
+        f"{events:,}; tape writes that held the loop for over 1 ms: {longer}, the longest for {longest:.1f} ms"
+    )
+
+
+def _flooded(case: Case, folder: Path, how: How) -> tuple[Measured, int, float]:
+    with serving(case, folder) as server:
+        done = measured(case, server, folder, how)
+        truth = server.truth()
+    return done, truth.events, done.facts.ended - done.facts.started
+
+
+def stages(folder: Path) -> str:
+    """Send and receive from two loads: one of first tokens only, one of streams."""
+    with serving(SHORT_ANSWERS, folder) as server:
+        short = measured(SHORT_ANSWERS, server, folder).seen
+    with serving(STANDARD, folder) as server:
+        long = measured(STANDARD, server, folder).seen
+    assert short.cpu_us is not None
+    assert long.cpu_us is not None
+    send = short.cpu_us - 2 * long.cpu_us  # its event, and what follows it
+    return (
+        f"stages, µs of CPU: send {send:.1f} a request, receive {long.cpu_us:.2f} an event, "
+        f"decode {long.decode_us:.2f} an event, metrics {long.metrics_us:.1f} a request"
+    )
