@@ -16,7 +16,7 @@ _ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body
 class Answer:
     """A request that is open: what its bytes have said so far; times go straight into its ``record``.
 
-    ``text`` collects all that was said, where somebody may need it.  ``streamed``: what was asked, and for SSE what came
+    ``text`` collects all that was said, where somebody may need it.  ``streamed``: as was asked, and for SSE as it came
     (a server may answer a stream request with plain JSON): an answer in one piece has no first token, only an end.
     """
 
