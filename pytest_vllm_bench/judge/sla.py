@@ -64,6 +64,8 @@ def _judge(rule: Rule, case: Case) -> RuleVerdict:
     window = _window(rule, name, case)
     if window is None:
         return _no_data(rule, "steady", Message(key="judge.no_steady_window"))
+    if not case.samples:  # figures of another tool
+        return _compared(rule, name, case, window)
     share = allowed_share(rule, name)
     if share is not None and share < 1:
         return _counted(rule, name, case, window, share)

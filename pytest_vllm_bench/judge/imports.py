@@ -1,0 +1,356 @@
+"""Other tools' result JSON → figures under our names, the requests where they are there, and what is lacking.
+
+Each reader knows one tool's keys: vLLM's ``bench serve``, GuideLLM, genai-perf with its successor AIPerf, evalscope.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any
+
+from pytest_vllm_bench.metric_table import parse_name, percentile_label, sampled_key
+from pytest_vllm_bench.model import Message, Record, Sample
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """One result.  ``figures``: metrics by our names; ``records``: empty where only a summary was saved."""
+
+    source: str
+    name: str
+    figures: Mapping[str, float | int | None]
+    records: tuple[Record, ...] = ()
+    concurrency: int | None = None
+    request_rate: float = math.inf
+    model: str = ""
+    has_gaps: bool = True  # False: the records' arrivals between first and last token are not known
+    lacks: tuple[Message, ...] = ()
+
+    def known_part(self, sample: Sample) -> Sample:
+        """The sample of these records, without what the tool did not save; a rule on it then has no data."""
+        if self.has_gaps:
+            return sample
+        values = {id: column for id, column in sample.values.items() if id != "max_gap"}
+        return replace(sample, gaps={}, values=values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """A file that no reader knows."""
+
+    message: Message = field(default_factory=lambda: Message(key="judge.import.unknown"))
+
+
+def read(data: Any, name: str = "") -> list[Imported] | Unknown:
+    """Results of a parsed JSON file (GuideLLM keeps several in one); Unknown if it is nobody's."""
+    for knows, reader in READERS.values():
+        if knows(data):
+            return list(reader(data, name))
+    return Unknown()
+
+
+def _number(value: Any) -> float | None:
+    """A finite number or None; true and false are no numbers."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _missing(what: str, **values: Any) -> Message:
+    return Message(key=f"judge.import.lacks_{what}", values=values)
+
+
+def _summary_only(*more: Message) -> tuple[Message, ...]:
+    return (_missing("requests"), _missing("client"), *more)
+
+
+def _made(figures: Mapping[str, float | int | None]) -> dict[str, float | int | None]:
+    """Figures that are there, with the ratio of failures that they imply."""
+    found = {key: value for key, value in figures.items() if value is not None}
+    completed, failed = found.get("completed"), found.get("failed")
+    if completed is not None and failed is not None and completed + failed > 0:
+        found["failed_ratio"] = failed / (completed + failed)
+    return dict(found)
+
+
+# ------------------------------------------------------------------------------------- vllm bench serve
+
+
+def _is_vllm(data: Any) -> bool:
+    return isinstance(data, Mapping) and {"request_throughput", "completed", "duration"} <= data.keys()
+
+
+def _vllm(data: Json, name: str) -> Iterator[Imported]:
+    figures = {key: _number(value) for key, value in data.items() if parse_name(key) is not None}
+    if "failed" not in data and (planned := _number(data.get("num_prompts"))) is not None:
+        figures["failed"] = int(planned) - int(data["completed"])
+    records = tuple(_vllm_records(data))
+    rate = _number(data.get("request_rate"))
+    cap = _number(data.get("max_concurrency"))
+    lacks = [_missing("client")] if records else list(_summary_only(_missing("details")))
+    if rate is not None:
+        lacks.append(_missing("due"))
+    yield Imported(
+        source="vllm",
+        name=name,
+        figures=_made(figures),
+        records=records,
+        concurrency=None if cap is None else int(cap),
+        request_rate=math.inf if rate is None else rate,
+        model=str(data.get("model_id") or ""),
+        lacks=tuple(lacks),
+    )
+
+
+def _vllm_records(data: Json) -> Iterator[Record]:
+    """Requests of a detailed result; without start times nobody knows which of them were sent when."""
+    starts, ttfts, itls = data.get("start_times"), data.get("ttfts"), data.get("itls")
+    if not starts or not ttfts or itls is None or not len(starts) == len(ttfts) == len(itls):
+        return
+    inputs, outputs = data.get("input_lens") or (), data.get("output_lens") or ()
+    errors = data.get("errors") or ()
+    first = min(starts)
+    for i, start in enumerate(starts):
+        words = str(errors[i]) if i < len(errors) and errors[i] else ""
+        yield _request(
+            i,
+            sent=start - first,
+            gaps=[ttfts[i], *itls[i]],
+            failed=words or ("empty" if not ttfts[i] else ""),
+            tokens=(inputs[i] if i < len(inputs) else None, outputs[i] if i < len(outputs) else None),
+        )
+
+
+def _request(
+    index: int, *, sent: float, gaps: Sequence[float], failed: str, tokens: tuple[int | None, int | None]
+) -> Record:
+    """A Record from the gaps before each arrival, the first being TTFT; tokens beyond the arrivals go to the last."""
+    times = list(accumulate(gaps, initial=sent))[1:]
+    output = tokens[1] if tokens[1] is not None else len(times)
+    record = Record(index=index, chain=index, due=sent, ready=sent, sent=sent, prompt_tokens=tokens[0])
+    if failed:
+        record.error, record.error_detail, record.done = "protocol", failed[:500], sent + math.fsum(gaps)
+        return record
+    counts = [1] * len(times)
+    if times:
+        counts[-1] = max(1, output - len(times) + 1)
+        record.first_chunk = record.first_token = record.first_output = times[0]
+        record.last_token = record.done = times[-1]
+    record.arrival_times, record.arrival_tokens = array("d", times), array("i", counts)
+    record.arrival_events = array("i", [1] * len(times))
+    record.output_tokens = output
+    return record
+
+
+# --------------------------------------------------------------------------------------------- GuideLLM
+
+_GUIDELLM = {"time_to_first_token_ms": ("ttft", 1.0), "inter_token_latency_ms": ("tpot", 1.0),
+             "request_latency": ("e2el", 1000.0)}  # fmt: skip
+_GUIDELLM_RATES = {"requests_per_second": "request_throughput", "output_tokens_per_second": "output_throughput",
+                   "tokens_per_second": "total_token_throughput"}  # fmt: skip
+_GUIDELLM_PERCENTILES = {"p01": 1.0, "p05": 5.0, "p10": 10.0, "p25": 25.0, "p50": 50.0, "p75": 75.0, "p90": 90.0,
+                         "p95": 95.0, "p99": 99.0, "p999": 99.9}  # fmt: skip
+
+
+def _is_guidellm(data: Any) -> bool:
+    runs = data.get("benchmarks") if isinstance(data, Mapping) else None
+    if not runs or not isinstance(runs, Sequence):
+        return False
+    return all(isinstance(run, Mapping) and "request_totals" in run.get("metrics", {}) for run in runs)
+
+
+def _guidellm(data: Json, name: str) -> Iterator[Imported]:
+    """What it calls inter-token latency is one figure a request, which is our TPOT; its TPOT counts the first token."""
+    for i, run in enumerate(data["benchmarks"]):
+        metrics = run["metrics"]
+        totals = metrics["request_totals"]
+        figures: dict[str, float | int | None] = {
+            "completed": totals.get("successful"),
+            "failed": totals.get("errored"),
+            "unsent": totals.get("incomplete"),
+            "duration": _number(run.get("duration")),
+        }
+        for theirs, (ours, scale) in _GUIDELLM.items():
+            figures |= _guidellm_latency(ours, _successes(metrics, theirs), scale)
+        for theirs, ours in _GUIDELLM_RATES.items():
+            figures[ours] = _number(_successes(metrics, theirs).get("mean"))
+        records = tuple(_guidellm_records(run.get("requests")))
+        lacks = (_missing("client"), _missing("gaps")) if records else _summary_only(_missing("gaps"))
+        yield Imported(source="guidellm", name=f"{name}[{i}]" if len(data["benchmarks"]) > 1 else name,
+                       figures=_made(figures), records=records, has_gaps=False, lacks=lacks)  # fmt: skip
+
+
+def _successes(metrics: Json, key: str) -> Json:
+    found = (metrics.get(key) or {}).get("successful")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _guidellm_latency(id: str, found: Json, scale: float) -> dict[str, float | int | None]:
+    if not found.get("count", 1):
+        return {}
+    values = {"mean": found.get("mean"), "median": found.get("median"), "std": found.get("std_dev"),
+              "min": found.get("min"), "max": found.get("max")}  # fmt: skip
+    for label, percent in _GUIDELLM_PERCENTILES.items():
+        values[percentile_label(percent)] = (found.get("percentiles") or {}).get(label)
+    return {sampled_key(s, id): v * scale for s, value in values.items() if (v := _number(value)) is not None}
+
+
+def _guidellm_records(requests: Any) -> Iterator[Record]:
+    """Requests with start, first token and end; when the tokens in between came is not saved."""
+    if not isinstance(requests, Mapping):
+        return
+    good, bad = requests.get("successful") or (), requests.get("errored") or ()
+    known = [r for r in (*good, *bad) if _number(r.get("request_start_time")) is not None]
+    if len(known) < len(good) + len(bad) or not known:
+        return
+    first = min(r["request_start_time"] for r in known)
+    failed = {id(r) for r in bad}
+    for i, request in enumerate(sorted(known, key=lambda r: float(r["request_start_time"]))):
+        ends, ttft = _number(request.get("request_end_time")), _number(request.get("time_to_first_token_ms"))
+        start = request["request_start_time"]
+        whole = (ends if ends is not None else start) - start
+        gaps = [ttft / 1000, whole - ttft / 1000] if ttft is not None else [whole]
+        tokens = (request.get("prompt_tokens"), request.get("output_tokens"))
+        record = _request(i, sent=start - first, gaps=gaps, failed="errored" if id(request) in failed else "",
+                          tokens=tokens)  # fmt: skip
+        if ttft is None:
+            record.first_token = record.first_chunk = record.first_output = None
+        yield record
+
+
+# ----------------------------------------------------------------------------------- genai-perf, AIPerf
+
+_NVIDIA = {"time_to_first_token": "ttft", "inter_token_latency": "tpot", "inter_chunk_latency": "itl",
+           "request_latency": "e2el", "output_token_throughput_per_user": "output_tps_per_user"}  # fmt: skip
+_NVIDIA_RATES = {"request_throughput": "request_throughput", "output_token_throughput": "output_throughput",
+                 "total_token_throughput": "total_token_throughput", "goodput": "request_goodput",
+                 "request_goodput": "request_goodput", "request_count": "completed",
+                 "error_request_count": "failed", "total_isl": "total_input_tokens",
+                 "total_osl": "total_output_tokens"}  # fmt: skip
+_MILLISECONDS = {"ms": 1.0, "s": 1000.0, "sec": 1000.0, "seconds": 1000.0, "us": 0.001, "ns": 1e-6}
+
+
+def _is_nvidia(data: Any) -> bool:
+    latency = data.get("request_latency") if isinstance(data, Mapping) else None
+    return isinstance(latency, Mapping) and {"unit", "avg"} <= latency.keys()
+
+
+def _nvidia(data: Json, name: str) -> Iterator[Imported]:
+    """What both call inter-token latency is one figure a request, which is our TPOT; chunks are our ITL."""
+    figures: dict[str, float | int | None] = {}
+    for theirs, ours in _NVIDIA.items():
+        found = data.get(theirs)
+        if isinstance(found, Mapping):
+            figures |= _nvidia_statistics(ours, found)
+    for theirs, ours in _NVIDIA_RATES.items():
+        found = data.get(theirs)
+        if isinstance(found, Mapping) and (value := _number(found.get("avg"))) is not None:
+            figures[ours] = value
+    duration = data.get("benchmark_duration")
+    if isinstance(duration, Mapping) and (value := _number(duration.get("avg"))) is not None:
+        figures["duration"] = value * _MILLISECONDS.get(str(duration.get("unit")), 1000.0) / 1000
+    aiperf = "aiperf_version" in data or "schema_version" in data
+    if aiperf and "completed" in figures:
+        figures.setdefault("failed", 0)  # it leaves the count out where nothing failed
+    lacks = [] if "failed" in figures else [_missing("failures")]
+    if "mean_itl_ms" not in figures:
+        lacks.append(_missing("gaps"))
+    yield Imported(
+        source="aiperf" if aiperf else "genai-perf", name=name, figures=_made(figures), lacks=_summary_only(*lacks)
+    )
+
+
+def _nvidia_statistics(id: str, found: Json) -> dict[str, float | int | None]:
+    scale = _MILLISECONDS.get(str(found.get("unit")), 1.0)
+    labels = {"avg": "mean", "p50": "median"}
+    figures: dict[str, float | int | None] = {}
+    for theirs, value in found.items():
+        if (number := _number(value)) is not None and re.fullmatch(r"avg|min|max|std|p\d+(\.\d+)?", theirs):
+            figures[sampled_key(labels.get(theirs, theirs), id)] = number * scale
+            figures[sampled_key(theirs if theirs != "avg" else "mean", id)] = number * scale
+    return figures
+
+
+# -------------------------------------------------------------------------------------------- evalscope
+
+#: Words of a key, without its unit and in lower case → our statistic or figure; its releases have renamed them.
+_EVALSCOPE = {
+    "avg ttft": "mean_ttft_ms", "average time to first token": "mean_ttft_ms",
+    "avg tpot": "mean_tpot_ms", "average time per output token": "mean_tpot_ms",
+    "avg itl": "mean_itl_ms", "average inter-token latency": "mean_itl_ms",
+    "avg latency": "mean_e2el_ms", "average latency": "mean_e2el_ms",
+    "req throughput": "request_throughput", "request throughput": "request_throughput",
+    "output throughput": "output_throughput", "output token throughput": "output_throughput",
+    "total throughput": "total_token_throughput", "total token throughput": "total_token_throughput",
+    "input throughput": "input_throughput",
+    "success requests": "completed", "succeed requests": "completed", "failed requests": "failed",
+    "test duration": "duration", "time taken for tests": "duration",
+}  # fmt: skip
+_EVALSCOPE_COLUMNS = {"ttft": "ttft", "itl": "itl", "tpot": "tpot", "latency": "e2el"}
+_KEY = re.compile(r"\s*(.+?)\s*(?:\(([^)]*)\))?\s*")
+
+
+def _is_evalscope(data: Any) -> bool:
+    """A summary; a table of percentiles; or both, as in a run's ``metrics`` and ``percentiles``."""
+    if isinstance(data, Mapping) and "metrics" in data and "percentiles" in data:
+        return _is_evalscope(data["metrics"]) or _is_evalscope(data["percentiles"])
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return bool(data) and all(isinstance(row, Mapping) and "Percentiles" in row for row in data)
+    return isinstance(data, Mapping) and sum(_words(key)[0] in _EVALSCOPE for key in data) >= 3
+
+
+def _words(key: str) -> tuple[str, str]:
+    """A key's words in lower case, and its unit."""
+    found = _KEY.fullmatch(str(key))
+    return (found[1].lower(), (found[2] or "").lower()) if found else ("", "")
+
+
+def _evalscope(data: Any, name: str) -> Iterator[Imported]:
+    both = isinstance(data, Mapping) and "percentiles" in data and "metrics" in data
+    summary = data["metrics"] if both else data if isinstance(data, Mapping) else {}
+    rows = data["percentiles"] if both else data if isinstance(data, Sequence) else ()
+    figures: dict[str, float | int | None] = {}
+    concurrency = None
+    for key, value in summary.items():
+        words, unit = _words(key)
+        number = _number(value)
+        if words in ("concurrency", "number of concurrency") and number is not None and number > 0:
+            concurrency = int(number)
+        if words in _EVALSCOPE and number is not None and number >= 0:  # -1 stands for "not measured"
+            ours = _EVALSCOPE[words]
+            figures[ours] = number * _MILLISECONDS.get(unit, 1.0) if ours.endswith("_ms") else number
+    for row in rows:
+        figures |= _evalscope_row(row)
+    lacks = [] if "failed" in figures else [_missing("failures")]
+    yield Imported(source="evalscope", name=name, figures=_made(figures), concurrency=concurrency,
+                   lacks=_summary_only(*lacks))  # fmt: skip
+
+
+def _evalscope_row(row: Json) -> dict[str, float | int | None]:
+    label = str(row["Percentiles"])
+    statistic = label if label in ("min", "max") else percentile_label(float(label.rstrip("%")))
+    found: dict[str, float | int | None] = {}
+    for key, value in row.items():
+        words, unit = _words(key)
+        if words in _EVALSCOPE_COLUMNS and (number := _number(value)) is not None:
+            scaled = number * _MILLISECONDS.get(unit, 1.0)
+            found[sampled_key(statistic, _EVALSCOPE_COLUMNS[words])] = scaled
+            if statistic == "p50":
+                found[sampled_key("median", _EVALSCOPE_COLUMNS[words])] = scaled
+    return found
+
+
+#: Tool → (does it know the file, what it makes of it); the first that knows it reads it.
+READERS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any, str], Iterator[Imported]]]] = {
+    "vllm": (_is_vllm, _vllm),
+    "guidellm": (_is_guidellm, _guidellm),
+    "nvidia": (_is_nvidia, _nvidia),
+    "evalscope": (_is_evalscope, _evalscope),
+}
