@@ -9,7 +9,9 @@ import json
 import os
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -45,11 +47,13 @@ def leg(findings: Findings) -> None:
             lengths(findings, cell)
             counters(findings, cell)
         talk = {"name": "sharegpt", "path": str(ROOT / "bench_cases" / "data" / "conversations.json")}
-        for cell in bench({**common, "dataset": talk, "concurrency_prompts": [[4, 48]]}, url):
-            counters(findings, cell)
+        before = totals(url)
+        (cell,) = bench({**common, "dataset": talk, "concurrency_prompts": [[4, 48]], "warmup": 0}, url)
+        counters(findings, cell)
+        everything(findings, cell, before, totals(url))
         for lens, load in product(LENGTHS, LOADS):
             one = {**common, "input_output": [lens], "concurrency_prompts": [load]}
-            other_client(findings, lambda one=one: bench(one, url)[0], lambda c: theirs(python, model, url, c.row))
+            other_client(findings, partial(bench, one, url), partial(theirs, python, model, url))
 
 
 def lengths(findings: Findings, cell: Cell) -> None:
@@ -76,8 +80,33 @@ def counters(findings: Findings, cell: Cell) -> None:
                        holds=-1 <= seen - true <= 20)  # fmt: skip
 
 
-def theirs(python: Path, model: Path, url: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def totals(url: str) -> dict[str, float]:
+    """The server's counters, added up over their labels."""
+    with urllib.request.urlopen(f"{url}/metrics") as page:
+        lines = [line for line in page.read().decode().splitlines() if line.startswith("vllm:")]
+    found: dict[str, float] = {}
+    for name, value in (line.rsplit(" ", 1) for line in lines):
+        key = name.partition("{")[0]
+        found[key] = found.get(key, 0.0) + float(value)
+    return found
+
+
+def everything(findings: Findings, cell: Cell, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+    """Read by this leg itself, around the whole run: what is not ours is the probe for readiness, one token each."""
+    tokens, requests = (
+        after[key] - before[key] for key in ("vllm:generation_tokens_total", "vllm:request_success_total")
+    )
+    probes = requests - len(cell.records)
+    made = sum(r["output_tokens"] for r in cell.records)
+    findings.check(
+        f"{cell.id}: {tokens:.0f} tokens in {requests:.0f} requests, {probes:.0f} of them probes; we counted {made}",
+        holds=0 <= probes <= 2 and tokens - probes == made,
+    )
+
+
+def theirs(python: Path, model: Path, url: str, cell: Cell) -> Mapping[str, Any]:
     """What ``vllm bench serve`` of the same package measures with the same load."""
+    row = cell.row
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), "-c", CLIENT, "--backend", "openai", "--model", "tiny", "--tokenizer", str(model)]
         command += ["--base-url", url, "--dataset-name", "random", "--ignore-eos", "--temperature", "0"]
@@ -91,14 +120,16 @@ def theirs(python: Path, model: Path, url: str, row: Mapping[str, Any]) -> Mappi
         return result
 
 
-def other_client(findings: Findings, ours: Callable[[], Cell], others: Callable[[Cell], Mapping[str, Any]]) -> None:
+def other_client(
+    findings: Findings, ours: Callable[[], list[Cell]], others: Callable[[Cell], Mapping[str, Any]]
+) -> None:
     """Theirs beside ours, in turn; only what a client hardly changes is asserted.
 
     One pair is enough where it agrees; else the medians of three decide, since the machine may be disturbed.
     """
     ratios: dict[str, list[float]] = {key: [] for key in COMPARED}
     for _ in range(3):
-        cell = ours()
+        (cell,) = ours()
         other = others(cell)
         for key, seen in ratios.items():
             seen.append(cell.row[key] / other[key])

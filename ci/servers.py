@@ -42,7 +42,7 @@ def serving(
             while not answers(ready):
                 if process.poll() is not None or time.monotonic() - started > seconds:
                     log.seek(0)
-                    raise RuntimeError(f"{command[0]} did not come up:\n{log.read()[-4000:]}")
+                    raise RuntimeError(f"{command[0]} did not come up:\n{log.read()[-8000:]}")
                 time.sleep(0.5)
             print(f"up after {time.monotonic() - started:.0f} s: {ready}", flush=True)
             yield

