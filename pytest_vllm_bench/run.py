@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_vllm_bench import environment, judge, load, plan, regression
 from pytest_vllm_bench.judge.comparison import confirmed
-from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import (
@@ -29,6 +29,8 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.observe.ready import Probe
+from pytest_vllm_bench.reading import Reading, Source, read_along
 from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.tokenizer import Tokenizer
@@ -41,6 +43,8 @@ class Watch(Protocol):
     """Who is told while a scenario runs; called from other threads too."""
 
     def phase(self, message: Message) -> None: ...
+
+    def warn(self, message: Message) -> None: ...
 
     def record(self, record: Record) -> None: ...
 
@@ -60,10 +64,10 @@ class Shot:
 
     plan: Plan
     facts: LoadFacts
-    records: Sequence[Record]
+    reading: Reading
     interrupted: bool
-    server: Mapping[str, float]  # what the server itself counted meanwhile
-    server_fault: Message | None  # it restarted
+    server: Mapping[str, float] = field(default_factory=dict)  # what the server itself counted meanwhile
+    server_fault: Message | None = None  # it restarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,7 @@ class World:
     backend: Backend
     models: tuple[str, ...]
     max_model_len: int | None
+    probe: Probe  # one small request, to see whether the server is still there
     tokenizer: Tokenizer
     template_tokens: int | None
     folder: Path  # of results
@@ -105,18 +110,11 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Re
 async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:
     """Plan, warm up and send once, with the server's own counters read before and after."""
     planned = await build(scenario, world, watch, work)
-    await warm_up(scenario, world, watch, work)
+    workers = crew(scenario, await warm_up(scenario, world, watch, work), watch)
     before = await counters.read(world.target)
-    facts, records, interrupted = await measured(scenario, world, watch, planned, work)
-    after = None if interrupted else await counters.read(world.target)
-    return Shot(
-        plan=planned,
-        facts=facts,
-        records=records,
-        interrupted=interrupted,
-        server=counters.deltas(before, after),
-        server_fault=counters.restarted(before, after),
-    )
+    shot = await measured(scenario, world, watch, planned, work, workers)
+    after = None if shot.interrupted else await counters.read(world.target)
+    return replace(shot, server=counters.deltas(before, after), server_fault=counters.restarted(before, after))
 
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> Result:
@@ -173,36 +171,50 @@ def context(scenario: Scenario, world: World) -> plan.BuildContext:
     )
 
 
-async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) -> None:
-    """Send requests of the same shape and other prompts first; what comes of them is not looked at."""
+async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) -> LoadFacts | None:
+    """Send requests of the same shape and other prompts first; only what the client saw of itself is looked at."""
     warm = await asyncio.to_thread(plan.warmup, scenario, context(scenario, world), work / "warmup")
-    if warm is not None:
-        watch.phase(Message(key="plugin.warmup"))
-        await load.send(warm, world.target, settings(scenario, world), work / "warmup-tape", asyncio.Event())
+    if warm is None:
+        return None
+    watch.phase(Message(key="plugin.warmup"))
+    workers = scenario.workers or 1
+    facts = await load.send(warm, world.target, settings(scenario, workers), work / "warmup-tape", asyncio.Event())
+    shutil.rmtree(work / "warmup-tape", ignore_errors=True)
+    return facts
 
 
-def settings(scenario: Scenario, world: World) -> load.SendSettings:
+def crew(scenario: Scenario, warm: LoadFacts | None, watch: Watch) -> int:
+    """How many measuring processes: as asked, else as the warm-up showed; too few are said before the load."""
+    if warm is None:
+        return scenario.workers or 1
+    needed = load.workers_needed(warm, scenario.concurrency, closed=not scenario.open_loop)
+    workers = scenario.workers or needed
+    if (problem := load.too_much(warm, workers)) is not None:
+        watch.warn(problem)
+    return workers
+
+
+def settings(scenario: Scenario, workers: int) -> load.SendSettings:
     """How the load is sent."""
     return load.SendSettings(
         timeouts=scenario.timeouts,
-        workers=scenario.workers or 1,
+        workers=workers,
         keep_alive=scenario.keep_alive,
-        headers=world.target.headers,
         drain_s=DRAIN,
         request_id_prefix=f"{scenario.id}-",
     )
 
 
-async def measured(
-    scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path
-) -> tuple[LoadFacts, Sequence[Record], bool]:
-    """Send the plan and decode its tape beside it → facts, records, and whether it was interrupted.
+async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path, workers: int) -> Shot:
+    """Send the plan and decode its tape beside it.
 
     When this task is cancelled (Ctrl-C), sending stops, requests under way get a moment to end, and what came is kept.
     """
     stop, over, tape = asyncio.Event(), threading.Event(), work / "tape"
-    sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, world), tape, stop))
-    reading = asyncio.create_task(asyncio.to_thread(decoded, world, watch, planned, tape, over))
+    halt = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
+    source = Source(plan=planned, tape=tape, over=over, stop=halt)
+    sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, workers), tape, stop))
+    reading = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, source))
     interrupted = False
     try:
         facts = await asyncio.shield(sending)
@@ -212,24 +224,7 @@ async def measured(
         facts = await sending
     finally:
         over.set()
-    return facts, await reading, interrupted
-
-
-def decoded(world: World, watch: Watch, planned: Plan, tape: Path, over: threading.Event) -> list[Record]:
-    """Read the tape as it grows, in a thread of low priority, until the load is over and all is read."""
-    environment.yield_priority()
-    count = world.tokenizer.count if world.tokenizer.takes_text else None
-    rows: Any = plan.index(planned)
-    decoder: Decoder | None = None
-    records: list[Record] = []
-    for entry in load.follow(tape, over.is_set):
-        decoder = decoder or Decoder(planned, world.backend, rows, count_tokens=count, started=load.started(tape))
-        record = decoder.feed(entry)
-        if record is not None:
-            records.append(record)
-            watch.record(record)
-    rest = decoder.rest() if decoder else []
-    return sorted([*records, *rest], key=lambda r: r.index)
+    return Shot(plan=planned, facts=facts, reading=await reading, interrupted=interrupted)
 
 
 def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
@@ -237,7 +232,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     one for validity and failures only."""
     complete = shot.facts.complete and not shot.interrupted
     asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
-    one = sample(shot.records, asked)
+    one = sample(shot.reading.records, asked)
     figures = {**summary([one], asked), "plan_digest": shot.plan.digest}
     mine = Repetition(sample=one, figures=figures, facts=shot.facts)
     world.repetitions.append(mine)
@@ -250,6 +245,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         plan=shot.plan,
         server=shot.server,
         server_fault=shot.server_fault,
+        hopeless=shot.reading.hopeless,
     )
     asking = scenario if world.judges else replace(scenario, rules=(), goodput={})
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
@@ -260,7 +256,8 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         metrics={**metrics, "round_trip_ms": world.round_trip_ms},
         verdicts=judgement.verdicts,
         checks=judgement.checks,
-        records=shot.records,
+        records=shot.reading.records,
+        error=shot.reading.gone,
         plan=shot.plan,
         facts=shot.facts,
         environment=world.environment,

@@ -83,6 +83,7 @@ class Session:
             backend=backend,
             models=models,
             max_model_len=min((server.max_model_len[m] for m in models if m in server.max_model_len), default=None),
+            probe=probe_of(scenario, backend),
             tokenizer=tokenizer,
             template_tokens=template,
             folder=self.folder,
@@ -108,8 +109,7 @@ class Session:
             needed = max((s.concurrency or s.num_prompts or 1 for s in self.scenarios), default=1) + SPARE_FILES
             if problem := load.open_files_problem(needed):
                 raise BenchError(problem.key, **problem.values)
-            probe = ready.Probe(backend=backend, path=path, model=next(iter(scenario.models), None))
-            self._servers[key] = await ready.wait(target, probe, patience, aloud)
+            self._servers[key] = await ready.wait(target, probe_of(scenario, backend), patience, aloud)
         return self._servers[key]
 
     async def _tokenizer(
@@ -140,6 +140,11 @@ class Session:
     def close(self) -> None:
         """Stop the built-in server, if it was started."""
         self._stack.close()
+
+
+def probe_of(scenario: Scenario, backend: Backend) -> ready.Probe:
+    """The small request that shows whether a scenario's server answers."""
+    return ready.Probe(backend=backend, path=scenario.endpoint or backend.path, model=next(iter(scenario.models), None))
 
 
 def fits(scenario: Scenario, server: ready.Server, models: Sequence[str]) -> None:

@@ -26,8 +26,10 @@ ALLOWED = {
     "simulator": {"text"},  # its own command line
     "config": {"backends", "plan", "registry"},
     "registry": {"backends", "plan"},
-    "run": STAGES | {"backends", "environment", "registry"},
-    "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "run"},
+    "regression": STAGES,
+    "reading": STAGES | {"environment"},
+    "run": STAGES | {"regression", "reading"} | {"backends", "environment", "registry"},
+    "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "run", "regression"},
 }
 
 

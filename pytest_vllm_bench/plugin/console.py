@@ -72,6 +72,10 @@ class Progress:
         """What is going on before the measured part (building prompts, warming up): on a terminal only."""
         self._show(say(message, self.lang), live_only=True)
 
+    def warn(self, message: Message) -> None:
+        """Something worth a line of its own, before the load."""
+        aloud(self.config, self.lang)(message)
+
     def record(self, record: Record) -> None:
         """One more request has ended."""
         elapsed = max(self.state.elapsed, record.done or 0.0)

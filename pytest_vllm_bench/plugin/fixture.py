@@ -61,9 +61,14 @@ class Runner:
 
         with Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
-                return await run(scenario, self.world, progress, self.keep)
+                result = await run(scenario, self.world, progress, self.keep)
             except BenchError as error:
                 problem = error
+            else:
+                if result.error is not None:  # the server went away: the others need not try
+                    session = self.items.session(self.items.path(self.node))
+                    session.absent[scenario.target.name] = scenario.id
+                return result
         fail(say(problem.message, self.items.lang))
 
     def keep(self, result: Result, row: dict[str, Any]) -> None:

@@ -1,0 +1,99 @@
+"""A tape as it grows → Records, and the one word that may flow back to the load: stop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench import environment, load, plan
+from pytest_vllm_bench.errors import ServerError
+from pytest_vllm_bench.judge import stopping
+from pytest_vllm_bench.measure.decode import Decoder
+from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.model import Message, Plan, Record, RuleVerdict, Scenario
+from pytest_vllm_bench.observe import ready
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.run import Watch, World
+
+#: So many requests in a row that found nobody, and the server is asked once more.
+NOBODY = 5
+#: A closed and consumed part of the tape is deleted beyond this size, where the tape is not kept.
+TAPE_BYTES = 1 << 30
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """What has been read: grows in the reading thread, whole when that has ended."""
+
+    records: list[Record] = field(default_factory=list)
+    hopeless: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
+    gone: Message | None = None  # the server went away
+    looks: int = 0
+    nobody: int = 0  # requests in a row that found nobody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the tape is, and how it is said that no more will come, or that no more is wanted."""
+
+    plan: Plan
+    tape: Path
+    over: threading.Event
+    stop: Callable[[], object]
+
+
+def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -> Reading:
+    """Decode until the load is over and all is read; for a thread of its own, which takes low priority."""
+    environment.yield_priority()
+    rows: Any = plan.index(source.plan)
+    count = world.tokenizer.count if world.tokenizer.takes_text else None
+    decoder: Decoder | None = None
+    reading = Reading()
+    keep = TAPE_BYTES if scenario.tape == "drop" else None
+    for entry in load.follow(source.tape, source.over.is_set, keep_bytes=keep):
+        if decoder is None:
+            started = load.started(source.tape)
+            decoder = Decoder(source.plan, world.backend, rows, count_tokens=count, started=started)
+        record = decoder.feed(entry)
+        if record is not None:
+            reading.records.append(record)
+            watch.record(record)
+            if not source.over.is_set() and pointless(scenario, world, source.plan, reading):
+                source.stop()
+    if decoder is not None:
+        reading.records += decoder.rest()
+    reading.records.sort(key=lambda r: r.index)
+    return reading
+
+
+def pointless(scenario: Scenario, world: World, planned: Plan, reading: Reading) -> bool:
+    """Whether going on would tell nothing new: the server is gone, or a rule is proven broken.
+
+    Looked at as the last record has come; each tenth of the plan for the rules.
+    """
+    if reading.hopeless or reading.gone:
+        return False  # said already
+    reading.nobody = reading.nobody + 1 if reading.records[-1].error in ("connect", "reset") else 0
+    if reading.nobody and reading.nobody % NOBODY == 0:
+        reading.gone = absent(world)
+        return reading.gone is not None
+    if scenario.repeats.max == 1 and stopping.due_for_a_look(len(reading.records), planned.n, reading.looks):
+        reading.looks += 1
+        so_far = sample(reading.records, settings_of(scenario, complete=False))
+        reading.hopeless = stopping.hopeless(scenario, so_far, planned.max_in_flight or 0)
+    return reading.hopeless is not None
+
+
+def absent(world: World) -> Message | None:
+    """What a fresh look at the server says, if it is not there any more."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        try:
+            runner.run(ready.look(world.target, world.probe))
+        except ServerError as error:
+            return error.message
+    return None
