@@ -14,6 +14,8 @@ from pytest_vllm_bench.judge.statistics import at_least, at_most, tau_between, t
 
 FEWEST_FOR_PASS = 25
 FEWEST_MISSES_FOR_FAIL = 2
+#: A count that floats put this little beside a whole number is that number.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def _more_to_pass(seen: Count, rate: float, limit: float, alpha: float) -> float
         enough = max(fewest_to_pass(misses, seen.share, alpha), math.ceil(seen.n_eff))
         if enough > limit:
             return None
-        if rate * enough <= misses:
+        if rate * enough <= misses + ROUNDING:
             return enough
         misses += 1
 
@@ -87,7 +89,7 @@ def _more_to_fail(seen: Count, rate: float, limit: float, alpha: float) -> float
         return None
     misses = max(FEWEST_MISSES_FOR_FAIL, math.floor(seen.k_eff))
     while True:
-        requests = max(math.ceil(misses / rate), math.ceil(seen.n_eff))
+        requests = max(math.ceil(misses / rate - ROUNDING), math.ceil(seen.n_eff))
         if requests > limit:
             return None
         if at_least(misses, requests, seen.share) <= alpha:

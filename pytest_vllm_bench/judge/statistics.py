@@ -11,6 +11,8 @@ import numpy as np
 
 #: Longer series are averaged in blocks first, so that an autocorrelation stays a matter of milliseconds.
 LONGEST_SERIES = 65_536
+#: Decimals of a millisecond: what is finer is the rounding of floats, whose patterns are no queue.
+NANOSECOND = 6
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 
 
@@ -153,6 +155,7 @@ def worst_tenth(badness: Any) -> Any:
     Where nearly everything ties (a share of failures), only what is worse than the tie, if that is five or more.
     """
     n = len(badness)
+    badness = np.round(badness, NANOSECOND)
     count = math.ceil(n / 10)
     cut = np.partition(badness, n - count)[n - count]
     marked = badness >= cut

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -14,6 +14,7 @@ from pytest_vllm_bench.judge import statistics as ours
 from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more
 
 
+@settings(deadline=None)
 @given(st.floats(0, 7).map(lambda e: 10**e), st.floats(0, 1).map(lambda u: u**3), st.floats(1e-4, 0.99))  # n, k ÷ n, m
 def test_beta_is_scipys(n: float, part: float, share: float) -> None:
     k = n * part
@@ -91,6 +92,7 @@ def by_hand(seen: Count, levels: Levels) -> int | None:
     return None
 
 
+@settings(deadline=None)
 @given(st.integers(5, 300), st.integers(0, 12), st.sampled_from([0.1, 0.05, 0.5]), st.sampled_from([1.0, 2.5]))
 def test_more_is_the_smallest_number_that_decides(n: int, k: int, share: float, tau: float) -> None:
     seen = Count(n_eff=n / tau, k_eff=min(k, n) / tau, tau=tau, share=share)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import closed, failure, opened, request, scenario
 
@@ -269,6 +269,7 @@ def test_failures_outside_the_window_stay_in_the_steady_ratio() -> None:
     assert found["steady_goodput_ratio"] == pytest.approx(1 - 4 / (4 + found["steady_requests"]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=30))
 def test_concurrency_is_what_counting_every_tick_gives(spans: list[tuple[int, int]]) -> None:
     records = [request(i, float(a), done=float(a + n)) for i, (a, n) in enumerate(spans)]
@@ -279,6 +280,7 @@ def test_concurrency_is_what_counting_every_tick_gives(spans: list[tuple[int, in
     assert found["mean_concurrency"] == pytest.approx(sum(ticks) / (end - begin))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 10), min_size=1, max_size=50), st.lists(st.floats(1, 99.9), min_size=2, max_size=6))
 def test_percentiles_are_monotone_and_within_the_values(ttfts: list[float], percents: list[float]) -> None:
     asked = tuple(sorted(set(percents)))
@@ -288,6 +290,7 @@ def test_percentiles_are_monotone_and_within_the_values(ttfts: list[float], perc
     assert found["min_ttft_ms"] <= values[0] <= values[-1] <= found["max_ttft_ms"]
 
 
+@settings(deadline=None)
 @given(st.permutations(range(12)))
 def test_the_order_of_records_does_not_matter(order: list[int]) -> None:
     records = closed([0.1 + 0.01 * i for i in range(12)], cap=3)

@@ -1,0 +1,511 @@
+"""Every kind of rule where it passes, fails, is inconclusive, and where there is no data at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
+
+from pytest_vllm_bench.metric_table import parse_rule
+from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
+from pytest_vllm_bench.text import say
+
+PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
+
+
+def noisy(n: int, mean: float = 0.1, seed: int = 1) -> list[float]:
+    """Independent TTFTs in seconds, log-normal with a spread of a tenth."""
+    return [float(x) for x in mean * np.exp(np.random.default_rng(seed).normal(0, 0.1, size=n))]
+
+
+def with_share(n: int, k: int, low: float = 0.1, high: float = 1.0) -> list[float]:
+    """n TTFTs of which k, spread over the run, are high; all differ a little, without order."""
+    values = np.array([low + 1e-4 * x for x in np.random.default_rng(2).permutation(n)])
+    values[((np.arange(k) + 0.5) * n / max(k, 1)).astype(int)] += high
+    return [float(v) for v in values]
+
+
+def one(text: str, records: list[Record], **changed: Any) -> RuleVerdict:
+    return verdict(text, records, **changed)
+
+
+# --------------------------------------------------------------------------------- percentiles and ratios
+
+
+@pytest.mark.parametrize(
+    ("text", "ttfts", "expected"),
+    [
+        ("p90_ttft_ms <= 500", with_share(201, 0), PASS),
+        ("p90_ttft_ms <= 500", with_share(201, 60), FAIL),
+        ("p90_ttft_ms <= 500", with_share(201, 18), INCONCLUSIVE),
+        ("p90_ttft_ms < 500", with_share(201, 0), PASS),
+        ("median_ttft_ms <= 500", with_share(201, 20), PASS),
+        ("median_ttft_ms <= 500", with_share(201, 199), FAIL),
+        ("p10_ttft_ms >= 50", with_share(201, 0), PASS),
+        ("p10_ttft_ms >= 500", with_share(201, 5), FAIL),
+        ("p10_ttft_ms > 99", with_share(201, 5), PASS),
+        ("p99_ttft_ms <= 500", with_share(20, 0), INCONCLUSIVE),
+        ("p90_itl_ms <= 20", with_share(201, 0), PASS),
+        ("p90_itl_ms <= 5", with_share(201, 0), FAIL),
+        ("p90_itl_token_ms <= 20", with_share(201, 0), PASS),
+        ("p90_tpot_ms <= 20", with_share(201, 0), PASS),
+        ("p90_max_gap_ms <= 5", with_share(201, 0), FAIL),
+        ("p10_output_tps_per_user >= 90", with_share(201, 0), PASS),
+        ("p10_output_tps_per_user >= 150", with_share(201, 0), FAIL),
+        ("p90_send_lag_ms <= 1", with_share(201, 0), PASS),
+    ],
+)
+def test_percentiles(text: str, ttfts: list[float], expected: Verdict) -> None:
+    found = one(text, closed(ttfts))
+    assert found.verdict is expected
+    assert found.proven is (expected is not INCONCLUSIVE)
+    assert say(found.reason, "en") != say(found.reason, "zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "fails", "expected"),
+    [
+        ("failed_ratio <= 0.1", 0, PASS),
+        ("failed_ratio <= 0.1", 60, FAIL),
+        ("failed_ratio <= 0.1", 18, INCONCLUSIVE),
+        ("failed_ratio < 0.1", 0, PASS),
+        ("goodput_ratio >= 0.9", 0, PASS),
+        ("goodput_ratio >= 0.9", 60, FAIL),
+        ("goodput_ratio > 0.9", 18, INCONCLUSIVE),
+        ("slo_attainment.ttft >= 0.9", 0, PASS),
+        ("slo_attainment.ttft >= 0.9", 60, FAIL),
+        ("slo_attainment.ttft >= 0.9", 18, INCONCLUSIVE),
+    ],
+)
+def test_ratios(text: str, fails: int, expected: Verdict) -> None:
+    ttfts: list[float | None] = list(with_share(201, fails))
+    records = closed([None if t is not None and t >= 1 else t for t in ttfts])
+    found = one(text, records, goodput={"ttft": 500, "e2el": 5000})
+    assert found.verdict is expected
+    assert found.misses == fails
+    assert found.observed == pytest.approx(fails / 201 if "failed" in text else 1 - found.misses / found.n, abs=0.01)
+    assert found.interval is not None
+    assert found.interval[0] <= found.observed <= found.interval[1]
+
+
+def test_a_failure_is_a_miss_of_every_latency_rule() -> None:
+    ttfts: list[float | None] = list(with_share(200, 0))
+    for i in range(5, 200, 5):
+        ttfts[i] = None
+    found = one("p90_ttft_ms <= 500", closed(ttfts))
+    assert found.verdict is FAIL
+    assert found.observed == "inf"
+    assert found.interval is not None
+    assert found.interval[1] == float("inf")
+    assert "39 failed" in say(found.reason)
+
+
+def test_a_missing_value_of_a_success_is_a_miss() -> None:
+    records = [request(i, float(i), first_output=None) for i in range(100)]
+    assert one("p90_ttfo_ms <= 500", records).verdict is FAIL
+
+
+def test_answers_of_one_token_are_left_out_of_gap_rules() -> None:
+    records = [request(i, float(i), ttft=0.1 + 0.001 * (i % 7), gaps=[] if i % 2 else [0.01] * 9) for i in range(100)]
+    found = one("p90_tpot_ms <= 20", records)
+    assert (found.n, found.misses) == (49, 0)
+    assert one("p90_ttft_ms <= 500", records).n == 99
+
+
+def test_the_observed_figure_is_the_order_statistic_that_decides() -> None:
+    records = [request(i, float(i), ttft=0.001 * (1 + (i * 37) % 100)) for i in range(100)]
+    values = sorted(0.001 * (1 + (i * 37) % 100) for i in range(1, 100))  # the window begins with the first completion
+    found = one("p90_ttft_ms <= 500", records)
+    assert found.n == 99
+    assert found.observed == pytest.approx(values[90 - 1] * 1000)
+    low = one("p10_ttft_ms >= 1", records)
+    assert low.observed == pytest.approx(values[99 - 90] * 1000)
+
+
+def test_no_more_misses_than_the_share_is_within() -> None:
+    edge = [request(i, float(i), ttft=1.0 if i in (30, 60) else 0.1) for i in range(20 * 10 + 1)]
+    assert one("p99_ttft_ms <= 500", edge).within is True
+    over = [request(i, float(i), ttft=1.0 if i in (30, 60, 90) else 0.1) for i in range(20 * 10 + 1)]
+    assert one("p99_ttft_ms <= 500", over).within is False
+
+
+@pytest.mark.parametrize(("op", "misses"), [("<=", 0), ("<", 100)])
+def test_a_value_at_the_limit(op: str, misses: int) -> None:
+    records = [request(i, float(i), ttft=0.0625) for i in range(101)]
+    for record in records:
+        assert record.sent is not None
+        record.first_token = record.sent + 0.0625
+    assert one(f"p90_ttft_ms {op} 62.5", records).misses == misses
+
+
+def test_more_requests_that_would_decide() -> None:
+    found = one("p99_ttft_ms <= 500", closed(with_share(101, 0)))
+    assert found.verdict is INCONCLUSIVE
+    assert found.n == 100
+    assert found.more == 299 - 100
+    assert "199" in say(found.reason)
+
+
+def test_too_close_to_decide() -> None:
+    found = one("p90_ttft_ms <= 500", closed(with_share(1001, 100)))
+    assert found.verdict is INCONCLUSIVE
+    assert found.more is None
+    assert found.reason.values["why"].key == "judge.too_close"
+
+
+def test_the_interval_holds_the_limits_that_are_undecided() -> None:
+    records = closed(noisy(400))
+    found = one("p90_ttft_ms <= 112", records)
+    assert found.interval is not None
+    low, high = found.interval
+    assert low < float(found.observed or 0) < high
+    assert one(f"p90_ttft_ms <= {high}", records).verdict is PASS
+    assert one(f"p90_ttft_ms <= {high - 0.01}", records).verdict is INCONCLUSIVE
+    assert one(f"p90_ttft_ms <= {low}", records).verdict is INCONCLUSIVE
+    assert one(f"p90_ttft_ms <= {low - 0.01}", records).verdict is FAIL
+
+
+def test_a_stall_is_worth_fewer_independent_requests() -> None:
+    together = with_share(401, 0)
+    for i in range(200, 230):
+        together[i] = 1.0
+    stalled, scattered = one("p95_ttft_ms <= 500", closed(together)), one(
+        "p95_ttft_ms <= 500", closed(with_share(401, 30)))  # fmt: skip
+    assert stalled.misses == scattered.misses == 30
+    assert scattered.verdict is FAIL
+    assert stalled.verdict is INCONCLUSIVE
+    assert (stalled.tau or 0) > 5
+    assert stalled.n_eff == pytest.approx(stalled.n / (stalled.tau or 1))
+    assert stalled.misses_eff == pytest.approx(30 / (stalled.tau or 1))
+
+
+def test_fail_is_corrected_for_the_number_of_rules_and_pass_is_not() -> None:
+    records = closed(with_share(201, 29))
+    alone = judged(scenario("p90_ttft_ms <= 500"), records).verdicts[0]
+    assert alone.verdict is FAIL
+    rules = ["p90_ttft_ms <= 500", *(f"p{q}_e2el_ms <= 9000" for q in range(50, 59))]
+    among = judged(scenario(*rules), records).verdicts
+    assert among[0].verdict is INCONCLUSIVE
+    assert [v.verdict for v in among[1:-1]] == [PASS] * 9
+
+
+def test_confidence_is_asked_for() -> None:
+    records = closed(with_share(401, 4))
+    assert one("p98_ttft_ms <= 500", records).verdict is INCONCLUSIVE
+    assert one("p98_ttft_ms <= 500", records, judge=JudgeSettings(confidence=0.9)).verdict is PASS
+
+
+# --------------------------------------------------------------------------------- means and throughputs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mean_ttft_ms <= 110", PASS),
+        ("mean_ttft_ms <= 99.5", INCONCLUSIVE),
+        ("mean_ttft_ms <= 90", FAIL),
+        ("mean_ttft_ms >= 90", PASS),
+        ("mean_ttft_ms > 110", FAIL),
+        ("mean_itl_ms <= 11", PASS),
+        ("mean_itl_ms < 9", FAIL),
+        ("mean_output_tps_per_user >= 95", PASS),
+        ("request_throughput >= 5", PASS),
+        ("request_throughput >= 6", FAIL),
+        ("request_throughput >= 5.24", INCONCLUSIVE),
+        ("output_throughput >= 50", PASS),
+        ("total_token_throughput >= 700", FAIL),
+        ("input_throughput <= 700", PASS),
+        ("request_goodput >= 5", PASS),
+        ("good_output_throughput >= 60", FAIL),
+        ("whole_mean_ttft_ms <= 110", PASS),
+        ("whole_output_throughput >= 60", FAIL),
+    ],
+)
+def test_means_and_throughputs(text: str, expected: Verdict) -> None:
+    found = one(text, closed(noisy(300)), goodput={"ttft": 500})
+    assert found.verdict is expected
+    assert found.interval is not None
+    assert found.interval[0] < float(found.observed or 0) < found.interval[1]
+    assert found.window == ("whole" if text.startswith("whole_") else "steady")
+    assert (found.more is not None) is (expected is INCONCLUSIVE)
+
+
+def test_a_mean_over_successes_needs_eight_in_a_steady_window() -> None:
+    found = one("mean_ttft_ms <= 500", closed(noisy(9)))
+    assert found.verdict is PASS
+    few = one("mean_ttft_ms <= 500", closed(noisy(8)))
+    assert few.verdict is INCONCLUSIVE
+    assert few.within is True
+    assert few.reason.values["why"].key == "judge.no_blocks"
+    assert one("mean_ttft_ms <= 500", closed(noisy(30)), concurrency=None).verdict is INCONCLUSIVE
+
+
+def test_ten_blocks_from_a_thousand_requests() -> None:
+    from pytest_vllm_bench.judge import means
+    from pytest_vllm_bench.measure.rows import MetricSettings, sample
+    from pytest_vllm_bench.metric_table import parse_name
+
+    name = parse_name("mean_ttft_ms")
+    assert name is not None
+    for n, blocks in ((1000, 5), (1001, 10)):  # the first request is before the window
+        found = means.spread(name, [sample(closed(noisy(n)), MetricSettings(concurrency=1))], (), "mean_ttft_ms")
+        assert found is not None
+        assert (len(found[0]), found[1]) == (blocks, n - 1)
+
+
+def test_three_repeats_speak_for_themselves() -> None:
+    repeats = [closed(noisy(40, mean, seed)) for seed, mean in ((1, 0.1), (2, 0.13), (3, 0.16))]
+    found = judged(scenario("mean_ttft_ms <= 150"), *repeats).verdicts[0]
+    assert found.verdict is INCONCLUSIVE, "the repeats differ by far more than the blocks of each"
+    assert judged(scenario("mean_ttft_ms <= 150"), repeats[1], repeats[1]).verdicts[0].verdict is PASS
+    whole = judged(scenario("whole_output_throughput >= 20"), *repeats).verdicts[0]
+    assert whole.verdict is PASS
+    assert whole.n == 120
+
+
+def test_exactly_equal_repeats_have_no_width() -> None:
+    repeats = [closed([0.1] * 20)] * 3
+    assert judged(scenario("mean_ttft_ms <= 100.1"), *repeats).verdicts[0].verdict is PASS
+    assert judged(scenario("mean_ttft_ms <= 99.9"), *repeats).verdicts[0].verdict is FAIL
+
+
+# ---------------------------------------------------------------------------------------- plain comparisons
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("failed == 0", PASS), ("failed != 0", FAIL), ("completed == 100", PASS), ("completed >= 101", FAIL),
+        ("max_ttft_ms <= 2000", PASS), ("max_ttft_ms < 500", FAIL), ("min_ttft_ms >= 50", PASS),
+        ("min_ttft_ms > 500", FAIL), ("max_ttft_ms >= 900", PASS), ("std_ttft_ms <= 500", PASS),
+        ("p100_ttft_ms <= 2000", PASS), ("p100_ttft_ms <= 500", FAIL), ("duration <= 100", PASS),
+        ("max_concurrent_requests == 1", PASS), ("mean_concurrency >= 0.9", PASS), ("p90_ttft_ms == 3", FAIL),
+        ("p90_ttft_ms != 3", PASS), ("mean_ttft_ms != 3", PASS), ("goodput_ratio >= 1", FAIL),
+        ("goodput_ratio <= 0.99", PASS), ("goodput_ratio >= 0", PASS), ("failed_ratio <= 0", PASS),
+        ("failed_ratio <= 1", PASS), ("failed_ratio >= 0.5", FAIL), ("server.hits <= 5", PASS),
+        ("server.hits < 5", FAIL), ("failed_timeout == 0", PASS), ("total_output_tokens == 1000", PASS),
+    ],
+)  # fmt: skip
+def test_exact_rules_are_observed_never_proven(text: str, expected: Verdict) -> None:
+    asked = scenario(text, goodput={"ttft": 500})
+    found = judged(asked, closed(with_share(100, 3)), server={"hits": 5.0}).verdicts[0]
+    assert found.verdict is expected
+    assert found.proven is False
+    assert found.tau is None
+
+
+def test_a_failed_request_is_the_largest_value() -> None:
+    records = closed([0.1] * 50 + [None] + [0.1] * 50)
+    assert one("max_ttft_ms <= 500", records).verdict is FAIL
+    assert one("max_ttft_ms <= 500", records).observed == "inf"
+    assert one("min_ttft_ms >= 50", records).verdict is FAIL
+
+
+@pytest.mark.parametrize("text", ["p90_ttft_ms <= 500", "mean_ttft_ms <= 500", "output_throughput >= 1",
+                                  "max_ttft_ms <= 500", "failed_ratio <= 0.5", "goodput_ratio >= 0.1", "std_ttft_ms <= 5",
+                                  "p90_itl_ms <= 500", "server.hits <= 5", "steady_p90_ttft_ms <= 500",
+                                  "max_output_tokens_per_s >= 1"])  # fmt: skip
+def test_no_data_fails(text: str) -> None:
+    nothing: list[Record] = []
+    found = judged(scenario(text, goodput={"ttft": 500}), nothing).verdicts[0]
+    assert found.verdict is FAIL
+    assert found.observed is None
+    assert found.within is None
+    assert found.reason.key == "judge.no_data"
+
+
+@pytest.mark.parametrize("text", ["mean_ttft_ms <= 500", "output_throughput >= 1", "p90_itl_ms <= 500"])
+def test_all_failed_is_no_data_for_what_is_over_successes(text: str) -> None:
+    found = one(text, closed([None] * 50))
+    assert found.verdict is FAIL
+    assert found.reason.key == "judge.no_data"
+
+
+def test_ninety_nine_failures_and_a_quick_success_are_not_good() -> None:
+    found = one("goodput_ratio >= 0.5", [*(failure(i, float(i)) for i in range(99)), request(99, 99.0)],
+                goodput={"ttft": 500})  # fmt: skip
+    assert found.verdict is FAIL
+    assert found.misses == 99
+
+
+def test_goodput_rules_without_limits_have_no_data() -> None:
+    assert one("goodput_ratio >= 0.5", closed(noisy(20))).reason.key == "judge.no_data"
+
+
+# ------------------------------------------------------------------------------------------------ windows
+
+
+def test_rules_look_at_the_steady_window_and_show_the_other() -> None:
+    records = closed([3.0] * 4 + noisy(96), cap=4)
+    found = one("p90_ttft_ms <= 500", records, concurrency=4)
+    assert (found.window, found.misses) == ("steady", 0)
+    assert found.other == pytest.approx(float(np.quantile([3.0] * 4 + noisy(96), 0.9)) * 1000)
+    whole = one("whole_p90_ttft_ms <= 500", records, concurrency=4)
+    assert (whole.window, whole.misses, whole.n) == ("whole", 4, 100)
+    assert whole.other is not None
+    assert one("max_ttft_ms <= 500", records, concurrency=4).verdict is PASS
+    assert one("whole_max_ttft_ms <= 500", records, concurrency=4).verdict is FAIL
+
+
+def test_failures_are_always_counted_over_the_whole_run() -> None:
+    records = closed([None] * 4 + noisy(96), cap=4)
+    assert one("failed == 0", records, concurrency=4).verdict is FAIL
+    found = one("failed_ratio <= 0.5", records, concurrency=4)
+    assert (found.window, found.misses, found.n) == ("whole", 4, 100)
+    steady = one("steady_failed == 0", records, concurrency=4)
+    assert steady.window == "whole"
+    assert one("failed_timeout == 0", records, concurrency=4).verdict is FAIL
+
+
+def test_totals_are_those_of_the_run() -> None:
+    found = one("completed == 100", closed(noisy(100), cap=4), concurrency=4)
+    assert (found.window, found.verdict) == ("whole", PASS)
+
+
+def test_failures_before_the_window_join_a_goodput_rule() -> None:
+    records = closed([None] * 4 + noisy(96), cap=4)
+    found = one("goodput_ratio >= 0.5", records, concurrency=4, goodput={"ttft": 500})
+    assert found.window == "steady"
+    assert found.misses == 4
+    assert one("whole_goodput_ratio >= 0.5", records, concurrency=4, goodput={"ttft": 500}).n == 100
+
+
+def test_without_a_steady_window_the_whole_run_is_judged() -> None:
+    found = one("p50_ttft_ms <= 500", closed(noisy(40)), concurrency=None)
+    assert (found.window, found.n, found.other) == ("whole", 40, None)
+
+
+def test_one_repeat_without_a_window_sends_all_to_the_whole_run() -> None:
+    asked = scenario("p50_ttft_ms <= 500")
+    found = judged(asked, closed(noisy(40)), closed(noisy(5))).verdicts[0]
+    assert (found.window, found.n) == ("whole", 45)
+
+
+def test_repeats_are_pooled() -> None:
+    found = judged(scenario("p90_ttft_ms <= 500"), closed(noisy(40)), closed(noisy(40, seed=2))).verdicts[0]
+    assert found.n == 78
+    assert found.verdict is PASS
+
+
+def test_a_spread_between_repeats_is_less_evidence() -> None:
+    good, bad = closed(with_share(101, 0)), closed(with_share(101, 30))
+    found = judged(scenario("p90_ttft_ms <= 500"), good, bad).verdicts[0]
+    assert found.verdict is INCONCLUSIVE
+    assert (found.tau or 0) > 30
+
+
+# ---------------------------------------------------------------------------------------------- open loops
+
+
+def test_with_a_rate_latencies_are_read_from_due() -> None:
+    records = opened([float(t) for t in noisy(200)], late=1.0)
+    asked: dict[str, Any] = {"concurrency": None, "request_rate": 10.0}
+    assert one("p50_ttft_ms <= 500", records, **asked).verdict is FAIL
+    assert one("p50_service_ttft_ms <= 500", records, **asked).verdict is PASS
+    assert one("mean_ttft_ms <= 500", records, **asked).verdict is FAIL
+    assert one("mean_service_ttft_ms <= 500", records, **asked).verdict is PASS
+    assert one("max_e2el_ms <= 500", records, **asked).verdict is FAIL
+    found = judged(scenario("slo_attainment.ttft >= 0.5", goodput={"ttft": 500}, **asked), records).verdicts[0]
+    assert found.verdict is FAIL
+
+
+def test_what_the_cap_kept_unsent_is_a_miss() -> None:
+    records = opened(noisy(180))
+    records += [failure(180 + i, None, "not_sent", due=(180 + i) / 10, ready=None) for i in range(60)]
+    found = one("p90_ttft_ms <= 5000", records, request_rate=10.0, concurrency=4)
+    assert found.within is False, "they came in one stretch, so it is not proven"
+    assert found.misses == 60
+    stopped = judged(scenario("whole_p90_ttft_ms <= 5000", request_rate=10.0), records, complete=False).verdicts[0]
+    assert (stopped.misses, stopped.n) == (0, 180)
+
+
+def growing(n: int) -> list[Record]:
+    return opened([0.1 + 0.02 * i for i in range(n)])
+
+
+def test_a_growing_queue_never_passes() -> None:
+    asked: dict[str, Any] = {"concurrency": None, "request_rate": 10.0, "goodput": {"ttft": 9000}}
+    for text in ("p90_ttft_ms <= 9000", "goodput_ratio >= 0.9", "mean_e2el_ms <= 9000", "p90_tpot_ms <= 900"):
+        found = one(text, growing(300), **asked)
+        assert found.verdict is INCONCLUSIVE, text
+        assert found.reason.values["why"].key == "judge.queue_grows"
+        assert found.within is True
+        assert found.more is None
+    assert one("output_throughput >= 1", growing(300), **asked).verdict is PASS
+    assert one("mean_ttft_ms <= 10", growing(300), **asked).verdict is FAIL
+
+
+def test_a_rise_by_less_than_half_is_no_growing_queue() -> None:
+    records = opened([t + 0.0001 * i for i, t in enumerate(noisy(300))])
+    assert one("p90_ttft_ms <= 900", records, concurrency=None, request_rate=10.0).verdict is PASS
+
+
+def test_a_rate_without_a_steady_window_never_passes() -> None:
+    found = one("p90_ttft_ms <= 9000", opened([5.0] * 60), concurrency=None, request_rate=10.0)
+    assert found.verdict is INCONCLUSIVE
+    assert found.reason.values["why"].key == "judge.rate_without_window"
+
+
+# ------------------------------------------------------------------------------------- modes and scenarios
+
+
+def test_exact_mode_decides_by_the_observed_side() -> None:
+    asked = in_mode(scenario("p99_ttft_ms <= 500", "mean_ttft_ms <= 100.5", "goodput_ratio >= 0.99",
+                             goodput={"ttft": 500}), "exact")  # fmt: skip
+    found = judged(asked, closed(noisy(20))).verdicts
+    assert [v.verdict for v in found[:1]] == [PASS]
+    assert not any(v.proven for v in found)
+    assert found[1].verdict in (PASS, FAIL)
+    assert judged(asked, closed(with_share(20, 2))).verdicts[0].verdict is FAIL
+
+
+def test_the_scenario_gets_the_worst_of_its_rules() -> None:
+    records = closed(with_share(101, 0))
+    assert judged(scenario(), records).verdict is PASS
+    assert judged(scenario("p99_ttft_ms <= 500"), records).verdict is INCONCLUSIVE
+    assert judged(scenario("p99_ttft_ms <= 500", "max_ttft_ms <= 1"), records).verdict is FAIL
+
+
+def test_implied_rules_are_judged() -> None:
+    asked = scenario(goodput={"ttft": 500})
+    found = judged(asked, closed([None, *noisy(100)]))
+    assert [(v.rule.text, v.rule.implied) for v in found.verdicts] == [("failed == 0", True),
+                                                                     ("goodput_ratio >= 0.99", True)]  # fmt: skip
+    assert found.verdict is FAIL
+
+
+def test_a_restarted_server_fails_the_scenario() -> None:
+    restarted = Message(key="judge.interrupted")
+    found = judged(scenario(), closed(noisy(20)), server_fault=restarted)
+    assert found.verdict is FAIL
+    assert found.faults == (restarted,)
+
+
+def test_an_interrupted_run_is_at_best_inconclusive() -> None:
+    found = judged(scenario(), closed(noisy(20)), complete=False)
+    assert found.verdict is INCONCLUSIVE
+    assert [m.key for m in found.faults] == ["judge.interrupted"]
+    assert judged(scenario("max_ttft_ms <= 1"), closed(noisy(20)), complete=False).verdict is FAIL
+
+
+def test_rules_are_judged_under_invalid_too() -> None:
+    late = [replace_ready(r) for r in closed(noisy(101))]
+    found = judged(scenario("p90_ttft_ms <= 500"), late)
+    assert found.verdict is INVALID
+    assert found.verdicts[0].verdict is PASS
+
+
+def replace_ready(record: Record) -> Record:
+    assert record.ready is not None
+    record.ready -= 0.02
+    return record
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    asked = replace(scenario("failed == 0").rules[0], metric="nonsense")
+    with pytest.raises(KeyError):
+        judged(replace(scenario(), rules=(asked,)), closed(noisy(20)))
+    assert isinstance(parse_rule("nonsense == 0"), Message)
