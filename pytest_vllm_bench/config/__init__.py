@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pytest_vllm_bench.config.matrix import matrix
 from pytest_vllm_bench.config.read import NOT_YET, Config, Given, read
+from pytest_vllm_bench.config.starter import write_starter
 
-__all__ = ["NOT_YET", "SCHEMA_FILE", "Config", "Given", "matrix", "read"]
+__all__ = ["NOT_YET", "SCHEMA_FILE", "Config", "Given", "matrix", "read", "write_starter"]
 
 #: The JSON schema of config.yaml, for editors.
 SCHEMA_FILE = Path(__file__).parent / "config.schema.json"

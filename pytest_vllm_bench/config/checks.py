@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from pytest_vllm_bench.config.matrix import Axes, axes, choices, scenario
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
-from pytest_vllm_bench.metric_table import rule_problems
+from pytest_vllm_bench.metric_table import all_names, parse_name, rule_problems
 from pytest_vllm_bench.model import Message, Problem
 
 if TYPE_CHECKING:
@@ -166,6 +167,16 @@ def _repeats(config: Config) -> Iterator[Problem]:
         yield _problem(config, "search.at_least", "at_least_above_max", most=f"{search.max:g}")
 
 
+def _baseline(config: Config) -> Iterator[Problem]:
+    for key in ("tolerance", "noise"):
+        for name in getattr(config.settings.baseline, key):
+            if parse_name(name) is None:
+                hint = Message(key="config.known_are", values={"known": "mean_tpot_ms, output_throughput, ..."})
+                if difflib.get_close_matches(name, all_names(), n=1):
+                    hint = suggestion(name, all_names())
+                yield _problem(config, f"baseline.{key}.{name}", "unknown_metric", name=name, hint=hint)
+
+
 #: Each says what is wrong between some keys; a new one is a function and a line here.
 CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _backend,
@@ -176,6 +187,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _overrides,
     _sla,
     _repeats,
+    _baseline,
 )
 
 

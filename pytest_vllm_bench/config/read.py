@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.registry import Registry
 
 #: Keys whose machinery has not landed: refused, so that nobody takes them for working.
-NOT_YET = ("search",)
+NOT_YET: tuple[str, ...] = ()
 
 #: A value and where it came from, e.g. ("http://localhost:8000", "--vllm-url").
 Chosen = tuple[str, str] | None

@@ -271,4 +271,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "会有两个场景的 id 同为 {id}；请删掉一个，或用 label 区分数据集：{{name: ..., label: ...}}",
     ),
     "config.preset": ('unknown preset "{name}"; there are: {known}', "未知的预设 “{name}”；可用的有：{known}"),
+    "config.unknown_metric": ('there is no metric "{name}"; {hint}', "没有名为 “{name}” 的指标；{hint}"),
+    # the starter
+    "config.starter_exists": (
+        "already there, and not overwritten: {files}. Name another folder, or move them.",
+        "已经存在，不会覆盖：{files}。请换一个目录，或先移走它们。",
+    ),
+    "config.starter_unwritable": ("{folder} cannot be written: {words}", "无法写入 {folder}：{words}"),
 }

@@ -11,6 +11,7 @@ from config_made import SHORT, Read
 
 from pytest_vllm_bench.config import Given, matrix
 from pytest_vllm_bench.config.matrix import Axes
+from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import DatasetChoice, RampUp, Search, Stage, Target, Warmup
 
 OLD = """\
@@ -153,6 +154,48 @@ def test_lengths_go_to_the_datasets_that_take_them(config: Read, dataset: str, l
     text = f"base_url: simulator\nconcurrency_prompts: [[2, 20]]\ndataset: {dataset}\n"
     text += f"input_output: {lengths}\n" if lengths else ""
     assert ids(config, text, short=False) == found
+
+
+def test_repeats_run_round_robin(config: Read) -> None:
+    text = SHORT.replace("[16, 160]", "[1, 10], [2, 20]") + "repeats: 2\n"
+    scenarios = matrix(config(text, short=False))
+    assert [s.id for s in scenarios] == [
+        "io256x32-mc1-np10-r1",
+        "io256x32-mc2-np20-r1",
+        "io256x32-mc1-np10-r2",
+        "io256x32-mc2-np20-r2",
+    ]
+    assert [(s.key, s.repeat) for s in scenarios[1:3]] == [("io256x32-mc2", 1), ("io256x32-mc1", 2)]
+    assert all(s.repeats.min == s.repeats.max == 2 for s in scenarios)
+
+
+def test_repeats_until_plan_for_the_most(config: Read) -> None:
+    scenarios = matrix(config("repeats: {min: 2, max: 3, until: 5%}\n"))
+    assert [s.repeat for s in scenarios] == [1, 2, 3]
+    assert (scenarios[0].repeats.min, scenarios[0].repeats.max, scenarios[0].repeats.until) == (2, 3, 0.05)
+
+
+def test_targets_take_turns(config: Read) -> None:
+    text = """\
+targets: {a: http://a/v1, b: {base_url: http://b, headers: {X: y}}}
+input_output: [[8, 8]]
+concurrency_prompts: [[1, 10], [2, 20]]
+headers: {X: x, Z: z}
+repeats: 3
+"""
+    scenarios = matrix(config(text, short=False))
+    rounds = [[s.target.name for s in scenarios if s.repeat == r] for r in (1, 2, 3)]
+    assert rounds == [["a", "b", "a", "b"], ["b", "a", "b", "a"], ["a", "b", "a", "b"]]
+    assert scenarios[0].id == "a-io8x8-mc1-np10-r1"
+    assert scenarios[0].target == Target(name="a", base_url="http://a", headers={"X": "x", "Z": "z"})
+    assert scenarios[1].target == Target(name="b", base_url="http://b", headers={"X": "y", "Z": "z"})
+
+
+def test_a_url_from_outside_does_not_replace_several(config: Read) -> None:
+    text = "targets: {a: http://a}\ninput_output: [[8, 8]]\nconcurrency_prompts: [[1, 10]]\n"
+    with pytest.raises(ConfigError) as caught:
+        config(text, Given(url=("http://h", "--vllm-url")), short=False)
+    assert [(p.message.key, p.path) for p in caught.value.problems] == [("config.url_and_targets", "--vllm-url")]
 
 
 def test_a_trace_needs_no_number(config: Read) -> None:

@@ -82,6 +82,15 @@ ONE_LINE = [
     ("overrides: [{match: '*', set: {seeds: 1}}]", "unknown_key", "overrides[0].set.seeds", 4),
     ("overrides: [{match: '*', set: {backend: vllm}}]", "override_identity", "overrides[0].set.backend", 4),
     ("overrides: [{match: '*', set: {sla: ['preset:x']}}]", "preset", "overrides[0].set.sla[0]", 4),
+    ("repeats: {min: 5, max: 3}", "max_below_min", "repeats.max", 4),
+    ("repeats: {until: 5%}", "until_without_max", "repeats.until", 4),
+    ("repeats: often", "want_integer", "repeats.min", 4),
+    ("targets: {a: http://a}", "base_url_and_targets", "targets", 4),
+    ("baseline: {tolerance: {mean_ttft_ms: some}}", "want_tolerance", "baseline.tolerance.mean_ttft_ms", 4),
+    ("baseline: {noise: {mean_ttft_ms: 5}}", "share_range", "baseline.noise.mean_ttft_ms", 4),
+    ("baseline: {tolerance: {mean_tttf_ms: 5%}}", "unknown_metric", "baseline.tolerance.mean_tttf_ms", 4),
+    ("baseline: {noise: {zzz: 5%}}", "unknown_metric", "baseline.noise.zzz", 4),
+    ("baseline: {keep: 0}", "too_small", "baseline.keep", 4),
     ("api_key_env: sk-abcdefghijklmnop", "key_pasted", "api_key_env", 4),
     ("api_key_env: PYTEST_VLLM_BENCH_NOT_SET", "variable_not_set", "api_key_env", 4),
     ("a: &x [*x]", "yaml_endless", "a[0]", 4),
@@ -259,6 +268,15 @@ overrides:
         (5, "sla[0]"),
         (7, "overrides[0].match"),
         (8, "overrides[1].set.sla[0]"),
+    ]
+
+
+def test_each_target_s_url_is_looked_at(wrong: Wrong) -> None:
+    text = "targets: {a: localhost, b: {base_url: 'http://h:99999'}}\n"
+    text += "input_output: [[8, 8]]\nconcurrency_prompts: [[2, 20]]\n"
+    assert [(p.message.key, p.path) for p in wrong(text, short=False)] == [
+        ("config.url_scheme", "targets.a"),
+        ("config.url_port", "targets.b.base_url"),
     ]
 
 
