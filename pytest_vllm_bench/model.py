@@ -566,6 +566,7 @@ class Result:
     per_repeat: Sequence[Metrics] = ()  # of each repeat that this result pools, where there are several
     baseline: str = ""  # the reference that it was held against
     comparisons: Sequence[Any] = ()  # judge's Comparison, a metric each
+    capacity: Any = None  # judge's Answer, of a scenario that searches
     date: str = ""  # UTC, ISO 8601
     session: str = ""
     error: Message | None = None  # why there are no figures
@@ -602,9 +603,8 @@ class Backend:
     takes_media: frozenset[str] = frozenset()
     generates: bool = True  # False: pooling (embeddings, rerank): no output tokens, no TTFT
     token_detail: bool = False  # can say ids or counts an event
-    counts: Literal["usage", "counter"] = "usage"  # what its own token totals are called in ``token_source``
+    counts: Literal["usage", "counter", "none"] = "usage"  # its own token totals, as in ``token_source``; none: none
     samples: frozenset[str] | None = None  # the sampling keys that it can be told; None: whatever is written
     names_model: bool = True  # a request says which model (LoRA) it wants
     batch: Literal["", "inputs", "documents"] = ""  # ``Prompt.inputs``: a batch of texts, or documents for one query
     about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v
-

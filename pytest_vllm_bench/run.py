@@ -99,12 +99,17 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Re
         result = judged(scenario, world, shot)
         if world.gate is not None and world.judges and not shot.interrupted:
             result = await gated(result, world, watch, work)
-        row = artifacts.to_json(result) | {"results_dir": str(world.folder)}
-        folder.write(row, world.folder, result.records, folder.Keep(tape=work / "tape", tape_policy=scenario.tape))
-    keep(result, row)
+        keep(result, saved(result, world, work / "tape"))
     if shot.interrupted:
         raise asyncio.CancelledError
     return result
+
+
+def saved(result: Result, world: World, tape: Path | None = None) -> dict[str, Any]:
+    """Write a result → its row, as it travels on."""
+    row = artifacts.to_json(result)
+    folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
+    return row | {"results_dir": str(world.folder)}
 
 
 async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:

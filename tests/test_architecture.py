@@ -29,6 +29,7 @@ ALLOWED = {
     "regression": STAGES,
     "reading": STAGES | {"environment"},
     "run": STAGES | {"regression", "reading"} | {"backends", "environment", "registry"},
+    "capacity": {"judge", "run"},
     "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "run", "regression"},
 }
 

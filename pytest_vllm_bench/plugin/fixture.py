@@ -57,11 +57,13 @@ class Runner:
 
     async def measure(self, scenario: Scenario) -> Result:
         """Send the load, judge and write the result; the verdict is in it and nothing is raised."""
+        from pytest_vllm_bench.capacity import find
         from pytest_vllm_bench.run import run
 
         with Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
-                result = await run(scenario, self.world, progress, self.keep)
+                send = find if scenario.search else run
+                result = await send(scenario, self.world, progress, self.keep)
             except BenchError as error:
                 problem = error
             else:

@@ -26,7 +26,7 @@ def write_all(config: pytest.Config, rows: dict[str, Row]) -> list[str]:
         folders.setdefault(Path(row["results_dir"]), []).append(row)
     for folder, mine in folders.items():
         try:
-            paths = session.write(mine, folder, lang=lang, headers=asked[0] if asked else "en")
+            paths = session.write(mine, folder, os.environ, lang=lang, headers=asked[0] if asked else "en")
             lines += terminal.written(paths, lang, base=config.invocation_params.dir)
             lines += session.tell(mine, os.environ, lang)
             lines += save_baselines(mine, lang)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -26,8 +26,12 @@ def plain(value: Any) -> Any:
     """Anything → JSON builtins: NaN becomes None, infinities the strings "inf" and "-inf", a Message its words."""
     if isinstance(value, Message):
         return {"key": value.key, "values": plain(value.values), "text": words(value)}
-    if value is None or isinstance(value, bool | str):
-        return str(value) if isinstance(value, str) else value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: plain(getattr(value, part.name)) for part in fields(value)}
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float | Decimal):
@@ -83,6 +87,8 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
     }
     if result.per_repeat:
         row["per_repeat"] = plain(result.per_repeat)
+    if result.capacity is not None:
+        row["capacity"] = plain(result.capacity)
     if result.baseline:
         row["baseline"] = {"reference": result.baseline, "comparisons": plain(result.comparisons)}
     if detailed:
@@ -146,11 +152,11 @@ def _notes(result: Result) -> list[Message]:
 
 def config(scenario: Scenario) -> Row:
     """The effective scenario; of headers the names alone, since their values never leave the process."""
-    fields: Row = plain(asdict(scenario))
-    fields["target"]["headers"] = sorted(scenario.target.headers)
-    fields["rules"] = [rule.text for rule in scenario.rules if not rule.implied]
-    fields["implied_rules"] = [rule.text for rule in scenario.rules if rule.implied]
-    return fields
+    effective: Row = plain(asdict(scenario))
+    effective["target"]["headers"] = sorted(scenario.target.headers)
+    effective["rules"] = [rule.text for rule in scenario.rules if not rule.implied]
+    effective["implied_rules"] = [rule.text for rule in scenario.rules if rule.implied]
+    return effective
 
 
 def _rule_verdict(judged: RuleVerdict) -> Row:

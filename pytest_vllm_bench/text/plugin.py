@@ -34,5 +34,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "added {count} scenarios to the baseline {path}",
         "已将 {count} 个场景写入基线 {path}",
     ),
+    "plugin.probe": ("probing {level}", "正在试探 {level}"),
     "plugin.warmup": ("warming up", "正在预热"),
 }
