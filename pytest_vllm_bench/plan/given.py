@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_vllm_bench.model import Message, Prompt
 from pytest_vllm_bench.plan.dataset import Wanted
@@ -13,20 +13,34 @@ from pytest_vllm_bench.plan.seeds import stream
 from pytest_vllm_bench.plan.spelling import SALT
 
 
-def order(wanted: Wanted, rows: int, *, shuffle: bool, oversample: bool) -> Iterator[int]:
-    """Row numbers in the order they are tried; with ``oversample`` they begin again, and that is recorded."""
+class Sampling(Protocol):
+    """The options that every dataset of given rows has."""
+
+    @property
+    def shuffle(self) -> bool: ...
+    @property
+    def oversample(self) -> bool: ...
+
+
+def sampled(
+    wanted: Wanted, rows: int, options: Sampling, lap: Callable[[Iterator[int]], Iterator[Prompt]]
+) -> Iterator[Prompt]:
+    """What ``lap`` makes of the row numbers, in order or shuffled; with ``oversample`` again and again, and noted."""
     import numpy as np
 
     draw = wanted.stream("order")
-    for lap in count():
-        if lap and not oversample:
-            return
-        if lap == 1:
-            wanted.note(Message(key="plan.oversampled", values={"rows": rows, "n": wanted.n}))
+    for turn in count():
         numbers = np.arange(rows, dtype=np.uint32)
-        if shuffle:
+        if options.shuffle:
             draw.shuffle(numbers)
-        yield from map(int, numbers)
+        made = False
+        for prompt in lap(map(int, numbers)):
+            made = True
+            yield prompt
+        if not options.oversample or not made:
+            return
+        if turn == 0:
+            wanted.note(Message(key="plan.oversampled", values={"rows": rows, "n": wanted.n}))
 
 
 class Salter:
@@ -105,7 +119,7 @@ def words_of(messages: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(parts)
 
 
-def batches(numbers: Iterable[int], size: int = 256) -> Iterator[list[int]]:
+def batches(numbers: Iterable[int], size: int = 64) -> Iterator[list[int]]:
     batch: list[int] = []
     for number in numbers:
         batch.append(number)

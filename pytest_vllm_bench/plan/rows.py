@@ -18,7 +18,7 @@ from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message
 
 #: Bytes read at a time while a JSON list is indexed.
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 #: Problems told at once; more would scroll the first away.
 TOLD = 20
 
@@ -158,7 +158,7 @@ def _decoded(raw: bytes) -> Row:
 
 def _json_list(path: Path) -> Rows:
     offsets, ends = array("Q"), array("Q")
-    for start, end in _elements(path):
+    for start, end in elements(path):
         offsets.append(start)
         ends.append(end)
 
@@ -176,7 +176,7 @@ def _json_list(path: Path) -> Rows:
     return Rows(path, len(offsets), fetch)
 
 
-def _elements(path: Path) -> Iterator[tuple[int, int]]:
+def elements(path: Path, block: int = BLOCK) -> Iterator[tuple[int, int]]:
     """The byte ranges of a JSON list's elements.
 
     Latin-1 has one character a byte and leaves JSON's own signs alone, so the C decoder finds the ends in bytes.
@@ -185,7 +185,7 @@ def _elements(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         base = _start(file)
         file.seek(base)
-        text = file.read(BLOCK).decode("latin-1")
+        text = file.read(block).decode("latin-1")
         at, ended = text.index("[") + 1, False
         problem: ValueError | None = None
         while True:
@@ -204,7 +204,7 @@ def _elements(path: Path) -> Iterator[tuple[int, int]]:
             if ended:
                 line = _line_of(path, base + at)
                 raise DataError("plan.list_broken", path=str(path), line=line, error=str(problem))
-            more = file.read(max(BLOCK, len(text) - at))
+            more = file.read(max(block, len(text) - at))
             ended = not more
             base, text, at = base + at, text[at:] + more.decode("latin-1"), 0
 

@@ -111,8 +111,7 @@ class Piece:
             growth = math.log(self.last / self.first) / self.seconds
             return np.log1p(count * growth / self.first) / growth
         slope = (self.last - self.first) / self.seconds
-        # The form of the quadratic's root that is exact where the slope is small.
-        return 2 * count / (self.first + np.sqrt(self.first**2 + 2 * slope * count))
+        return (np.sqrt(self.first**2 + 2 * slope * count) - self.first) / slope
 
 
 def _rates(scenario: Scenario) -> list[Piece] | None:

@@ -26,10 +26,15 @@ PROVEN_TOKENS = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A prompt as letters, before it is text.  Drafts of one ``family`` share their beginning on purpose."""
+    """A prompt as letters, before it is text.
+
+    Drafts of one ``family`` begin with the same ``common`` letters; ``shared_len`` of a prompt's first letters are
+    expected in the server's prefix cache.
+    """
 
     letters: np.ndarray
     family: int | None = None
+    common: int = 0
     shared_len: int = 0
     output_len: int | None = None
     due: float | None = None
@@ -100,7 +105,7 @@ class Heads:
     def put(self, draft: Draft) -> Draft:
         """The draft with its final first tokens."""
         if draft.family is not None:
-            head = min(SALT, draft.shared_len)
+            head = min(SALT, draft.common, len(draft.letters))
             return self._with(draft, self._family(draft.family, head)) if self._salt else draft
         head = min(SALT, len(draft.letters))
         letters = self._draw(head) if self._salt else draft.letters[:head]

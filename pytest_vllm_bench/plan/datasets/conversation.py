@@ -74,7 +74,9 @@ def _drafts(wanted: Wanted, options: ConversationOptions) -> Iterator[Draft]:
                 yield Draft(letters=letters, output_len=out)
                 continue
             letters = np.concatenate((prefix, letters))
-            yield Draft(letters=letters, family=0, shared_len=options.prefix_len, output_len=out)
+            yield Draft(
+                letters=letters, family=0, common=options.prefix_len, shared_len=options.prefix_len, output_len=out
+            )
 
 
 def problems(options: ConversationOptions) -> list[Message]:

@@ -31,16 +31,16 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     source = rows.read(wanted.path(options.path))
     names = (options.prompt_column,) if options.prompt_column else ("prompt", "messages")
     rows.require(source, names)
-    return _rows(wanted, source, names)
-
-
-def _rows(wanted: Wanted, source: rows.Rows, names: tuple[str, ...]) -> Iterator[Prompt]:
-    options: CustomOptions = wanted.options
     salter = given.Salter(wanted)
+    return given.sampled(wanted, len(source), options, lambda numbers: _rows(wanted, source, names, salter, numbers))
+
+
+def _rows(
+    wanted: Wanted, source: rows.Rows, names: tuple[str, ...], salter: given.Salter, numbers: Iterator[int]
+) -> Iterator[Prompt]:
+    options: CustomOptions = wanted.options
     problems: list[Message] = []
-    for batch in given.batches(
-        given.order(wanted, len(source), shuffle=options.shuffle, oversample=options.oversample)
-    ):
+    for batch in given.batches(numbers):
         found: list[Prompt] = []
         for number, row in zip(batch, source.fetch(batch), strict=True):
             prompt, problem = _prompt(row, names, options.output_column, wanted)

@@ -41,7 +41,8 @@ def reader(kind: str) -> Callable[[Wanted], Iterator[Prompt]]:
         options: FileOptions = wanted.options
         path = wanted.path(options.path)
         count, fetch = _folder(path, kind) if path.is_dir() else _listed(path, kind, options)
-        return _made(wanted, kind, count, fetch)
+        salter = given.Salter(wanted)
+        return given.sampled(wanted, count, options, lambda numbers: _made(wanted, kind, fetch, salter, numbers))
 
     return prompts
 
@@ -93,11 +94,9 @@ def _one(value: Any, kind: str, folder: Path, number: int) -> Media:
     return media.load(folder / value, kind)
 
 
-def _made(wanted: Wanted, kind: str, count: int, fetch: Fetch) -> Iterator[Prompt]:
+def _made(wanted: Wanted, kind: str, fetch: Fetch, salter: given.Salter, numbers: Iterator[int]) -> Iterator[Prompt]:
     options: FileOptions = wanted.options
-    salter = given.Salter(wanted)
     asked = ASKED[kind] if options.prompt is None else options.prompt
-    numbers = given.order(wanted, count, shuffle=options.shuffle, oversample=options.oversample)
     for batch in given.batches(numbers, 16):
         for prompt in fetch(batch):
             output = wanted.output_len or prompt.output_len

@@ -55,6 +55,7 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     """DataError: the hub cannot be reached, no such split or column, a broken image, too few rows."""
     options: HFOptions = wanted.options
     source = _opened(wanted, options)
+    source = _undecoded(source)
     first = next(iter(source), None)
     if first is None:
         raise DataError("plan.file_empty", path=options.path)
@@ -62,7 +63,6 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     for kind in columns.media:
         if kind not in wanted.backend.takes_media:
             raise DataError("plan.media_not_taken", backend=wanted.backend.name, kind=kind)
-    source = _undecoded(source, columns)
     return _made(wanted, source, columns, options)
 
 
@@ -129,14 +129,15 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
     return next((name for name in names if name in row), "")
 
 
-def _undecoded(source: Any, columns: Columns) -> Any:
+def _undecoded(source: Any) -> Any:
     """Media as the files they were: what is sent is what was stored, and no codec is needed."""
     import datasets
 
-    kinds = {"image": datasets.Image, "audio": datasets.Audio}
-    for kind, column in columns.media.items():
-        if source.features and isinstance(source.features.get(column), kinds[kind]):
-            source = source.cast_column(column, kinds[kind](decode=False))
+    for column, feature in (source.features or {}).items():
+        inner = getattr(feature, "feature", feature)  # a list of pictures
+        if isinstance(inner, datasets.Image | datasets.Audio):
+            plain = type(inner)(decode=False)
+            source = source.cast_column(column, plain if inner is feature else datasets.List(plain))
     return source
 
 
@@ -159,7 +160,7 @@ def _numbered(wanted: Wanted, source: Iterable[Any], options: HFOptions) -> Iter
         seen = 0
         for seen, row in enumerate(source, 1):
             yield seen, row
-        if not options.oversample:
+        if not options.oversample or not seen:
             return
         if lap == 0:
             wanted.note(Message(key="plan.oversampled", values={"rows": seen, "n": wanted.n}))

@@ -71,6 +71,7 @@ def drafts(wanted: Wanted, n: int) -> Iterator[Draft]:
             yield Draft(
                 letters=np.concatenate((prefix, letters)) if options.prefix_len else letters,
                 family=family,
+                common=options.prefix_len,
                 shared_len=options.prefix_len,
                 output_len=out if wanted.output_len else None,
             )

@@ -88,6 +88,7 @@ def _drafts(wanted: Wanted, options: RepetitionOptions | SharedOptions, picks: I
             yield Draft(
                 letters=np.concatenate((beginnings[group], text.randint(0, size, length, dtype=np.uint16))),
                 family=group,
+                common=options.prefix_len,
                 shared_len=options.prefix_len,
                 output_len=out or None,
                 group=str(group),

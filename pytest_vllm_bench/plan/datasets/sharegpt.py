@@ -36,12 +36,12 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     options: ShareGPTOptions = wanted.options
     source = rows.read(wanted.path(options.path))
     rows.require(source, ("conversations", "conversation", "messages"))
-    return _kept(wanted, source, options)
-
-
-def _kept(wanted: Wanted, source: rows.Rows, options: ShareGPTOptions) -> Iterator[Prompt]:
     salter = given.Salter(wanted)
-    numbers = given.order(wanted, len(source), shuffle=options.shuffle, oversample=options.oversample)
+    return given.sampled(wanted, len(source), options, lambda numbers: _kept(wanted, source, salter, numbers))
+
+
+def _kept(wanted: Wanted, source: rows.Rows, salter: given.Salter, numbers: Iterator[int]) -> Iterator[Prompt]:
+    options: ShareGPTOptions = wanted.options
     most = 1 if not options.multi_turn else options.max_turns
     for batch in given.batches(numbers):
         found = [pairs[:most] for row in source.fetch(batch) if (pairs := exchanges(row))]

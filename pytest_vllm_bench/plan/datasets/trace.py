@@ -164,6 +164,7 @@ def _drafts(wanted: Wanted, source: rows.Rows, columns: Columns) -> Iterator[Dra
             yield Draft(
                 letters=letters,
                 family=int(ids[0]) if ids else None,
+                common=wanted.options.block,
                 shared_len=shared,
                 output_len=columns.output_len[i] if wanted.output_len is None else wanted.output_len,
                 due=columns.time[i],
