@@ -96,5 +96,6 @@ DEEPSPEED_MII_OPENAI = replace(
     name="deepspeed-mii-openai",
     body=body_minimum,
     takes_token_ids=False,
+    counts="none",
     about="backends.about.deepspeed-mii-openai",
 )

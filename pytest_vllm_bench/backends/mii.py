@@ -109,6 +109,7 @@ DEEPSPEED_MII_GENERATE = Backend(
     path="/generate",
     body=body_generate,
     read=read_generate,
+    counts="none",
     samples=_SAMPLES,
     names_model=False,
     about="backends.about.deepspeed-mii-generate",

@@ -105,6 +105,7 @@ TENSORRT_LLM = Backend(
     body=body,
     read=read,
     terminal="end",
+    counts="none",
     samples=frozenset(_ENSEMBLE),
     names_model=False,
     about="backends.about.tensorrt-llm",

@@ -114,7 +114,7 @@ class Decoder:
         record = answer.record
         answer.end(ending)
         if self._backend.generates:
-            count(answer, self._count, self._backend.counts)
+            count(answer, self._count, "counter" if self._backend.counts == "counter" else "usage")
         record.error, record.error_detail = _error(answer, ending, words, self._plan.force_length)
         record.timeout = _TIMEOUTS.get(ending) if record.error == "timeout" else None
         if self._keep_text and answer.text is not None:
