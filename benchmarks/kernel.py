@@ -28,7 +28,7 @@ def report(folder: Path) -> str:
     middle, tail = statistics.median(lags) * 1e6, lags[int(len(lags) * 0.99)] * 1e6
     return (
         f"kernel timestamps, C={CASE.concurrency}: a plain epoll loop reads {middle:.0f} µs (p99 {tail:.0f} µs) after "
-        f"the kernel received; {plain:.2f} µs of CPU an event with recv, {stamped:.2f} µs with recvmsg and its timestamp"
+        f"the kernel received; an event costs {plain:.2f} µs of CPU with recv, {stamped:.2f} µs with recvmsg"
     )
 
 

@@ -119,9 +119,8 @@ def serving(case: Case, folder: Path) -> Iterator[Server]:
     timing = ["--ttft", str(case.ttft_ms), "--itl", str(case.itl_ms)]
     shape = ["--tokens", str(case.tokens), "--events", str(case.events)]
     command = [str(program), *timing, *shape, *(["--tls", str(pem)] if pem else [])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield Server(process, case.secure, pem)
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Server(process, case.secure, pem)
+        finally:
+            process.kill()

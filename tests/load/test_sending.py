@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from answering import DONE, EVENT, Ending, answering, chunk, make_plan, sent
+from answering import DONE, EVENT, Ending, answering, chunk, make_plan, measuring_process, sent
 
 from pytest_vllm_bench import load
 from pytest_vllm_bench.model import Target, Timeouts
@@ -218,23 +218,13 @@ async def test_a_worker_that_dies_is_said_and_its_tape_is_kept(tmp_path: Path) -
         task = asyncio.create_task(sent(plan, f"http://127.0.0.1:{server.port}", tmp_path))
         await until(lambda: server.requests)
         await until(lambda: any(EVENT in entry.data for entry in load.read(tmp_path / "tape")))
-        os.kill(_measuring_process(), 9)
+        os.kill(measuring_process(), 9)
         requests, facts = await task
     assert "-9" in facts.workers[0].died
     assert not facts.complete
     assert [w.key for w in facts.warnings if "died" in w.key] == ["load.worker_died"]
     assert EVENT in requests[0].data
     assert requests[0].ending == -1
-
-
-def _measuring_process() -> int:
-    """Our child."""
-    listing = subprocess.run(["ps", "-axo", "pid,ppid,command"], capture_output=True, text=True, check=True).stdout
-    for line in listing.splitlines()[1:]:
-        pid, parent, command = line.split(maxsplit=2)
-        if int(parent) == os.getpid() and "pytest_vllm_bench.load" in command:
-            return int(pid)
-    raise AssertionError(listing)
 
 
 async def test_secrets_stay_in_memory(tmp_path: Path) -> None:
