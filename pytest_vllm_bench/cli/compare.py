@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from pytest_vllm_bench.cli import problems_shown
@@ -27,6 +28,9 @@ def run(args: argparse.Namespace, lang: str) -> int:
         for other, name in zip(others, args.folders[1:], strict=True)
     ]
     problems_shown(problems, lang)
-    for comparison in found:
-        print(comparing.text(comparison, lang))
+    if args.format == "json":
+        print(json.dumps([comparing.to_json(comparison) for comparison in found], ensure_ascii=False, indent=1))
+    else:
+        form = comparing.text if args.format == "text" else comparing.markdown
+        print("\n\n".join(form(comparison, lang) for comparison in found))
     return 0

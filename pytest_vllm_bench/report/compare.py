@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pytest_vllm_bench.metric_table import parse_name
 from pytest_vllm_bench.report import words
@@ -114,6 +114,26 @@ def text(comparison: Comparison, lang: str = "en") -> str:
     lines += aligned([head, *body], right={2, 3, 4})
     lines += notes(comparison, lang)
     return "\n".join(lines)
+
+
+def markdown(comparison: Comparison, lang: str = "en") -> str:
+    """The comparison as a Markdown table."""
+    from pytest_vllm_bench.report.exports import markdown_line
+
+    head = [say(f"report.compare.{name}", lang) for name in ("scenario", "metric", "before", "after", "change")]
+    lines = [markdown_line(head), "| --- | --- | ---: | ---: | ---: |"]
+    for c in comparison.changes:
+        sign = {True: " ✅", False: " ❌", None: ""}[c.better]
+        figures = [words.number(c.before), words.number(c.after), change_text(c) + sign]
+        lines.append(markdown_line([c.scenario, words.with_unit(c.metric, lang), *figures]))
+    return "\n".join([*lines, "", *(f"{line}\n" for line in notes(comparison, lang))])
+
+
+def to_json(comparison: Comparison) -> Row:
+    """The comparison for a machine: shares are relative changes."""
+    made: Row = asdict(comparison)
+    made["changes"] = [asdict(c) | {"share": c.share} for c in comparison.changes]
+    return made
 
 
 def notes(comparison: Comparison, lang: str) -> list[str]:

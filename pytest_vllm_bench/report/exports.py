@@ -35,9 +35,10 @@ def excel(rows: Sequence[Row], folder: Path, lang: str) -> Path:
     rules = pd.DataFrame(_rule_lines(rows, lang))
     data = io.BytesIO()
     with pd.ExcelWriter(data, engine="openpyxl") as book:
-        for name, sheet in (("report.sheet.results", table), ("report.sheet.rules", rules)):
-            sheet.to_excel(book, sheet_name=say(name, lang), index=False, freeze_panes=(1, 1))
-            _widen(book.sheets[say(name, lang)])
+        for key, sheet in (("report.sheet.results", table), ("report.sheet.rules", rules)):
+            name = say(key, "en" if lang == "both" else lang)
+            sheet.to_excel(book, sheet_name=name, index=False, freeze_panes=(1, 1))
+            _widen(book.sheets[name])
     return write_bytes(folder / "results.xlsx", data.getvalue())
 
 
@@ -133,19 +134,19 @@ def markdown_text(rows: Sequence[Row], lang: str) -> str:
     keys = [key for key in _SHOWN if any(row.get(key) is not None for row in rows)]
     head = [say("report.col.scenario", lang), say("report.col.verdict", lang)]
     head += [words.with_unit(key, lang) for key in keys]
-    lines = [_line(head), "|" + " --- |" * 2 + " ---: |" * len(keys)]
+    lines = [markdown_line(head), "|" + " --- |" * 2 + " ---: |" * len(keys)]
     for row in sorted(rows, key=order):
         verdict = row.get("verdict")
         shown = say(f"report.verdict.{verdict}", lang) if verdict else "—"
         cells = [f"{SIGNS.get(str(verdict), '')} {shown}".strip(), *(words.shown(row, key) for key in keys)]
-        lines.append(_line([row["scenario_id"], *cells]))
-    return "\n".join([*lines, "", *(f"{note}\n" for note in notes(rows, lang))])
+        lines.append(markdown_line([row["scenario_id"], *cells]))
+    return "\n".join([*lines, "", *(f"{markdown_safe(note)}\n" for note in notes(rows, lang))])
 
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔"}
 
 
-def _line(cells: Sequence[str]) -> str:
+def markdown_line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(markdown_safe(cell) for cell in cells) + " |"
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.text import say
 
@@ -29,6 +29,7 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
             reason = words.said(rule.get("reason"), lang)
             if rule.get("verdict") != "PASS" and reason:
                 lines.append(f"  {rule.get('rule')}: {reason}")
+    lines += _baseline(row, lang)
     lines += _errors(row, lang)
     return "\n".join(_wrapped(lines, width)).rstrip()
 
@@ -89,6 +90,16 @@ def by_how_much(rule: Row) -> str:
     return f"{'-' if gap < 0 else '+'}{shown}{share}"
 
 
+def _baseline(row: Row, lang: str) -> list[str]:
+    """How the gated figures compare with the reference, where one of them failed."""
+    found = baseline.comparisons(row, gated=True)
+    if not any(c.get("verdict") == "FAIL" for c in found):
+        return []
+    table = aligned([baseline.heads(lang), *(baseline.cells(c, lang) for c in found)], right={1, 2, 3, 4})
+    reasons = [f"  {words.said(c.get('reason'), lang)}" for c in found if c.get("verdict") == "FAIL"]
+    return [say("report.baseline.title", lang, name=baseline.reference(row)), *table, "", *reasons]
+
+
 def _rounded(value: Any) -> Any:
     return math.floor(value) if isinstance(value, float) and math.isfinite(value) else value
 
@@ -147,4 +158,4 @@ def properties(row: Row) -> dict[str, str | int | float]:
         for key, value in row.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and key not in skip
     }
-    return {**facts, **figures}
+    return {**facts, **figures, **baseline.figures(row)}

@@ -10,12 +10,17 @@ from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import read
 
 
-def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", headers: str = "en") -> tuple[Path, ...]:
+def write(
+    rows: Sequence[Row], folder: Path, environ: Mapping[str, str], *, lang: str = "en", headers: str = "en"
+) -> tuple[Path, ...]:
     """CSV, verdict and page of ``rows`` into ``folder``, where their own files lie already; → paths.
 
-    ``headers`` are the CSV's: "en", "zh" or "both".  BenchError where the folder cannot be written.
+    Under GitLab its metrics report too.  ``headers`` are the CSV's: "en", "zh" or "both".  BenchError where the folder
+    cannot be written.
     """
     paths = [*csv.write(rows, folder, lang=headers), verdict.write(rows, folder)]
+    if environ.get("GITLAB_CI"):
+        paths.append(github.gitlab_metrics(rows, folder))
     history = read(folder, history=True)
     return (*paths, page.write(rows, folder, lang=lang, extra=page.Extra(history=history)))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import order
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
@@ -168,7 +168,7 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
     if thin:
         lines.append(say("report.thin", lang))
-    return lines
+    return [*lines, *baseline.warnings(rows, lang)]
 
 
 def written(paths: Iterable[Path], lang: str = "en", *, base: Path | None = None) -> list[str]:

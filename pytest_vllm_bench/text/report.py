@@ -147,6 +147,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.compare.before": ("before", "之前"),
     "report.compare.after": ("after", "之后"),
     "report.compare.change": ("change", "变化"),
+    "report.compare.tolerance": ("tolerance", "容差"),
+    "report.compare.verdict": ("verdict", "判定"),
+    "report.baseline.title": ("  against the baseline {name}:", "  与基线 {name} 对比："),
+    "report.baseline.undecided": (
+        "{scenario}: undecided against the baseline {name}: {reasons}",
+        "{scenario}：与基线 {name} 相比无法判定：{reasons}",
+    ),
     "report.compare.only_before": ("only before: {names}", "仅之前有：{names}"),
     "report.compare.only_after": ("only after: {names}", "仅之后有：{names}"),
     "report.compare.other_plan": (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.metric_table import ROWS
 from pytest_vllm_bench.model import Message, Verdict
-from pytest_vllm_bench.report import compare, words
+from pytest_vllm_bench.report import baseline, compare, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.chart import Chart, Words, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
@@ -93,6 +93,7 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         rest=listed[FINDINGS:LISTED],
         comparison=comparison,
         comparison_notes=[compare.notes(comparison, one) for one in LANGUAGES] if comparison else [],
+        baselines=[(row["scenario_id"], one) for row in rows for one in baseline.comparisons(row)][:LISTED],
         **_rules(rows),
         errors=_errors(rows),
         server=_server(rows),
@@ -227,6 +228,7 @@ def _template() -> jinja2.Template:
         "LANGUAGES": LANGUAGES,
         "finding_text": finding_text,
         "change_text": compare.change_text,
+        "amount": baseline.amount,
     }
     return environment.from_string(_resource("page.html"))
 

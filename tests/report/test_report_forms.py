@@ -1,0 +1,247 @@
+"""Saved results in the forms of other tools, and reports made again from folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from results_made import result, rows
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Message, Problem, Verdict
+from pytest_vllm_bench.report import (
+    artifacts,
+    compare,
+    exports,
+    failure,
+    folder,
+    github,
+    page,
+    pictures,
+    rebuild,
+    session,
+    terminal,
+)
+from pytest_vllm_bench.report.charts.overview import overview
+from pytest_vllm_bench.text import say
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A results folder with two sessions: the first one's scenario was replaced by the second one's."""
+    for day, concurrency in (("1", 4), ("1", 16), ("2", 16)):
+        one = result(concurrency=concurrency, n=40, session=f"s{day}", date=f"2026-11-2{day}T00:00:00+00:00")
+        folder.write(artifacts.to_json(one), tmp_path / "results", one.records)
+    return tmp_path / "results"
+
+
+# ------------------------------------------------------------------------------------------ other tools
+
+
+@pytest.mark.parametrize(
+    ("lang", "sheet", "header"),
+    [
+        ("en", "Results", "P99 TTFT (ms)"),
+        ("zh", "结果", "P99 首 token 时延 TTFT (ms)"),
+        ("both", "Results", "P99 TTFT (ms) P99 首 token 时延 TTFT (ms)"),
+    ],
+)
+def test_excel_has_numbers_and_units(tmp_path: Path, lang: str, sheet: str, header: str) -> None:
+    (path,) = exports.export(rows(), tmp_path, ["excel"], lang)
+    books = pd.read_excel(path, sheet_name=None)
+    table, rules = books.values()
+    assert header in table.columns
+    assert list(table[header].dropna()) == [129.6, 302.4]
+    assert len(rules) == 8
+
+
+def test_parquet_keeps_every_figure(tmp_path: Path) -> None:
+    made = [*rows(), artifacts.to_json(result(scenario={"id": "rate", "request_rate": 2.5}))]
+    (path,) = exports.export(made, tmp_path, ["parquet"])
+    table = pd.read_parquet(path)
+    assert set(table["request_rate"]) == {"inf", "2.5"}
+    assert table["p99_ttft_ms"].notna().all()
+    assert "verdicts" not in table.columns
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    (path,) = exports.export([artifacts.to_json(result(n=20), detailed=True)], tmp_path, ["jsonl"])
+    (line,) = path.read_text("utf-8").splitlines()
+    assert json.loads(line)["scenario_id"] == "io1024x256-mc16-np20"
+    assert "ttfts" not in json.loads(line)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_markdown(lang: str, golden: Any) -> None:
+    golden(f"results.{lang}.md", exports.markdown_text(rows(), lang))
+
+
+def test_markdown_of_a_hostile_name_is_text() -> None:
+    made = artifacts.to_json(result()) | {"scenario_id": "a|b`<img>`[x](y)"}
+    line = exports.markdown_text([made], "en").splitlines()[2]
+    assert line.startswith("| a\\|b\\`&lt;img&gt;\\`\\[x\\](y) |")
+
+
+def test_an_extra_that_is_not_installed_is_named() -> None:
+    with pytest.raises(BenchError) as error:
+        exports.need("a_module_that_is_nowhere", "excel")
+    assert "pytest-vllm-bench[excel]" in say(error.value.message)
+
+
+# --------------------------------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_every_chart_is_drawn_without_a_browser(tmp_path: Path, kind: str, begins: bytes) -> None:
+    made = [r for r in rows() if r["scenario_id"] != "none"]
+    charts = overview(made)[:3]
+    for path in pictures.draw(charts, tmp_path, kind=kind, lang="zh"):
+        assert path.read_bytes().startswith(begins)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_pictures_of_one_scenario(saved: Path, tmp_path: Path) -> None:
+    written = rebuild.visualize(folder.read(saved)[:1], tmp_path / "charts")
+    assert {p.name for p in written} >= {"cdf.svg", "timeline.svg", "concurrency.svg", "speed.svg"}
+
+
+def test_the_same_chart_gives_the_same_file() -> None:
+    (chart, *_) = overview(rows())
+    assert pictures.picture(chart) == pictures.picture(chart)
+
+
+# -------------------------------------------------------------------------------------------- CI systems
+
+
+def test_the_step_summary_says_what_matters(golden: Any) -> None:
+    golden("step_summary.en.md", github.step_summary(rows()))
+
+
+def test_the_step_summary_stays_small_with_many_scenarios() -> None:
+    one = rows()[0]
+    text = github.step_summary([one | {"scenario_id": f"{'x' * 400}-{k}"} for k in range(3000)])
+    assert len(text.encode()) <= github.MOST_BYTES
+    assert "more scenarios are in the CSV" in text
+
+
+def test_annotations_cannot_be_broken_out_of() -> None:
+    made = artifacts.to_json(result(verdict=Verdict.FAIL))
+    made |= {"scenario_id": "a\n::error::b,c:d"}
+    (line,) = github.workflow_commands([made], file="bench_cases/config.yaml")
+    assert "\n" not in line
+    assert line.startswith("::error file=bench_cases/config.yaml,title=a%0A%3A%3Aerror%3A%3Ab%2Cc%3Ad%3A FAIL::")
+
+
+def test_annotations_are_errors_and_warnings() -> None:
+    kinds = [line.split(" ")[0] for line in github.workflow_commands(rows())]
+    assert kinds == ["::error", "::error", "::warning"]
+
+
+def test_a_session_under_github_and_gitlab(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITLAB_CI": "true"}
+    written = session.write(rows(), tmp_path / "results", environ, headers="both")
+    names = {p.name for p in written}
+    assert names == {
+        "aggregate_results.csv",
+        "aggregate_results_20261123.csv",
+        "verdict.json",
+        "metrics.txt",
+        "report.html",
+    }
+    assert len(session.tell(rows(), environ)) == 3
+    assert summary.read_text().startswith("before\n## ")
+    assert session.tell(rows(), {}) == []
+
+
+def test_gitlab_reads_open_metrics(tmp_path: Path) -> None:
+    lines = github.gitlab_metrics(rows(), tmp_path).read_text().splitlines()
+    assert 'mean_ttft_ms{scenario="io1024x256-mc16-np160"} 72' in lines
+    assert lines[-1] == "# EOF"
+
+
+# ----------------------------------------------------------------------------------------------- again
+
+
+def test_every_form_again_from_a_folder(saved: Path, tmp_path: Path) -> None:
+    forms = [name for name in rebuild.FORMATS if name not in ("svg", "png")]
+    written = rebuild.report([saved], tmp_path / "out", rebuild.Asked(formats=forms, lang="both", baseline=saved))
+    names = {p.name for p in written}
+    assert names >= {"report.html", "aggregate_results.csv", "verdict.json", "results.xlsx", "results.parquet"}
+    assert names >= {"results.jsonl", "results.md", "metrics.txt", "bench_io1024x256_mc16_np40.pytorch.json"}
+    assert all(p.stat().st_size for p in written)
+
+
+def test_the_newest_of_each_scenario_is_reported_and_all_make_the_trend(saved: Path) -> None:
+    everything = rebuild.gather([saved])
+    assert [(r["scenario_id"], r["session"]) for r in everything] == [
+        ("io1024x256-mc4-np40", "s1"),
+        ("io1024x256-mc16-np40", "s1"),
+        ("io1024x256-mc16-np40", "s2"),
+    ]
+    assert "trend-output_throughput" in page.page(folder.latest(everything), extra=page.Extra(history=everything))
+
+
+def test_a_partial_folder_is_reported_with_what_is_missing_named(saved: Path, tmp_path: Path) -> None:
+    (saved / "bench_io1x1_mc1_np1.json").write_text("{half of it")
+    problems: list[Problem] = []
+    assert rebuild.report([saved], tmp_path / "out", rebuild.Asked(formats=["csv"]), problems)
+    assert [Path(p.file).name for p in problems] == ["bench_io1x1_mc1_np1.json"]
+
+
+def test_nothing_to_report_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as error:
+        rebuild.report([tmp_path], tmp_path)
+    assert error.value.message.key == "report.no_results"
+
+
+def test_aggregate_takes_a_whole_folder_of_old_results(tmp_path: Path) -> None:
+    for concurrency in (8, 1):
+        old = {"num_prompts": 10, "completed": 10, "request_throughput": 1.0, "mean_ttft_ms": 3.5}
+        (tmp_path / f"bench_io256x256_mc{concurrency}_np10.json").write_text(json.dumps(old))
+    path = rebuild.aggregate(tmp_path, day="20260101")[0]
+    assert path.name == "aggregate_results_20260101.csv"
+    assert list(pd.read_csv(path)["max_concurrency"]) == [1, 8]
+
+
+# -------------------------------------------------------------------------------------------- baselines
+
+
+def compared(verdict: str, **more: Any) -> dict[str, Any]:
+    reason = artifacts.plain(Message(key="report.no_data"))
+    one = {"metric": "output_throughput", "gated": True, "verdict": verdict, "reason": reason, "reference": 1000.0}
+    return {**one, "observed": 900.0, "change": -0.1, "tolerance": 0.05, "relative": True, **more}
+
+
+def held(verdict: str) -> artifacts.Row:
+    free = compared("PASS", metric="p99_ttft_ms", gated=False)
+    return artifacts.to_json(result()) | {"baseline": {"reference": "main", "comparisons": [free, compared(verdict)]}}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_regression_is_told_in_the_failure(lang: str, golden: Any) -> None:
+    golden(f"regression.{lang}.txt", failure.failure(held("FAIL") | {"verdict": "FAIL"}, lang) + "\n")
+
+
+def test_an_undecided_baseline_is_a_warning_below_the_table() -> None:
+    text = terminal.summary([held("INCONCLUSIVE")], width=120)
+    assert "io1024x256-mc16-np160: undecided against the baseline main: no data" in text
+    assert "undecided" not in terminal.summary([held("PASS")], width=120)
+
+
+def test_a_baseline_is_in_page_and_properties() -> None:
+    assert 'id="baseline"' in page.page([held("FAIL")])
+    assert failure.properties(held("PASS"))["baseline_output_throughput_change"] == -0.1
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_comparison_as_markdown_and_json(lang: str) -> None:
+    before = artifacts.to_json(result(session="s1"))
+    after = artifacts.to_json(result(session="s2")) | {"output_throughput": 1200.0}
+    found = compare.compare([before], [after])
+    assert any(line.endswith("| +25.1% ✅ |") for line in compare.markdown(found, lang).splitlines())
+    assert json.loads(json.dumps(compare.to_json(found)))["changes"][0]["share"] == pytest.approx(0.251, abs=1e-3)
