@@ -1,0 +1,34 @@
+"""A command → run as a reader would run it, and what it said if it did not end as expected."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PATIENCE = 120.0
+
+
+def environ() -> dict[str, str]:
+    """Our commands first on the path, and nothing of the session that runs this test."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_", "VLLM_"))}
+    return {**ours, "PATH": path, "LANG": "C.UTF-8", "OPENAI_API_KEY": "secret", "API_KEY": "secret", "COLUMNS": "80"}
+
+
+def run(command: Sequence[str], folder: Path, expected: int = 0) -> str:
+    """What it printed; AssertionError with its last words where it ended otherwise."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environ(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == expected, f"{command} ended with {done.returncode}:\n{done.stdout[-4000:]}"
+    return done.stdout

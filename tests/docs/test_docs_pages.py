@@ -1,0 +1,64 @@
+"""Every page is there in both languages, with the same headings and the same examples, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from blocks import PAGES, ROOT, Block, anchors, blocks, headings, links, prose
+
+EVERY = [page for pair in PAGES.items() for page in pair]
+#: Shown to readers, not run: output, or what a reader's own machine has.
+SHOWN = {"text", "console", "json", "csv", "xml", "toml", "ini", "mermaid", "diff", "html"}
+RUN = {"sh", "python", "yaml"}
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_page_is_there_in_both_languages(page: Path) -> None:
+    assert PAGES[page].exists()
+    assert headings(PAGES[page]) == headings(page)
+
+
+def test_no_page_is_there_in_chinese_only() -> None:
+    assert {p.name for p in (ROOT / "docs" / "zh").glob("*.md")} == {
+        p.name for p in (ROOT / "docs" / "en").glob("*.md")
+    }
+
+
+def bare(block: Block) -> tuple[str, tuple[str, ...], str]:
+    """A block without its comments, which are in the page's language."""
+    return block.language, block.words, re.sub(r"(?m)\s*#.*$", "", block.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_both_languages_have_the_same_examples(page: Path) -> None:
+    ours = [bare(b) for b in blocks(page) if b.language in RUN]
+    theirs = [bare(b) for b in blocks(PAGES[page]) if b.language in RUN]
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), f"{name(page)}: {link}"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{name(page)}: {link}"
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name)
+def test_every_block_says_what_it_is(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language in SHOWN | RUN, f"{block.id}: {block.language!r}"
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=name)
+def test_chinese_pages_are_in_chinese(page: Path) -> None:
+    words = "".join(line for line in prose(page) if not line.startswith("|"))
+    assert len(re.findall(r"[\u4e00-\u9fff]", words)) > len(words) / 8
