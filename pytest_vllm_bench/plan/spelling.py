@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.errors import DataError
@@ -14,14 +15,14 @@ from pytest_vllm_bench.plan.dataset import Wanted
 from pytest_vllm_bench.plan.seeds import stream
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy.random import RandomState
 
 #: Run-specific tokens in front of each prompt under ``cache: cold``; a prefix cache is keyed from the first block on.
 SALT = 8
 #: Tokens that are spelled, and confirmed by the tokenizer, in one go.
 BATCH_TOKENS = 1 << 18
-#: Beyond this many tokens the tokenizer confirms a sample only: at 0.5 million tokens/s, eight seconds' worth.
-PROVEN_TOKENS = 1 << 22
+#: Beyond this many tokens (four seconds' worth) the tokenizer confirms one prompt in ``SAMPLED``.
+PROVEN_TOKENS, SAMPLED = 1 << 21, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Draft:
     expected in the server's prefix cache.
     """
 
-    letters: np.ndarray
+    letters: list[int]
     family: int | None = None
     common: int = 0
     shared_len: int = 0
@@ -40,6 +41,14 @@ class Draft:
     due: float | None = None
     group: str = ""
     row: int | None = None
+
+
+def drawn(draw: RandomState, size: int, n: int) -> list[int]:
+    """``n`` letters; many at once, since a call costs as much as a hundred of them."""
+    import numpy as np
+
+    letters: list[int] = draw.randint(0, size, n, dtype=np.uint16).tolist()
+    return letters
 
 
 def spell(wanted: Wanted, drafts: Iterable[Draft]) -> Iterator[Prompt]:
@@ -54,19 +63,17 @@ def spell(wanted: Wanted, drafts: Iterable[Draft]) -> Iterator[Prompt]:
     prover = Prover(wanted, alphabet)
     source = iter(drafts)
     while batch := _batch(source):
-        known = prover.known(batch)
         salted = [heads.put(draft) for draft in batch]
         if alphabet.ids:
-            yield from (_prompt(d, wanted, token_ids=alphabet.tokens(d.letters.tolist())) for d in salted)
+            for draft, letters in zip(batch, salted, strict=True):
+                yield _prompt(draft, 0, token_ids=alphabet.tokens(letters))
             continue
-        texts = [alphabet.text(draft.letters.tolist()) for draft in salted]
-        texts = prover.prove(salted, texts, known)
-        yield from (_prompt(d, wanted, text=text) for d, text in zip(salted, texts, strict=True))
+        for draft, text in zip(batch, prover.prove(batch, salted), strict=True):
+            yield _prompt(draft, wanted.added_tokens, text=text)
 
 
-def _prompt(draft: Draft, wanted: Wanted, *, text: str | None = None, token_ids: list[int] | None = None) -> Prompt:
-    # Token ids reach the model as they are: no template, no BOS.
-    added = 0 if token_ids is not None else wanted.added_tokens
+def _prompt(draft: Draft, added: int, *, text: str | None = None, token_ids: list[int] | None = None) -> Prompt:
+    """``added``: what the server puts around text; token ids reach the model as they are."""
     return Prompt(
         text=text,
         token_ids=token_ids,
@@ -94,50 +101,47 @@ class Heads:
     """The first tokens: run-specific under ``cache: cold``, different in every prompt that is not meant to share."""
 
     def __init__(self, wanted: Wanted, alphabet: Alphabet) -> None:
-        self._size = alphabet.size
-        self._salt = wanted.salt
+        self._size, self._n = alphabet.size, wanted.n
+        self._salted = bool(wanted.salt)
         self._names = (wanted.salt, *wanted.seed, "salt")
-        self._stream = stream(*self._names)
-        self._seen: set[bytes] = set()
-        self._families: dict[int, np.ndarray] = {}
-        self._n = wanted.n
-
-    def put(self, draft: Draft) -> Draft:
-        """The draft with its final first tokens."""
-        if draft.family is not None:
-            head = min(SALT, draft.common, len(draft.letters))
-            return self._with(draft, self._family(draft.family, head)) if self._salt else draft
-        head = min(SALT, len(draft.letters))
-        letters = self._draw(head) if self._salt else draft.letters[:head]
+        self._fresh = self._endless()
+        self._seen: set[tuple[int, ...]] = set()
+        self._families: dict[int, list[int]] = {}
         # Eight of 4,096 words never collide; a handful of words may.
-        if self._size**head < 1_000_000 * self._n**2:
-            for _ in range(64):
-                if letters.tobytes() not in self._seen:
-                    break
-                letters = self._draw(head)
-            else:
-                raise DataError("plan.cannot_differ", n=self._n, tokens=head, words=self._size)
-            self._seen.add(letters.tobytes())
-        return self._with(draft, letters)
+        self._rare = next(k for k in range(1, 200) if self._size**k >= 1_000_000 * self._n**2)
 
-    def _draw(self, head: int) -> np.ndarray:
-        import numpy as np
+    def put(self, draft: Draft) -> list[int]:
+        """The draft's letters with their final beginning."""
+        letters = draft.letters
+        if draft.family is not None:
+            if not self._salted:
+                return letters
+            head = self._family(draft.family)[: min(draft.common, len(letters))]
+            return head + letters[len(head) :]
+        length = min(SALT, len(letters))
+        head = next(self._fresh)[:length] if self._salted else letters[:length]
+        if length < self._rare:
+            head = self._distinct(head)
+        return head + letters[length:]
 
-        return self._stream.randint(0, self._size, head, dtype=np.uint16)
+    def _distinct(self, head: list[int]) -> list[int]:
+        for _ in range(64):
+            if tuple(head) not in self._seen:
+                self._seen.add(tuple(head))
+                return head
+            head = next(self._fresh)[: len(head)]
+        raise DataError("plan.cannot_differ", n=self._n, tokens=len(head), words=self._size)
 
-    def _family(self, family: int, head: int) -> np.ndarray:
-        import numpy as np
+    def _endless(self) -> Iterator[list[int]]:
+        draw = stream(*self._names)
+        while True:
+            letters = drawn(draw, self._size, 1024 * SALT)
+            yield from (letters[i : i + SALT] for i in range(0, len(letters), SALT))
 
+    def _family(self, family: int) -> list[int]:
         if family not in self._families:
-            drawn = stream(*self._names, "family", family).randint(0, self._size, SALT, dtype=np.uint16)
-            self._families[family] = drawn
-        return self._families[family][:head]
-
-    @staticmethod
-    def _with(draft: Draft, head: np.ndarray) -> Draft:
-        letters = draft.letters.copy()
-        letters[: len(head)] = head
-        return replace(draft, letters=letters)
+            self._families[family] = drawn(stream(*self._names, "family", family), self._size, SALT)
+        return self._families[family]
 
 
 class Prover:
@@ -150,39 +154,44 @@ class Prover:
         self._proof = Proof(wanted.tokenizer, wanted.cache_dir) if wanted.tokenizer else None
         self._note = wanted.note
         self._proven = 0
-        self._noted = False
+        self._every = 1
 
-    def known(self, batch: list[Draft]) -> str:
-        """The key under which this batch's proof is remembered: of its letters before they are salted."""
+    def prove(self, batch: list[Draft], salted: list[list[int]]) -> list[str]:
+        """The texts of ``salted``, each of exactly as many tokens as it has letters."""
+        tokenizer = self._tokenizer
+        texts = [self._alphabet.text(letters) for letters in salted]
+        if tokenizer is None or self._proof is None:
+            return texts
+        key = self._key(batch)
+        if self._proof.has(key) and self._joined(salted):
+            return texts
+        sample = range(0, len(batch), self._every)
+        counts = tokenizer.count([texts[i] for i in sample])
+        wrong = [i for i, n in zip(sample, counts, strict=True) if n != len(salted[i])]
+        for i in wrong:
+            texts[i] = self._mended(texts[i], len(salted[i]))
+        if self._every == 1 and not wrong:
+            self._proof.add(key)
+        self._proven += sum(counts)
+        if self._every == 1 and self._proven > PROVEN_TOKENS:
+            self._every = SAMPLED
+            self._note(Message(key="plan.proof_sampled", values={"tokens": self._proven, "one_in": SAMPLED}))
+        return texts
+
+    def _key(self, batch: list[Draft]) -> str:
+        """The key under which a batch's proof is remembered: of its letters before they are salted."""
         digest = hashlib.blake2b(self._digest, digest_size=12)
         for draft in batch:
-            digest.update(draft.letters[SALT:].tobytes())
+            digest.update(array("H", draft.letters[SALT:]).tobytes())
             digest.update(b"|")
         return digest.hexdigest()
 
-    def prove(self, batch: list[Draft], texts: list[str], key: str) -> list[str]:
-        """The texts, each of exactly as many tokens as its draft has letters."""
-        tokenizer = self._tokenizer
-        if tokenizer is None or self._proof is None:
-            return texts
-        if self._proof.has(key):
-            # The run-specific tokens are new in every run, so the joint behind them is confirmed each time.
-            heads = [self._alphabet.text(d.letters[: 2 * SALT].tolist()) for d in batch]
-            if all(n == min(2 * SALT, len(d.letters)) for n, d in zip(tokenizer.count(heads), batch, strict=True)):
-                return texts
-        every = 1 + self._proven // PROVEN_TOKENS * 16
-        if every > 1 and not self._noted:
-            self._noted = True
-            self._note(Message(key="plan.proof_sampled", values={"tokens": PROVEN_TOKENS}))
-        sample = range(0, len(batch), every)
-        self._proven += sum(len(batch[i].letters) for i in sample)
-        counts = tokenizer.count([texts[i] for i in sample])
-        wrong = [i for i, n in zip(sample, counts, strict=True) if n != len(batch[i].letters)]
-        for i in wrong:
-            texts[i] = self._mended(texts[i], len(batch[i].letters))
-        if every == 1 and not wrong:
-            self._proof.add(key)
-        return texts
+    def _joined(self, salted: Sequence[list[int]]) -> bool:
+        """Whether the run-specific tokens, new in every run, are exact too, with the joint behind them."""
+        assert self._tokenizer is not None
+        heads = [letters[: 2 * SALT] for letters in salted]
+        counts = self._tokenizer.count([self._alphabet.text(head) for head in heads])
+        return counts == [len(head) for head in heads]
 
     def _mended(self, text: str, length: int) -> str:
         """Some tokenizers join words; a word more or less at the end makes up for it."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.model import Message, Prompt
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
-from pytest_vllm_bench.plan.datasets.random import content_lengths, ranged
+from pytest_vllm_bench.plan.datasets.random import content_lengths, pieces, ranged
 from pytest_vllm_bench.plan.options import option
-from pytest_vllm_bench.plan.spelling import Draft, spell
+from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 
 if TYPE_CHECKING:
     from numpy.random import RandomState
@@ -60,23 +60,19 @@ def _pause(options: ConversationOptions, draw: RandomState) -> float:
 
 def _drafts(wanted: Wanted, options: ConversationOptions) -> Iterator[Draft]:
     """The user's turns, one after another; each begins unlike any other, save for the common system prompt."""
-    import numpy as np
-
     size = wanted.alphabet().size
     text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
-    prefix = wanted.stream("prefix").randint(0, size, options.prefix_len, dtype=np.uint16)
+    prefix = drawn(wanted.stream("prefix"), size, options.prefix_len)
     for turns in _turn_counts(wanted, options):
         inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, turns))
         outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, turns)
-        for turn, (length, out) in enumerate(zip(inputs.tolist(), outputs.tolist(), strict=True)):
-            letters = text.randint(0, size, length, dtype=np.uint16)
-            if turn or not options.prefix_len:
+        own = pieces(text, size, inputs.tolist())
+        for turn, (letters, out) in enumerate(zip(own, outputs.tolist(), strict=True)):
+            if turn or not prefix:
                 yield Draft(letters=letters, output_len=out)
                 continue
-            letters = np.concatenate((prefix, letters))
-            yield Draft(
-                letters=letters, family=0, common=options.prefix_len, shared_len=options.prefix_len, output_len=out
-            )
+            shared = len(prefix)
+            yield Draft(letters=prefix + letters, family=0, common=shared, shared_len=shared, output_len=out)
 
 
 def problems(options: ConversationOptions) -> list[Message]:

@@ -11,7 +11,7 @@ from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Prompt
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
-from pytest_vllm_bench.plan.spelling import Draft, spell
+from pytest_vllm_bench.plan.spelling import BATCH_TOKENS, Draft, drawn, spell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,26 +55,38 @@ def _batched(spelled: Iterator[Prompt], texts: int, kind: str) -> Iterator[Promp
 
 def drafts(wanted: Wanted, n: int) -> Iterator[Draft]:
     """The letters of each prompt; what the server adds (chat template, BOS) is taken off the asked length."""
-    import numpy as np
-
     options: RandomOptions = wanted.options
     size = wanted.alphabet().size
     text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
-    prefix = wanted.stream("prefix").randint(0, size, options.prefix_len, dtype=np.uint16)
+    prefix = drawn(wanted.stream("prefix"), size, options.prefix_len)
     family = 0 if options.prefix_len else None
     for start in range(0, n, CHUNK):
         rows = min(CHUNK, n - start)
         inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, rows))
         outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, rows)
-        for length, out in zip(inputs.tolist(), outputs.tolist(), strict=True):
-            letters = text.randint(0, size, length, dtype=np.uint16)
+        for letters, out in zip(pieces(text, size, inputs.tolist()), outputs.tolist(), strict=True):
             yield Draft(
-                letters=np.concatenate((prefix, letters)) if options.prefix_len else letters,
+                letters=prefix + letters if prefix else letters,
                 family=family,
                 common=options.prefix_len,
                 shared_len=options.prefix_len,
-                output_len=out if wanted.output_len else None,
+                output_len=out or None,
             )
+
+
+def pieces(draw: RandomState, size: int, lengths: list[int]) -> Iterator[list[int]]:
+    """Letters for each length, drawn for many of them at once."""
+    at = 0
+    while at < len(lengths):
+        end, total = at, 0
+        while end < len(lengths) and (end == at or total + lengths[end] <= BATCH_TOKENS):
+            total, end = total + lengths[end], end + 1
+        letters = drawn(draw, size, total)
+        begin = 0
+        for length in lengths[at:end]:
+            yield letters[begin : begin + length]
+            begin += length
+        at = end
 
 
 def ranged(draw: RandomState, length: int, ratio: float, n: int) -> np.ndarray:

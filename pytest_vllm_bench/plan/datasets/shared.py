@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.model import Prompt
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
-from pytest_vllm_bench.plan.datasets.random import content_lengths, ranged
+from pytest_vllm_bench.plan.datasets.random import content_lengths, pieces, ranged
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.seeds import stream
-from pytest_vllm_bench.plan.spelling import Draft, spell
-
-if TYPE_CHECKING:
-    import numpy as np
+from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 
 CHUNK = 4096
 
@@ -72,21 +68,19 @@ def _popular(wanted: Wanted, options: SharedOptions) -> Iterator[int]:
 
 def _drafts(wanted: Wanted, options: RepetitionOptions | SharedOptions, picks: Iterator[int]) -> Iterator[Draft]:
     """A group's beginning, then letters of the prompt's own; ``input_len`` tokens of those."""
-    import numpy as np
-
     size = wanted.alphabet().size
     text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
-    beginnings: dict[int, np.ndarray] = {}
+    beginnings: dict[int, list[int]] = {}
     for start in range(0, wanted.n, CHUNK):
         rows = min(CHUNK, wanted.n - start)
         inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, rows))
         outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, rows)
-        for group, length, out in zip(islice(picks, rows), inputs.tolist(), outputs.tolist(), strict=True):
+        own = pieces(text, size, inputs.tolist())
+        for group, letters, out in zip(islice(picks, rows), own, outputs.tolist(), strict=True):
             if group not in beginnings:
-                drawn = stream(*wanted.seed, "prefix", group)
-                beginnings[group] = drawn.randint(0, size, options.prefix_len, dtype=np.uint16)
+                beginnings[group] = drawn(stream(*wanted.seed, "prefix", group), size, options.prefix_len)
             yield Draft(
-                letters=np.concatenate((beginnings[group], text.randint(0, size, length, dtype=np.uint16))),
+                letters=beginnings[group] + letters,
                 family=group,
                 common=options.prefix_len,
                 shared_len=options.prefix_len,

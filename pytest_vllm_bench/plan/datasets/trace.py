@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message, Prompt
@@ -16,10 +16,7 @@ from pytest_vllm_bench.plan import given, rows
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.seeds import stream
-from pytest_vllm_bench.plan.spelling import Draft, spell
-
-if TYPE_CHECKING:
-    import numpy as np
+from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +141,6 @@ def _window(found: Columns, options: TraceOptions) -> Columns:
 
 def _drafts(wanted: Wanted, source: rows.Rows, columns: Columns) -> Iterator[Draft]:
     """Letters of each request: its blocks where the trace names them, else letters of its own."""
-    import numpy as np
-
     size = wanted.alphabet().size
     text = wanted.stream("prompts")
     added = 0 if wanted.alphabet().ids else wanted.added_tokens
@@ -160,7 +155,7 @@ def _drafts(wanted: Wanted, source: rows.Rows, columns: Columns) -> Iterator[Dra
             if ids:
                 letters, shared = blocks.letters(ids, length)
             else:
-                letters, shared = text.randint(0, size, length, dtype=np.uint16), 0
+                letters, shared = drawn(text, size, length), 0
             yield Draft(
                 letters=letters,
                 family=int(ids[0]) if ids else None,
@@ -179,27 +174,22 @@ class Blocks:
         self._block = wanted.options.block
         self._seen: set[int] = set()
 
-        @lru_cache(maxsize=8192)
-        def drawn(hash_id: int) -> np.ndarray:
-            import numpy as np
+        @lru_cache(maxsize=2048)
+        def block(hash_id: int) -> list[int]:
+            return drawn(stream(*wanted.seed, "block", hash_id), size, self._block)
 
-            letters: np.ndarray = stream(*wanted.seed, "block", hash_id).randint(0, size, self._block, dtype=np.uint16)
-            return letters
+        self._letters = block
 
-        self._drawn = drawn
-
-    def letters(self, ids: list[int], length: int) -> tuple[np.ndarray, int]:
+    def letters(self, ids: list[int], length: int) -> tuple[list[int], int]:
         """``length`` letters, and how many of the first are blocks that came before; the last id may be a part."""
-        import numpy as np
-
         shared, before = 0, True
         for hash_id in ids:
             before = before and hash_id in self._seen
             shared += self._block if before else 0
         self._seen.update(ids)
-        letters = np.concatenate([self._drawn(hash_id) for hash_id in ids])
+        letters = [letter for hash_id in ids for letter in self._letters(hash_id)]
         while len(letters) < length:  # fewer ids than the length needs: the last block goes on
-            letters = np.concatenate((letters, self._drawn(-1 - ids[-1])))
+            letters += self._letters(-1 - ids[-1])
         return letters[:length], min(shared, length)
 
 
