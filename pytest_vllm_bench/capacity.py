@@ -25,7 +25,10 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
     probe = next(steps)
     while True:
         watch.phase(Message(key="plugin.probe", values={"level": f"{probe.level:g}"}))
-        result = await run(probed(scenario, probe), replace(world, repetitions=[], gate=None), watch, keep)
+        for _ in range(2):  # a disturbed machine may spoil one probe; a second one spoilt ends the search
+            result = await run(probed(scenario, probe), replace(world, repetitions=[], gate=None), watch, keep)
+            if result.verdict is not Verdict.INVALID:
+                break
         results.append(result)
         try:
             probe = steps.send(outcome(result))

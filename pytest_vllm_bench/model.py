@@ -563,7 +563,8 @@ class Result:
     facts: LoadFacts | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     server: Mapping[str, float] = field(default_factory=dict)  # deltas of the server's own counters
-    per_repeat: Sequence[Metrics] = ()  # of each repeat that this result pools, where there are several
+    per_repeat: Sequence[Metrics] = ()  # of each repeat that the verdict pools, where there are several
+    pooled: Metrics = field(default_factory=dict)  # over all of those; ``metrics`` is this run's own
     baseline: str = ""  # the reference that it was held against
     comparisons: Sequence[Any] = ()  # judge's Comparison, a metric each
     capacity: Any = None  # judge's Answer, of a scenario that searches

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_vllm_bench import environment, judge, load, plan, regression
+from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
@@ -238,13 +239,14 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     complete = shot.facts.complete and not shot.interrupted
     asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
     one = sample(shot.reading.records, asked)
-    figures = {**summary([one], asked), "plan_digest": shot.plan.digest}
-    mine = Repetition(sample=one, figures=figures, facts=shot.facts)
+    metrics = summary([one], asked)
+    mine = Repetition(sample=one, figures={**metrics, "plan_digest": shot.plan.digest}, facts=shot.facts)
     world.repetitions.append(mine)
-    pool = world.repetitions if world.judges else [mine]
-    metrics = summary([r.sample for r in pool], asked)
+    judges = world.judges or stopping.enough_repeats(scenario, [r.figures for r in world.repetitions])
+    pool = world.repetitions if judges else [mine]
+    pooled = summary([r.sample for r in pool], asked)
     evidence = judge.Evidence(
-        metrics=metrics,
+        metrics=pooled,
         per_repeat=tuple(r.figures for r in pool),
         facts=tuple(r.facts for r in pool),
         plan=shot.plan,
@@ -252,7 +254,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         server_fault=shot.server_fault,
         hopeless=shot.reading.hopeless,
     )
-    asking = scenario if world.judges else replace(scenario, rules=(), goodput={})
+    asking = scenario if judges else replace(scenario, rules=(), goodput={})
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
     return Result(
         scenario=scenario,
@@ -268,6 +270,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         environment=world.environment,
         server=shot.server,
         per_repeat=tuple(r.figures for r in pool) if len(pool) > 1 else (),
+        pooled=pooled if len(pool) > 1 else {},
         date=environment.stamp(),
         session=world.session,
         notes=(*judgement.faults, *judgement.notes, *shot.plan.notes, *shot.facts.warnings),

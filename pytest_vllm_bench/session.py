@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_vllm_bench import environment, load, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.errors import BenchError, ServerError
+from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.model import Backend, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize
@@ -66,6 +67,11 @@ class Session:
     def reference(self, named: str) -> Path:
         """Where a reference lies: beside the config, so that it is committed with it."""
         return regression.locate(named, self.config.base_dir)
+
+    def settled(self, scenario: Scenario) -> bool:
+        """Whether the repeats so far are enough (``repeats: {until: …}``)."""
+        so_far = [r.figures for r in self.repetitions.get(scenario.key, ())]
+        return bool(so_far) and scenario.repeats.until is not None and stopping.enough_repeats(scenario, so_far)
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         """All that ``scenario`` needs to run; BenchError says what is missing.  The second time it costs nothing."""

@@ -39,6 +39,8 @@ class Runner:
         session = items.session(items.path(node))
         if first := session.absent.get(scenario.target.name):
             pytest.skip(say("plugin.server_absent", items.lang, scenario=first))
+        if session.settled(scenario):
+            pytest.skip(say("plugin.enough_repeats", items.lang))
         given = chosen(items.pytest, "ready-timeout")
         patience = float(given[0]) if given else READY_TIMEOUT
         try:

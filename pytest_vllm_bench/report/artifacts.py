@@ -87,6 +87,7 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
     }
     if result.per_repeat:
         row["per_repeat"] = plain(result.per_repeat)
+        row["pooled"] = plain(result.pooled)
     if result.capacity is not None:
         row["capacity"] = plain(result.capacity)
     if result.baseline:

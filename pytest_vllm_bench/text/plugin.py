@@ -35,5 +35,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "已将 {count} 个场景写入基线 {path}",
     ),
     "plugin.probe": ("probing {level}", "正在试探 {level}"),
+    "plugin.enough_repeats": ("the repeats so far are precise enough", "已有的重复测量已足够精确"),
     "plugin.warmup": ("warming up", "正在预热"),
 }
