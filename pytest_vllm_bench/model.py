@@ -458,6 +458,7 @@ class WorkerFacts:
     bytes_out: int
     sentinel_lags: Sequence[float] = ()  # seconds: read − written, one a 10 ms tick
     tape_stalls: Sequence[float] = ()  # seconds: tape writes that held the loop for over 0.1 ms
+    tape_writes: int = 0  # all of them
     gc_collections: int = 0
     voluntary_switches: int = 0
     involuntary_switches: int = 0

@@ -25,12 +25,14 @@ class Alarm:
 
     SPIN_S = 0.002
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None], *, timerfd: bool = sys.platform == "linux"
+    ) -> None:
         self._loop, self._callback = loop, callback
         self._at = 0.0
         self._handle: asyncio.Handle | None = None
         self._fd = -1
-        if sys.platform == "linux":  # there perf_counter is CLOCK_MONOTONIC
+        if timerfd:  # on Linux perf_counter is CLOCK_MONOTONIC
             self._libc = ctypes.CDLL(None, use_errno=True)
             self._fd = self._libc.timerfd_create(_MONOTONIC, _NONBLOCK | _CLOEXEC)
         if self._fd >= 0:

@@ -222,14 +222,20 @@ class Dispatch:
             self._free.extend([self.start + offset] * max(0, grown))
 
     def _ask(self, now: float) -> None:
-        """Wake for the next due row, the next step of the cap, and ``lead`` before rows that need connections."""
+        """Say how many connections are needed soon; wake for the next due row, the next step of the cap, and ``lead``
+        before either, when connections for it are to be opened."""
         expected = len(self._ahead) + len(self._later)
         if self._ahead and self.start + self._ahead[-1][0].due > now + self._lead:
             expected -= 1
+        times: list[float] = []
         if self._cap is not None:
-            expected = min(expected, len(self._free))
+            slots = len(self._free)
+            if self._steps:
+                step = self.start + self._steps[0][0]
+                times.append(step - self._lead if step - self._lead > now else step)
+                slots += max(0, self._steps[0][1] - self._cap) if step - self._lead <= now else 0
+            expected = min(expected, slots)
         self._outside.expect(expected)
-        times = [self.start + self._steps[0][0]] if self._steps else []
         if self._cap is None or self._free:
             times.append(self._next_at())
             if self._ahead and self._more:

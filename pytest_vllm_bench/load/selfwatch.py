@@ -97,6 +97,7 @@ class Watch:
             bytes_out=self.bytes_out,
             sentinel_lags=tuple(self.lags),
             tape_stalls=tuple(self.tape.stalls),
+            tape_writes=self.tape.writes,
             gc_collections=_collections() - self._collections,
             voluntary_switches=after.ru_nvcsw - before.ru_nvcsw,
             involuntary_switches=after.ru_nivcsw - before.ru_nivcsw,

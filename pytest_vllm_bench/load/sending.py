@@ -156,8 +156,13 @@ class _Crew:
     def __init__(self, jobs: Sequence[control.Job], folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.members: list[_Member] = []
-        for job in jobs:
-            self.members.append(_Member(job, folder))
+        try:
+            for job in jobs:
+                self.members.append(_Member(job, folder))
+        except OSError:  # no more processes, or files: none rather than some
+            for member in self.members:
+                member.end()
+            raise
         self._stop = threading.Event()
         self._killed = threading.Event()
 

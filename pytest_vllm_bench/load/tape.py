@@ -44,7 +44,7 @@ class Tape:
     def __init__(self, folder: Path, worker: int, soon: Callable[[Callable[[], None]], object]) -> None:
         self.folder, self.worker, self.soon = folder, worker, soon
         self.pending = False
-        self.reads = self.written = 0
+        self.reads = self.written = self.writes = 0
         self.stalls = array("d")  # seconds, writes that held the loop for longer than STALL_S
         self._buffer = io.BytesIO(bytes(BUFFER_BYTES))  # keeps its memory, unlike a bytearray that is cleared
         self.write = self._buffer.write
@@ -114,6 +114,7 @@ class Tape:
                 done += os.write(self._file, buffer[done:size])
         self._buffer.seek(0)
         self.written += size
+        self.writes += 1
         self._in_segment += size
         if self._in_segment >= SEGMENT_BYTES:
             self._next_segment()

@@ -199,6 +199,13 @@ def test_connections_are_asked_for_before_they_are_needed() -> None:
     assert all(n == 0 for at, n in world.expected if at - START < 4.7)
 
 
+def test_connections_are_asked_for_before_the_cap_rises() -> None:
+    steps = [(0.0, 2), (10.0, 8)]
+    world = World(service=lambda row: 1.0).run(index([0.0] * 100), cap=2, steps=steps, lead=0.25)
+    assert max(n for at, n in world.expected if at - START < 9.75) <= 2
+    assert max(n for at, n in world.expected if 9.7 < at - START < 10) == 6
+
+
 offsets = st.lists(st.floats(0.001, 20, allow_nan=False), min_size=1, max_size=40).map(sorted)
 
 

@@ -9,13 +9,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from answering import DONE, EVENT, Ending, answering, chunk, make_plan, measuring_process, sent
 
 from pytest_vllm_bench import load
+from pytest_vllm_bench.load.clock import Alarm
 from pytest_vllm_bench.model import Target, Timeouts
 
 pytestmark = pytest.mark.asyncio
@@ -337,3 +340,28 @@ async def test_the_sentinel_runs_beside_the_load(tmp_path: Path) -> None:
     assert worker.cpu_s > 0
     assert 0 < worker.peak_memory_bytes < 150e6
     assert worker.loop.startswith("uvloop") or worker.loop == "asyncio"
+
+
+async def test_without_uvloop_it_works_on_asyncio_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uvloop.py").write_text("raise ImportError('not here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"gap": 0.002}] * 9, cap=3)
+        requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert {r.ending for r in requests.values()} == {Ending.COMPLETE}
+    assert facts.workers[0].loop == "asyncio"
+
+
+@pytest.mark.parametrize("timerfd", [True, False])
+async def test_the_alarm_rings_on_time_and_only_for_the_last_setting(timerfd: bool) -> None:
+    if timerfd and sys.platform != "linux":
+        pytest.skip("timerfd is Linux's")
+    rung: list[float] = []
+    alarm = Alarm(asyncio.get_running_loop(), lambda: rung.append(perf_counter()), timerfd=timerfd)
+    alarm.set(perf_counter() + 100)
+    alarm.set(wanted := perf_counter() + 0.03)
+    await until(lambda: rung)
+    assert rung[0] >= wanted
+    alarm.set(perf_counter() - 1)  # in the past: at once
+    await until(lambda: len(rung) == 2)
+    alarm.close()
