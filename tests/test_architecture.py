@@ -30,6 +30,7 @@ ALLOWED = {
     "reading": STAGES | {"environment"},
     "run": STAGES | {"regression", "reading"} | {"backends", "environment", "registry"},
     "capacity": {"judge", "run"},
+    "rejudge": STAGES,
     "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "run", "regression"},
 }
 

@@ -24,7 +24,10 @@ COMMANDS = {
     "report": "report",
     "visualize": "report",
     "compare": "compare",
+    "judge": "judge",
     "simulate": "simulate",
+    "init": "init",
+    "doctor": "doctor",
 }
 
 

@@ -71,7 +71,7 @@ def as_config(args: argparse.Namespace) -> dict[str, Any]:
         "concurrency_prompts": [[args.max_concurrency, args.num_prompts]],
         "request_rate": args.request_rate if math.isfinite(args.request_rate) else None,
         "burstiness": args.burstiness if args.burstiness != 1 else None,
-        "goodput": dict(map(_slo, args.goodput)) or None,
+        "goodput": dict(map(slo, args.goodput)) or None,
         "sla": args.sla or None,
         "seed": args.seed,
         "ignore_eos": args.ignore_eos,
@@ -80,7 +80,7 @@ def as_config(args: argparse.Namespace) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _slo(text: str) -> tuple[str, float]:
+def slo(text: str) -> tuple[str, float]:
     """ "ttft:200" → ("ttft", 200.0)."""
     name, colon, limit = text.partition(":")
     try:

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import traceback
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -264,13 +265,18 @@ def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """One measuring process, from its first word to its last."""
+    run_on_uvloop(work)
+
+
+def run_on_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run on uvloop where there is one."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(work())
+        asyncio.run(main())
     else:
-        uvloop.run(work())
+        uvloop.run(main())
 
 
 def _mapped(path: Path) -> memoryview | bytes:

@@ -4,13 +4,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.capacity": (
         "capacity ({over}): {held} held ({held_how}), {broken} broke ({broken_how}); at least {wanted} was asked; "
         "{runs} probes",
-        "容量({over}):{held} 达标({held_how}),{broken} 不达标({broken_how});要求至少 {wanted};共试探 {runs} 次",
+        "容量({over}):{held} 达标({held_how}),{broken} 不达标({broken_how})；要求至少 {wanted}；共试探 {runs} 次",
     ),
     "judge.proven": ("proven", "已证实"),
     "judge.observed": ("observed", "观测值"),
     "judge.baseline_no_file": (
         "There is no baseline {path} (there are: {known}). Save one first with --vllm-save-baseline.",
-        "没有基线文件 {path}(现有:{known})。请先用 --vllm-save-baseline 保存。",
+        "没有基线文件 {path}（现有：{known}）。请先用 --vllm-save-baseline 保存。",
     ),
     "judge.baseline_unreadable": (
         "The baseline {path} cannot be read: {said}",

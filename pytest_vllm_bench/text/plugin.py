@@ -3,32 +3,32 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "plugin.problems": (
         "pytest-vllm-bench cannot start ({count} problems):",
-        "pytest-vllm-bench 无法开始(共 {count} 处问题):",
+        "pytest-vllm-bench 无法开始（共 {count} 处问题）：",
     ),
     "plugin.contention": (
         "{workers} xdist workers would send load at the same time and measure one another. "
         "Run the benchmark without -n, or with -n {workers} --dist loadgroup, which keeps all scenarios on one worker.",
-        "{workers} 个 xdist 进程会同时压测,互相干扰。请去掉 -n,或使用 -n {workers} --dist loadgroup,让所有场景在同一进程中依次运行。",
+        "{workers} 个 xdist 进程会同时压测，互相干扰。请去掉 -n，或使用 -n {workers} --dist loadgroup，让所有场景在同一进程中依次运行。",
     ),
     "plugin.header": (
         "vllm-bench: {count} scenarios from {path}; {where}",
-        "vllm-bench:{path} 中的 {count} 个场景;{where}",
+        "vllm-bench:{path} 中的 {count} 个场景；{where}",
     ),
     "plugin.both_fixtures": (
         "vllm_bench needs a scenario: write the test as `async def test_serving(scenario, vllm_bench)`.",
-        "vllm_bench 需要 scenario:请把测试写成 `async def test_serving(scenario, vllm_bench)`。",
+        "vllm_bench 需要 scenario：请把测试写成 `async def test_serving(scenario, vllm_bench)`。",
     ),
-    "plugin.server_absent": ("server not there, see {scenario}", "服务不可用,见 {scenario}"),
+    "plugin.server_absent": ("server not there, see {scenario}", "服务不可用，见 {scenario}"),
     "plugin.strict_simulated": (
         "--vllm-strict refuses the built-in simulator: its figures say nothing about a server. Give --vllm-url.",
-        "--vllm-strict 不接受内置模拟器:它的数字不代表任何真实服务。请用 --vllm-url 指定服务。",
+        "--vllm-strict 不接受内置模拟器：它的数字不代表任何真实服务。请用 --vllm-url 指定服务。",
     ),
     "plugin.summary": ("LLM serving benchmark", "LLM 服务压测结果"),
     "plugin.tokenizer": ("loading the tokenizer", "正在加载分词器"),
     "plugin.building": ("building prompts", "正在构造提示词"),
     "plugin.again": (
         "it looks worse than the baseline: measuring once more",
-        "结果似乎劣于基线,正在复测确认",
+        "结果似乎劣于基线，正在复测确认",
     ),
     "plugin.saved_baseline": (
         "added {count} scenarios to the baseline {path}",

@@ -4,22 +4,25 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.model": (
         "The server at {url} does not serve the model {asked!r}. It serves: {served}. "
         "Write one of these as model: in the config, or pass --vllm-model.",
-        "{url} 上的服务没有模型 {asked!r},现有模型:{served}。请在配置中把 model: 改为其中之一,或使用 --vllm-model。",
+        "{url} 上的服务没有模型 {asked!r}，现有模型：{served}。请在配置中把 model：改为其中之一，或使用 --vllm-model。",
     ),
     "server.model_choice": (
         "The server at {url} serves several models: {served}. Write one as model: in the config, or pass --vllm-model.",
-        "{url} 上的服务有多个模型:{served}。请在配置中用 model: 指定一个,或使用 --vllm-model。",
+        "{url} 上的服务有多个模型：{served}。请在配置中用 model：指定一个，或使用 --vllm-model。",
     ),
     "server.model_unknown": (
         "The server at {url} does not list its models. Write its model's name as model: in the config, "
         "or pass --vllm-model.",
-        "{url} 上的服务没有列出模型。请在配置中用 model: 写明模型名,或使用 --vllm-model。",
+        "{url} 上的服务没有列出模型。请在配置中用 model：写明模型名，或使用 --vllm-model。",
     ),
     "server.not_ready": (
         "The server was not ready after {seconds} s. {why} Is it still starting? --vllm-ready-timeout waits longer.",
-        "等待 {seconds} 秒后服务仍未就绪。{why} 如果它还在启动,可用 --vllm-ready-timeout 延长等待时间。",
+        "等待 {seconds} 秒后服务仍未就绪。{why} 如果它还在启动，可用 --vllm-ready-timeout 延长等待时间。",
     ),
-    "server.waiting": ("Waiting for the server, {seconds} s so far. {why}", "正在等待服务就绪,已等 {seconds} 秒。{why}"),
+    "server.waiting": (
+        "Waiting for the server, {seconds} s so far. {why}",
+        "正在等待服务就绪，已等 {seconds} 秒。{why}",
+    ),
     "server.dns": (
         "The host name {host!r} of {url} does not resolve. Check base_url or --vllm-url.",
         "无法解析 {url} 中的主机名 {host!r}。请检查 base_url 或 --vllm-url。",
@@ -27,44 +30,47 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.tls": (
         "TLS to {url} failed: {said}. If the certificate is your own, give its CA: "
         "tls: {{ca: /path/to/ca.pem}}; if the server speaks plain HTTP, write http://.",
-        "与 {url} 的 TLS 握手失败:{said}。如果是自签证书,请用 tls: {{ca: /path/to/ca.pem}} 指定 CA;"
-        "如果服务只支持明文 HTTP,请写 http://。",
+        "与 {url} 的 TLS 握手失败：{said}。如果是自签证书，请用 tls: {{ca: /path/to/ca.pem}} 指定 CA;"
+        "如果服务只支持明文 HTTP，请写 http://。",
     ),
     "server.refused": (
         "Nothing answers at {url} ({said}). Is the server started, and is the port right?",
-        "{url} 没有应答({said})。服务启动了吗?端口对吗?",
+        "{url} 没有应答({said})。服务启动了吗？端口对吗？",
     ),
     "server.dropped": (
         "The server at {url} closed the connection without an answer ({said}).",
         "{url} 上的服务未作应答就关闭了连接({said})。",
     ),
-    "server.silent": ("The server at {url} took the request and did not answer in time.", "{url} 接受了请求,但没有按时应答。"),
+    "server.silent": (
+        "The server at {url} took the request and did not answer in time.",
+        "{url} 接受了请求，但没有按时应答。",
+    ),
     "server.url": (
         "{url!r} is not a usable address. Write it like http://host:8000.",
-        "{url!r} 不是可用的地址,应写成 http://host:8000 的形式。",
+        "{url!r} 不是可用的地址，应写成 http://host:8000 的形式。",
     ),
     "server.not_http": (
         "What answers at {url} does not speak HTTP as expected: {said}. Is the port right?",
-        "{url} 的应答不是预期的 HTTP:{said}。端口对吗?",
+        "{url} 的应答不是预期的 HTTP:{said}。端口对吗？",
     ),
     "server.redirect": (
         "{url} answered {status}, a redirect to {to!r}. Write the final address as base_url: a benchmark does not "
         "follow redirects, since that would add a round trip to each request.",
-        "{url} 返回 {status},重定向到 {to!r}。请把最终地址写进 base_url:压测不跟随重定向,否则每个请求都会多一次往返。",
+        "{url} 返回 {status}，重定向到 {to!r}。请把最终地址写进 base_url：压测不跟随重定向，否则每个请求都会多一次往返。",
     ),
     "server.unavailable": (
         "{url} answers {status} (not ready): {said}",
-        "{url} 返回 {status}(尚未就绪):{said}",
+        "{url} 返回 {status}（尚未就绪）：{said}",
     ),
     "server.auth": (
         "{url} refuses access with {status}: {said}. Set the key's environment variable and name it in the config: "
         "api_key_env: OPENAI_API_KEY.",
-        "{url} 以 {status} 拒绝访问:{said}。请设置保存密钥的环境变量,并在配置中写明变量名:api_key_env: OPENAI_API_KEY。",
+        "{url} 以 {status} 拒绝访问：{said}。请设置保存密钥的环境变量，并在配置中写明变量名：api_key_env: OPENAI_API_KEY。",
     ),
     "server.path": (
         "{url} does not exist on the server (404): {said}. Check endpoint: and backend: in the config, "
         "and whether base_url ends where it should.",
-        "服务上没有 {url}(404):{said}。请检查配置中的 endpoint: 和 backend:,以及 base_url 是否多写或少写了路径。",
+        "服务上没有 {url}(404):{said}。请检查配置中的 endpoint：和 backend:，以及 base_url 是否多写或少写了路径。",
     ),
     "server.status": (
         "{url} answered {status}: {said}",
@@ -72,22 +78,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.error": (
         "{url} accepted a first small request but answered with an error: {said}",
-        "{url} 接受了试探请求,却返回错误:{said}",
+        "{url} 接受了试探请求，却返回错误：{said}",
     ),
     "server.empty": (
         "{url} answered a first small request with nothing that backend {backend!r} can read. Is it the right backend?",
-        "{url} 对试探请求的应答中没有 {backend!r} 后端能读懂的内容。backend: 选对了吗?",
+        "{url} 对试探请求的应答中没有 {backend!r} 后端能读懂的内容。backend：选对了吗？",
     ),
     "server.context": (
         "{scenario} needs {need} tokens (input {input} + output {output}) and the model {model!r} takes {limit}. "
         "Shorten input_output, or start the server with a larger --max-model-len.",
-        "{scenario} 需要 {need} 个 token(输入 {input} + 输出 {output}),而模型 {model!r} 上限为 {limit}。"
-        "请缩短 input_output,或以更大的 --max-model-len 启动服务。",
+        "{scenario} 需要 {need} 个 token（输入 {input} + 输出 {output}），而模型 {model!r} 上限为 {limit}。"
+        "请缩短 input_output，或以更大的 --max-model-len 启动服务。",
     ),
     "server.no_tokenize": (
         "{url} does not exist on this server, so that it cannot count tokens for us. "
         "Write a folder, a file or a hub name as tokenizer:, or tokenizer: ids for prompts of token ids.",
-        "该服务没有 {url},无法代为计数 token。请把 tokenizer: 写成目录、文件或模型仓库名,或用 tokenizer: ids 直接发送 token id。",
+        "该服务没有 {url}，无法代为计数 token。请把 tokenizer：写成目录、文件或模型仓库名，或用 tokenizer: ids 直接发送 token id。",
     ),
     "server.ca_missing": (
         "The CA bundle {path} of tls: {{ca: …}} does not exist.",
@@ -95,14 +101,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.restarted": (
         "The server restarted while it was measured (its process_start_time_seconds changed).",
-        "服务在压测期间重启过(process_start_time_seconds 发生变化)。",
+        "服务在压测期间重启过（process_start_time_seconds 发生变化）。",
     ),
     "server.counter_fell": (
         "The server restarted while it was measured (its counter {name} fell).",
-        "服务在压测期间重启过(计数器 {name} 变小)。",
+        "服务在压测期间重启过（计数器 {name} 变小）。",
     ),
     "server.model_changed": (
         "The server changed its model while it was measured: {before} before, {after} after.",
-        "服务在压测期间更换了模型:之前是 {before},之后是 {after}。",
+        "服务在压测期间更换了模型：之前是 {before}，之后是 {after}。",
     ),
 }

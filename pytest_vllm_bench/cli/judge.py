@@ -1,0 +1,55 @@
+"""``judge``: rules on saved results, ours and other tools', without a server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_vllm_bench import rejudge
+from pytest_vllm_bench.cli.single import slo
+from pytest_vllm_bench.model import JudgeSettings, Result, Verdict
+from pytest_vllm_bench.report import artifacts
+from pytest_vllm_bench.report.failure import failure
+from pytest_vllm_bench.text import say
+
+
+def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
+    parser.add_argument("files", nargs="+", help=say("cli.judge.files", lang))
+    parser.add_argument("--rule", "--sla", dest="rules", nargs="+", default=[], help=say("cli.judge.rule", lang))
+    parser.add_argument("--goodput", nargs="+", default=[], metavar="NAME:MS", help=say("cli.single.goodput", lang))
+    parser.add_argument("--mode", choices=("evidence", "exact"), default="evidence", help=say("cli.judge.mode", lang))
+    parser.add_argument("--confidence", type=float, default=0.95, help=say("cli.judge.confidence", lang))
+    parser.add_argument("--strict", action="store_true", help=say("cli.judge.strict", lang))
+
+
+def run(args: argparse.Namespace, lang: str) -> int:
+    """Exit 0 when everything passes or leans that way, 1 when something fails."""
+    asked = rejudge.Asked(
+        rules=rejudge.parsed(args.rules),
+        goodput=dict(map(slo, args.goodput)),
+        settings=JudgeSettings(mode=args.mode, confidence=args.confidence),
+    )
+    bad = False
+    for path in files(args.files):
+        for result in rejudge.results(path, asked):
+            print(failure(artifacts.to_json(result), lang))
+            for note in result.notes:
+                print(f"  {say(note, lang)}")
+            print()
+            bad |= breaks(result, strict=args.strict)
+    return int(bad)
+
+
+def files(names: list[str]) -> list[Path]:
+    """Result files, those of a folder among them."""
+    found: list[Path] = []
+    for path in map(Path, names):
+        found += sorted(p for p in path.glob("bench_*.json") if ".pytorch" not in p.name) if path.is_dir() else [path]
+    return found
+
+
+def breaks(result: Result, *, strict: bool) -> bool:
+    """FAIL and INVALID; what is undecided if it leans that way, or always under --strict."""
+    if result.verdict is Verdict.INCONCLUSIVE:
+        return strict or any(v.within is False for v in result.verdicts)
+    return result.verdict is not Verdict.PASS
