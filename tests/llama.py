@@ -16,7 +16,7 @@ SERVER = Path(__file__).parent / "servers" / "serve_llama.py"
 
 @contextlib.contextmanager
 def serve(folder: Path, *wishes: str) -> Iterator[str]:
-    """Its URL.  ``wishes``: thinks, embeds, ranks."""
+    """Its URL.  ``wishes``: thinks, embeds, ranks; counts: with the vocabulary of ``tokenizer: simulator``."""
     for needed in ("xllamacpp", "gguf"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"needs the package {needed}")
@@ -47,13 +47,20 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def thinking_llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Every answer is reasoning."""
-    with serve(tmp_path_factory.mktemp("llama-thinks"), "thinks") as url:
+    with serve(tmp_path_factory.mktemp("llama-thinks"), "thinks", "counts") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def counting_llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Counts tokens as ``tokenizer: simulator`` does."""
+    with serve(tmp_path_factory.mktemp("llama-counts"), "counts") as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def embedding_llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(tmp_path_factory.mktemp("llama-embeds"), "embeds") as url:
+    with serve(tmp_path_factory.mktemp("llama-embeds"), "embeds", "counts") as url:
         yield url
 
 

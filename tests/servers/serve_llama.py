@@ -1,4 +1,4 @@
-"""``serve_llama.py MODEL [thinks] [embeds] [ranks]``: the real llama.cpp server, until its standard input closes."""
+"""``serve_llama.py MODEL [thinks] [embeds] [ranks] [counts]``: the real llama.cpp server, until its input closes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 import xllamacpp
 from tiny_gguf import CONTEXT, make
 
+from pytest_vllm_bench.tokenizer import SMALL
+
 SLOTS = 4
 
 
 def main() -> None:
     model, *wishes = sys.argv[1:]
-    make(Path(model), thinks="thinks" in wishes)
+    make(Path(model), thinks="thinks" in wishes, tokenizer=SMALL if "counts" in wishes else None)
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.n_ctx = CONTEXT * SLOTS

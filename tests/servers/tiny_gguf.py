@@ -1,11 +1,14 @@
-"""A folder → a llama model of half a megabyte with random weights, in GGUF.
+"""A folder → a llama model with random weights, in GGUF.
 
 Its vocabulary is the 256 bytes and some words, so that random answers are full of characters that no single token
-makes whole: just what a reader of streams should be tried with.
+makes whole: just what a reader of streams should be tried with.  Or it is a given tokenizer's, where both sides are to
+count alike.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gguf
@@ -25,12 +28,43 @@ THINKING = (
 )
 
 
-def make(path: Path, *, thinks: bool = False) -> Path:
+@dataclass(kw_only=True)
+class Vocabulary:
+    kind: str
+    tokens: list[str]
+    types: list[int]
+    begin: int
+    end: int
+    scores: list[float] = field(default_factory=list)
+    merges: list[str] = field(default_factory=list)
+
+
+def pieces() -> Vocabulary:
+    """Bytes and some words, as llama's own."""
+    words = ["<|im_start|>", "<|im_end|>", "<think>", "</think>", *WORDS]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), *words]
+    return Vocabulary(
+        kind="llama",
+        tokens=tokens,
+        types=[UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [CONTROL, CONTROL, USER, USER] + [NORMAL] * len(WORDS),
+        begin=1,
+        end=2,
+        scores=[0.0] * (len(tokens) - len(WORDS)) + [-float(i) for i in range(len(WORDS))],
+    )
+
+
+def byte_pairs(tokenizer: Path) -> Vocabulary:
+    """That of a tokenizer.json whose first two tokens begin and end a text."""
+    model = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    types = [CONTROL, CONTROL] + [NORMAL] * (len(tokens) - 2)
+    return Vocabulary(kind="gpt2", tokens=tokens, types=types, begin=0, end=1, merges=merges)
+
+
+def make(path: Path, *, thinks: bool = False, tokenizer: Path | None = None) -> Path:
     """Write the model; ``thinks``: its template opens every answer with reasoning."""
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
-    types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256
-    tokens += ["<|im_start|>", "<|im_end|>", "<think>", "</think>", *WORDS]
-    types += [CONTROL, CONTROL, USER, USER] + [NORMAL] * len(WORDS)
+    words = pieces() if tokenizer is None else byte_pairs(tokenizer)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("tiny-random")
     writer.add_context_length(CONTEXT)
@@ -41,23 +75,32 @@ def make(path: Path, *, thinks: bool = False) -> Path:
     writer.add_head_count_kv(HEADS)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
+    writer.add_vocab_size(len(words.tokens))
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * (len(tokens) - len(WORDS)) + [-float(i) for i in range(len(WORDS))])
-    writer.add_token_types(types)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_add_bos_token(True)
+    _vocabulary(writer, words)
     writer.add_chat_template(THINKING if thinks else TURN + ASSISTANT)
-    _weights(writer, len(tokens))
+    _weights(writer, len(words.tokens))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _vocabulary(writer: gguf.GGUFWriter, words: Vocabulary) -> None:
+    writer.add_tokenizer_model(words.kind)
+    writer.add_token_list(words.tokens)
+    writer.add_token_types(words.types)
+    writer.add_bos_token_id(words.begin)
+    writer.add_eos_token_id(words.end)
+    if words.merges:
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_merges(words.merges)
+        writer.add_add_bos_token(False)
+    else:
+        writer.add_token_scores(words.scores)
+        writer.add_unk_token_id(0)
+        writer.add_add_bos_token(True)
 
 
 def _weights(writer: gguf.GGUFWriter, vocabulary: int) -> None:
