@@ -18,15 +18,20 @@ AT_ONCE = 16
 
 
 def tokenizer_of(target: Target, model: str) -> ServerTokenizer:
-    """The two functions; each blocks until all texts are through, so call them off the event loop."""
+    """The two functions; each blocks until all texts are through, so call them off the event loop.
+
+    Each text goes under vLLM's name and under llama.cpp's: both ignore what they do not know.
+    """
 
     def tokenize(texts: Sequence[str]) -> list[list[int]]:
-        bodies = [{"model": model, "prompt": text, "add_special_tokens": False} for text in texts]
+        bare = {"model": model, "add_special_tokens": False, "add_special": False}
+        bodies = [{**bare, "prompt": text, "content": text} for text in texts]
         return [answer["tokens"] for answer in _all(target, "/tokenize", bodies)]
 
     def detokenize(ids: Sequence[Sequence[int]]) -> list[str]:
         bodies = [{"model": model, "tokens": list(row)} for row in ids]
-        return [answer["prompt"] for answer in _all(target, "/detokenize", bodies)]
+        answers = _all(target, "/detokenize", bodies)
+        return [answer["prompt"] if "prompt" in answer else answer["content"] for answer in answers]
 
     return ServerTokenizer(tokenize=tokenize, detokenize=detokenize)
 
@@ -44,7 +49,7 @@ async def template_tokens(target: Target, model: str) -> int | None:
             )
             chat = {"model": model, "messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
             full = await _one(session, target, "/tokenize", chat)
-            if bare is None or full is None:
+            if bare is None or full is None or "count" not in full:  # llama.cpp: no messages
                 return None
             overheads.add(int(full["count"]) - int(bare["count"]))
     return overheads.pop() if len(overheads) == 1 else None
