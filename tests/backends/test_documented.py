@@ -47,7 +47,7 @@ def test_the_column_on_forcing_says_what_the_bodies_do(generator: ModuleType) ->
 
 def test_the_example_of_a_backend_of_ones_own(pytester: pytest.Pytester) -> None:
     text = (DOCS / "en" / "backends.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python conftest\n(.*?)```", text, re.DOTALL)
+    (code,) = re.findall(r"```python test conftest\n(.*?)```", text, re.DOTALL)
     config = {
         "base_url": "simulator", "backend": "mine", "input_output": [[32, 8]], "concurrency_prompts": [[2, 6]],
         "warmup": 0, "validity": {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1},
