@@ -17,7 +17,7 @@ from pytest_vllm_bench.text import language, say
 
 def main(args: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, Ctrl-C, or (with ``--with-parent``) the end of standard input."""
-    options, with_parent = parse(args)
+    options, with_parent = parse(args, language())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 65_536)), hard))
     try:

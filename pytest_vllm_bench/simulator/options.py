@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from pytest_vllm_bench.simulator.engine import LatencyModel
+from pytest_vllm_bench.text import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,24 +47,34 @@ def arguments(options: SimulatorOptions) -> list[str]:
     return args
 
 
-def parse(args: Sequence[str] | None = None) -> tuple[SimulatorOptions, bool]:
+def parse(args: Sequence[str] | None = None, lang: str = "en") -> tuple[SimulatorOptions, bool]:
     """A command line → the options, and whether to end when stdin is closed."""
+    from pytest_vllm_bench.simulator import formats
+
     parser = argparse.ArgumentParser(
         prog="python -m pytest_vllm_bench.simulator",
-        description="An LLM server without a model: answers at a known speed, in many servers' languages.",
+        description=say("simulator.help", lang),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--with-parent", action="store_true", help=say("simulator.help.with_parent", lang))
     for kind in (SimulatorOptions, LatencyModel):
-        group = parser.add_argument_group("the server" if kind is SimulatorOptions else "the engine")
+        group = parser.add_argument_group(say(f"simulator.help.{kind.__name__}", lang))
         for f in fields(kind):
-            if f.name == "models":
-                group.add_argument("--models", nargs="+", default=f.default, help="names it serves")
-            elif f.name == "prefix_cache":
-                group.add_argument("--prefix-cache", type=lambda text: text == "True", default=f.default)
-            elif f.name != "latency":
-                group.add_argument(f"--{f.name.replace('_', '-')}", type=type(f.default), default=f.default, help=" ")
+            if f.name != "latency":
+                _option(
+                    group, f.name, f.default, say(f"simulator.help.{f.name}", lang, dialects=", ".join(formats.NAMES))
+                )
     given = vars(parser.parse_args(args))
     with_parent = given.pop("with_parent")
     latency = LatencyModel(**{f.name: given.pop(f.name) for f in fields(LatencyModel)})
     return SimulatorOptions(**{**given, "models": tuple(given["models"]), "latency": latency}), with_parent
+
+
+def _option(group: argparse._ArgumentGroup, name: str, default: Any, words: str) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(default, tuple):
+        group.add_argument(flag, nargs="+", default=default, metavar="NAME", help=words)
+    elif isinstance(default, bool):
+        group.add_argument(flag, type=lambda text: text.lower() == "true", default=default, metavar="BOOL", help=words)
+    else:
+        group.add_argument(flag, type=type(default), default=default, metavar=type(default).__name__, help=words)

@@ -61,7 +61,7 @@ def test_an_unknown_dialect_is_named_with_the_known_ones() -> None:
     assert "llama.cpp" in caught.value.message.values["known"]
 
 
-@pytest.mark.parametrize("dialect", [*DIALECTS, *formats.SAME_AS])
+@pytest.mark.parametrize("dialect", formats.NAMES)
 def test_every_dialect_streams_what_it_says_at_once(speak: Speak, dialect: str) -> None:
     for path, body in (("/v1/completions", COMPLETION), ("/v1/chat/completions", CHAT)):
         known = {

@@ -43,6 +43,7 @@ OF_DIALECT: Mapping[str, Paths] = {
     "sglang-deltas": {"/generate": (sglang.SGLANG_DELTAS,)},  # --incremental-streaming-output
 }
 SAME_AS = {"sglang-deltas": "sglang"}
+NAMES = (*DIALECTS, *SAME_AS)
 
 
 def habits(name: str) -> Dialect:
@@ -50,8 +51,7 @@ def habits(name: str) -> Dialect:
     try:
         return DIALECTS[SAME_AS.get(name, name)]
     except KeyError as error:
-        known = ", ".join([*DIALECTS, *SAME_AS])
-        raise BenchError("simulator.dialect", name=name, known=known) from error
+        raise BenchError("simulator.dialect", name=name, known=", ".join(NAMES)) from error
 
 
 def routes(name: str) -> Paths:
