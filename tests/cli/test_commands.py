@@ -1,0 +1,143 @@
+"""The commands as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_vllm_bench import simulator
+from pytest_vllm_bench.cli import COMMANDS, main
+
+GOLDEN = Path(__file__).parent / "golden"
+QUIET = "validity: {lag_ms: 60000, rate: 0.01, concurrency: 0.01, cpu: 1, steal: 1}\n"
+
+
+def shell(*args: str, cwd: Path, code: int = 0) -> str:
+    """Run a command in a process of its own → what it printed."""
+    env = {**os.environ, "COLUMNS": "100", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "pytest_vllm_bench", *args]
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with simulator.start() as running:
+        yield running.base_url
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
+    """A folder with results of two scenarios."""
+    folder = tmp_path_factory.mktemp("finished")
+    cells = "input_output: [[64, 8]]\nconcurrency_prompts: [[1, 30], [2, 40]]\nwarmup: 0\n"
+    (folder / "config.yaml").write_text(f"base_url: {server}\n{cells}sla: ['p90_ttft_ms <= 60000']\n{QUIET}")
+    shell("batch", "config.yaml", cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command: str, lang: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What people read first; UPDATE_GOLDEN=1 writes the files anew, to be looked at."""
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit) as end:
+        main(["--lang", lang, *([command] if command else []), "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    path = GOLDEN / f"help_{command or 'all'}.{lang}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    # argparse itself words its headings a little differently from one Python to the next.
+    assert text.split() == path.read_text(encoding="utf-8").split()
+
+
+def test_single_is_a_config_of_one_cell(tmp_path: Path, server: str) -> None:
+    args = ["--random-input-len", "64", "--random-output-len", "8", "--num-prompts", "20", "--max-concurrency", "2"]
+    shell("single", "--base-url", server, *args, "--goodput", "ttft:60000", "--num-warmups", "0", cwd=tmp_path)
+    row = json.loads((tmp_path / "results" / "bench_io64x8_mc2_np20.json").read_text())
+    assert row["completed"] == 20
+    assert row["goodput_ratio"] == 1.0
+
+
+def test_single_says_what_is_wrong(tmp_path: Path) -> None:
+    assert "ttft:200" in shell("single", "--goodput", "ttft=200", cwd=tmp_path, code=2)
+    assert "--no-such-flag" in shell("aggregate", "--no-such-flag", cwd=tmp_path, code=2)
+
+
+def test_aggregate(finished: Path) -> None:
+    text = shell("aggregate", "results", cwd=finished)
+    assert "io64x8-mc2-np40" in text
+    csv = (finished / "results" / "aggregate_results.csv").read_text().splitlines()
+    assert len(csv) == 3
+
+
+def test_report_and_its_alias(finished: Path, tmp_path: Path) -> None:
+    shell("report", "results", "--out", str(tmp_path / "a"), "--formats", "html", "markdown", cwd=finished)
+    assert (tmp_path / "a" / "report.html").stat().st_size > 1_000_000
+    shell("visualize", "results", "--out", str(tmp_path / "b"), "--formats", "svg", cwd=finished)
+    assert list((tmp_path / "b").rglob("*.svg"))
+
+
+def test_compare(finished: Path) -> None:
+    assert "io64x8-mc1" in shell("compare", "results", "results", cwd=finished)
+    assert "|" in shell("compare", "results", "results", "--format", "markdown", cwd=finished)
+    compared: Any = json.loads(shell("compare", "results", "results", "--format", "json", cwd=finished))
+    assert compared
+
+
+def test_judge_again_without_a_server(finished: Path) -> None:
+    assert "PASS" in shell("judge", "results", "--rule", "p90_ttft_ms <= 60000", cwd=finished)
+    assert "FAIL" in shell("judge", "results", "--rule", "p90_ttft_ms <= 0.001", cwd=finished, code=1)
+    assert "p99_ttft_ms" in shell("judge", "results", "--rule", "p99_tft_ms <= 5", cwd=finished, code=2)
+
+
+def test_judge_the_results_of_others(tmp_path: Path) -> None:
+    theirs = {
+        "backend": "vllm",
+        "model_id": "m",
+        "num_prompts": 100,
+        "max_concurrency": 8,
+        "request_rate": "inf",
+        "duration": 10.0,
+        "completed": 100,
+        "request_throughput": 10.0,
+        "output_throughput": 1280.0,
+        "total_token_throughput": 2560.0,
+        "mean_ttft_ms": 120.0,
+        "p99_ttft_ms": 300.0,
+    }
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 500", "--mode", "exact", cwd=tmp_path)
+    shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 200", "--mode", "exact", cwd=tmp_path, code=1)
+    (tmp_path / "nobodys.json").write_text("{}")
+    shell("judge", "nobodys.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
+
+
+def test_init_gives_what_runs(tmp_path: Path) -> None:
+    shell("init", "mine", cwd=tmp_path)
+    assert {p.name for p in (tmp_path / "mine").iterdir()} == {"config.yaml", "test_serving.py"}
+    shell("init", "mine", cwd=tmp_path, code=2)  # nothing of the user's is overwritten
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "mine", "--collect-only", "-q"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_doctor(tmp_path: Path, server: str) -> None:
+    text = shell("doctor", "--base-url", server, cwd=tmp_path)
+    assert "simulator" in text
+    assert "BAD" in shell("doctor", "--base-url", "http://127.0.0.1:9", cwd=tmp_path, code=1)
+
+
+def test_in_chinese(tmp_path: Path) -> None:
+    assert "时钟" in shell("--lang", "zh", "doctor", cwd=tmp_path)
