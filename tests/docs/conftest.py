@@ -17,6 +17,7 @@ CONFIG = """\
 base_url: simulator
 input_output: [[256, 8], [1024, 8]]
 concurrency_prompts: [[1, 4], [16, 32]]
+warmup: 0
 goodput: {ttft: 60000, e2el: 600000}
 judge: {mode: exact}
 validity: {lag_ms: 60000, rate: 0, concurrency: 0, cpu: 1, steal: 1}
@@ -36,7 +37,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
     """A project with bench_cases/ and the results of one run."""
     folder = tmp_path_factory.mktemp("reader") / "project"
     (folder / "bench_cases").mkdir(parents=True)
-    (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:hypothesispytest\n")  # which costs more than all else
     (folder / "bench_cases" / "config.yaml").write_text(CONFIG)
     shutil.copy(ROOT / "bench_cases" / "test_serving.py", folder / "bench_cases")
     for name in ("examples", "data"):

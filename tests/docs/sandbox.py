@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 120.0
@@ -18,12 +18,12 @@ def environ() -> dict[str, str]:
     return {**ours, "PATH": path, "LANG": "C.UTF-8", "OPENAI_API_KEY": "secret", "API_KEY": "secret", "COLUMNS": "80"}
 
 
-def run(command: Sequence[str], folder: Path, expected: int = 0) -> str:
-    """What it printed; AssertionError with its last words where it ended otherwise."""
+def run(command: Sequence[str], folder: Path, expected: int = 0, more: Mapping[str, str] | None = None) -> str:
+    """What it printed, with ``more`` variables set; AssertionError with its last words where it ended otherwise."""
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environ(),
+        env={**environ(), **(more or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
