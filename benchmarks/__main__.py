@@ -13,6 +13,7 @@ from benchmarks import chart, clients, kernel, limits, rounds, truth
 from benchmarks.truth import Case
 from pytest_vllm_bench import environment
 
+DOCS = Path(__file__).parents[1] / "docs"
 STANDARD = [Case(concurrency=c, requests=4 * c) for c in (16, 256, 1024)]
 #: Beside the standard case: nothing is tuned to it.
 OTHERS = [
@@ -34,8 +35,19 @@ def main() -> int:
         return 2
     parts = {"rounds": compare, "others": others, "limits": beyond, "kernel": times}
     for part in asked.parts or parts:
-        parts[part](asked)
+        text = parts[part](asked)
+        print(text, flush=True)
+        if asked.write_docs:
+            write_docs(part, text)
     return 0
+
+
+def write_docs(part: str, text: str) -> None:
+    """Replace what stands between ``<!-- part -->`` and the next ``<!-- end -->`` on both pages."""
+    for page in DOCS.glob("*/accuracy.md"):
+        before, mark, rest = page.read_text("utf-8").partition(f"<!-- {part} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        page.write_text(f"{before}{mark}\n{text}\n\n{end}{after}", "utf-8")
 
 
 def arguments() -> argparse.Namespace:
@@ -46,44 +58,46 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clients", nargs="*", help="names; default: every one that is there")
     parser.add_argument("--no-fetch", action="store_true", help="do not download vLLM's Rust client (336 MB, once)")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "vllm-bench-benchmarks")
+    parser.add_argument("--write-docs", action="store_true", help="put tables and picture into docs/*/accuracy.md")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     return asked
 
 
-def compare(asked: argparse.Namespace) -> None:
+def compare(asked: argparse.Namespace) -> str:
     """The standard case: every client in turn."""
     cache = environment.cache_dir() / "vllm-rs"
     found = clients.found(cache, fetch=not asked.no_fetch)
     chosen = {name: client for name, client in found.items() if not asked.clients or name in asked.clients}
     cases = [case for case in STANDARD if not asked.concurrency or case.concurrency in asked.concurrency]
     errors = rounds.run(cases, chosen, asked.rounds, asked.out)
-    print(rounds.table(errors))
     save(errors, asked.out / "rounds.json")
-    picture = asked.out / "ttft.png"
+    picture = DOCS / "en" / "pictures" / "accuracy.png" if asked.write_docs else asked.out / "accuracy.png"
     chart.save(errors, picture)
-    print(f"\n{picture}")
+    print(picture, file=sys.stderr)
+    mine = [error for error in errors if error.client == "pytest-vllm-bench"]
+    return rounds.table(errors) + "\n\n" + rounds.table(mine, rounds.INSIDE)
 
 
-def others(asked: argparse.Namespace) -> None:
+def others(asked: argparse.Namespace) -> str:
     """Other shapes of load; ours only, since most other clients measure something else there."""
     errors = rounds.run(OTHERS, {"pytest-vllm-bench": clients.ours}, asked.rounds, asked.out)
-    print(rounds.table(errors))
     save(errors, asked.out / "others.json")
+    return rounds.table(errors)
 
 
 def save(errors: list[rounds.Error], path: Path) -> None:
     path.write_text(json.dumps([asdict(error) for error in errors], indent=1))
 
 
-def beyond(asked: argparse.Namespace) -> None:
+def beyond(asked: argparse.Namespace) -> str:
     """How fast, how much memory, how much of each stage."""
-    print(limits.report(asked.out))
+    return limits.report(asked.out)
 
 
-def times(asked: argparse.Namespace) -> None:
+def times(asked: argparse.Namespace) -> str:
     """The kernel's receive timestamps: what they would say, and cost."""
-    print(kernel.report(asked.out))
+    return kernel.report(asked.out)
 
 
 sys.exit(main())

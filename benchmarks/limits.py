@@ -17,7 +17,7 @@ TAPE_BYTES = 512 << 20
 
 def report(folder: Path) -> str:
     """Run all of it: about two minutes."""
-    return "\n".join([flood(folder), memory(folder), stages(folder)])
+    return "\n".join(f"- {line}" for line in (flood(folder), memory(folder), stages(folder)))
 
 
 def flood(folder: Path) -> str:

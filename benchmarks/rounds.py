@@ -74,13 +74,13 @@ def run(cases: Iterable[Case], clients: Mapping[str, Client], rounds: int, folde
 
 def one(name: str, client: Client, case: Case, number: int, folder: Path) -> Error | None:
     """One client, one round, against a server of its own; None if the client failed."""
-    with serving(case, folder) as server:
-        try:
+    try:
+        with serving(case, folder) as server:
             seen = client(case, server, folder)
-        except (subprocess.CalledProcessError, urllib.error.URLError) as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return None
-        truth = server.truth()
+            truth = server.truth()
+    except (subprocess.CalledProcessError, urllib.error.URLError) as error:
+        print(f"{case.name}, {name}: {error}", file=sys.stderr)
+        return None
     return against(name, case, number, seen, truth)
 
 
@@ -92,13 +92,16 @@ def line(e: Error) -> str:
     )
 
 
-COLUMNS = {
+COMPARED = {
     "TTFT error": ("ttft_mean", "{:+.2f}"),
     "p99 TTFT error": ("ttft_p99", "{:+.2f}"),
     "ITL p50 error": ("itl_p50", "{:+.3f}"),
     "ITL p99 error": ("itl_p99", "{:+.2f}"),
     "÷ ideal": ("throughput", "{:.3f}"),
     "CPU µs/event": ("cpu_us", "{:.1f}"),
+}
+#: Of ours alone.
+INSIDE = {
     "decode µs/event": ("decode_us", "{:.1f}"),
     "metrics µs/request": ("metrics_us", "{:.1f}"),
     "memory MB": ("memory_mb", "{:.0f}"),
@@ -107,14 +110,14 @@ COLUMNS = {
 _OWN = {field.name for field in fields(Error)}
 
 
-def table(errors: Sequence[Error]) -> str:
+def table(errors: Sequence[Error], columns: Mapping[str, tuple[str, str]] = COMPARED) -> str:
     """Markdown: one row for each case and client, medians with (lowest … highest)."""
-    rows = [["case", "C", "client", "rounds", *COLUMNS]]
+    rows = [["case", "C", "client", "rounds", *columns]]
     groups: dict[tuple[str, int, str], list[Error]] = {}
     for error in errors:
         groups.setdefault((error.case.name, error.case.concurrency, error.client), []).append(error)
     for (case, concurrency, client), group in groups.items():
-        cells = [_cell(group, name, form) for name, form in COLUMNS.values()]
+        cells = [_cell(group, name, form) for name, form in columns.values()]
         rows.append([case, str(concurrency), client, str(len(group)), *cells])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])
