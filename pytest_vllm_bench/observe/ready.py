@@ -8,9 +8,11 @@ will not get better by waiting and fail at once.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
 import time
+import wave
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ import aiohttp
 
 from pytest_vllm_bench.errors import NotReady, ServerError
 from pytest_vllm_bench.framing import Events
-from pytest_vllm_bench.model import Ask, Backend, Message, Prompt, Target
+from pytest_vllm_bench.model import Ask, Backend, Media, Message, Prompt, Target
 
 #: A line is said aloud this often while waiting, seconds.
 PATIENCE = 5.0
@@ -138,6 +140,8 @@ async def listing(session: aiohttp.ClientSession, target: Target) -> Server:
 async def ask(session: aiohttp.ClientSession, target: Target, probe: Probe, model: str) -> None:
     """Send one small request; anything but a whole answer is a ServerError with the server's own words."""
     prompt = Prompt(text="Is anybody there?", inputs=None if probe.backend.generates else ["Is anybody there?"])
+    if probe.backend.takes_media == {"audio"}:  # it transcribes, and has nothing to say without a clip
+        prompt = Prompt(media=(silence(),))
     body = probe.backend.body(Ask(prompt=prompt, model=model, output_len=1, force_length=False))
     path = probe.path.format(model=model)
     status, answer = await fetch(session, target, "POST", path, body, probe.backend.content_type)
@@ -150,6 +154,17 @@ async def ask(session: aiohttp.ClientSession, target: Target, probe: Probe, mode
             raise ServerError("server.error", url=url(target, path), said=shown(delta.error))
     if not deltas:
         raise ServerError("server.empty", url=url(target, path), backend=probe.backend.name)
+
+
+def silence(seconds: float = 0.5) -> Media:
+    """A clip with nothing on it."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as clip:
+        clip.setnchannels(1)
+        clip.setsampwidth(2)
+        clip.setframerate(16_000)
+        clip.writeframes(bytes(2 * int(16_000 * seconds)))
+    return Media(kind="audio", data=file.getvalue(), mime="audio/wav", seconds=seconds)
 
 
 async def fetch(

@@ -78,7 +78,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "请缩短或删除这些行，或以更大的 --max-model-len 启动服务。",
     ),
     "plan.proof_sampled": (
-        "Prompt lengths were confirmed by the tokenizer: all of the first {tokens} tokens, then one prompt in {one_in}.",
+        "The tokenizer confirmed the prompts' lengths: all of the first {tokens} tokens, then one prompt in {one_in}.",
         "提示词长度已由 tokenizer 确认：前 {tokens} 个 token 全部确认，其后每 {one_in} 个提示词抽查一个。",
     ),
     # datasets and their options

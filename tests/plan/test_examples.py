@@ -1,0 +1,67 @@
+"""The examples: each a config without problems that says what it answers, and each runs against the simulator."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pytest_vllm_bench import config, registry
+
+CASES = Path(__file__).parents[2] / "bench_cases"
+EXAMPLES = sorted((CASES / "examples").glob("*.yaml"))
+#: The users' own file, for a server of theirs.
+REMOTE = {"deepseek"}
+RUN = [path for path in EXAMPLES if path.stem not in REMOTE]
+
+TEST = """
+import pytest
+
+@pytest.mark.vllm_bench(config="examples/{name}.yaml")
+@pytest.mark.asyncio
+async def test_{name}(scenario, vllm_bench):
+    result = await vllm_bench(scenario)
+    assert result.complete
+    assert result.completed > 0
+"""
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_a_config_without_problems(path: Path) -> None:
+    read = config.read(path, config.Given(), registry.builtin())
+    assert config.matrix(read)
+
+
+def test_the_users_file_gives_every_pair_of_lengths_and_loads() -> None:
+    read = config.read(CASES / "examples" / "deepseek.yaml", config.Given(), registry.builtin())
+    ids = [scenario.id for scenario in config.matrix(read)]
+    assert len(ids) == 12
+    assert "io1024x1024-mc16-np160" in ids
+
+
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
+def test_every_example_says_what_it_answers_in_both_languages(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.startswith("# Question: ")
+    assert "\n# 问题：" in text
+    assert "base_url: simulator" in text
+
+
+def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one session; rules and thresholds are left to the machines that the examples are for."""
+    for name in ("PYTEST_VLLM_URL", "PYTEST_VLLM_CONFIG", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(CASES / "data", pytester.path / "data")
+    (pytester.path / "examples").mkdir()
+    for path in RUN:
+        written = yaml.safe_load(path.read_text("utf-8"))
+        written.pop("goodput", None)
+        written["sla"] = ["failed == 0"]
+        written["warmup"] = 0
+        written["validity"] = {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1}
+        (pytester.path / "examples" / path.name).write_text(yaml.safe_dump(written), "utf-8")
+    (pytester.path / "test_examples.py").write_text("".join(TEST.format(name=path.stem) for path in RUN))
+    ran = pytester.runpytest_subprocess("-q", "--tb=short", "-p", "no:cacheprovider", timeout=300)
+    assert ran.ret == 0, "\n".join(ran.outlines[-60:])
