@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_vllm_bench.judge.misses import fewest_to_pass
+from pytest_vllm_bench.judge.misses import FEWEST_FOR_PASS, fewest_to_pass
 from pytest_vllm_bench.judge.series import allowed_share
 from pytest_vllm_bench.metric_table import Name, implied_rules, parse_name
 from pytest_vllm_bench.model import Message, Rule, Scenario
@@ -39,3 +39,18 @@ def _in_window(rule: Rule, name: Name, scenario: Scenario, planned: int) -> int:
     if rule.window == "whole" or name.row.id == "failed_ratio" or scenario.open_loop or cap is None or each < 3 * cap:
         return planned
     return repeats * (each - 2 * cap + 1)
+
+
+def enough(scenario: Scenario) -> int:
+    """Requests in the window with which every rule can pass although two independent ones miss it (at least 25).
+
+    What a probe of a capacity search should have, lest its first runs decide nothing.
+    """
+    rules = (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
+    needed = [FEWEST_FOR_PASS]
+    for rule in rules:
+        name = parse_name(rule.metric)
+        share = allowed_share(rule, name) if name and name.row.per not in ("gap", "token") else None
+        if share is not None and 0 < share < 1:
+            needed.append(fewest_to_pass(2, float(share), 1 - scenario.judge.confidence))
+    return max(needed)

@@ -305,9 +305,9 @@ def test_a_failed_request_is_the_largest_value() -> None:
 
 
 @pytest.mark.parametrize("text", ["p90_ttft_ms <= 500", "mean_ttft_ms <= 500", "output_throughput >= 1",
-                                  "max_ttft_ms <= 500", "failed_ratio <= 0.5", "goodput_ratio >= 0.1", "std_ttft_ms <= 5",
-                                  "p90_itl_ms <= 500", "server.hits <= 5", "steady_p90_ttft_ms <= 500",
-                                  "max_output_tokens_per_s >= 1"])  # fmt: skip
+                                  "max_ttft_ms <= 500", "failed_ratio <= 0.5", "goodput_ratio >= 0.1",
+                                  "std_ttft_ms <= 5", "p90_itl_ms <= 500", "server.hits <= 5",
+                                  "steady_p90_ttft_ms <= 500", "max_output_tokens_per_s >= 1"])  # fmt: skip
 def test_no_data_fails(text: str) -> None:
     nothing: list[Record] = []
     found = judged(scenario(text, goodput={"ttft": 500}), nothing).verdicts[0]

@@ -1,0 +1,270 @@
+"""What a reference keeps, what is refused, and how a session is compared with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pytest_vllm_bench.judge import baseline, comparison
+from pytest_vllm_bench.judge.baseline import Session
+from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison
+from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.text import say
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def row(session: str = "s1", **changed: Any) -> dict[str, Any]:
+    """A result's JSON, as far as baselines read it."""
+    values: dict[str, Any] = {
+        "scenario_id": "io1x1-mc1-np10", "scenario_key": "io1x1-mc1", "session": session, "plan_digest": "d1",
+        "simulated": False, "complete": True, "request_rate": "inf", "model_id": "m", "backend": "vllm",
+        "environment": {"server": "vllm 0.32", "accelerators": ["H100"], "client": {"cpu": "c", "cpus": 2}},
+        "output_throughput": 100.0, "mean_tpot_ms": 10.0, "mean_e2el_ms": 1000.0, "mean_ttft_ms": 50.0,
+        "p99_ttft_ms": 80.0, "steady_output_throughput": 110.0, "goodput_ratio": None,
+    }  # fmt: skip
+    return {**values, **changed}
+
+
+def session(digest: str = "d1", **values: float | tuple[float, ...]) -> Session:
+    made = {k: v if isinstance(v, tuple) else (v,) for k, v in values.items()}
+    return Session(session="s", digest=digest, values=made)
+
+
+def test_a_session_keeps_steady_figures_where_there_are_some() -> None:
+    made = baseline.session_of(row())
+    assert made.values["output_throughput"] == (110.0,)
+    assert made.values["mean_tpot_ms"] == (10.0,)
+    assert "goodput_ratio" not in made.values
+    assert made.environment == {"model": "m", "server": "vllm 0.32", "accelerators": ["H100"], "backend": "vllm",
+                                "client.cpu": "c", "client.cpus": 2}  # fmt: skip
+
+
+def test_each_repeat_has_its_value() -> None:
+    repeats = [
+        {"mean_tpot_ms": 10.0, "steady_mean_ttft_ms": 1.0, "mean_ttft_ms": 5.0, "plan_digest": "r1"},
+        {"mean_tpot_ms": 11.0, "steady_mean_ttft_ms": None, "mean_ttft_ms": 6.0, "plan_digest": "r2"},
+    ]
+    made = baseline.session_of(row(per_repeat=repeats))
+    assert made.values == {"mean_tpot_ms": (10.0, 11.0), "mean_ttft_ms": (5.0, 6.0)}
+    assert (made.repeats, made.digest) == (2, "r1")
+
+
+def test_with_a_rate_latencies_are_those_from_due() -> None:
+    made = baseline.session_of(row(request_rate=5.0, mean_response_ttft_ms=70.0, steady_mean_ttft_ms=40.0))
+    assert made.values["mean_ttft_ms"] == (70.0,)
+    assert made.values["mean_e2el_ms"] == (1000.0,)
+
+
+def test_metrics_that_a_tolerance_names_are_kept_too() -> None:
+    assert baseline.session_of(row(baseline_metrics=["rtfx"], rtfx=3.0)).values["rtfx"] == (3.0,)
+
+
+def test_folding_keeps_the_last_sessions_sorted_and_small() -> None:
+    reference: dict[str, Any] | None = None
+    for i in range(7):
+        reference, refused = baseline.fold(
+            reference, [row(f"s{i}", mean_tpot_ms=10 + i / 3), row(f"s{i}", scenario_key="a")], keep=5
+        )
+        assert refused == []
+    assert reference is not None
+    assert list(reference["scenarios"]) == ["a", "io1x1-mc1"]
+    kept = reference["scenarios"]["io1x1-mc1"]
+    assert [s["session"] for s in kept] == ["s2", "s3", "s4", "s5", "s6"]
+    assert kept[-1]["metrics"]["mean_tpot_ms"] == [12.0]
+    assert kept[0]["metrics"]["mean_tpot_ms"] == [10.6667]
+    assert list(kept[0]["metrics"]) == sorted(kept[0]["metrics"])
+    assert json.loads(json.dumps(reference, allow_nan=False)) == reference
+    assert baseline.sessions_of(reference, "io1x1-mc1")[-1].values["mean_tpot_ms"] == (12.0,)
+    assert baseline.sessions_of(reference, "unknown") == []
+
+
+def test_folding_a_session_again_replaces_it() -> None:
+    reference, _ = baseline.fold(None, [row()], keep=5)
+    reference, _ = baseline.fold(reference, [row(mean_tpot_ms=20.0)], keep=5)
+    (only,) = reference["scenarios"]["io1x1-mc1"]
+    assert only["metrics"]["mean_tpot_ms"] == [20.0]
+
+
+def test_another_plan_starts_afresh() -> None:
+    reference, _ = baseline.fold(None, [row()], keep=5)
+    reference, _ = baseline.fold(reference, [row("s2", plan_digest="d2")], keep=5)
+    assert [s["session"] for s in reference["scenarios"]["io1x1-mc1"]] == ["s2"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"simulated": True}, "judge.baseline_simulated"), ({"complete": False}, "judge.baseline_no_data"),
+     (dict.fromkeys(["output_throughput", "steady_output_throughput", "mean_tpot_ms", "mean_e2el_ms", "mean_ttft_ms",
+                     "p99_ttft_ms"]), "judge.baseline_no_data")],
+)  # fmt: skip
+def test_what_is_not_saved(changed: dict[str, Any], said: str) -> None:
+    reference, refused = baseline.fold(None, [row(**changed)], keep=5)
+    assert reference["scenarios"] == {}
+    assert [m.key for m in refused] == [said]
+    assert say(refused[0], "en") != say(refused[0], "zh")
+
+
+def test_environments_that_differ() -> None:
+    old = baseline.relevant(row())
+    new = baseline.relevant(row(model_id="n", environment={"server": "vllm 0.33", "client": {"cpu": "c"}}))
+    assert [m.values["what"] for m in baseline.differences(old, new)] == ["model", "server"]
+    assert baseline.differences(old, old) == []
+
+
+def test_only_the_same_plan_is_comparable() -> None:
+    assert comparison.comparable([session()], session(), "k") is None
+    missing, other = comparison.comparable([], session(), "k"), comparison.comparable([session()], session("d2"), "k")
+    assert missing is not None
+    assert other is not None
+    assert (missing.key, other.key) == ("judge.baseline_missing", "judge.baseline_other_plan")
+
+
+# ---------------------------------------------------------------------------------------- the comparison
+
+
+def compared(reference: list[Session], new: Session, planned: int = 1, **settings: Any) -> dict[str, Comparison]:
+    found = comparison.compare(reference, new, BaselineSettings(**settings), planned)
+    for c in found:
+        assert say(c.reason, "en") != say(c.reason, "zh")
+    return {c.metric: c for c in found}
+
+
+def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> tuple[float, float, float]:
+    """(d, h(1 − α), h(c)) as written."""
+    k = len(old)
+    y = np.log(old)
+    s2 = (3 * noise**2 + ((k - 1) * np.var(y, ddof=1) if k > 1 else 0)) / (k + 2)
+    if len(new) > 1:
+        s2 = max(s2, np.var(np.log(new), ddof=1) / len(new))
+    scale = math.sqrt(s2 * (1 + 1 / k))
+    alpha = min(0.01, 0.6 / planned)
+    d = float(np.mean(np.log(new)) - y.mean())
+    return d, float(stats.t.ppf(1 - alpha, k + 2)) * scale, float(stats.t.ppf(0.95, k + 2)) * scale
+
+
+@pytest.mark.parametrize("old", [[10.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
+@pytest.mark.parametrize("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
+@pytest.mark.parametrize("planned", [1, 300])
+def test_the_decision_as_written(old: list[float], new: list[float], planned: int) -> None:
+    reference = [session(mean_tpot_ms=v) for v in old]
+    found = compared(reference, session(mean_tpot_ms=tuple(new)), planned)["mean_tpot_ms"]
+    d, h_fail, h_pass = by_hand(old, new, 0.03, planned)
+    assert found.suspected is (d - h_fail > math.log(1.05))
+    assert (found.verdict is PASS) is (d + h_pass < math.log(1.05))
+    assert found.change == pytest.approx(math.expm1(d))
+    assert found.interval == pytest.approx((math.expm1(d - h_pass), math.expm1(d + h_pass)))
+    assert found.sessions == len(old)
+
+
+def test_worse_is_lower_for_a_throughput() -> None:
+    reference = [session(output_throughput=100.0)] * 5
+    assert compared(reference, session(output_throughput=50.0))["output_throughput"].suspected
+    better = compared(reference, session(output_throughput=200.0))["output_throughput"]
+    assert (better.suspected, better.verdict) == (False, PASS)
+    assert better.detectable < 0
+    assert compared(reference, session(output_throughput=99.0))["output_throughput"].verdict is INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("metric", "noise"),
+    [("mean_ttft_ms", 0.05), ("median_ttft_ms", 0.05), ("p90_ttft_ms", 0.1), ("p99_e2el_ms", 0.1),
+     ("mean_tpot_ms", 0.03), ("mean_itl_ms", 0.03), ("mean_e2el_ms", 0.03), ("output_throughput", 0.03),
+     ("mean_response_ttft_ms", 0.05)],
+)  # fmt: skip
+def test_the_noise_assumed(metric: str, noise: float) -> None:
+    assert comparison.default_noise(metric) == noise
+
+
+def test_noise_and_tolerance_may_be_written() -> None:
+    reference, new = [session(mean_tpot_ms=10.0)] * 5, session(mean_tpot_ms=11.0)
+    assert not compared(reference, new)["mean_tpot_ms"].suspected
+    assert compared(reference, new, noise={"mean_tpot_ms": 0.005})["mean_tpot_ms"].suspected
+    loose = compared(reference, new, noise={"mean_tpot_ms": 0.005}, tolerance={"mean_tpot_ms": "-20%"})["mean_tpot_ms"]
+    assert (loose.suspected, loose.verdict, loose.tolerance) == (False, PASS, pytest.approx(0.2))
+
+
+def test_an_absolute_tolerance_is_in_the_metrics_own_unit() -> None:
+    reference = [session(goodput_ratio=0.99)] * 5
+    tolerance = {"goodput_ratio": 0.05}
+    noise = {"goodput_ratio": 0.01}
+    found = compared(reference, session(goodput_ratio=0.80), tolerance=tolerance, noise=noise)["goodput_ratio"]
+    assert found.suspected
+    assert found.change == pytest.approx(-0.19)
+    assert not found.relative
+    assert (
+        compared(reference, session(goodput_ratio=0.98), tolerance=tolerance, noise=noise)["goodput_ratio"].verdict
+        is PASS
+    )
+    nothing = compared(reference, session(goodput_ratio=0.0), tolerance=tolerance, noise=noise)
+    assert nothing["goodput_ratio"].suspected
+
+
+def test_gates_are_the_three_unless_tolerances_name_others() -> None:
+    everything = {"output_throughput": 1.0, "mean_tpot_ms": 1.0, "mean_e2el_ms": 1.0, "p99_ttft_ms": 1.0}
+    found = compared([session(**everything)], session(**everything))
+    assert {m for m, c in found.items() if c.gated} == {"output_throughput", "mean_tpot_ms", "mean_e2el_ms"}
+    found = compared([session(**everything)], session(**everything), tolerance={"p99_ttft_ms": "5%"})
+    assert {m for m, c in found.items() if c.gated} == {"p99_ttft_ms"}
+    assert comparison.comparisons_planned(50, BaselineSettings()) == 150
+    assert comparison.comparisons_planned(0, BaselineSettings()) == 1
+
+
+def test_a_gate_without_data_is_said() -> None:
+    said = comparison.missing_gates([session(mean_tpot_ms=1.0)], session(mean_tpot_ms=1.0), BaselineSettings())
+    assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
+    assert compared([session(mean_tpot_ms=0.0)], session(mean_tpot_ms=1.0)) == {}
+
+
+def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
+    reference = [session(mean_tpot_ms=10.0)] * 5
+    bad, fine = session(mean_tpot_ms=20.0), session(mean_tpot_ms=10.1)
+    first = comparison.compare(reference, bad, BaselineSettings(), 1)
+    assert comparison.worst(first) is INCONCLUSIVE
+    again = comparison.compare(reference, bad, BaselineSettings(), 1)
+    (failed,) = comparison.confirmed(first, again)
+    assert (failed.verdict, failed.reason.key) == (FAIL, "judge.baseline_worse")
+    (cleared,) = comparison.confirmed(first, comparison.compare(reference, fine, BaselineSettings(), 1))
+    assert (cleared.verdict, cleared.reason.key) == (INCONCLUSIVE, "judge.baseline_not_confirmed")
+    (alone,) = comparison.confirmed(first, [])
+    assert alone.verdict is INCONCLUSIVE
+    for c in (failed, cleared, alone):
+        assert say(c.reason, "en") != say(c.reason, "zh")
+
+
+def test_what_is_not_gated_fails_nobody() -> None:
+    reference = [session(p99_ttft_ms=10.0)] * 5
+    first = comparison.compare(reference, session(p99_ttft_ms=90.0), BaselineSettings(), 1)
+    assert first[0].suspected
+    assert comparison.worst(comparison.confirmed(first, first)) is PASS
+
+
+# ------------------------------------------------------------------------------------------------ targets
+
+
+def test_two_targets_are_compared_by_rounds() -> None:
+    a = tuple(10 * math.exp(x) for x in (0.3, -0.2, 0.1, 0.0, -0.3))
+    b = tuple(v * 1.3 * math.exp(x) for v, x in zip(a, (0.01, -0.01, 0.0, 0.005, -0.005), strict=True))
+    found = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), 1)
+    assert isinstance(found, list)
+    (one,) = found
+    assert one.verdict is FAIL
+    assert one.change == pytest.approx(0.3)
+    d = np.log(b) - np.log(a)
+    half = float(stats.t.ppf(0.95, 4)) * d.std(ddof=1) / math.sqrt(5)
+    assert one.interval == pytest.approx((math.expm1(d.mean() - half), math.expm1(d.mean() + half)))
+    same = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
+    assert isinstance(same, list)
+    assert same[0].verdict is PASS
+
+
+def test_fewer_than_five_rounds_are_refused() -> None:
+    four = session(mean_tpot_ms=(1.0, 1.0, 1.0, 1.0))
+    said = comparison.compare_targets(four, four, BaselineSettings(), 1)
+    assert isinstance(said, Message)
+    assert said.key == "judge.targets_rounds"

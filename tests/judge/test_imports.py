@@ -1,0 +1,287 @@
+"""Results of other tools: read under our names, judged, and their gaps said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from runs import closed, rule, scenario
+
+from pytest_vllm_bench.judge import Evidence, imports, judge
+from pytest_vllm_bench.judge.imports import Imported
+from pytest_vllm_bench.judge.summary import judge_figures
+from pytest_vllm_bench.measure.metrics import summary
+from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.model import JudgeSettings, Verdict
+from pytest_vllm_bench.text import say
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def vllm(**changed: Any) -> dict[str, Any]:
+    """Keys and units of ``vllm bench serve --save-result``."""
+    values: dict[str, Any] = {
+        "date": "20261123-052505", "endpoint_type": "openai", "model_id": "m", "num_prompts": 4, "request_rate": "inf",
+        "burstiness": 1.0, "max_concurrency": 2, "duration": 2.0, "completed": 3, "failed": 1,
+        "total_input_tokens": 300, "total_output_tokens": 30, "request_throughput": 1.5, "request_goodput": None,
+        "output_throughput": 15.0, "total_token_throughput": 165.0, "mean_ttft_ms": 50.0, "median_ttft_ms": 49.0,
+        "std_ttft_ms": 1.0, "p99_ttft_ms": 60.0, "mean_tpot_ms": 10.0, "p99_itl_ms": 11.0, "p99.9_e2el_ms": 150.0,
+    }  # fmt: skip
+    return {**values, **changed}
+
+
+def detailed() -> dict[str, Any]:
+    return vllm(
+        start_times=[1000.0, 1000.5, 1001.0, 1001.5], ttfts=[0.05, 0.06, 0.0, 0.05],
+        itls=[[0.01, 0.01], [0.02], [], [0.01, 0.01]], input_lens=[100, 100, 100, 100], output_lens=[3, 4, 0, 3],
+        errors=["", "", "Timeout", ""], generated_texts=["a", "b", "", "c"],
+    )  # fmt: skip
+
+
+def read(data: Any) -> Imported:
+    found = imports.read(data, "file.json")
+    assert isinstance(found, list)
+    (one,) = found
+    for lack in one.lacks:
+        assert say(lack, "en") != say(lack, "zh")
+    return one
+
+
+def lacks(found: Imported) -> list[str]:
+    return [m.key.rpartition(".lacks_")[2] for m in found.lacks]
+
+
+def test_a_summary_of_vllm() -> None:
+    found = read(vllm())
+    assert (found.source, found.model, found.concurrency, found.request_rate) == ("vllm", "m", 2, float("inf"))
+    assert found.figures["p99_ttft_ms"] == 60
+    assert found.figures["p99.9_e2el_ms"] == 150
+    assert found.figures["failed_ratio"] == 0.25
+    assert "request_goodput" not in found.figures
+    assert found.records == ()
+    assert lacks(found) == ["requests", "client", "details"]
+
+
+def test_failures_of_an_older_vllm_are_what_is_missing() -> None:
+    data = vllm()
+    del data["failed"]
+    assert read(data).figures["failed"] == 1
+
+
+def test_a_detailed_result_of_vllm_has_its_requests() -> None:
+    found = read(detailed())
+    assert lacks(found) == ["client"]
+    first, second, third, _ = found.records
+    assert (first.sent, first.first_token, first.last_token) == (0, 0.05, pytest.approx(0.07))
+    assert (second.output_tokens, list(second.arrival_tokens)) == (4, [1, 3])
+    assert (third.error, third.error_detail) == ("protocol", "Timeout")
+    settings = settings_of(scenario(concurrency=None))
+    figures = summary([sample(found.records, settings)], settings)
+    assert figures["mean_ttft_ms"] == pytest.approx((50 + 60 + 50) / 3)
+    assert figures["failed"] == 1
+    assert figures["total_output_tokens"] == 10
+    assert figures["p99_itl_ms"] == pytest.approx(19.6)
+
+
+def test_a_rate_without_due_times_is_said() -> None:
+    found = read(detailed() | {"request_rate": 2.0})
+    assert found.request_rate == 2
+    assert lacks(found) == ["client", "due"]
+
+
+def test_details_without_start_times_are_a_summary() -> None:
+    data = detailed()
+    del data["start_times"]
+    assert read(data).records == ()
+
+
+def test_imported_requests_are_judged_like_our_own() -> None:
+    ours = closed([0.1 + 0.0001 * (i * 37 % 101) for i in range(101)])
+    data = vllm(
+        start_times=[500 + float(r.sent or 0) for r in ours],
+        ttfts=[float(r.first_token or 0) - float(r.sent or 0) for r in ours],
+        itls=[[0.01] * 9 for _ in ours], input_lens=[100] * 101, output_lens=[10] * 101, errors=[""] * 101,
+    )  # fmt: skip
+    found = read(data)
+    asked = scenario("p90_ttft_ms <= 500", "p50_e2el_ms <= 1", "mean_tpot_ms <= 11")
+    settings = settings_of(asked)
+    one = found.known_part(sample(found.records, settings))
+    judged = judge(asked, [one], Evidence(metrics=summary([one], settings)))
+    assert [v.verdict for v in judged.verdicts] == [PASS, FAIL, PASS, PASS]
+
+
+def distribution(**values: Any) -> dict[str, Any]:
+    percentiles = {"p001": 1.0, "p01": 1.0, "p05": 2.0, "p10": 3.0, "p25": 4.0, "p50": 5.0, "p75": 6.0, "p90": 7.0,
+                   "p95": 8.0, "p99": 9.0, "p999": 10.0}  # fmt: skip
+    made = {"mean": 5.5, "median": 5.0, "mode": 5.0, "variance": 1.0, "std_dev": 1.0, "min": 0.5, "max": 11.0,
+            "count": 9, "total_sum": 49.5, "percentiles": percentiles}  # fmt: skip
+    return {"successful": {**made, **values}, "errored": {"count": 0}, "incomplete": {"count": 0}, "total": made}
+
+
+def guidellm(**changed: Any) -> dict[str, Any]:
+    """Keys and units of GuideLLM's benchmarks.json."""
+    metrics = {
+        "request_totals": {"successful": 9, "errored": 1, "incomplete": 2, "total": 12},
+        "requests_per_second": distribution(mean=3.0), "request_latency": distribution(),
+        "time_to_first_token_ms": distribution(), "inter_token_latency_ms": distribution(),
+        "time_per_output_token_ms": distribution(), "output_tokens_per_second": distribution(mean=300.0),
+        "tokens_per_second": distribution(mean=400.0),
+    }  # fmt: skip
+    return {"metadata": {"version": 2}, "benchmarks": [{"type_": "generative_benchmark", "duration": 4.0,
+                                                       "metrics": metrics, **changed}]}  # fmt: skip
+
+
+def test_guidellm() -> None:
+    found = read(guidellm())
+    assert found.source == "guidellm"
+    figures = found.figures
+    assert (figures["completed"], figures["failed"], figures["unsent"]) == (9, 1, 2)
+    assert (figures["p99_ttft_ms"], figures["p99.9_ttft_ms"], figures["median_ttft_ms"]) == (9, 10, 5)
+    assert figures["p95_e2el_ms"] == 8000, "its request latency is in seconds"
+    assert figures["p99_tpot_ms"] == 9, "its inter-token latency is one figure a request"
+    assert "mean_itl_ms" not in figures
+    assert (figures["request_throughput"], figures["output_throughput"]) == (3, 300)
+    assert figures["failed_ratio"] == pytest.approx(0.1)
+    assert lacks(found) == ["requests", "client", "gaps"]
+
+
+def test_guidellm_with_its_requests() -> None:
+    def one(start: float, ttft: float | None) -> dict[str, Any]:
+        return {"request_start_time": start, "request_end_time": start + 1.0, "time_to_first_token_ms": ttft,
+                "output_tokens": 11, "prompt_tokens": 7}  # fmt: skip
+
+    requests = {
+        "successful": [one(5000.0, 100.0), one(5002.0, 200.0)],
+        "errored": [one(5001.0, None)],
+        "incomplete": [],
+    }
+    found = read(guidellm(requests=requests))
+    assert [r.sent for r in found.records] == [0, 1, 2]
+    assert [r.error for r in found.records] == [None, "protocol", None]
+    asked = scenario("p99_itl_ms <= 500", "p99_max_gap_ms <= 5000", concurrency=None)
+    settings = settings_of(asked)
+    known = found.known_part(sample(found.records, settings))
+    figures = summary([known], settings)
+    assert figures["mean_ttft_ms"] == pytest.approx(150)
+    assert figures["mean_e2el_ms"] == pytest.approx(1000)
+    assert figures["mean_tpot_ms"] == pytest.approx((90 + 80) / 2)
+    assert figures["mean_itl_ms"] is None, "when its tokens came is not saved"
+    judged = judge(asked, [known], Evidence(metrics=figures))
+    assert [v.verdict for v in judged.verdicts[:2]] == [FAIL, FAIL]
+
+
+def test_guidellm_keeps_several_runs_in_a_file() -> None:
+    data = guidellm()
+    data["benchmarks"] *= 2
+    found = imports.read(data, "sweep.json")
+    assert isinstance(found, list)
+    assert [one.name for one in found] == ["sweep.json[0]", "sweep.json[1]"]
+
+
+def test_genai_perf_and_aiperf() -> None:
+    data: dict[str, Any] = {
+        "request_throughput": {"unit": "requests/sec", "avg": 3.0},
+        "request_latency": {"unit": "ms", "avg": 1000.0, "p50": 990.0, "p99": 1500.0, "min": 900.0, "max": 1600.0,
+                            "std": 9.0},
+        "time_to_first_token": {"unit": "ms", "avg": 50.0, "p99": 80.0},
+        "inter_token_latency": {"unit": "ms", "avg": 10.0, "p90": 12.0},
+        "output_token_throughput": {"unit": "tokens/sec", "avg": 300.0},
+        "output_token_throughput_per_user": {"unit": "tokens/sec/user", "avg": 100.0, "p1": 90.0},
+        "input_config": {},
+    }  # fmt: skip
+    found = read(data)
+    assert found.source == "genai-perf"
+    assert found.figures == {
+        "request_throughput": 3, "mean_e2el_ms": 1000, "median_e2el_ms": 990, "p50_e2el_ms": 990, "p99_e2el_ms": 1500,
+        "min_e2el_ms": 900, "max_e2el_ms": 1600, "std_e2el_ms": 9, "mean_ttft_ms": 50, "p99_ttft_ms": 80,
+        "mean_tpot_ms": 10, "p90_tpot_ms": 12, "output_throughput": 300, "mean_output_tps_per_user": 100,
+        "p1_output_tps_per_user": 90,
+    }  # fmt: skip
+    assert lacks(found) == ["requests", "client", "failures", "gaps"]
+    newer = data | {
+        "schema_version": "1.4", "aiperf_version": "0.13", "request_count": {"unit": "requests", "avg": 90},
+        "benchmark_duration": {"unit": "sec", "avg": 30.0}, "inter_chunk_latency": {"unit": "ms", "avg": 9.0},
+        "goodput": {"unit": "requests/sec", "avg": 2.0},
+    }  # fmt: skip
+    found = read(newer)
+    assert found.source == "aiperf"
+    assert (found.figures["completed"], found.figures["failed"], found.figures["duration"]) == (90, 0, 30)
+    assert (found.figures["mean_itl_ms"], found.figures["request_goodput"]) == (9, 2)
+    assert lacks(found) == ["requests", "client"]
+    assert read(newer | {"error_request_count": {"unit": "requests", "avg": 10}}).figures["failed_ratio"] == 0.1
+
+
+def test_units_are_read_from_the_file() -> None:
+    data = {"request_latency": {"unit": "s", "avg": 1.5}, "time_to_first_token": {"unit": "us", "avg": 2000}}
+    figures = read(data).figures
+    assert (figures["mean_e2el_ms"], figures["mean_ttft_ms"]) == (1500, 2)
+
+
+@pytest.mark.parametrize(
+    "summary_keys",
+    [
+        {"Test Duration (s)": 30.0, "Concurrency": 4, "Success Requests": 9, "Failed Requests": 1,
+         "Req Throughput (req/s)": 3.0, "Avg Latency (s)": 1.5, "Output Throughput (tok/s)": 300.0,
+         "Avg TTFT (ms)": 50.0, "Avg TPOT (ms)": 10.0, "Avg ITL (ms)": -1},
+        {"Time taken for tests (s)": 30.0, "Number of concurrency": 4, "Succeed requests": 9, "Failed requests": 1,
+         "Request throughput (req/s)": 3.0, "Average latency (s)": 1.5, "Output token throughput (tok/s)": 300.0,
+         "Average time to first token (s)": 0.05, "Average time per output token (s)": 0.01},
+    ],
+)  # fmt: skip
+def test_evalscope_of_two_generations(summary_keys: dict[str, Any]) -> None:
+    found = read(summary_keys)
+    assert (found.source, found.concurrency) == ("evalscope", 4)
+    assert found.figures == pytest.approx(
+        {"duration": 30, "completed": 9, "failed": 1, "failed_ratio": 0.1, "request_throughput": 3,
+         "mean_e2el_ms": 1500, "output_throughput": 300, "mean_ttft_ms": 50, "mean_tpot_ms": 10}
+    )  # fmt: skip
+    both = read(
+        {"metrics": summary_keys, "percentiles": [{"Percentiles": "99%", "TTFT (ms)": 80.0, "Latency (s)": 2.0}]}
+    )
+    assert both.figures["p99_ttft_ms"] == 80
+    assert both.figures["p99_e2el_ms"] == 2000
+    assert both.figures["mean_ttft_ms"] == pytest.approx(50)
+
+
+def test_evalscopes_table_of_percentiles_alone() -> None:
+    rows = [{"Percentiles": "min", "TTFT (ms)": 1.0}, {"Percentiles": "50%", "TTFT (ms)": 5.0, "TPOT (ms)": 2.0},
+            {"Percentiles": "max", "TTFT (ms)": 9.0}]  # fmt: skip
+    found = read(rows)
+    assert found.figures == {"min_ttft_ms": 1, "p50_ttft_ms": 5, "median_ttft_ms": 5, "p50_tpot_ms": 2,
+                             "median_tpot_ms": 2, "max_ttft_ms": 9}  # fmt: skip
+    assert lacks(found) == ["requests", "client", "failures"]
+
+
+@pytest.mark.parametrize("data", [{}, [], None, 3, "text", {"hello": 1}, [1, 2], {"benchmarks": []}, {"benchmarks": 5},
+                                  {"request_latency": 5}])  # fmt: skip
+def test_what_is_nobodys(data: Any) -> None:
+    found = imports.read(data)
+    assert isinstance(found, imports.Unknown)
+    assert say(found.message, "en") != say(found.message, "zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "figures", "evidence", "exact"),
+    [
+        ("p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0, "completed": 100, "failed": 0}, INCONCLUSIVE, PASS),
+        ("p99_ttft_ms <= 50", {"p99_ttft_ms": 60.0, "completed": 100, "failed": 0}, INCONCLUSIVE, FAIL),
+        ("p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0, "completed": 98, "failed": 2}, FAIL, FAIL),
+        ("p90_ttft_ms <= 100", {"p90_ttft_ms": 60.0, "completed": 98, "failed": 2}, INCONCLUSIVE, PASS),
+        ("max_ttft_ms <= 100", {"max_ttft_ms": 60.0, "completed": 98, "failed": 2}, FAIL, FAIL),
+        ("mean_ttft_ms <= 100", {"mean_ttft_ms": 60.0, "completed": 98, "failed": 2}, INCONCLUSIVE, PASS),
+        ("output_throughput >= 10", {"output_throughput": 5.0}, INCONCLUSIVE, FAIL),
+        ("failed == 0", {"failed": 0}, PASS, PASS),
+        ("failed_ratio <= 0.1", {"failed_ratio": 0.05}, INCONCLUSIVE, PASS),
+        ("p99_ttft_ms <= 100", {"completed": 98}, FAIL, FAIL),
+        ("steady_p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0}, FAIL, FAIL),
+    ],
+)
+def test_a_summary_is_observed_never_proven(
+    text: str, figures: dict[str, Any], evidence: Verdict, exact: Verdict
+) -> None:
+    for mode, expected in (("evidence", evidence), ("exact", exact)):
+        (found,) = judge_figures([rule(text)], figures, JudgeSettings(mode=mode))  # type: ignore[arg-type]
+        assert found.verdict is expected
+        assert not found.proven
+        assert found.rule.text == text
+        assert say(found.reason, "en") != say(found.reason, "zh")

@@ -1,0 +1,208 @@
+"""Stopping early, repeats until, and what planned requests can decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from runs import closed, failure, in_mode, judged, rule, scenario
+
+from pytest_vllm_bench.judge import Evidence, effective_rules, judge
+from pytest_vllm_bench.judge.before import enough, undecidable
+from pytest_vllm_bench.judge.stopping import between_runs, due_for_a_look, enough_repeats, hopeless
+from pytest_vllm_bench.measure.metrics import summary
+from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, Scenario, Verdict
+from pytest_vllm_bench.text import say
+
+
+def looks_of(planned: int) -> list[int]:
+    """After how many finished requests there is a look."""
+    looked, found = 0, []
+    for finished in range(planned + 1):
+        if due_for_a_look(finished, planned, looked):
+            found.append(finished)
+            looked += 1
+    return found
+
+
+def test_a_look_after_each_tenth_but_the_last() -> None:
+    assert looks_of(100) == [10, 20, 30, 40, 50, 60, 70, 80, 90]
+    assert looks_of(25) == [3, 5, 8, 10, 13, 15, 18, 20, 23]
+
+
+def look(asked: Scenario, records: list[Record], in_flight: int = 0) -> Any:
+    return hopeless(asked, sample(records, settings_of(asked)), in_flight)
+
+
+def some_slow(n: int, k: int, seed: int = 3) -> list[Record]:
+    rng = np.random.default_rng(seed)
+    ttfts = 0.1 + 0.01 * rng.random(n)
+    ttfts[rng.permutation(n)[:k]] += 1
+    return closed([float(t) for t in ttfts])
+
+
+def test_a_rule_beyond_hope_stops_the_run() -> None:
+    asked = scenario("p90_ttft_ms <= 500")
+    found = look(asked, some_slow(60, 30))
+    assert found is not None
+    assert (found.verdict, found.proven, found.window) == (Verdict.FAIL, True, "steady")
+    assert say(found.reason, "en") != say(found.reason, "zh")
+    assert look(asked, some_slow(60, 3)) is None
+    assert look(asked, []) is None
+
+
+def test_a_look_is_stricter_than_the_end() -> None:
+    asked = scenario("p90_ttft_ms <= 500")
+    records = closed([(1.0 if i % 5 == 3 else 0.1) + 0.0001 * (i * 37 % 61) for i in range(61)])
+    assert judged(asked, records).verdicts[0].verdict is Verdict.FAIL
+    assert look(asked, records) is None
+
+
+def test_requests_in_flight_count_as_within() -> None:
+    asked = scenario("failed_ratio <= 0.1")
+    records = [failure(i, i * 0.001, "http") for i in range(20)]
+    assert look(asked, records) is not None
+    assert look(asked, records, in_flight=180) is None
+
+
+@pytest.mark.parametrize("text", ["max_ttft_ms <= 1", "failed == 0", "mean_ttft_ms <= 1", "p90_itl_ms <= 1",
+                                  "server.x <= 1", "goodput_ratio >= 1"])  # fmt: skip
+def test_exact_rules_means_and_gaps_stop_nothing(text: str) -> None:
+    asked = scenario(text, "failed_ratio <= 1", "goodput_ratio >= 0", goodput={"ttft": 1})
+    assert look(asked, [*some_slow(60, 30), failure(60, 99.0)]) is None
+
+
+def test_exact_mode_stops_nothing() -> None:
+    assert look(in_mode(scenario("p90_ttft_ms <= 500"), "exact"), some_slow(60, 30)) is None
+
+
+def test_windows_are_respected() -> None:
+    burst = closed([2.0] * 20 + [0.1] * 45, cap=20)
+    whole = look(scenario("whole_p90_ttft_ms <= 500"), some_slow(60, 30))
+    assert whole is not None
+    assert (whole.window, whole.n) == ("whole", 60)
+    assert look(scenario("p90_ttft_ms <= 500", concurrency=20), burst) is None
+    assert look(scenario("steady_p90_ttft_ms <= 500", concurrency=20), some_slow(50, 40)) is None, "no window yet"
+
+
+def test_what_stopped_a_run_stays_proven() -> None:
+    asked = scenario("p90_ttft_ms <= 500")
+    stopped = look(asked, some_slow(60, 30))
+    rest = some_slow(60, 8)
+    settings = settings_of(asked, complete=False)
+    one = sample(rest, settings)
+    found = judge(asked, [one], Evidence(metrics=summary([one], settings), hopeless=stopped))
+    assert found.verdict is Verdict.FAIL
+    assert found.verdicts[0] == stopped
+    assert found.faults == (stopped.reason,)
+
+
+def test_looks_and_end_together_err_little() -> None:
+    """Runs exactly at the limit: nine looks and the end prove them over in at most 1.5 × 5 %."""
+    asked = scenario("p90_ttft_ms <= 500", "failed_ratio <= 1")
+    rng, wrong, runs = np.random.default_rng(5), 0, 100
+    for _ in range(runs):
+        ttfts = np.where(rng.random(120) < 0.1, 1.0, 0.1) + 0.01 * rng.random(120)
+        records = closed([float(t) for t in ttfts], gaps=[0.01])
+        stopped = any(look(asked, records[:n]) is not None for n in looks_of(120))
+        wrong += stopped or judged(asked, records).verdicts[0].verdict is Verdict.FAIL
+    assert wrong <= 0.075 * runs + 8, "three standard deviations"
+
+
+# ------------------------------------------------------------------------------------------------ repeats
+
+
+def until(values: list[float | None], **changed: Any) -> bool:
+    settings = {"min": 2, "max": 6, "until": 0.05, **changed}
+    asked = replace(scenario("mean_ttft_ms <= 5", "p99_ttft_ms <= 5"), repeats=Repeats(**settings))
+    return enough_repeats(asked, [{"mean_ttft_ms": v, "steady_mean_ttft_ms": None} for v in values])
+
+
+def test_repeats_until_every_mean_is_narrow() -> None:
+    assert not until([100.0])
+    assert not until([100.0, 110.0])
+    assert until([100.0, 100.1])
+    assert until([100.0, 100.1, 99.9])
+    assert not until([100.0, 100.1, None])
+    assert until([100.0, 200.0, 100.0, 200.0, 100.0, 200.0]), "max is reached"
+    assert not until([100.0, 100.1], min=3)
+
+
+def test_the_width_is_that_of_both_sides() -> None:
+    """t[.975, 2] · s / √3 ≤ W · mean, at the very edge."""
+    values: list[float | None] = [99.0, 100.0, 101.0]
+    width = 4.302652729911275 * 1 / np.sqrt(3) / 100
+    assert until(values, until=width * 1.0001)
+    assert not until(values, until=width * 0.9999)
+
+
+def test_repeats_without_until_are_as_many_as_asked() -> None:
+    assert not until([100.0], until=None, min=3, max=3)
+    assert until([100.0, 5.0, 7.0], until=None, min=3, max=3)
+
+
+def test_repeats_prefer_the_steady_figure() -> None:
+    asked = replace(scenario("mean_ttft_ms <= 5"), repeats=Repeats(min=2, max=9, until=0.05))
+    rows: list[dict[str, Any]] = [{"mean_ttft_ms": v, "steady_mean_ttft_ms": 100.0} for v in (100.0, 500.0)]
+    assert enough_repeats(asked, rows)
+    assert not enough_repeats(replace(asked, rules=(rule("whole_mean_ttft_ms <= 5"),)), rows)
+    open_loop = replace(asked, request_rate=5.0)
+    assert not enough_repeats(open_loop, rows), "with a rate the figure is response_ttft, which is not there"
+
+
+def test_the_spread_between_runs() -> None:
+    assert between_runs([{"x": 1.0}], "x") is None
+    assert between_runs([{"x": 1.0}, {"x": None}], "x") is None
+    assert between_runs([{"x": 9.0}, {"x": 11.0}], "x") == pytest.approx(np.std([9, 11], ddof=1) / 10)
+    assert between_runs([{"x": 1.0}, {"x": -1.0}], "x") is None
+
+
+# -------------------------------------------------------------------------------------------- before load
+
+
+def said(*rules: str, planned: int, **changed: Any) -> list[tuple[str, int]]:
+    found = undecidable(scenario(*rules, **changed), planned)
+    for message in found:
+        assert say(message, "en") != say(message, "zh")
+    return [(m.values["rule"], m.values["needed"]) for m in found]
+
+
+def test_rules_that_the_planned_number_cannot_decide() -> None:
+    rules = ("p99_ttft_ms <= 5", "p90_ttft_ms <= 5", "mean_ttft_ms <= 5", "p99_itl_ms <= 5", "failed == 0",
+             "failed_ratio <= 0.05", "max_ttft_ms <= 5")  # fmt: skip
+    assert said(*rules, planned=50) == [("p99_ttft_ms <= 5", 299), ("failed_ratio <= 0.05", 59)]
+    assert said(*rules, planned=300) == []
+
+
+def test_a_closed_loop_loses_its_start_burst() -> None:
+    assert said("p90_ttft_ms <= 5", planned=46, concurrency=10) == [("p90_ttft_ms <= 5", 29)]
+    assert said("p90_ttft_ms <= 5", planned=48, concurrency=10) == []
+    assert said("whole_p90_ttft_ms <= 5", planned=29, concurrency=10) == []
+    assert said("p90_ttft_ms <= 5", planned=29, concurrency=10) == [], "without a window the whole run counts"
+    assert said("p90_ttft_ms <= 5", planned=29, concurrency=10, request_rate=5.0) == []
+
+
+def test_repeats_are_pooled_before_load_too() -> None:
+    three = Repeats(min=3, max=3)
+    assert said("p90_ttft_ms <= 5", planned=31, repeats=three) == [("p90_ttft_ms <= 5", 29)]
+    assert said("p99_ttft_ms <= 5", planned=300, repeats=three) == [("p99_ttft_ms <= 5", 299)]
+    assert said("p99_ttft_ms <= 5", planned=303, repeats=three) == []
+
+
+def test_exact_rules_are_always_decided() -> None:
+    assert undecidable(in_mode(scenario("p99_ttft_ms <= 5"), "exact"), 5) == []
+
+
+def test_implied_goodput_is_among_them() -> None:
+    assert said(planned=50, goodput={"ttft": 5}) == [("goodput_ratio >= 0.99", 299)]
+
+
+def test_enough_for_a_probe() -> None:
+    assert enough(scenario("p90_ttft_ms <= 5")) == 61
+    assert enough(scenario("p90_ttft_ms <= 5", "p99_e2el_ms <= 5")) == 628
+    assert enough(scenario()) == 25
+    assert enough(scenario("p99_ttft_ms <= 5", judge=JudgeSettings(confidence=0.99))) == 838
+    assert [r.text for r in effective_rules(scenario())] == ["failed == 0"]

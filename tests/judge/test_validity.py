@@ -1,0 +1,293 @@
+"""Every check of the validity table: where it does not apply, where it holds, and where it makes a run INVALID."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import closed, facts, failure, judged, opened, request, scenario
+
+from pytest_vllm_bench.judge.validity import lag_limit
+from pytest_vllm_bench.model import Check, LoadFacts, Plan, Record, ValiditySettings, Verdict, WorkerFacts
+from pytest_vllm_bench.text import say
+
+RATED: dict[str, Any] = {"concurrency": None, "request_rate": 10.0}
+
+
+def plan(**changed: Any) -> Plan:
+    values: dict[str, Any] = {"scenario_id": "x", "folder": Path(), "n": 1, "path": "/", "template_tokens": 0}
+    return Plan(**{**values, **changed})
+
+
+def check(id: str, records: Sequence[Record], **known: Any) -> Check | None:
+    """One check of a run; ``known`` goes to the scenario, or (facts, plan, server) to the evidence."""
+    evidence = {key: known.pop(key) for key in ("facts", "plan", "server") if key in known}
+    found = judged(scenario(*known.pop("rules", ()), **known), list(records), **evidence)
+    made = {c.id: c for c in found.checks}
+    assert (found.verdict is Verdict.INVALID) is any(not c.ok for c in found.checks)
+    for c in found.checks:
+        assert say(c.message, "en") != say(c.message, "zh")
+    return made.get(id)
+
+
+def ok(id: str, records: Sequence[Record], **known: Any) -> bool:
+    made = check(id, records, **known)
+    assert made is not None
+    return made.ok
+
+
+def late(n: int, over: int, lag: float) -> list[Record]:
+    """A closed loop whose last ``over`` requests were sent ``lag`` seconds late."""
+    records = closed([0.1] * n)
+    for record in records[n - over :]:
+        assert record.sent is not None
+        record.ready = record.sent - lag
+    return records
+
+
+@pytest.mark.parametrize(
+    ("n", "over", "lag", "holds"),
+    [(50, 1, 1.0, True), (50, 2, 1.0, False), (301, 3, 1.0, True), (301, 4, 1.0, False), (301, 50, 0.004, True),
+     (301, 50, 0.006, False)],
+)  # fmt: skip
+def test_send_lag(n: int, over: int, lag: float, holds: bool) -> None:
+    assert ok("send_lag", late(n, over, lag)) is holds
+
+
+def test_send_lag_shows_the_largest_lag_that_is_not_excused() -> None:
+    made = check("send_lag", late(301, 50, 0.006))
+    assert made is not None
+    assert made.observed == pytest.approx(0.006)
+    assert made.limit == 0.005
+    assert check("send_lag", []) is None
+
+
+def test_the_start_burst_of_a_closed_loop_is_not_lateness() -> None:
+    records = closed([0.1] * 64, cap=8)
+    for record in records[:8]:
+        record.ready = -1.0
+    assert ok("send_lag", records, concurrency=8)
+    assert not ok("send_lag", records[:8], concurrency=8), "without refills the burst is all there is"
+
+
+@pytest.mark.parametrize(
+    ("rules", "goodput", "limit"),
+    [
+        ((), {}, 0.005),
+        (("p99_ttft_ms <= 500",), {}, 0.010),
+        (("p99_ttft_ms <= 300",), {}, 0.006),
+        (("p99_ttft_ms <= 300", "p99_itl_ms <= 100"), {}, 0.002),
+        (("p99_e2el_ms < 20",), {}, 0.001),
+        (("p99_tpot_ms <= 20", "output_throughput >= 1", "min_ttft_ms >= 1"), {}, 0.005),
+        ((), {"ttft": 200}, 0.004),
+        ((), {"tpot": 20}, 0.005),
+    ],
+)
+def test_the_lag_allowed_is_two_percent_of_the_smallest_limit(
+    rules: tuple[str, ...], goodput: dict[str, float], limit: float
+) -> None:
+    asked = scenario(*rules, goodput=goodput)
+    assert lag_limit(asked, asked.rules) == pytest.approx(limit)
+
+
+def test_the_lag_allowed_may_be_written() -> None:
+    asked = scenario("p99_ttft_ms <= 500", validity=ValiditySettings(lag_ms=3))
+    assert lag_limit(asked, asked.rules) == pytest.approx(0.003)
+
+
+def test_with_a_rate_the_limit_on_the_response_counts() -> None:
+    asked = scenario("p99_ttft_ms <= 300", **RATED)
+    assert lag_limit(asked, asked.rules) == pytest.approx(0.006)
+
+
+@pytest.mark.parametrize(("slow", "holds"), [(1, True), (10, True), (11, False)])
+def test_sentinel_lag(slow: int, holds: bool) -> None:
+    lags = [0.0001] * (1000 - slow) + [0.02] * slow
+    assert ok("sentinel_lag", closed([0.1] * 20), facts=[facts(sentinel_lags=lags)]) is holds
+
+
+def test_without_facts_or_ticks_there_is_no_sentinel() -> None:
+    assert check("sentinel_lag", closed([0.1] * 20)) is None
+    assert check("sentinel_lag", closed([0.1] * 20), facts=[facts(sentinel_lags=[])]) is None
+
+
+def stretched(by: float) -> list[Record]:
+    """An open loop that was sent more and more late."""
+    records = opened([0.1] * 101)
+    for record in records:
+        assert record.due is not None
+        record.sent = record.ready = record.due * by
+    return records
+
+
+@pytest.mark.parametrize(("by", "holds"), [(1.0, True), (1.02, True), (1.03, False)])
+def test_rate_is_measured_against_the_plans_own(by: float, holds: bool) -> None:
+    made = check("rate", stretched(by), **RATED)
+    assert made is not None
+    assert made.ok is holds
+    assert made.observed == pytest.approx(1 / by)
+
+
+def test_rate_does_not_apply() -> None:
+    assert check("rate", stretched(2), concurrency=4, request_rate=10.0) is None, "a cap may bind: the server's doing"
+    assert check("rate", closed([0.1] * 20)) is None
+    assert check("rate", opened([0.1]), **RATED) is None
+
+
+def idle(n: int, pause: float, lag: float) -> list[Record]:
+    """A closed loop of two slots in which a free slot stays empty for ``pause`` seconds."""
+    return [
+        request(i, (i // 2) * (0.19 + pause), ttft=0.1, ready=(i // 2) * (0.19 + pause) - (lag if i > 1 else 0))
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pause", "lag", "holds"), [(0.0, 0.0, True), (0.005, 0.005, True), (0.05, 0.05, False), (0.05, 0.0009, True)]
+)
+def test_concurrency(pause: float, lag: float, holds: bool) -> None:
+    made = check("concurrency", idle(60, pause, lag), concurrency=2, validity=ValiditySettings(lag_ms=1000))
+    assert made is not None
+    assert made.ok is holds
+    assert made.observed == pytest.approx(0.19 / (0.19 + pause), abs=0.01)
+
+
+def test_concurrency_does_not_apply() -> None:
+    assert check("concurrency", closed([0.1] * 20, cap=11), concurrency=11) is None, "np < 2C"
+    assert check("concurrency", closed([0.1] * 20), concurrency=None) is None
+    assert check("concurrency", opened([0.1] * 50), concurrency=4, request_rate=10.0) is None
+
+
+def test_concurrency_ends_with_the_first_dry_shard() -> None:
+    records = closed([0.1] * 40, cap=2)
+    records += [request(40 + 2 * i, 5 + i * 1.0, chain=40 + 2 * i, ready=4.9 + i) for i in range(20)]
+    one = WorkerFacts(worker=0, started=0, ended=10, cpu_s=1, reads=0, bytes_in=0, bytes_out=0)
+    two = LoadFacts(started=0, ended=10, complete=True, workers=(one, one))
+    wide = ValiditySettings(lag_ms=1000)
+    assert ok("concurrency", records, concurrency=2, facts=[two], validity=wide)
+    assert not ok("concurrency", records, concurrency=2, facts=[facts()], validity=wide)
+
+
+@pytest.mark.parametrize(("cpu_s", "holds"), [(1.0, True), (9.0, True), (9.1, False)])
+def test_cpu(cpu_s: float, holds: bool) -> None:
+    assert ok("cpu", closed([0.1] * 20), facts=[facts(cpu_s=cpu_s)]) is holds
+
+
+@pytest.mark.parametrize(("steal", "holds"), [(0.0, True), (0.05, True), (0.06, False)])
+def test_steal(steal: float, holds: bool) -> None:
+    assert ok("steal", closed([0.1] * 20), facts=[facts(steal=steal)]) is holds
+
+
+def test_steal_may_be_unknown() -> None:
+    assert check("steal", closed([0.1] * 20), facts=[facts(steal=None)]) is None
+    assert check("cpu", closed([0.1] * 20)) is None
+
+
+def test_a_dead_worker() -> None:
+    assert ok("worker", closed([0.1] * 20), facts=[facts()])
+    made = check("worker", closed([0.1] * 20), facts=[facts(died="killed by signal 9")])
+    assert made is not None
+    assert not made.ok
+    assert "signal 9" in say(made.message)
+
+
+@pytest.mark.parametrize(("prompt", "holds"), [(100, True), (101, True), (99, True), (102, False), (98, False)])
+def test_input_length(prompt: int, holds: bool) -> None:
+    records = closed([0.1] * 20)
+    for record in records:
+        record.prompt_tokens = prompt
+    assert ok("length", records, plan=plan(template_tokens=3)) is holds
+    assert ok("length", records) is holds
+
+
+def test_an_unknown_template_is_a_constant_excess() -> None:
+    records = closed([0.1] * 20)
+    for record in records:
+        record.prompt_tokens = 130
+    assert ok("length", records, plan=plan())
+    assert not ok("length", records, plan=plan(template_tokens=30)), "what was asked has the template already"
+    records[3].prompt_tokens = 140
+    assert not ok("length", records, plan=plan())
+    for record in records:
+        record.prompt_tokens = 70
+    assert not ok("length", records, plan=plan())
+
+
+def test_later_turns_and_unknown_lengths_are_not_checked() -> None:
+    first, later = request(0, 0.0), request(1, 1.0, chain=0, prompt_tokens=500)
+    made = check("length", [first, later])
+    assert made is not None
+    assert made.ok
+    assert check("length", [request(0, 0.0, asked_input=None)]) is None
+    assert check("length", [request(0, 0.0, prompt_tokens=None)]) is None
+
+
+@pytest.mark.parametrize(("output", "holds"), [(10, True), (11, False), (9, False)])
+def test_forced_output_length(output: int, holds: bool) -> None:
+    records = closed([0.1] * 20)
+    for record in records:
+        record.output_tokens = output
+    assert ok("output_length", records, plan=plan(force_length=True)) is holds
+    assert check("output_length", records, plan=plan(force_length=False)) is None
+    records[0].token_source = "tokenizer"
+    assert check("output_length", records, plan=plan(force_length=True)) is None, "not counted by the server"
+
+
+@pytest.mark.parametrize(("cached", "holds"), [(0, True), (12, True), (13, False)])
+def test_cold_cache_by_the_answers(cached: int, holds: bool) -> None:
+    """Of 100 tokens 4 are template and 6 a shared prefix; 2 more are excused."""
+    records = [request(i, i * 0.2, cached_tokens=cached, shared_input=6) for i in range(20)]
+    assert ok("cache", records, plan=plan(template_tokens=4)) is holds
+    assert check("cache", records, plan=plan(template_tokens=4), cache="warm") is None
+
+
+@pytest.mark.parametrize(("hits", "holds"), [(0, True), (240, True), (241, False)])
+def test_cold_cache_by_the_servers_counters(hits: float, holds: bool) -> None:
+    records = [request(i, i * 0.2, shared_input=6) for i in range(20)]
+    known: dict[str, Any] = {"plan": plan(template_tokens=4), "server": {"prefix_cache_hits": hits}}
+    assert ok("cache", records, **known) is holds
+    conversation = [*records, request(20, 9.0, chain=0)]
+    assert check("cache", conversation, **known) is None, "the counters tell no turn from another"
+    assert check("cache", records) is None
+
+
+def test_later_turns_are_meant_to_hit_the_cache() -> None:
+    records = [request(0, 0.0, cached_tokens=0), request(1, 1.0, chain=0, cached_tokens=90)]
+    assert ok("cache", records)
+
+
+@pytest.mark.parametrize(
+    ("rules", "goodput", "holds"),
+    [((), {}, True), (("p90_ttft_ms <= 500",), {}, True), (("mean_tpot_ms <= 500",), {}, False),
+     (("output_throughput >= 1",), {}, False), ((), {"tpot": 50}, False), ((), {"ttft": 50}, True)],
+)  # fmt: skip
+def test_token_source(rules: tuple[str, ...], goodput: dict[str, float], holds: bool) -> None:
+    records = closed([0.1] * 20)
+    records[5].token_source = "events"
+    assert ok("token_source", records, rules=rules, goodput=goodput) is holds
+
+
+def test_counted_tokens_are_fine() -> None:
+    assert ok("token_source", closed([0.1] * 20), rules=("mean_tpot_ms <= 500",))
+    assert check("token_source", [failure(0, 0.0)]) is None
+
+
+def test_thresholds_are_configurable() -> None:
+    loose = ValiditySettings(rate=0.5, concurrency=0.5, cpu=0.99, steal=0.5, length=0.5, cache=0.5)
+    assert ok("rate", stretched(1.5), **RATED, validity=loose)
+    assert ok("cpu", closed([0.1] * 20), facts=[facts(cpu_s=9.5)], validity=loose)
+    assert ok("steal", closed([0.1] * 20), facts=[facts(steal=0.4)], validity=loose)
+    assert ok("cache", [request(i, i * 0.2, cached_tokens=40) for i in range(20)], validity=loose)
+
+
+def test_of_several_repeats_the_worst_counts() -> None:
+    good, bad = closed([0.1] * 20), late(20, 10, 1.0)
+    for order in ((good, bad), (bad, good)):
+        found = judged(scenario(), *order)
+        assert found.verdict is Verdict.INVALID
+    both = judged(scenario(), good, good, facts=[facts(cpu_s=1.0), facts(cpu_s=5.0)])
+    assert {c.id: c.observed for c in both.checks}["cpu"] == pytest.approx(0.5)
+    rates = judged(scenario(**RATED), stretched(1.0), stretched(1.01))
+    assert {c.id: c.observed for c in rates.checks}["rate"] == pytest.approx(1 / 1.01)
