@@ -56,7 +56,8 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
     except Refused as refused:
         return refuse(form, refused, streamed=streamed)
     _spoil(planned, faults)
-    stream = Stream(planned.job, partial(_count, service, _Clock(arrived)))
+    counting = partial(_count, service, _Clock(arrived)) if asked.kind == "generate" else _no_token
+    stream = Stream(planned.job, counting)
     reply = _Reply(
         service=service,
         wire=Wire(request, form, faults),
@@ -71,10 +72,9 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
         response = await (_streamed(reply) if streamed else _whole(reply))
     except (ConnectionError, asyncio.CancelledError):
         service.live.cancel(stream)
-        service.counts.finished["abort"] += 1
+        service.counts.end("abort", None)
         raise
-    service.counts.finished[reply.answer.finish or "stop"] += 1
-    service.counts.e2e.observe(perf_counter() - arrived)
+    service.counts.end(reply.answer.finish, perf_counter() - arrived)
     return response
 
 
@@ -109,6 +109,10 @@ def _count(service: Service, clock: _Clock, first: bool, now: float) -> None:
     (service.counts.ttft if first else service.counts.itl).observe(now - clock.last)
     clock.last = now
     service.counts.generation_tokens += 1
+
+
+def _no_token(first: bool, now: float) -> None:
+    """The one step of a request that is pooled makes no token."""
 
 
 async def _whole(reply: _Reply) -> web.StreamResponse:

@@ -45,6 +45,13 @@ class Counts:
     itl: Histogram = field(default_factory=lambda: Histogram(ITL))
     e2e: Histogram = field(default_factory=lambda: Histogram(E2E))
 
+    def end(self, reason: str | None, seconds: float | None) -> None:
+        """One request is over; ``reason`` None: it broke off, ``seconds`` None: nobody waited for its end."""
+        known = reason if reason in self.finished else "abort"
+        self.finished[str(known)] += 1
+        if seconds is not None:
+            self.e2e.observe(seconds)
+
 
 def text(counts: Counts, gauges: dict[str, float], counters: dict[str, int], model: str) -> str:
     """The page.  ``gauges`` and ``counters``: names without ``vllm:`` and ``_total``."""

@@ -43,7 +43,8 @@ class Service:
         """Decide the whole answer, before its first token is due.  Raises Refused."""
         prompts = [list(p) if isinstance(p, tuple) else self.words.encode(p) for p in asked.prompts]
         lens = [max(1, len(p)) + asked.extra_tokens for p in prompts]
-        length, finish = self._length(asked, sum(lens) if asked.kind == "generate" else max(lens), prompts)
+        self._check(asked, lens)
+        length, finish = self._length(asked, sum(lens), prompts)
         tokens = self.words.answer(length, _digest(prompts, self.options.seed)) if asked.kind == "generate" else []
         if finish == "stop" and tokens:
             tokens[-1] = (self.words.eos, "")
@@ -58,20 +59,25 @@ class Service:
         job = Job(prompt_len=sum(lens), output_len=max(1, length), hashes=hashes)
         return Planned(answer=answer, tokens=tokens, finish=finish, job=job)
 
+    def _check(self, asked: Asked, lens: Sequence[int]) -> None:
+        """The model is served, and every prompt fits.  Raises Refused in vLLM's words."""
+        options = self.options
+        if asked.model and asked.model not in options.models:
+            words = f"The model `{asked.model}` does not exist. Valid aliases: {', '.join(options.models)}."
+            raise Refused(404, words, kind="NotFoundError", param="model")
+        limit = 1 if asked.kind == "pool" else (asked.max_tokens or 1)
+        longest = max(lens) if asked.kind == "pool" else sum(lens)
+        if longest + limit > options.max_model_len:
+            raise Refused(400, _too_long(options.max_model_len, limit, longest), param="input_tokens")
+        if not self.engine.fits(sum(lens) + limit):
+            raise Refused(400, _too_long(options.latency.kv_tokens, limit, sum(lens)), param="input_tokens")
+
     def _length(self, asked: Asked, prompt_len: int, prompts: Sequence[Sequence[int]]) -> tuple[int, Finish]:
         """Tokens of the answer, and why it ends there."""
-        room = self.options.max_model_len
-        if asked.model and asked.model not in self.options.models:
-            names = ", ".join(self.options.models)
-            words = f"The model `{asked.model}` does not exist. Valid aliases: {names}."
-            raise Refused(404, words, kind="NotFoundError", param="model")
-        limit = asked.max_tokens if asked.max_tokens is not None else room - prompt_len
-        if prompt_len >= room or (asked.kind == "generate" and prompt_len + limit > room):
-            raise Refused(400, _too_long(room, limit, prompt_len), param="input_tokens")
-        if not self.engine.fits(prompt_len + limit):
-            raise Refused(400, _too_long(self.options.latency.kv_tokens, limit, prompt_len), param="input_tokens")
         if asked.kind == "pool":
             return 1, "stop"
+        room = min(self.options.max_model_len, self.options.latency.kv_tokens) - prompt_len
+        limit = asked.max_tokens or room
         if asked.ignore_eos:
             return limit, "length"
         draw = random.Random(_digest(prompts, self.options.seed + 1))
@@ -96,9 +102,9 @@ class Service:
 
 def _too_long(room: int, asked: int, prompt: int) -> str:
     return (
-        f"This model's maximum context length is {room} tokens. However, you requested {max(asked, 0)} output tokens "
+        f"This model's maximum context length is {room} tokens. However, you requested {asked} output tokens "
         f"and your prompt contains at least {prompt} input tokens, for a total of at least "
-        f"{max(asked, 0) + prompt} tokens. Please reduce the length of the input prompt or the number of requested "
+        f"{asked + prompt} tokens. Please reduce the length of the input prompt or the number of requested "
         "output tokens."
     )
 

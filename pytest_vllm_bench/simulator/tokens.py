@@ -29,7 +29,7 @@ class Words:
         self.tokenizer = tokenizers.from_file(path) if path else tokenizers.load("simulator", "")
         self.eos = min(self.tokenizer.special_ids, default=0)
         plain, odd = self._stable(self._candidates()), self._stable(ODD)
-        self._plain = [word for word in plain if len(word.ids) == 1] or plain
+        self._plain = [word for word in plain if len(word.ids) == 1] or plain or odd
         self._odd = odd
         self._odd_share = odd_share if odd else 0.0
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -141,6 +142,23 @@ def test_counters_count_what_was_sent() -> None:
     assert value[f"vllm:num_requests_running{labels}"] == 0
     assert value["process_start_time_seconds"] > 0
     assert 'vllm:request_success_total{engine="0",model_name="simulator",finished_reason="length"} 3' in page
+
+
+def test_a_small_kv_cache_refuses_what_can_never_fit_and_makes_the_rest_wait() -> None:
+    small = simulator.LatencyModel(step_s=0.0005, kv_tokens=256)
+    with simulator.start(simulator.SimulatorOptions(latency=small)) as running:
+        body = {"prompt": [7] * 100, "max_tokens": 100, "ignore_eos": True}
+        assert ask(running.base_url, "/v1/completions", {**body, "max_tokens": 200}).status == 400
+        with ThreadPoolExecutor(4) as pool:
+            replies = list(pool.map(lambda i: ask(running.base_url, "/v1/completions", body), range(4)))
+        assert [r.json["usage"]["completion_tokens"] for r in replies] == [100] * 4
+
+
+def test_pooling_makes_no_tokens() -> None:
+    with simulator.start(simulator.SimulatorOptions(latency=QUICK)) as running:
+        assert ask(running.base_url, "/v1/embeddings", {"input": ["a", "b"]}).status == 200
+        page = ask(running.base_url, "/metrics").body.decode()
+    assert 'vllm:generation_tokens_total{engine="0",model_name="simulator"} 0' in page
 
 
 def test_reasoning_comes_before_content() -> None:
