@@ -1,6 +1,7 @@
 """Fault scripts: what is written is what strikes, and what is wrong is said."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,14 @@ def test_every_fault_is_in_the_table_of_the_docstring() -> None:
     assert faults.__doc__ is not None
     listed = {line.split(" ")[0] for line in faults.__doc__.splitlines() if line[:1].isalpha()}
     assert faults.DEFAULTS.keys() <= listed
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_fault_is_in_the_docs_with_its_defaults(lang: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / lang / "simulator.md").read_text("utf-8")
+    rows = "\n".join(line for line in page.splitlines() if line.startswith("| `"))
+    listed = [fault for code in re.findall("`([^`]+)`", rows) for fault in faults.parse(code).values()]
+    assert {fault.name for fault in listed} == faults.DEFAULTS.keys()
+    for fault in listed:
+        for key, value in faults.DEFAULTS[fault.name].items():
+            assert fault.values[key] == value or not fault.values[key], f"{fault.name} {key}"
