@@ -170,7 +170,7 @@ class Dispatch:
         self._look_ahead(now)
         while not self.stopped:
             at = self._next_at()
-            if max(at, now) >= self._deadline < math.inf:
+            if now >= self._deadline or (self._deadline <= at < math.inf and not self._open_chains):
                 self.stop()
                 return
             if at > now:
@@ -240,5 +240,6 @@ class Dispatch:
             times.append(self._next_at())
             if self._ahead and self._more:
                 times.append(max(now + self._lead / 8, self.start + self._ahead[-1][0].due - self._lead))
-        if times and min(times) < math.inf:
+        times.append(self._deadline)
+        if min(times) < math.inf:
             self._outside.wake(min(times))

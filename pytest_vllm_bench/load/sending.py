@@ -46,7 +46,8 @@ async def send(plan: Plan, target: Target, settings: SendSettings, folder: Path,
     A cancelled ``send`` kills the measuring processes.  A process that dies is said in its ``WorkerFacts.died``; the
     others go on.
     """
-    workers = max(1, min(settings.workers, plan.chains or plan.n or 1, plan.max_in_flight or plan.n or 1))
+    caps = [cap for cap in (plan.max_in_flight, *(cap for _, cap in plan.steps)) if cap is not None]
+    workers = max(1, min(settings.workers, plan.chains, *caps))  # each needs a chain, and a slot at all times
     crew = _Crew([_job(plan, target, settings, folder, (i, workers)) for i in range(workers)], folder)
     watcher = asyncio.create_task(_pass_on(stop, crew))
     try:

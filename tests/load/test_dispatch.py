@@ -184,6 +184,18 @@ def test_nothing_is_sent_after_the_duration() -> None:
     assert uncapped.now < START + 60
 
 
+def test_conversations_go_on_until_the_time_is_up() -> None:
+    world = World(service=lambda row: 1.0).run(index([0.0], [(9, 0.5)]), cap=1, duration=5.0)
+    assert world.offsets == [0, 1.5, 3, 4.5]
+    assert world.now == START + 5.5
+
+
+def test_without_a_slot_the_time_runs_out_all_the_same() -> None:
+    world = World(service=lambda row: 1.0).run(index([0.0] * 9), cap=1, steps=[(0.0, 1), (2.5, 0)], duration=6.0)
+    assert world.offsets == [0, 1, 2]
+    assert world.now == START + 6.0
+
+
 def test_stop_sends_nothing_more() -> None:
     world = World(service=lambda row: 2.0).run(index([0.0] * 100, [(1, 0.0)] * 100), cap=2, stop_at=START + 3.0)
     assert world.offsets == [0, 0, 2, 2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -228,6 +229,42 @@ async def test_a_worker_that_dies_is_said_and_its_tape_is_kept(tmp_path: Path) -
     assert [w.key for w in facts.warnings if "died" in w.key] == ["load.worker_died"]
     assert EVENT in requests[0].data
     assert requests[0].ending == -1
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the process with")
+async def test_when_the_parent_is_gone_so_is_the_measuring_process(tmp_path: Path) -> None:
+    """A second Ctrl-C, or a kill: nobody is left to stop it, so it stops by itself."""
+    async with answering() as server:
+        make_plan(tmp_path / "plan", [{"n": 10_000, "gap": 0.05}])
+        script = tmp_path / "parent.py"
+        script.write_text(
+            "import asyncio, sys\nfrom pathlib import Path\nfrom pytest_vllm_bench import load\n"
+            "from pytest_vllm_bench.model import Plan, Target\nfolder = Path(sys.argv[1])\n"
+            "plan = Plan(scenario_id='x', folder=folder, n=1, path='/', chains=1, max_in_flight=1)\n"
+            "to = Target(base_url=sys.argv[2])\n"
+            "asyncio.run(load.send(plan, to, load.SendSettings(), folder / 'tape', asyncio.Event()))\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(Path(load.__file__).parents[2])}
+        arguments = [script, tmp_path / "plan", f"http://127.0.0.1:{server.port}"]
+        parent = await asyncio.create_subprocess_exec(sys.executable, *arguments, env=environment)
+        await until(lambda: server.requests)
+        parent.kill()
+        await parent.wait()
+        await until(lambda: not server.in_flight)
+
+
+async def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    """A limit on the length of files stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"n": 500, "event": "x" * 1000}])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        try:
+            requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert facts.workers[0].died.startswith("OSError: [Errno 27] ")
+    assert len(requests[0].data) > 1000
 
 
 async def test_secrets_stay_in_memory(tmp_path: Path) -> None:
