@@ -32,6 +32,7 @@ class _Reply:
     tokens: list[tuple[int, str]]
     stream: Stream
     finish: Finish
+    streams: bool
     began: float
 
 
@@ -65,16 +66,23 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
         tokens=planned.tokens[: planned.job.output_len],
         stream=stream,
         finish=planned.finish,
+        streams=streamed,
         began=arrived,
     )
-    service.live.submit(stream)
+    return await _made(reply)
+
+
+async def _made(reply: _Reply) -> web.StreamResponse:
+    """Let the engine make the answer, and send it; a client that goes away ends it."""
+    service = reply.service
+    service.live.submit(reply.stream)
     try:
-        response = await (_streamed(reply) if streamed else _whole(reply))
+        response = await (_streamed(reply) if reply.streams else _whole(reply))
     except (ConnectionError, asyncio.CancelledError):
-        service.live.cancel(stream)
+        service.live.cancel(reply.stream)
         service.counts.end("abort", None)
         raise
-    service.counts.end(reply.answer.finish, perf_counter() - arrived)
+    service.counts.end(reply.answer.finish, perf_counter() - reply.began)
     return response
 
 

@@ -12,11 +12,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pytest_vllm_bench import __version__
+from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.simulator import exchange, formats
 from pytest_vllm_bench.simulator.formats import triton
 from pytest_vllm_bench.simulator.formats.shape import CREATED, text_of
 from pytest_vllm_bench.simulator.options import SimulatorOptions
 from pytest_vllm_bench.simulator.service import Service
+from pytest_vllm_bench.text import say
 
 MOST_BYTES = 1 << 30  # of a request's body: images and audio are large
 
@@ -89,6 +91,8 @@ def _guard(service: Service, started: float) -> Middleware:
             return web.json_response({"error": "Unauthorized"}, status=401)
         try:
             return await handler(request)
+        except BenchError as error:  # a fault that nobody knows, in the request's header
+            return web.json_response({"error": {"message": say(error.message), "code": 400}}, status=400)
         except web.HTTPNotFound:
             return web.json_response({"detail": "Not Found"}, status=404)
         except web.HTTPMethodNotAllowed:

@@ -233,6 +233,12 @@ def test_an_event_that_is_not_json(post: Post) -> None:
     assert post("/v1/completions", COMPLETION, "malformed at=1").body.endswith(b'"te\n\n')
 
 
+def test_a_fault_that_nobody_knows_is_said(post: Post) -> None:
+    reply = post("/v1/completions", COMPLETION, "stal at=5")
+    assert reply.status == 400
+    assert "no simulated fault 'stal'" in reply.json["error"]["message"]
+
+
 def test_usage_can_be_withheld(post: Post) -> None:
     body = {**COMPLETION, "stream_options": {"include_usage": True}}
     assert not any("usage" in e for e in post("/v1/completions", body, "uncounted").events if isinstance(e, dict))

@@ -50,7 +50,6 @@ def _read(call: Call) -> Asked:
         prompts=(form.get("prompt") or "<|startoftranscript|>",),
         model=form.get("model"),
         max_tokens=int(limit) if limit else max(1, min(440, round(3 * spoken))),
-        stream=stream,
         usage=form.get("stream_include_usage") == "true",
         extra_tokens=round(TOKENS_PER_S * spoken),
         call=call,

@@ -32,7 +32,6 @@ def _read(call: Call) -> Asked:
         prompts=(prompt_of(body, "prompt"),),
         max_tokens=limit if limit > 0 else None,
         ignore_eos=body.get("ignore_eos") is True,
-        stream=body.get("stream") is True,
         call=call,
     )
 

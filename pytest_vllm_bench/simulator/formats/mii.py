@@ -63,7 +63,6 @@ def _read(call: Call) -> Asked:
         max_tokens=limit,
         min_tokens=least,
         ignore_eos=least >= limit,
-        stream=call.body.get("stream") is True,
         call=call,
     )
 

@@ -38,7 +38,6 @@ def _read(chat: bool, call: Call) -> Asked:
         prompts=(text_of(body.get("messages") or []) if chat else prompt_of(body, "prompt"),),
         model=body.get("model"),
         max_tokens=positive(options, "num_predict") if limit is None or limit > 0 else None,
-        stream=_streams(call),
         thinks=bool(body.get("think")),
         call=call,
     )

@@ -89,7 +89,6 @@ def _read(dialect: Dialect, chat: bool, call: Call) -> Asked:
         max_tokens=limit,
         min_tokens=least,
         ignore_eos=dialect.ignores_eos and body.get("ignore_eos") is True,
-        stream=stream,
         usage=bool(options.get("include_usage", dialect.default_usage and "stream_options" in body)),
         running_usage=options.get("continuous_usage_stats") is True,
         token_ids=dialect.token_ids and body.get("return_token_ids") is True,

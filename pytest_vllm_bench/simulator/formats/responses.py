@@ -57,7 +57,6 @@ def _read(dialect: Dialect, call: Call) -> Asked:
         model=body.get("model"),
         max_tokens=positive(body, "max_output_tokens"),
         ignore_eos=dialect.ignores_eos and body.get("ignore_eos") is True,
-        stream=body.get("stream") is True,
         thinks=True,
         extra_tokens=media_tokens(items),
         call=call,

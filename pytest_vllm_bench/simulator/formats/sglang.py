@@ -49,7 +49,6 @@ def _asked(call: Call, sampling: Body, most: str, least: str) -> Asked:
         max_tokens=positive(sampling, most, 128),
         min_tokens=sampling.get(least) or 0,
         ignore_eos=sampling.get("ignore_eos") is True,
-        stream=call.body.get("stream") is True,
         call=call,
     )
 

@@ -61,7 +61,6 @@ class Asked:
     max_tokens: int | None = None  # None: the rest of the context
     min_tokens: int = 0
     ignore_eos: bool = False
-    stream: bool = False
     usage: bool = False
     running_usage: bool = False
     token_ids: bool = False

@@ -35,7 +35,6 @@ def _read(call: Call) -> Asked:
     return Asked(
         prompts=(prompt_of(call.body, "inputs"),),
         max_tokens=positive(parameters, "max_new_tokens"),
-        stream=_streams(call),
         usage=parameters.get("details") is True,
         call=call,
     )

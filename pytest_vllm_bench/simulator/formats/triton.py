@@ -80,7 +80,6 @@ def _read_ensemble(model: str, call: Call) -> Asked:
         max_tokens=body["max_tokens"],
         min_tokens=body.get("min_tokens", 0),
         ignore_eos=body.get("min_tokens", 0) >= body["max_tokens"] or body.get("end_id", 0) > 1_000_000,
-        stream=_streams(call),
         call=call,
     )
 
@@ -90,7 +89,6 @@ def _read_llmapi(model: str, call: Call) -> Asked:
     return Asked(
         prompts=(call.body["text_input"],),
         max_tokens=call.body.get("sampling_param_max_tokens", 32),
-        stream=_streams(call),
         call=call,
     )
 
