@@ -14,36 +14,17 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.own import measured
+from benchmarks.seen import Seen
 from benchmarks.truth import Case, Server
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """A client's own figures, in ms; None: it does not say."""
-
-    ttft_mean: float
-    ttft_p99: float
-    itl_p50: float | None = None
-    itl_p99: float | None = None
-    throughput: float  # tokens a second
-    cpu_us: float | None = None  # of the process that receives, for one event
-    decode_us: float | None = None  # for one event
-    metrics_us: float | None = None  # for one request
-    memory_mb: float | None = None
-    lag_p99_ms: float | None = None  # of the sentinel
-    beyond_s: float | None = None  # wall time of the whole command beyond the load itself
-
 
 Client = Callable[[Case, Server, Path], Seen]
 
 
 def ours(case: Case, server: Server, folder: Path) -> Seen:
     """This plugin: plan files, measuring process, and decoding beside it, as ``run`` does it."""
-    from benchmarks.own import measured
-
     return measured(case, server, folder).seen
 
 

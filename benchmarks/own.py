@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clients import Seen
+from benchmarks.seen import Seen
 from benchmarks.truth import Case, Server
 from pytest_vllm_bench import environment, load, plan
 from pytest_vllm_bench.backends import BACKENDS

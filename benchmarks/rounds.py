@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from benchmarks.clients import Client, Seen
+from benchmarks.clients import Client
+from benchmarks.seen import Seen
 from benchmarks.truth import Case, Truth, serving
 
 
