@@ -5,48 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_vllm_bench.measure import window
-from pytest_vllm_bench.metric_table import FROM_DUE, parse_name
-from pytest_vllm_bench.model import OURS, Record, Sample, Scenario
+from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
+from pytest_vllm_bench.metric_table import FROM_DUE
+from pytest_vllm_bench.model import OURS, Record, Sample
+
+__all__ = ["MetricSettings", "column", "sample", "settings_of"]
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSettings:
-    """What the formulas need to know of the load.  ``goodput`` in milliseconds, as in the config."""
-
-    percentiles: tuple[float, ...] = (50, 90, 95, 99)
-    goodput: Mapping[str, float] = field(default_factory=dict)
-    concurrency: int | None = None
-    open_loop: bool = False
-    staged: bool = False  # the cap changes during the run
-    workers: int = 1  # measuring processes
-    complete: bool = True
-
-
-def settings_of(scenario: Scenario, *, workers: int = 1, complete: bool = True) -> MetricSettings:
-    """The settings of a scenario; percentiles that only a rule asks for are added to those asked for."""
-    asked = set(scenario.percentiles)
-    for rule in scenario.rules:
-        name = parse_name(rule.metric)
-        if name and name.statistic == "p" and name.percent is not None:
-            asked.add(float(name.percent))
-    return MetricSettings(
-        percentiles=tuple(sorted(asked)),
-        goodput=scenario.goodput,
-        concurrency=scenario.concurrency,
-        open_loop=scenario.open_loop,
-        staged=any(stage.concurrency is not None for stage in scenario.stages),
-        workers=workers,
-        complete=complete,
-    )
 
 
 def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:

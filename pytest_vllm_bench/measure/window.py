@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pytest_vllm_bench.measure.rows import MetricSettings
+from pytest_vllm_bench.measure.settings import MetricSettings
 
 FEWEST_CLOSED = 5
 FEWEST_OPEN = 10
