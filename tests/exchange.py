@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from tapes import plan, row, sent
@@ -35,12 +35,6 @@ def exchange(
     counter: Callable[[list[str]], list[int]] | None = None,
 ) -> Record:
     """Send it, read to the end, decode: with one timestamp a read, as the load does."""
-    where = urlsplit(url)
-    body = backend.body(asked)
-    head = (
-        f"POST {path or backend.path.replace('{model}', asked.model)} HTTP/1.1\r\nhost: {where.netloc}\r\n"
-        f"content-type: {backend.content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{headers}\r\n"
-    )
     decoder = Decoder(
         plan(force_length=asked.force_length, streamed=asked.stream),
         backend,
@@ -49,15 +43,28 @@ def exchange(
         keep_text=True,
         started=0.0,
     )
+    record = None
+    for entry in answer(url, backend, asked, headers=headers, path=path):
+        record = decoder.feed(entry)
+    assert record is not None
+    return record
+
+
+def answer(url: str, backend: Backend, asked: Ask, *, headers: str = "", path: str = "") -> Iterator[Entry]:
+    """The request's tape, entry by entry."""
+    where = urlsplit(url)
+    body = backend.body(asked)
+    head = (
+        f"POST {path or backend.path.replace('{model}', asked.model)} HTTP/1.1\r\nhost: {where.netloc}\r\n"
+        f"content-type: {backend.content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{headers}\r\n"
+    )
     ending, words = Ending.EOF, ""
     with socket.create_connection((where.hostname or "", where.port or 80), timeout=60) as connection:
-        decoder.feed(sent(time=time.perf_counter()))
+        yield sent(time=time.perf_counter())
         connection.sendall(head.encode() + body)
         try:
             while data := connection.recv(65536):
-                decoder.feed(Entry(EntryKind.READ, 0, time.perf_counter(), data))
+                yield Entry(EntryKind.READ, 0, time.perf_counter(), data)
         except ConnectionResetError as error:
             ending, words = Ending.RESET, str(error)
-    record = decoder.feed(Entry(EntryKind.END, 0, time.perf_counter(), bytes([ending]) + words.encode()))
-    assert record is not None
-    return record
+    yield Entry(EntryKind.END, 0, time.perf_counter(), bytes([ending]) + words.encode())

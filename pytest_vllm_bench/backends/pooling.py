@@ -85,7 +85,6 @@ VLLM_POOLING = replace(
     OPENAI_EMBEDDINGS,
     name="vllm-pooling",
     path="/pooling",
-    takes_messages=True,
     takes_media=frozenset({"image"}),
     about="backends.about.vllm-pooling",
 )

@@ -6,10 +6,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from exchange import ask, exchange
+from exchange import answer, ask, exchange
+from tapes import cut, decode, facts
 
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.model import Prompt, Record
+from pytest_vllm_bench.model import Ending, EntryKind, Prompt, Record
 
 
 def in_order(record: Record) -> bool:
@@ -59,6 +60,18 @@ def test_responses(llama: str) -> None:
     record = exchange(llama, BACKENDS["openai-responses"], ask(output_len=20, force_length=True))
     assert (record.error, record.output_tokens, record.token_source) == (None, 20, "usage")
     assert in_order(record)
+
+
+def test_what_it_sent_means_the_same_however_it_is_cut(llama: str) -> None:
+    """Its tokens are bytes: characters, events and chunks are cut everywhere."""
+    for name in ("llama.cpp", "llama.cpp-native", "openai-chat", "openai-responses"):
+        backend = BACKENDS[name]
+        tape = answer(llama, backend, ask(output_len=6, force_length=True))
+        data = b"".join(entry.data for entry in tape if entry.kind == EntryKind.READ)
+        whole = facts(decode(backend, [data], Ending.EOF))
+        assert (whole["error"], whole["output_tokens"]) == (None, 6)
+        for place in range(1, len(data)):
+            assert facts(decode(backend, cut(data, [place]), Ending.EOF)) == whole, place
 
 
 @pytest.mark.parametrize("name", ["llama.cpp", "llama.cpp-native", "openai-chat", "openai-responses"])
