@@ -78,12 +78,19 @@ async def _made(reply: _Reply) -> web.StreamResponse:
     service.live.submit(reply.stream)
     try:
         response = await (_streamed(reply) if reply.streams else _whole(reply))
-    except (ConnectionError, asyncio.CancelledError):
-        service.live.cancel(reply.stream)
-        service.counts.end("abort", None)
+    except asyncio.CancelledError:
+        _give_up(reply)
         raise
+    except ConnectionError:  # noticed by writing, before the loop told us
+        _give_up(reply)
+        return reply.wire.response
     service.counts.end(reply.answer.finish, perf_counter() - reply.began)
     return response
+
+
+def _give_up(reply: _Reply) -> None:
+    reply.service.live.cancel(reply.stream)
+    reply.service.counts.end("abort", None)
 
 
 async def _planned(service: Service, asked: Asked, number: int) -> Planned:
