@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, Seen, search
 from pytest_vllm_bench.model import Message, Result, Scenario, Verdict
-from pytest_vllm_bench.run import Watch, World, run, saved
+from pytest_vllm_bench.run import run, saved
+from pytest_vllm_bench.world import Watch, World
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST.
 EACH, SECONDS, FEWEST = 10, 20, 60

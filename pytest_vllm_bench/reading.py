@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_vllm_bench import environment, load, plan
 from pytest_vllm_bench.errors import ServerError
@@ -16,9 +16,7 @@ from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import Message, Plan, Record, RuleVerdict, Scenario
 from pytest_vllm_bench.observe import ready
-
-if TYPE_CHECKING:
-    from pytest_vllm_bench.run import Watch, World
+from pytest_vllm_bench.world import Watch, World
 
 #: So many requests in a row that found nobody, and the server is asked once more.
 NOBODY = 5

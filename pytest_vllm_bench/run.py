@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_vllm_bench import environment, judge, load, plan, regression
 from pytest_vllm_bench.judge import stopping
@@ -18,45 +18,20 @@ from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import (
-    Backend,
     LoadFacts,
     Message,
     Plan,
-    Record,
     Result,
-    Sample,
     Scenario,
-    Target,
     Verdict,
 )
 from pytest_vllm_bench.observe import counters
-from pytest_vllm_bench.observe.ready import Probe
 from pytest_vllm_bench.reading import Reading, Source, read_along
-from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.report import artifacts, folder
-from pytest_vllm_bench.tokenizer import Tokenizer
+from pytest_vllm_bench.world import Repetition, Watch, World
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
-
-
-class Watch(Protocol):
-    """Who is told while a scenario runs; called from other threads too."""
-
-    def phase(self, message: Message) -> None: ...
-
-    def warn(self, message: Message) -> None: ...
-
-    def record(self, record: Record) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repetition:
-    """One repeat's evidence, kept until the last one judges them all."""
-
-    sample: Sample
-    figures: Mapping[str, Any]  # its metrics, and the digest of its plan
-    facts: LoadFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,28 +44,6 @@ class Shot:
     interrupted: bool
     server: Mapping[str, float] = field(default_factory=dict)  # what the server itself counted meanwhile
     server_fault: Message | None = None  # it restarted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a scenario's run needs and does not say itself: the server found, names resolved, where to write."""
-
-    target: Target  # where it really is: the built-in server's address is known only once it runs
-    backend: Backend
-    models: tuple[str, ...]
-    max_model_len: int | None
-    probe: Probe  # one small request, to see whether the server is still there
-    tokenizer: Tokenizer
-    template_tokens: int | None
-    folder: Path  # of results
-    base_dir: Path  # what relative paths in the config are relative to
-    salt: str  # of this session's prompts
-    session: str  # its start, UTC
-    environment: Mapping[str, Any]
-    repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
-    round_trip_ms: float | None = None  # of a small request before any load
-    gate: Gate | None = None  # the reference that results are held against
-    judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
 
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Result, dict[str, Any]], None]) -> Result:

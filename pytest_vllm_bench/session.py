@@ -19,7 +19,7 @@ from pytest_vllm_bench.model import Backend, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize
 from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.report import folder
-from pytest_vllm_bench.run import Repetition, World
+from pytest_vllm_bench.world import Repetition, World
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config

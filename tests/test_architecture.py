@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,20 +28,27 @@ ALLOWED = {
     "config": {"backends", "plan", "registry"},
     "registry": {"backends", "plan"},
     "regression": STAGES,
-    "reading": STAGES | {"environment"},
-    "run": STAGES | {"regression", "reading"} | {"backends", "environment", "registry"},
-    "capacity": {"judge", "run"},
+    "world": {"observe", "regression"},
+    "reading": STAGES | {"environment", "world"},
+    "run": STAGES | {"regression", "reading", "world"} | {"backends", "environment", "registry"},
+    "capacity": {"judge", "run", "world"},
     "rejudge": STAGES,
-    "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "run", "regression"},
+    "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "world", "regression"},
 }
 
 
+@functools.cache
 def modules() -> list[Path]:
     return sorted(p for p in PACKAGE.rglob("*.py"))
 
 
 def area(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@functools.cache
+def areas() -> frozenset[str]:
+    return frozenset(area(p) for p in modules())
 
 
 def imports(path: Path, *, typing_too: bool = False) -> Iterator[str]:
@@ -65,8 +73,7 @@ def ours(name: str) -> str | None:
     parts = name.split(".")
     if parts[0] != ME or len(parts) < 2:
         return None
-    known = {area(p) for p in modules()}
-    return parts[1] if parts[1] in known else None
+    return parts[1] if parts[1] in areas() else None
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))

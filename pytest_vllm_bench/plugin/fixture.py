@@ -16,7 +16,7 @@ from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.plugin.items import Items
-    from pytest_vllm_bench.run import World
+    from pytest_vllm_bench.world import World
 
 T = TypeVar("T")
 READY_TIMEOUT = 600.0

@@ -1,0 +1,54 @@
+"""What one scenario's run needs and does not say itself, and whom it tells: the nouns around ``run``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytest_vllm_bench.model import Backend, LoadFacts, Message, Record, Sample, Target
+from pytest_vllm_bench.observe.ready import Probe
+from pytest_vllm_bench.regression import Gate
+from pytest_vllm_bench.tokenizer import Tokenizer
+
+
+class Watch(Protocol):
+    """Who is told while a scenario runs; called from other threads too."""
+
+    def phase(self, message: Message) -> None: ...
+
+    def warn(self, message: Message) -> None: ...
+
+    def record(self, record: Record) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """One repeat's evidence, kept until the last one judges them all."""
+
+    sample: Sample
+    figures: Mapping[str, Any]  # its metrics, and the digest of its plan
+    facts: LoadFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a scenario's run needs and does not say itself: the server found, names resolved, where to write."""
+
+    target: Target  # where it really is: the built-in server's address is known only once it runs
+    backend: Backend
+    models: tuple[str, ...]
+    max_model_len: int | None
+    probe: Probe  # one small request, to see whether the server is still there
+    tokenizer: Tokenizer
+    template_tokens: int | None
+    folder: Path  # of results
+    base_dir: Path  # what relative paths in the config are relative to
+    salt: str  # of this session's prompts
+    session: str  # its start, UTC
+    environment: Mapping[str, Any]
+    repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
+    round_trip_ms: float | None = None  # of a small request before any load
+    gate: Gate | None = None  # the reference that results are held against
+    judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
