@@ -120,8 +120,13 @@ class Pool:
             if connection.open:
                 connection.start(flight)
                 return True
-        self.tasks.spawn(self._send_on_new(flight))
+        self.send_on_new(flight)
         return False
+
+    def send_on_new(self, flight: Flight) -> None:
+        """Send on a connection of its own, once it is open."""
+        flight.waited = True
+        self.tasks.spawn(self._send_on_new(flight))
 
     async def _send_on_new(self, flight: Flight) -> None:
         try:

@@ -32,6 +32,7 @@ class Flight:
     payload: bytes  # head and body
     ready: float
     due: float
+    waited: bool = False  # for a connection of its own: one that was not open before
     reconnected: bool = False
     response: list[bytes] | None = None  # its bytes, where a later turn needs the answer
 
@@ -94,7 +95,7 @@ class Hooks:
     """Whom connections tell what becomes of them and of the flights they carry."""
 
     ended: Callable[[Connection, Flight, float, bool], None]  # when; answered with 2xx, or not
-    died_early: Callable[[Flight], None]  # the connection was reused, and gone before any byte came: to be sent again
+    died_early: Callable[[Flight], None]  # an open connection was gone before any byte came: to be sent again, once
     connected: Callable[[Flight], bool]  # it waited for a connection, which is there; False: it is no longer wanted
     failed: Callable[[Flight, int, str], None]  # there is no connection for it: Ending, and words
     lost: Callable[[Connection], None]
@@ -248,7 +249,7 @@ class Connection(asyncio.Protocol):
         self.open, self._fd = False, -1
         flight = self.flight
         if flight is not None:
-            if self.carried > 1 and not self.got_bytes and not flight.reconnected:
+            if not (self.got_bytes or flight.waited):  # the server had closed it, and we did not know yet
                 self.flight, self.row = None, -1
                 self.hooks.active.discard(self)
                 self.hooks.died_early(flight)

@@ -174,7 +174,8 @@ class Worker:
 
     def _again(self, flight: Flight) -> None:
         flight.reconnected = True
-        self._send(flight)
+        self.flights[flight.row.number] = flight
+        self.pool.send_on_new(flight)
 
     def _lost(self, connection: Connection) -> None:
         self.pool.forget(connection)

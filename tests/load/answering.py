@@ -49,6 +49,7 @@ class Answering:
     in_flight: int = 0
     peak: int = 0
     port: int = 0
+    impatient: bool = False  # closes its first two connections when the first request comes, unanswered
     over: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # connection → its requests
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,6 +67,8 @@ class Answering:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next(int(x.split(":")[1]) for x in head.lower().split("\r\n") if x.startswith("content-length"))
         ask = json.loads(await reader.readexactly(length))
+        if self.impatient and number <= 2:
+            return False
         self.heads.append(head)
         self.requests.append(ask)
         self.over[number] += 1

@@ -107,6 +107,15 @@ async def test_a_reused_connection_that_dies_before_any_byte_is_replaced_once(tm
     assert [r.reconnected for r in requests.values()] == [False, True, True]
 
 
+async def test_a_connection_that_was_never_used_may_be_gone_as_well(tmp_path: Path) -> None:
+    """Opened ahead of need, closed by the server in the meantime, or in the moment of sending."""
+    async with answering() as server:
+        server.impatient = True
+        plan = make_plan(tmp_path / "plan", [{}] * 4, cap=2)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 4
+
+
 async def test_a_connection_that_says_more_than_it_was_asked_is_not_used_again(tmp_path: Path) -> None:
     async with answering() as server:
         plan = make_plan(tmp_path / "plan", [{"do": "chatty"}] * 3)
