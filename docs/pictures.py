@@ -32,7 +32,7 @@ def main(results: Path) -> None:
     charts = [chart for chart in overview(rows) if chart.id in COMPARING]
     shown = next(row for row in rows if row["max_concurrency"] == 4)
     path = records_of(shown)
-    columns = read(path, 0) if path else None
+    columns = read(path, 0, 0) if path else None
     if columns is not None:
         charts += [chart for chart in detail(shown, columns, 60) if chart.id in OWN]
     for lang in ("en", "zh"):

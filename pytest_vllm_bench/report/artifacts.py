@@ -88,6 +88,8 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
     if result.per_repeat:
         row["per_repeat"] = plain(result.per_repeat)
         row["pooled"] = plain(result.pooled)
+    if result.by_model:
+        row["by_model"] = plain(result.by_model)
     if result.capacity is not None:
         row["capacity"] = plain(result.capacity)
     if result.baseline:

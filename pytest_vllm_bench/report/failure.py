@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,8 +131,6 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
 
 def fold(line: str, width: int, indent: str = "    ") -> list[str]:
     """Break at spaces, or anywhere in Chinese, so that no line is wider than ``width`` cells."""
-    import re
-
     from rich.cells import cell_len
 
     lead = line[: len(line) - len(line.lstrip())]

@@ -102,7 +102,8 @@ def visualize(
     written = list(pictures.draw([*overview(rows), *trend(history)], out, lang=lang, kind=kind))
     for row in rows:
         path = records_of(row)
-        columns = read_samples(path, row.get("total_output_tokens") or 0) if path else None
+        counts = (row.get("num_prompts") or 0, row.get("total_output_tokens") or 0)
+        columns = read_samples(path, *counts) if path else None
         if columns is not None:
             charts = detail(row, columns, POINTS)
             written += pictures.draw(charts, out / stem(row["scenario_id"]), lang=lang, kind=kind)

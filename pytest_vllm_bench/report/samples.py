@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-#: Token arrivals that are read at most; beyond, every k-th request stands for k.
+#: Requests and token arrivals that are read at most; beyond, every k-th request stands for k.
+REQUESTS = 100_000
 ARRIVALS = 2_000_000
 
 
@@ -41,12 +43,13 @@ class Arrivals(msgspec.Struct):
 
 @dataclass(slots=True)
 class Columns:
-    """Requests as columns (seconds; NaN = it did not happen), and the arrivals of every ``every``-th."""
+    """Every ``stride``-th request as columns (seconds; NaN = it did not happen), the arrivals of every ``every``-th."""
 
     times: Floats  # n × 6: due, ready, sent, first_token, last_token, done
     tokens: Floats
     connect: Floats
     failed: NDArray[np.bool_]
+    stride: int
     every: int
     arrival_times: Floats
     arrival_tokens: Floats
@@ -66,8 +69,8 @@ NAMES = ("due", "ready", "sent", "first_token", "last_token", "done")
 
 @dataclass(slots=True)
 class _Reading:
-    lines: list[list[float]] = field(default_factory=list)
-    failed: list[bool] = field(default_factory=list)
+    facts: array[float] = field(default_factory=lambda: array("d"))  # eight a request
+    failed: array[int] = field(default_factory=lambda: array("b"))
     times: list[Any] = field(default_factory=list)
     tokens: list[Any] = field(default_factory=list)
     gaps: list[Any] = field(default_factory=list)
@@ -78,20 +81,23 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from lines
 
 
-def read(path: Path, expected_tokens: int) -> Columns | None:
-    """Columns of a records file; None where it holds nothing that can be drawn."""
+def read(path: Path, requests: int, tokens: int) -> Columns | None:
+    """Columns of a records file of about so many requests and output tokens; None where nothing can be drawn."""
     import numpy as np
 
-    every = max(1, -(-expected_tokens // ARRIVALS))
+    stride = max(1, -(-requests // REQUESTS))
+    every = stride * max(1, -(-tokens // (stride * ARRIVALS)))
     one, arrivals = msgspec.json.Decoder(Line), msgspec.json.Decoder(Arrivals)
     got = _Reading()
     nan = float("nan")
     for k, text in enumerate(_lines(path)):
+        if k % stride:
+            continue
         line = one.decode(text)
         if line.sent is None:
             continue
         facts = (line.due, line.ready, line.sent, line.first_token, line.last_token, line.done)
-        got.lines.append([nan if t is None else t for t in (*facts, line.output_tokens, line.connect_s)])
+        got.facts.extend(nan if t is None else t for t in (*facts, line.output_tokens, line.connect_s))
         got.failed.append(line.error is not None)
         if k % every == 0 and line.error is None:
             seen = arrivals.decode(text)
@@ -99,15 +105,16 @@ def read(path: Path, expected_tokens: int) -> Columns | None:
             got.times.append(times)
             got.tokens.append(np.asarray(seen.arrival_tokens, dtype=float))
             got.gaps.append(np.diff(times))
-    if not got.lines:
+    if not got.facts:
         return None
-    table = np.asarray(got.lines)
+    table = np.frombuffer(got.facts).reshape(-1, 8)
     empty = [np.empty(0)]
     return Columns(
         times=table[:, :6],
         tokens=table[:, 6],
         connect=table[:, 7],
-        failed=np.asarray(got.failed),
+        failed=np.frombuffer(got.failed, dtype=bool),
+        stride=stride,
         every=every,
         arrival_times=np.concatenate(got.times or empty),
         arrival_tokens=np.concatenate(got.tokens or empty),

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from results_made import result
+
+from pytest_vllm_bench.report import artifacts, folder, page
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -26,3 +29,19 @@ def golden() -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of 250 lengths × 4 loads, all with the same figures and requests."""
+    folder_made = tmp_path_factory.mktemp("thousand")
+    one = result(n=20, tokens=32, failed=1)
+    row = artifacts.to_json(one)
+    path, _ = folder.write(row, folder_made, one.records)
+    made = [
+        row
+        | {"scenario_id": f"io{16 * i}x256-mc{c}-np20", "input_len": 16 * i, "max_concurrency": c, "_path": str(path)}
+        for i in range(1, 251)
+        for c in (1, 2, 3, 4)
+    ]
+    return page.write(made, folder_made)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from results_made import result
-from test_report_page import HOSTILE, matrix, thousand
+from test_report_page import HOSTILE, matrix
 
 from pytest_vllm_bench.model import Verdict
 from pytest_vllm_bench.report import artifacts, compare, folder, page
@@ -239,8 +239,8 @@ def test_hostile_names_do_nothing(browser: Browser, tmp_path: Path) -> None:
     one.context.close()
 
 
-def test_a_thousand_scenarios(browser: Browser, tmp_path: Path) -> None:
-    one = Opened(browser, page.write(thousand(), tmp_path))
+def test_a_thousand_scenarios(browser: Browser, thousand: Path) -> None:
+    one = Opened(browser, thousand)
     assert one.page.locator("#table tbody tr").count() == 1000
     one.page.fill("#filter", "io16x mc4")
     assert one.page.inner_text("#shown") == "1 of 1000 scenarios shown"

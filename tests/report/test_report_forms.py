@@ -104,7 +104,9 @@ def test_every_chart_is_drawn_without_a_browser(tmp_path: Path, kind: str, begin
 
 
 def test_pictures_of_one_scenario(saved: Path, tmp_path: Path) -> None:
-    written = rebuild.visualize(folder.read(saved)[:1], tmp_path / "charts")
+    known = ("scenario_id", "scenario_key", "num_prompts", "_path")  # no figures: nothing to compare
+    row = {key: value for key, value in folder.read(saved)[0].items() if key in known}
+    written = rebuild.visualize([row], tmp_path / "charts")
     assert {p.name for p in written} >= {"cdf.svg", "timeline.svg", "concurrency.svg", "speed.svg"}
 
 

@@ -65,7 +65,7 @@ def test_a_scenario_drawn_from_its_records(tmp_path: Path) -> None:
     made = result(concurrency=4, n=40, tokens=20)
     made.records[7].error = "reset"  # type: ignore[index]
     _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
-    columns = read_samples(path, 760)
+    columns = read_samples(path, 40, 760)
     assert columns is not None
     assert (columns.n, columns.every) == (40, 1)
     by_id = {c.id: c for c in detail(artifacts.to_json(made), columns, 50)}
@@ -83,13 +83,13 @@ def test_a_scenario_drawn_from_its_records(tmp_path: Path) -> None:
 def test_many_requests_are_drawn_as_few_and_that_is_said(tmp_path: Path) -> None:
     made = result(concurrency=4, n=400, tokens=10)
     _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
-    columns = read_samples(path, 10_000_000)
+    columns = read_samples(path, 400, 10_000_000)
     assert columns is not None
     assert columns.every == 5
     by_id = {c.id: c for c in detail(artifacts.to_json(made), columns, 30)}
     assert chart.spoken(by_id["timeline"].note or "", "en") == "30 of 400 requests are drawn."
     assert chart.spoken(by_id["speed"].note or "", "zh") == "每 5 个请求取 1 个绘制。"
-    whole = read_samples(path, 4000)
+    whole = read_samples(path, 400, 4000)
     assert whole is not None
     totals = [float(c.arrival_tokens.sum()) * c.every for c in (columns, whole)]
     assert totals == [4000, 4000]
@@ -166,16 +166,6 @@ def test_comparison_matches_without_the_number_of_requests_and_names_the_rest() 
 # ------------------------------------------------------------------------------------------------ page
 
 
-def thousand(**more: Any) -> list[artifacts.Row]:
-    """250 lengths × 4 loads, all with the same figures."""
-    one = artifacts.to_json(result(n=20, failed=1))
-    return [
-        one | {"scenario_id": f"io{16 * i}x256-mc{c}-np20", "input_len": 16 * i, "max_concurrency": c, **more}
-        for i in range(1, 251)
-        for c in (1, 2, 3, 4)
-    ]
-
-
 def scripts(text: str) -> list[str]:
     seen = Visible()
     seen.feed(text)
@@ -237,13 +227,11 @@ def test_a_page_of_nothing() -> None:
     assert "<table" in page.page([])
 
 
-def test_a_thousand_scenarios_fit(tmp_path: Path) -> None:
-    one = result(n=20, tokens=32, failed=1)
-    path, _ = folder.write(artifacts.to_json(one), tmp_path, one.records)
-    text = page.page(thousand(_path=str(path)))
-    assert len(text.encode()) <= MOST
-    details = json.loads(scripts(text)[0])["details"]
-    assert 100 < len(details) < 1000  # the others have no room, and the page says so
+def test_a_thousand_scenarios_fit(thousand: Path) -> None:
+    assert thousand.stat().st_size <= MOST
+    data = json.loads(scripts(thousand.read_text("utf-8"))[0])
+    assert len(data["names"]) == 1000
+    assert 100 < len(data["details"]) < 1000  # the others have no room, and the page says so
 
 
 def test_damaged_records_cost_their_charts_only(tmp_path: Path) -> None:

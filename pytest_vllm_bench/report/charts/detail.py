@@ -80,7 +80,7 @@ def timeline(columns: Columns, points: int) -> Chart:
         ("failed", sent, np.fmax(end, np.where(np.isfinite(done), done, end)) - sent, bad, 5),
     ]
     drawn = [_spans(f"page.part.{name}", x, y, rows, keep & (y > 0), colour) for name, x, y, keep, colour in parts]
-    note = message("page.note.some", shown=len(shown), n=columns.n) if len(shown) < columns.n else None
+    note = message("page.note.some", shown=len(shown), n=columns.n * columns.stride) if len(shown) < columns.n else None
     return Chart(
         id="timeline",
         title=message("page.chart.timeline"),
@@ -112,8 +112,15 @@ def concurrency(columns: Columns, points: int) -> Chart:
     done = columns.column("done")
     begun = np.searchsorted(np.sort(columns.column("sent")), at, side="right")
     ended = np.searchsorted(np.sort(done[np.isfinite(done)]), at, side="right")
-    one = Series(name=message("page.in_flight"), x=at.tolist(), y=(begun - ended).tolist(), kind="steps")
-    return _over_time("concurrency", one, message("page.axis.requests"))
+    one = Series(
+        name=message("page.in_flight"), x=at.tolist(), y=(columns.stride * (begun - ended)).tolist(), kind="steps"
+    )
+    return _over_time("concurrency", one, message("page.axis.requests"), _sampled(columns.stride))
+
+
+def _sampled(every: int) -> Label | None:
+    """How few requests stand for all, where they do."""
+    return message("page.note.every", every=every) if every > 1 else None
 
 
 def speed(columns: Columns, points: int) -> Chart:
@@ -131,7 +138,7 @@ def speed(columns: Columns, points: int) -> Chart:
         kind="steps",
         colour=2,
     )
-    note = message("page.note.every", every=columns.every) if columns.every > 1 else None
+    note = _sampled(columns.every)
     return _over_time("speed", one, message("page.axis.tokens_per_s"), note)
 
 

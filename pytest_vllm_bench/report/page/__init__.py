@@ -178,7 +178,7 @@ def _own_charts(row: Row, path: Path | None, points: int) -> list[Chart]:
     if path is None:
         return []
     try:
-        columns = read_samples(path, row.get("total_output_tokens") or 0)
+        columns = read_samples(path, row.get("num_prompts") or 0, row.get("total_output_tokens") or 0)
     except (OSError, EOFError, ValueError):  # a damaged records file costs its charts, not the report
         return []
     return detail(row, columns, points) if columns is not None else []
@@ -249,4 +249,4 @@ def _plotly() -> str:
     """plotly.js out of the Python package, packed; it goes into the page, so that the page needs no network."""
     from plotly.offline import get_plotlyjs
 
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), compresslevel=4, mtime=0)).decode()
