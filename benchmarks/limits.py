@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from benchmarks.own import How, Measured, measured
@@ -17,7 +22,7 @@ TAPE_BYTES = 512 << 20
 
 def report(folder: Path) -> str:
     """Run all of it: about two minutes."""
-    return "\n".join(f"- {line}" for line in (flood(folder), memory(folder), stages(folder)))
+    return "\n".join(f"- {line}" for line in (flood(folder), memory(folder), stages(folder), command(folder)))
 
 
 def flood(folder: Path) -> str:
@@ -49,6 +54,24 @@ def _flooded(case: Case, folder: Path, how: How) -> tuple[Measured, int, float]:
         done = measured(case, server, folder, how)
         truth = server.truth()
     return done, truth.events, done.facts.ended - done.facts.started
+
+
+def command(folder: Path) -> str:
+    """What the whole command takes beyond the load: start, plan, warm-up left out, results, report."""
+    cases = folder / "cases"
+    shutil.rmtree(cases, ignore_errors=True)
+    cases.mkdir()
+    shutil.copy(Path(__file__).parents[1] / "bench_cases" / "test_serving.py", cases)
+    case = Case()
+    with serving(case, folder) as server:
+        load = f"concurrency_prompts: [[{case.concurrency}, {case.requests}]]\nwarmup: 0\ntokenizer: ids\n"
+        lengths = f"input_output: [[{case.input_len}, {case.output_len}]]\n"
+        (cases / "config.yaml").write_text(f"base_url: {server.url}\n{lengths}{load}")
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "pytest", "-q", cases], cwd=cases, check=True, capture_output=True)
+        took = time.perf_counter() - began
+    result = json.loads(next((cases / "results").glob("bench_*.json")).read_text())
+    return f"the whole command takes {took - result['duration']:.1f} s beyond the load of {result['duration']:.1f} s"
 
 
 def stages(folder: Path) -> str:
