@@ -7,21 +7,18 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from pytest_vllm_bench.config.lines import line_of
 from pytest_vllm_bench.config.matrix import Axes, axes, choices, scenario
+from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
 from pytest_vllm_bench.metric_table import all_names, parse_name, rule_problems
 from pytest_vllm_bench.model import Message, Problem
-
-if TYPE_CHECKING:
-    from pytest_vllm_bench.config.read import Config
-
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
@@ -98,7 +95,7 @@ def _prompts(config: Config) -> Iterator[Problem]:
     settings = config.settings
     traced = all(d.times for c in choices(settings) if (d := config.registry.datasets.get(c.name)) is not None)
     bounded = settings.duration is not None or bool(settings.stages) or (traced and bool(settings.dataset))
-    if settings.concurrency_prompts is None and not bounded:
+    if settings.concurrency_prompts is None and not bounded and settings.search is None:
         yield _problem(config, "concurrency_prompts", "no_prompts")
     for position, (_, prompts) in enumerate(settings.concurrency_prompts or []):
         if prompts is None and not bounded:
@@ -108,6 +105,7 @@ def _prompts(config: Config) -> Iterator[Problem]:
 def _rates(config: Config) -> Iterator[Problem]:
     settings = config.settings
     finite = any(math.isfinite(rate) for rate in settings.request_rate)
+    finite |= settings.search is not None and settings.search.over == "request_rate"
     rated = finite or any(stage.rate is not None for stage in settings.stages)
     if settings.stages and "request_rate" in config.lines:
         yield _problem(config, "stages", "stages_and_rate")

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.rules import parsed
-from pytest_vllm_bench.config.schema import Cell, File
+from pytest_vllm_bench.config.schema import Cell, File, SearchFile
 from pytest_vllm_bench.metric_table import implied_rules
 from pytest_vllm_bench.model import (
     DatasetChoice,
@@ -24,9 +25,6 @@ from pytest_vllm_bench.model import (
     Timeouts,
     ValiditySettings,
 )
-
-if TYPE_CHECKING:
-    from pytest_vllm_bench.config.read import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,8 @@ class Axes:
             lengths = f"io{self.input_len}x{self.output_len}"
         named = self.dataset.label or ("" if self.dataset.name == "random" else self.dataset.name)
         cap = "" if self.concurrency is None else f"mc{self.concurrency}"
-        rate = "" if math.isinf(self.request_rate) else f"rr{self.request_rate:.12g}"
+        searched = self.search is not None and self.search.over == "request_rate"
+        rate = "" if searched or math.isinf(self.request_rate) else f"rr{self.request_rate:.12g}"
         search = "capacity" if self.search else ""
         return "-".join(filter(None, (self.target.name, named, lengths, cap, rate, search)))
 
@@ -107,19 +106,20 @@ def axes(config: Config) -> list[Axes]:
                         )
                         for target in targets
                     ]
-    return cells + (_searches(cells, settings) if settings.search else [])
+    if settings.search is None:
+        return cells
+    alone = settings.concurrency_prompts is None and bound is None
+    return [*([] if alone else cells), *_searches(cells, settings.search)]
 
 
-def _searches(cells: Sequence[Axes], settings: File) -> list[Axes]:
-    """One cell for each place on the axes that the search does not vary."""
-    asked = settings.search
-    assert asked is not None
+def _searches(cells: Sequence[Axes], asked: SearchFile) -> list[Axes]:
+    """One cell for each place on the axes that the search does not vary; its rate is the highest that may come."""
     search = Search(over=asked.over, at_least=asked.at_least, max=asked.max, runs=asked.runs, seconds=asked.time)
     found: dict[str, Axes] = {}
     for cell in cells:
         made = replace(cell, search=search, concurrency=None, num_prompts=None, seconds=None)
         if asked.over == "request_rate":
-            made = replace(made, request_rate=math.inf)
+            made = replace(made, request_rate=asked.max)
         found.setdefault(made.key, made)
     return list(found.values())
 

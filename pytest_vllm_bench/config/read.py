@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,58 +12,15 @@ from pydantic import ValidationError
 
 from pytest_vllm_bench.config.checks import cross_checks
 from pytest_vllm_bench.config.lines import Document, parse
+from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Given
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
 from pytest_vllm_bench.errors import ConfigError
-from pytest_vllm_bench.model import Message, Problem, Target
+from pytest_vllm_bench.model import Message, Problem
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.registry import Registry
-
-#: Keys whose machinery has not landed: refused, so that nobody takes them for working.
-NOT_YET: tuple[str, ...] = ()
-
-#: A value and where it came from, e.g. ("http://localhost:8000", "--vllm-url").
-Chosen = tuple[str, str] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """What options, environment and ini say instead of the file; an empty value is a problem, not an absence."""
-
-    url: Chosen = None
-    model: Chosen = None
-    tokenizer: Chosen = None
-    results: Chosen = None
-
-
-#: Given's names → the file's.
-OVERRIDES = {"url": "base_url", "model": "model", "tokenizer": "tokenizer", "results": "results_dir"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """A config without problems.  Secrets are in ``targets[].headers`` only.
-
-    ``in_force``: (key, what to show, origin) of what an option, the environment or the ini file may have changed.
-    ``base_dir``: the folder that relative paths in the file start from; ``results_dir`` is relative to the rootdir.
-    """
-
-    file: Path
-    base_dir: Path
-    results_dir: Path
-    settings: File
-    targets: tuple[Target, ...]
-    registry: Registry = field(repr=False)
-    in_force: tuple[tuple[str, str, str], ...] = ()
-    lines: Mapping[str, int] = field(default_factory=dict, repr=False)
-    written: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the file's own words, secrets hidden
-
-    def shown(self) -> dict[str, Any]:
-        """The effective config in the file's own words, JSON-able and without secrets: what results store."""
-        made: dict[str, Any] = _jsonable(self.written)
-        return made
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,11 +104,8 @@ def _with_given(raw: Mapping[str, Any], given: Given, found: Found) -> dict[str,
 
 def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: Found) -> Config:
     """The config as far as it is right; what is wrong is added to ``found.problems``."""
-    for key in NOT_YET:
-        if key in raw:
-            found.add(key, "not_yet", key=key)
     base_dir = path.resolve().parent
-    settings = _settings({key: value for key, value in raw.items() if key not in NOT_YET}, found)
+    settings = _settings(raw, found)
     where = Where(environ=os.environ, lines=found.lines, base_dir=base_dir, url_origin=found.origins.get("base_url"))
     servers = targets(settings, where)
     found.problems += where.problems
@@ -207,14 +160,3 @@ def _in_force(settings: File, path: Path, found: Found) -> Iterator[tuple[str, s
             value = getattr(settings, key)
             shown = ", ".join(value) if isinstance(value, tuple) else str(value)
             yield key, shown, found.origins.get(key) or f"{path.name}:{found.lines[key]}"
-
-
-def _jsonable(value: Any) -> Any:
-    """Infinities as "inf", which JSON has no number for."""
-    if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value

@@ -49,10 +49,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     # keys
     "config.unknown_key": ('unknown key "{key}"; {hint}', "未知的键 “{key}”；{hint}"),
     "config.missing_key": ('"{key}" is missing here', "这里缺少 “{key}”"),
-    "config.not_yet": (
-        '"{key}" is not yet supported by this version; remove it',
-        "当前版本尚不支持 “{key}”；请删掉",
-    ),
     "config.invalid": ("{got} does not fit here: {words}", "{got} 不能写在这里：{words}"),
     # values
     "config.want_text": ("expected text in quotes, got {got}", "应为文本（可加引号），现为 {got}"),

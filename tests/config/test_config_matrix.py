@@ -191,6 +191,24 @@ repeats: 3
     assert scenarios[1].target == Target(name="b", base_url="http://b", headers={"X": "y", "Z": "z"})
 
 
+def test_a_search_is_one_more_item_for_each_place_it_does_not_vary(config: Read) -> None:
+    text = SHORT.replace("[16, 160]", "[1, 10], [2, 20]") + "request_rate: [4, inf]\nrepeats: 2\n"
+    text += "search: {over: concurrency, at_least: 32, max: 512, runs: 5, time: 20m}\n"
+    scenarios = matrix(config(text, short=False))
+    found = [s for s in scenarios if s.search is not None]
+    assert [s.id for s in found] == ["io256x32-rr4-capacity", "io256x32-capacity"]
+    assert found[0].search == Search(over="concurrency", at_least=32, max=512, runs=5, seconds=1200)
+    assert (found[0].concurrency, found[0].num_prompts, found[0].repeat) == (None, None, 1)
+    assert len(scenarios) == 2 * 2 * 2 + 2
+
+
+def test_a_search_can_be_all_there_is(config: Read) -> None:
+    text = "base_url: simulator\ninput_output: [[8, 8]]\nsearch: {over: request_rate, max: 64}\n"
+    text += "burstiness: 2\nsla: [p90_response_ttft_ms <= 500]\n"
+    [scenario] = matrix(config(text, short=False))
+    assert (scenario.id, scenario.request_rate, scenario.open_loop) == ("io8x8-capacity", 64, True)
+
+
 def test_a_url_from_outside_does_not_replace_several(config: Read) -> None:
     text = "targets: {a: http://a}\ninput_output: [[8, 8]]\nconcurrency_prompts: [[1, 10]]\n"
     with pytest.raises(ConfigError) as caught:

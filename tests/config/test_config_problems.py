@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_made import Read, Wrong
 
-from pytest_vllm_bench.config import NOT_YET, Given, read
+from pytest_vllm_bench.config import Given, read
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
@@ -84,6 +84,9 @@ ONE_LINE = [
     ("overrides: [{match: '*', set: {sla: ['preset:x']}}]", "preset", "overrides[0].set.sla[0]", 4),
     ("repeats: {min: 5, max: 3}", "max_below_min", "repeats.max", 4),
     ("repeats: {until: 5%}", "until_without_max", "repeats.until", 4),
+    ("search: {over: speed, max: 3}", "want_one_of", "search.over", 4),
+    ("search: {over: concurrency}", "missing_key", "search.max", 4),
+    ("search: {over: concurrency, max: 3, at_least: 4}", "at_least_above_max", "search.at_least", 4),
     ("repeats: often", "want_integer", "repeats.min", 4),
     ("targets: {a: http://a}", "base_url_and_targets", "targets", 4),
     ("baseline: {tolerance: {mean_ttft_ms: some}}", "want_tolerance", "baseline.tolerance.mean_ttft_ms", 4),
@@ -215,12 +218,6 @@ def test_a_file_of_another_encoding(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(path, Given(), builtin())
     assert [(p.message.key, p.line) for p in caught.value.problems] == [("config.not_utf8", 2)]
-
-
-@pytest.mark.parametrize("key", NOT_YET)
-def test_what_has_not_landed_is_refused(wrong: Wrong, key: str) -> None:
-    problems = wrong(f"{key}: {{}}\n")
-    assert [(p.message.key, p.path, p.line) for p in problems] == [("config.not_yet", key, 4)]
 
 
 def test_rules_are_read_before_any_load(wrong: Wrong) -> None:

@@ -1,0 +1,67 @@
+"""What reading a config starts from and what it gives: Given and Config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench.config.schema import File
+from pytest_vllm_bench.model import Target
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.registry import Registry
+
+#: A value and where it came from, e.g. ("http://localhost:8000", "--vllm-url").
+Chosen = tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What options, environment and ini say instead of the file; an empty value is a problem, not an absence."""
+
+    url: Chosen = None
+    model: Chosen = None
+    tokenizer: Chosen = None
+    results: Chosen = None
+
+
+#: Given's names → the file's.
+OVERRIDES = {"url": "base_url", "model": "model", "tokenizer": "tokenizer", "results": "results_dir"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A config without problems.  Secrets are in ``targets[].headers`` only.
+
+    ``in_force``: (key, what to show, origin) of what an option, the environment or the ini file may have changed.
+    ``base_dir``: the folder that relative paths in the file start from; ``results_dir`` is relative to the rootdir.
+    """
+
+    file: Path
+    base_dir: Path
+    results_dir: Path
+    settings: File
+    targets: tuple[Target, ...]
+    registry: Registry = field(repr=False)
+    in_force: tuple[tuple[str, str, str], ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False)
+    written: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the file's own words, secrets hidden
+
+    def shown(self) -> dict[str, Any]:
+        """The effective config in the file's own words, JSON-able and without secrets: what results store."""
+        made: dict[str, Any] = _jsonable(self.written)
+        return made
+
+
+def _jsonable(value: Any) -> Any:
+    """Infinities as "inf", which JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value
