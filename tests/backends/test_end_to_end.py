@@ -40,6 +40,7 @@ CASES: dict[str, dict[str, Any]] = {
     "deepspeed-mii": {},
     "sglang": {},
     "ollama": {},
+    "vllm-chat": {"model": ["tiny", "adapter"], "model_choice": "round_robin"},
 }
 
 
@@ -60,7 +61,7 @@ def test_backends_of_every_kind(pytester: pytest.Pytester) -> None:
         (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         (folder / f"test_{number}.py").write_text(TEST, encoding="utf-8")
     clips(pytester.path / "openai-audio" / "clips")
-    with simulator.start(simulator.SimulatorOptions(models=("tiny",))) as running:
+    with simulator.start(simulator.SimulatorOptions(models=("tiny", "adapter"))) as running:
         result = pytester.runpytest_subprocess(f"--vllm-url={running.base_url}", "--vllm-lang=en", timeout=240)
     result.assert_outcomes(passed=len(CASES))
     rows = {}
@@ -75,4 +76,5 @@ def test_backends_of_every_kind(pytester: pytest.Pytester) -> None:
     assert rows["vllm-pooling"]["total_input_tokens"] == 6 * 3 * 32
     assert rows["tensorrt-llm"]["token_source"] == "tokenizer"
     assert rows["sglang"]["token_source"] == rows["ollama"]["token_source"] == "counter"
+    assert {name: of["completed"] for name, of in rows["vllm-chat"]["by_model"].items()} == {"tiny": 3, "adapter": 3}
     assert rows["openai-responses"]["total_output_tokens"] == rows["sglang"]["total_output_tokens"] == 72
