@@ -85,6 +85,14 @@ def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place
     )
 
 
+def _path() -> dict[str, str]:
+    """Where a bare checkout is; what is installed is found anyway, and must not come before the standard library."""
+    home = Path(__file__).parents[2]
+    if home.name in ("site-packages", "dist-packages"):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join([str(home), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
 class _Member:
     """One measuring process, seen from here."""
 
@@ -96,15 +104,13 @@ class _Member:
         self.facts: WorkerFacts | None = None
         self.died = ""
         self._words = folder / f"w{job.worker}.err"
-        package = Path(__file__).parents[2]
-        path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
         with theirs, self._words.open("wb") as words:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "pytest_vllm_bench.load"],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=words,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, **_path()},
                 start_new_session=True,  # the terminal's Ctrl-C is for the parent to pass on
             )
         self.say(control.JOB, msgspec.json.encode(job))
