@@ -61,13 +61,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any") / "config.yaml"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(FILES)
 def test_anything_under_known_keys(path: Path, value: dict[str, Any]) -> None:
     told_or_read(path, {**GOOD, **value})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(VALUES)
 def test_anything_at_all(path: Path, value: Any) -> None:
     told_or_read(path, value)
