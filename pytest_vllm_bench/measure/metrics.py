@@ -141,12 +141,13 @@ def _rates(views: Sequence[_View]) -> Figures:
 
 def _busiest_second(view: _View) -> float | None:
     """Most output tokens in any second [t, t + 1); None for less than a second."""
-    if view.seconds is None or view.seconds < 1 or "output_throughput" not in view.sample.tallies:
+    if view.begin is None or view.end is None or view.end - view.begin < 1:
+        return None
+    if "output_throughput" not in view.sample.tallies:
         return None
     when, amount = view.sample.tallies["output_throughput"]
-    inside = (when >= view.begin) & (when <= view.end)
-    order = np.argsort(when[inside], kind="stable")
-    when, amount = when[inside][order], amount[inside][order]
+    first, last = np.searchsorted(when, view.begin, side="left"), np.searchsorted(when, view.end, side="right")
+    when, amount = when[first:last], amount[first:last]
     if not len(when):
         return None
     total = np.concatenate(([0.0], np.cumsum(amount)))

@@ -102,8 +102,11 @@ class _Columns:
         tokens = self.arrival_tokens[1:][same]
         self.gaps = {"itl": (ended, gap)}
         some = tokens > 0
-        times = tokens[some].astype(np.int64)
-        self.gaps["itl_token"] = (np.repeat(ended[some], times), np.repeat(gap[some] / tokens[some], times))
+        if (tokens == 1).all():
+            self.gaps["itl_token"] = self.gaps["itl"]
+        else:
+            times = tokens[some].astype(np.int64)
+            self.gaps["itl_token"] = (np.repeat(ended[some], times), np.repeat(gap[some] / tokens[some], times))
         self.largest_gap = np.full(len(self.rows), -math.inf)
         np.maximum.at(self.largest_gap, self.arrival_row[1:][same], gap)
         self.largest_gap[np.isinf(self.largest_gap)] = math.nan
@@ -161,7 +164,10 @@ class _Columns:
         if good is not None:
             found["request_goodput"] = (done[good], np.ones(int(good.sum())))
             if outputs is not None:
-                found["good_output_throughput"] = self._outputs(good) or (np.empty(0), np.empty(0))
+                all_good = bool((good == ok).all())
+                found["good_output_throughput"] = (
+                    outputs if all_good else self._outputs(good) or (np.empty(0), np.empty(0))
+                )
         return found
 
     def _counted_at(self, when: Floats, amounts: Floats) -> tuple[Floats, Floats]:
@@ -169,15 +175,17 @@ class _Columns:
         return when[known], amounts[known]
 
     def _outputs(self, chosen: Any) -> tuple[Floats, Floats] | None:
-        """Output tokens of the chosen requests when they arrived; without a stream, all of them at the end."""
+        """Output tokens of the chosen requests as they arrived, in order; without a stream, all at the end."""
         streamed = chosen[self.arrival_row]
         unstreamed = chosen & np.isnan(self.first_tokens) & np.isfinite(self.tokens["output"])
         if not streamed.any() and not unstreamed.any():
             return None
-        return _joined(
+        when, amount = _joined(
             (self.arrival_time[streamed], self.arrival_tokens[streamed]),
             (self.times["done"][unstreamed], self.tokens["output"][unstreamed]),
         )
+        order = np.argsort(when, kind="stable")
+        return when[order], amount[order]
 
 
 def _joined(one: tuple[Floats, Floats], other: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:

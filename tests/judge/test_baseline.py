@@ -162,6 +162,24 @@ def test_the_decision_as_written(old: list[float], new: list[float], planned: in
     assert found.sessions == len(old)
 
 
+@pytest.mark.parametrize("change", [1.9, 2.1])
+def test_a_wide_tolerance_is_a_factor(change: float) -> None:
+    """100 % accepts up to twice the figure: ln 2 on the scale of the comparison, not 1."""
+    reference, new = [session(mean_tpot_ms=10.0)] * 5, session(mean_tpot_ms=10.0 * change)
+    found = compared(reference, new, tolerance={"mean_tpot_ms": "100%"}, noise={"mean_tpot_ms": 0.001})["mean_tpot_ms"]
+    assert found.suspected is (change > 2)
+    assert found.detectable == pytest.approx(1, abs=0.02)
+    assert found.reason.values["change"] == f"{change - 1:+.1%}"
+    assert found.reason.values["tolerance"] == "100.0%"
+
+
+def test_an_absolute_change_is_shown_as_it_is() -> None:
+    found = compared([session(goodput_ratio=0.9)] * 5, session(goodput_ratio=0.6), tolerance={"goodput_ratio": 0.2},
+                     noise={"goodput_ratio": 0.0001})["goodput_ratio"]  # fmt: skip
+    assert (found.suspected, found.reason.values["change"]) == (True, "-0.3")
+    assert found.detectable == pytest.approx(-0.2, abs=0.001)
+
+
 def test_worse_is_lower_for_a_throughput() -> None:
     reference = [session(output_throughput=100.0)] * 5
     assert compared(reference, session(output_throughput=50.0))["output_throughput"].suspected

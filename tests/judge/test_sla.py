@@ -132,7 +132,7 @@ def test_no_more_misses_than_the_share_is_within() -> None:
     assert one("p99_ttft_ms <= 500", over).within is False
 
 
-@pytest.mark.parametrize(("op", "misses"), [("<=", 0), ("<", 100)])
+@pytest.mark.parametrize(("op", "misses"), [("<=", 0), ("<", 100), (">=", 0), (">", 100)])
 def test_a_value_at_the_limit(op: str, misses: int) -> None:
     records = [request(i, float(i), ttft=0.0625) for i in range(101)]
     for record in records:
@@ -231,6 +231,17 @@ def test_means_and_throughputs(text: str, expected: Verdict) -> None:
     assert found.interval[0] < float(found.observed or 0) < found.interval[1]
     assert found.window == ("whole" if text.startswith("whole_") else "steady")
     assert (found.more is not None) is (expected is INCONCLUSIVE)
+
+
+def test_a_mean_too_close_to_its_limit_says_so() -> None:
+    records = closed(noisy(300))
+    seen = float(one("mean_ttft_ms <= 500", records).observed or 0)
+    assert one(f"mean_ttft_ms <= {seen}", records).more is None
+    assert one(f"mean_ttft_ms <= {seen + 0.02:.3f}", records).more is None
+    near = one(f"mean_ttft_ms <= {seen + 0.2:.3f}", records)
+    assert near.interval is not None
+    width = (near.interval[1] - near.interval[0]) / 2
+    assert near.more == pytest.approx(299 * ((width / 0.2) ** 2 - 1), rel=0.05)
 
 
 def test_a_mean_over_successes_needs_eight_in_a_steady_window() -> None:
