@@ -22,7 +22,8 @@ def environment(name: str, installs: Sequence[Sequence[str]], *, remove: Sequenc
     python = folder / "bin" / "python"
     if (folder / "complete").exists():
         return python
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in cache().glob(f"{name}-*"):  # gigabytes, each made for other packages
+        shutil.rmtree(old, ignore_errors=True)
     print(f"installing {name} into {folder}", flush=True)
     _call([sys.executable, "-m", "venv", str(folder)])
     for packages in installs:
