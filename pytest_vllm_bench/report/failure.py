@@ -25,7 +25,7 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     lines += [f"  {check.get('check')}: {words.said(check.get('message'), lang)}" for check in bad]
     rules = sorted(row.get("verdicts") or [], key=lambda rule: rule.get("verdict") == "PASS")
     if rules:
-        lines += ["", *rule_table(rules, lang), ""]
+        lines += ["", *rule_table(rules, lang, width), ""]
         for rule in rules:
             reason = words.said(rule.get("reason"), lang)
             if rule.get("verdict") != "PASS" and reason:
@@ -35,24 +35,47 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 
-def rule_table(rules: Sequence[Row], lang: str) -> list[str]:
-    """Rule, observed, limit, by how much, n, n′, window, verdict; plain text in columns."""
-    names = ("rule", "observed", "limit", "by", "n", "n_eff", "window", "verdict")
-    head = [say(f"report.failure.{name}", lang) for name in names]
-    return aligned([head, *(_rule_cells(rule, lang) for rule in rules)], right={1, 3, 4, 5})
+#: Left out one after another until the table fits.
+SPARE = ("other", "n_eff", "window", "n")
 
 
-def _rule_cells(rule: Row, lang: str) -> list[str]:
-    return [
-        str(rule.get("metric")),
-        observed(rule, lang),
-        f"{rule.get('op')} {words.number(rule.get('limit'))}",
-        by_how_much(rule),
-        words.number(rule.get("n")),
-        words.number(_rounded(rule.get("n_eff"))),
-        say(f"report.window.{rule.get('window') or 'whole'}", lang),
-        say(f"report.verdict.{rule.get('verdict')}", lang),
-    ]
+def rule_table(rules: Sequence[Row], lang: str, width: int = 80) -> list[str]:
+    """Rule, observed, limit, by how much, n, n′, window, the other window's figure, verdict; plain text in columns.
+
+    A column that says nothing is left out, and on a narrow terminal those that say least.
+    """
+    from rich.cells import cell_len
+
+    columns = _rule_columns(rules, lang)
+    left = [name for name, cells in columns.items() if any(cells) or name not in SPARE]
+    for spare in ("", *SPARE):
+        left = [name for name in left if name != spare]
+        heads = [say(f"report.failure.{name}", lang) for name in left]
+        body = [list(line) for line in zip(*(columns[name] for name in left), strict=True)]
+        right = {k for k, name in enumerate(left) if name in ("observed", "by", "n", "n_eff", "other")}
+        lines = aligned([heads, *body], right=right)
+        if max(map(cell_len, lines)) <= width:
+            break
+    return lines
+
+
+def _rule_columns(rules: Sequence[Row], lang: str) -> dict[str, list[str]]:
+    """Column → its cells, in the order in which they are shown."""
+
+    def figure(value: Any) -> str:
+        return "" if value is None else words.number(value)
+
+    return {
+        "rule": [str(rule.get("metric")) for rule in rules],
+        "observed": [observed(rule, lang) for rule in rules],
+        "limit": [f"{rule.get('op')} {words.number(rule.get('limit'))}" for rule in rules],
+        "by": [by_how_much(rule) for rule in rules],
+        "n": [figure(rule.get("n")) for rule in rules],
+        "n_eff": [figure(_rounded(rule.get("n_eff"))) for rule in rules],
+        "window": [say(f"report.window.{rule.get('window') or 'whole'}", lang) for rule in rules],
+        "other": [figure(rule.get("other")) for rule in rules],
+        "verdict": [say(f"report.verdict.{rule.get('verdict')}", lang) for rule in rules],
+    }
 
 
 def aligned(body: Sequence[Sequence[str]], *, right: set[int]) -> list[str]:

@@ -130,6 +130,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.failure.n": ("n", "n"),
     "report.failure.n_eff": ("n′", "n′"),
     "report.failure.window": ("window", "窗口"),
+    "report.failure.other": ("other", "另一窗口"),
     "report.failure.verdict": ("verdict", "判定"),
     "report.failure.errors": ("  failed requests: {errors}", "  失败请求：{errors}"),
     "report.failure.first_error": ("  the first said: {words}", "  首个错误信息：{words}"),
