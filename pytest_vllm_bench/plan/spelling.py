@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 SALT = 8
 #: Tokens that are spelled, and confirmed by the tokenizer, in one go.
 BATCH_TOKENS = 1 << 18
-#: Beyond this many tokens (four seconds' worth) the tokenizer confirms one prompt in ``SAMPLED``.
-PROVEN_TOKENS, SAMPLED = 1 << 21, 64
+#: Beyond this many tokens (eight seconds' worth) the tokenizer confirms one prompt in ``SAMPLED``.
+PROVEN_TOKENS, SAMPLED = 1 << 22, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,7 @@ class Prover:
             return texts
         key = self._key(batch)
         if self._proof.has(key) and self._joined(salted):
+            self._count(sum(map(len, salted)))
             return texts
         sample = range(0, len(batch), self._every)
         counts = tokenizer.count([texts[i] for i in sample])
@@ -172,11 +173,15 @@ class Prover:
             texts[i] = self._mended(texts[i], len(salted[i]))
         if self._every == 1 and not wrong:
             self._proof.add(key)
-        self._proven += sum(counts)
+        self._count(sum(counts))
+        return texts
+
+    def _count(self, tokens: int) -> None:
+        """What is proven; from some number on, a sample has to do."""
+        self._proven += tokens
         if self._every == 1 and self._proven > PROVEN_TOKENS:
             self._every = SAMPLED
             self._note(Message(key="plan.proof_sampled", values={"tokens": self._proven, "one_in": SAMPLED}))
-        return texts
 
     def _key(self, batch: list[Draft]) -> str:
         """The key under which a batch's proof is remembered: of its letters before they are salted."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +61,11 @@ def test_all_problems_are_told_at_once() -> None:
 def test_every_dataset_says_what_is_missing_and_nothing_else(name: str) -> None:
     found = problems(name)
     assert all("needs the option path" in told for told in found.values())
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_page_of_workloads_names_every_dataset_and_option(lang: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / lang / "workloads.md").read_text("utf-8")
+    for name, dataset in DATASETS.items():
+        assert f"`{name}`" in page
+        assert all(f"`{option.name}`" in page for option in fields(dataset.options))
