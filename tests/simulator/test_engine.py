@@ -31,6 +31,8 @@ def stepped(arrivals: Sequence[Arrival], model: LatencyModel, concurrency: int, 
             if job in step.made:
                 times.append(now)
                 flying -= job.done
+        assert 0.0 <= engine.kv_usage <= 1.0
+    assert engine.kv_usage == 0.0
     return [times for _, times in jobs.values()]
 
 
