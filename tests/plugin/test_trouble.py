@@ -1,0 +1,131 @@
+"""Servers that break, refuse or lie while load runs: every one a clear outcome, none a hang, none a pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_vllm_bench import simulator
+from pytest_vllm_bench.simulator import SimulatorOptions
+
+Bench = Callable[..., pytest.RunResult]
+ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 30]], "base_url": None}
+
+
+def script(tmp_path: Path, *faults: dict[str, Any]) -> str:
+    path = tmp_path / "faults.json"
+    path.write_text(json.dumps(faults))
+    return str(path)
+
+
+def saved(pytester: pytest.Pytester, name: str = "io64x8_mc2_np30") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((pytester.path / "results" / f"bench_{name}.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("status code=500 message=kaputt", "http"),
+        ("status code=429 retry_after=2", "rejected"),
+        ("error at=3 message=kaputt", "in_stream"),
+        ("reset at=3", "reset"),
+        ("end at=3", "truncated"),
+        ("malformed at=3", "protocol"),
+        ("silent", "empty"),
+        ("short at=3", "short"),
+    ],
+)
+def test_each_kind_of_failure(bench: Bench, pytester: pytest.Pytester, tmp_path: Path, fault: str, kind: str) -> None:
+    """``failed == 0`` is implied, the kind is named, and the server's own words are shown."""
+    faults = script(tmp_path, {"fault": fault, "requests": [5, 12]})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        result = bench(f"--vllm-url={server.base_url}", **ONE)
+    result.assert_outcomes(failed=1)
+    row = saved(pytester)
+    assert (row["failed"], row["completed"]) == (2, 28)
+    assert row["error_counts"] == {kind: 2}
+    if "kaputt" in fault:
+        assert "kaputt" in result.stdout.str()
+
+
+def test_a_stalled_stream_is_given_up(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    faults = script(tmp_path, {"fault": "stall at=3", "requests": [5]})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        bench(f"--vllm-url={server.base_url}", **ONE, timeouts={"between_tokens": 1}).assert_outcomes(failed=1)
+    assert saved(pytester)["error_counts"] == {"timeout": 1}
+
+
+def test_all_failed_is_no_figure_and_no_pass(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    faults = script(tmp_path, {"fault": "status code=500", "from": 1})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        rules = ["p99_ttft_ms <= 60000", "failed >= 0"]
+        bench(f"--vllm-url={server.base_url}", **ONE, sla=rules, judge={"mode": "exact"}).assert_outcomes(failed=1)
+    row = saved(pytester)
+    assert row["p99_ttft_ms"] is None
+    verdicts = {v["rule"]: v["verdict"] for v in row["verdicts"]}
+    assert verdicts["p99_ttft_ms <= 60000"] == "FAIL"
+
+
+def test_a_server_that_dies_spares_the_rest_of_the_matrix(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    keys = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 60], [4, 60], [8, 60]], "base_url": None}
+    faults = script(tmp_path, {"fault": "crash at=3", "from": 20})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        result = bench(f"--vllm-url={server.base_url}", "-rs", **keys)
+    result.assert_outcomes(failed=1, skipped=2)
+    assert "server not there, see io64x8-mc2-np60" in result.stdout.str()
+    assert 0 < saved(pytester, "io64x8_mc2_np60")["completed"] < 60
+
+
+def test_a_server_that_needs_a_key(bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key comes from the environment and is in nothing that is written."""
+    with simulator.start(SimulatorOptions(api_key="sk-very-secret")) as server:
+        result = bench(f"--vllm-url={server.base_url}", **ONE)
+        result.assert_outcomes(errors=1)
+        assert "api_key_env" in result.stdout.str()
+        monkeypatch.setenv("BENCH_KEY", "sk-very-secret")
+        result = bench(f"--vllm-url={server.base_url}", "-v", **ONE, api_key_env="BENCH_KEY", tape="keep")
+    result.assert_outcomes(passed=1)
+    assert "sk-very-secret" not in result.stdout.str()
+    for path in (pytester.path / "results").rglob("*"):
+        if path.is_file():
+            assert b"sk-very-secret" not in path.read_bytes(), path
+
+
+def test_a_wrong_path_and_a_wrong_port_speak_clearly(bench: Bench) -> None:
+    with simulator.start() as server:
+        result = bench(f"--vllm-url={server.base_url}", **ONE, endpoint="/v1/nowhere")
+        result.assert_outcomes(errors=1)
+        assert "/v1/nowhere" in result.stdout.str()
+        assert "404" in result.stdout.str()
+
+
+def test_a_second_interruption_ends_at_once(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    faults = script(tmp_path, {"fault": "stall at=3", "from": 4})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        bench("--collect-only", f"--vllm-url={server.base_url}", **ONE)
+        command = [sys.executable, "-m", "pytest", "cases", f"--vllm-url={server.base_url}", "-p", "no:cacheprovider"]
+        process = subprocess.Popen(
+            command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        tape = pytester.path / "results" / ".running" / "bench_io64x8_mc2_np30" / "tape"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not any(p.stat().st_size > 1000 for p in tape.glob("*")):
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
