@@ -422,6 +422,7 @@ class Sample:
     due: Column
     ready: Column
     done: Column
+    tried: Column  # sent; where no connection was had, when that was given up; never sent: due
     chain: Column  # int
     ok: Column  # bool: answered without an error
     counted: Column  # bool: a sample of the server, so neither stopped by us nor left unsent by us

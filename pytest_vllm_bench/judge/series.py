@@ -101,10 +101,9 @@ def _badness(rule: Rule, values: Any) -> Any:
 
 
 def _in_order(sample: Sample, chosen: Any) -> Any:
-    """Indexes of the chosen requests by ``sent``; what was never sent, by ``due``."""
-    when = np.where(np.isnan(sample.sent), sample.due, sample.sent)
+    """Indexes of the chosen requests by when they were sent."""
     where = np.flatnonzero(chosen)
-    return where[np.argsort(when[where], kind="stable")]
+    return where[np.argsort(sample.tried[where], kind="stable")]
 
 
 def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:

@@ -31,7 +31,7 @@ def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
         repeat=rows[0].repeat if rows else 1,
         open_loop=settings.open_loop,
         complete=settings.complete,
-        **{name: made.times[name] for name in ("sent", "due", "ready", "done", "chain", "ok", "counted")},
+        **{name: made.times[name] for name in ("sent", "due", "ready", "done", "tried", "chain", "ok", "counted")},
         steady=steady,
         in_steady=window.members(made.times, steady, settings.open_loop),
         values=made.values,
@@ -71,6 +71,9 @@ class _Columns:
     def __init__(self, rows: Sequence[Record], settings: MetricSettings) -> None:
         self.rows = rows
         self.times: dict[str, Any] = {name: column(rows, name) for name in ("sent", "due", "ready", "done")}
+        held = np.array([r.error == "not_sent" for r in rows], dtype=np.bool_)
+        given_up = np.where(held, self.times["due"], self.times["done"])
+        self.times["tried"] = np.where(np.isnan(self.times["sent"]), given_up, self.times["sent"])
         self.times["chain"] = np.array([r.chain for r in rows], dtype=np.int64)
         self.times["ok"] = np.array([r.error is None for r in rows], dtype=np.bool_)
         self.times["counted"] = np.array([_is_sample(r, settings) for r in rows], dtype=np.bool_)

@@ -17,7 +17,7 @@ FEWEST_OPEN = 10
 def steady(times: Mapping[str, Any], response_e2el: Any | None, settings: MetricSettings) -> tuple[float, float] | None:
     """The window in seconds from the run's start, or None where there is none.
 
-    ``times`` holds the columns sent, due, done, chain, counted of a Sample.
+    ``times`` holds the columns sent, due, done, tried, chain, counted of a Sample.
     """
     if settings.staged:
         return None
@@ -33,7 +33,7 @@ def steady(times: Mapping[str, Any], response_e2el: Any | None, settings: Metric
 
 
 def members(times: Mapping[str, Any], window: tuple[float, float] | None, open_loop: bool) -> Any:
-    """Which requests belong to the window: counted and sent in it (a bool column).
+    """Which requests belong to the window: counted and sent (or given up unsent) in it (a bool column).
 
     In an open loop also those due in it that were still waiting for the cap when it closed: leaving them out
     would drop the longest waits.
@@ -41,10 +41,10 @@ def members(times: Mapping[str, Any], window: tuple[float, float] | None, open_l
     if window is None:
         return np.zeros(len(times["sent"]), dtype=np.bool_)
     begin, end = window
-    sent, due = times["sent"], times["due"]
-    inside = (sent >= begin) & (sent <= end)
+    tried, due = times["tried"], times["due"]
+    inside = (tried >= begin) & (tried <= end)
     if open_loop:
-        inside |= (due >= begin) & (due <= end) & ~(sent <= end)
+        inside |= (due >= begin) & (due <= end) & (tried > end)
     return inside & times["counted"]
 
 

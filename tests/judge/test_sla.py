@@ -371,6 +371,16 @@ def test_failures_are_always_counted_over_the_whole_run() -> None:
     assert one("failed_timeout == 0", records, concurrency=4).verdict is FAIL
 
 
+def test_a_refused_connection_is_a_miss_in_the_window_it_fell_in() -> None:
+    records = closed(noisy(100), cap=4)
+    for i in range(50, 70):
+        gone = records[i]
+        records[i] = failure(i, None, "connect", due=0.0, ready=None, done=gone.sent)
+    found = one("p50_ttft_ms <= 500", records, concurrency=4)
+    assert (found.window, found.misses) == ("steady", 20)
+    assert (found.tau or 0) > 1, "they came one after another"
+
+
 def test_totals_are_those_of_the_run() -> None:
     found = one("completed == 100", closed(noisy(100), cap=4), concurrency=4)
     assert (found.window, found.verdict) == ("whole", PASS)
