@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from pytest_vllm_bench.judge import before
 from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, Seen, search
 from pytest_vllm_bench.model import Message, Result, Scenario, Verdict
 from pytest_vllm_bench.run import run, saved
 from pytest_vllm_bench.world import Watch, World
 
-#: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST.
+#: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
+#: and as many as the rules take to be decided at all.
 EACH, SECONDS, FEWEST = 10, 20, 60
 SUFFIX = "-capacity"
 Keep = Callable[[Result, dict[str, Any]], None]
@@ -45,12 +47,13 @@ def probed(scenario: Scenario, probe: Probe) -> Scenario:
     """The scenario of one probe: the level, and ``multiple`` times its requests."""
     assert scenario.search is not None
     cell = scenario.key.removesuffix(SUFFIX)
+    fewest = max(FEWEST, before.enough(scenario))
     if scenario.search.over == "concurrency":
         cap = int(probe.level)
-        n = max(FEWEST, EACH * cap) * probe.multiple
+        n = max(fewest, EACH * cap) * probe.multiple
         key, one = f"{cell}-mc{cap}", replace(scenario, concurrency=cap)
     else:
-        n = math.ceil(max(FEWEST, SECONDS * probe.level) * probe.multiple)
+        n = math.ceil(max(fewest, SECONDS * probe.level) * probe.multiple)
         key, one = f"{cell}-rr{probe.level:g}", replace(scenario, request_rate=probe.level)
     return replace(one, id=f"{key}-np{n}", key=key, num_prompts=n, search=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.metric_table import parse_rule
-from pytest_vllm_bench.model import JudgeSettings, Message, Record, Result, Rule, Scenario, Target, Verdict
+from pytest_vllm_bench.model import Check, JudgeSettings, Message, Record, Result, Rule, Scenario, Target, Verdict
 from pytest_vllm_bench.report import records
 from pytest_vllm_bench.report.folder import complete, records_of
+from pytest_vllm_bench.report.words import restore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,24 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     )
     where = records_of(dict(row))
     if where is not None:
-        return judged(scenario, list(records.read(where)), whole=row.get("complete") is not False)
-    return by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
+        server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
+        made = judged(scenario, list(records.read(where)), whole=row.get("complete") is not False, server=server)
+    else:
+        made = by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
+    void = tuple(saved_check(c) for c in row.get("validity") or () if not c.get("ok"))
+    # What the client saw of itself is not in the file, only what was found of it: a void run stays void.
+    return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
+
+
+def saved_check(saved: Mapping[str, Any]) -> Check:
+    """A check as it stands in a result file."""
+    return Check(
+        id=str(saved.get("check")),
+        ok=bool(saved.get("ok")),
+        observed=saved.get("observed"),
+        limit=saved.get("limit"),
+        message=restore(saved.get("message") or {}),
+    )
 
 
 def theirs(one: imports.Imported, asked: Asked) -> Result:
@@ -100,14 +117,21 @@ def theirs(one: imports.Imported, asked: Asked) -> Result:
 
 
 def judged(
-    scenario: Scenario, found: list[Record], *, whole: bool = True, imported: imports.Imported | None = None
+    scenario: Scenario,
+    found: list[Record],
+    *,
+    whole: bool = True,
+    server: Mapping[str, float] | None = None,
+    imported: imports.Imported | None = None,
 ) -> Result:
     """Verdicts from requests."""
     settings = settings_of(scenario, complete=whole)
     one = sample(found, settings)
     one = imported.known_part(one) if imported else one
     metrics = summary([one], settings)
-    judgement = judge.judge(scenario, [one], judge.Evidence(metrics=metrics, per_repeat=(metrics,)))
+    judgement = judge.judge(
+        scenario, [one], judge.Evidence(metrics=metrics, per_repeat=(metrics,), server=server or {})
+    )
     return Result(
         scenario=scenario,
         verdict=judgement.verdict,
