@@ -32,6 +32,7 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
                 lines.append(f"  {rule.get('rule')}: {reason}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
+    lines += [f"  {words.said(note, lang)}" for note in row.get("notes") or []]
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import words
@@ -30,7 +30,7 @@ class Finding:
 
 def findings(rows: Sequence[Row]) -> list[Finding]:
     """What a reader must know: the first of each kind, the most urgent kind first, then the rest."""
-    kinds = [invalid(rows), breaches(rows), best(rows), knees(rows), failures(rows), undecided(rows)]
+    kinds = [invalid(rows), capacities(rows), breaches(rows), best(rows), knees(rows), failures(rows), undecided(rows)]
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
 
 
@@ -51,6 +51,21 @@ def invalid(rows: Sequence[Row]) -> list[Finding]:
             saved=hit[0][1].get("message"),
         )
         for hit in sorted(reasons.values(), key=len, reverse=True)
+    ]
+
+
+def capacities(rows: Sequence[Row]) -> list[Finding]:
+    """What each search for the capacity found."""
+    kinds: dict[Any, Literal["bad", "warn", "good"]] = {"PASS": "good", "FAIL": "bad", "INVALID": "bad"}
+    return [
+        Finding(
+            kind=kinds.get(row.get("verdict"), "warn"),
+            message=message("page.finding.capacity", scenario=row["scenario_id"]),
+            scenario=row["scenario_id"],
+            saved=row["notes"][0],
+        )
+        for row in rows
+        if row.get("capacity") and row.get("notes")
     ]
 
 

@@ -168,6 +168,8 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
     if thin:
         lines.append(say("report.thin", lang))
+    found = [row for row in rows if row.get("capacity") and row.get("notes")]
+    lines += [f"{row['scenario_id']}: {words.said(row['notes'][0], lang)}" for row in found]
     return [*lines, *baseline.warnings(rows, lang)]
 
 

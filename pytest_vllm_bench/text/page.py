@@ -142,6 +142,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{scenario} and {others} more are invalid:",
         "{scenario} 及另外 {others} 个场景无效：",
     ),
+    "page.finding.capacity": ("{scenario}:", "{scenario}："),
+    "page.section.notes": ("Notes", "备注"),
+    "page.section.models": ("By model", "分模型"),
+    "page.note": ("Note", "备注"),
+    "page.model": ("Model", "模型"),
     "page.finding.breach": (
         "Worst breach: {scenario} missed “{rule}” by {over} % (observed {observed}).",
         "超限最严重：{scenario} 未满足“{rule}”，偏离 {over}%（实测 {observed}）。",

@@ -10,8 +10,8 @@ import pytest
 from results_made import result, rows
 
 from pytest_vllm_bench.metric_table import ROWS
-from pytest_vllm_bench.model import Verdict
-from pytest_vllm_bench.report import artifacts, chart, compare, folder, page, words
+from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.report import artifacts, chart, compare, failure, folder, page, terminal, words
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -131,6 +131,23 @@ def test_the_knee_is_where_load_stops_paying() -> None:
     ]
     (knee,) = [finding_text(f, "en") for f in findings(made) if f.kind == "info"]
     assert knee.startswith("Knee for 256→256: beyond a load of 16, going to 64 changes throughput by only +7 %")
+
+
+def test_what_a_search_found_is_said_everywhere() -> None:
+    note = Message(key="report.thin")
+    row = artifacts.to_json(result(notes=(note,), capacity={"held": 16.0}))
+    text = "p99 of fewer than 100 requests"
+    assert text in finding_text(findings([row])[0], "en")
+    assert f"io1024x256-mc16-np160: {text}" in terminal.summary([row], width=200)
+    assert text in failure.failure(row, width=200)
+    assert 'id="notes"' in page.page([row])
+
+
+def test_models_that_share_a_server_have_a_table() -> None:
+    row = artifacts.to_json(result(by_model={"lora-a": {"completed": 80, "p99_ttft_ms": 71.5}, "lora-b": {}}))
+    text = page.page([row])
+    assert 'id="models"' in text
+    assert "<td>lora-a</td>" in text
 
 
 def test_nothing_to_find_in_nothing() -> None:

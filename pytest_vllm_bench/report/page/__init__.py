@@ -96,6 +96,8 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         baselines=[(row["scenario_id"], one) for row in rows for one in baseline.comparisons(row)][:LISTED],
         **_rules(rows),
         errors=_errors(rows),
+        notes=_notes(rows),
+        models=[(row["scenario_id"], name, of) for row in rows for name, of in (row.get("by_model") or {}).items()],
         server=_server(rows),
         trees=settings(rows, SETTINGS),
         definitions=[(m.id, m.unit) for m in ROWS.values() if f"definitions.meaning.{m.id}" in table()],
@@ -124,6 +126,15 @@ def _rules(rows: Sequence[Row]) -> dict[str, Any]:
         "checks": checks[:LISTED],
         "rules_left": len(rules) > LISTED or len(checks) > LISTED,
     }
+
+
+def _notes(rows: Sequence[Row]) -> list[tuple[list[str], Any]]:
+    """Each note once, with the scenarios that carry it."""
+    found: dict[str, tuple[list[str], Any]] = {}
+    for row in rows:
+        for note in row.get("notes") or []:
+            found.setdefault(json.dumps(note, sort_keys=True), ([], note))[0].append(row["scenario_id"])
+    return list(found.values())[:LISTED]
 
 
 def _errors(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
