@@ -73,6 +73,7 @@ def test_folding_keeps_the_last_sessions_sorted_and_small() -> None:
         )
         assert refused == []
     assert reference is not None
+    assert reference["schema_version"] == 1
     assert list(reference["scenarios"]) == ["a", "io1x1-mc1"]
     kept = reference["scenarios"]["io1x1-mc1"]
     assert [s["session"] for s in kept] == ["s2", "s3", "s4", "s5", "s6"]

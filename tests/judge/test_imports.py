@@ -66,6 +66,8 @@ def test_failures_of_an_older_vllm_are_what_is_missing() -> None:
     data = vllm()
     del data["failed"]
     assert read(data).figures["failed"] == 1
+    nothing = read(vllm(completed=0, failed=0)).figures
+    assert "failed_ratio" not in nothing
 
 
 def test_a_detailed_result_of_vllm_has_its_requests() -> None:
@@ -137,12 +139,20 @@ def test_guidellm() -> None:
     figures = found.figures
     assert (figures["completed"], figures["failed"], figures["unsent"]) == (9, 1, 2)
     assert (figures["p99_ttft_ms"], figures["p99.9_ttft_ms"], figures["median_ttft_ms"]) == (9, 10, 5)
+    labels = ("p1", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "min", "max", "mean", "std")
+    assert [figures[f"{s}_ttft_ms"] for s in labels] == [1, 2, 3, 4, 5, 6, 7, 8, 0.5, 11, 5.5, 1]
     assert figures["p95_e2el_ms"] == 8000, "its request latency is in seconds"
     assert figures["p99_tpot_ms"] == 9, "its inter-token latency is one figure a request"
     assert "mean_itl_ms" not in figures
     assert (figures["request_throughput"], figures["output_throughput"]) == (3, 300)
     assert figures["failed_ratio"] == pytest.approx(0.1)
     assert lacks(found) == ["requests", "client", "gaps"]
+
+
+def test_a_distribution_of_nothing_is_no_figure() -> None:
+    data = guidellm()
+    data["benchmarks"][0]["metrics"]["time_to_first_token_ms"] = distribution(count=0, mean=0.0)
+    assert not [key for key in read(data).figures if "ttft" in key]
 
 
 def test_guidellm_with_its_requests() -> None:

@@ -61,6 +61,9 @@ def test_send_lag_shows_the_largest_lag_that_is_not_excused() -> None:
     assert made is not None
     assert made.observed == pytest.approx(0.006)
     assert made.limit == 0.005
+    few = check("send_lag", [*late(49, 2, 0.5)])
+    assert few is not None
+    assert few.observed == pytest.approx(0.5), "of fewer than 200 one is excused, not two"
     assert check("send_lag", []) is None
 
 
@@ -207,7 +210,8 @@ def test_an_unknown_template_is_a_constant_excess() -> None:
     for record in records:
         record.prompt_tokens = 130
     assert ok("length", records, plan=plan())
-    assert not ok("length", records, plan=plan(template_tokens=30)), "what was asked has the template already"
+    for known in (1, 30):
+        assert not ok("length", records, plan=plan(template_tokens=known)), "what was asked has the template already"
     records[3].prompt_tokens = 140
     assert not ok("length", records, plan=plan())
     for record in records:
@@ -248,6 +252,9 @@ def test_cold_cache_by_the_servers_counters(hits: float, holds: bool) -> None:
     records = [request(i, i * 0.2, shared_input=6) for i in range(20)]
     known: dict[str, Any] = {"plan": plan(template_tokens=4), "server": {"prefix_cache_hits": hits}}
     assert ok("cache", records, **known) is holds
+    made = check("cache", records, **known)
+    assert made is not None
+    assert made.observed == pytest.approx(max(0, hits - 200) / 2000)
     conversation = [*records, request(20, 9.0, chain=0)]
     assert check("cache", conversation, **known) is None, "the counters tell no turn from another"
     assert check("cache", records) is None
@@ -266,7 +273,9 @@ def test_later_turns_are_meant_to_hit_the_cache() -> None:
 def test_token_source(rules: tuple[str, ...], goodput: dict[str, float], holds: bool) -> None:
     records = closed([0.1] * 20)
     records[5].token_source = "events"
-    assert ok("token_source", records, rules=rules, goodput=goodput) is holds
+    made = check("token_source", records, rules=rules, goodput=goodput)
+    assert made is not None
+    assert (made.ok, made.observed) == (holds, pytest.approx(1 / 20))
 
 
 def test_counted_tokens_are_fine() -> None:
