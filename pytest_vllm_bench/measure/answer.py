@@ -16,20 +16,21 @@ _ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body
 class Answer:
     """A request that is open: what its bytes have said so far; times go straight into its ``record``.
 
-    ``text`` collects all that was said, where somebody may need it.  ``streamed``: as was asked, and for SSE as it came
+    ``text`` collects all that was said, while somebody may need it.  ``streamed``: as was asked, and for SSE as it came
     (a server may answer a stream request with plain JSON): an answer in one piece has no first token, only an end.
     """
 
     __slots__ = (
-        "_events", "_so_far", "backend", "counted", "error", "error_body", "error_kind", "events", "ids", "over",
-        "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
+        "_events", "_keep_text", "_so_far", "backend", "counted", "error", "error_body", "error_kind", "events", "ids",
+        "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
     )  # fmt: skip
 
-    def __init__(self, record: Record, backend: Backend, streamed: bool, text: StringIO | None) -> None:
+    def __init__(self, record: Record, backend: Backend, streamed: bool, *, keep_text: bool, may_count: bool) -> None:
         self.record = record
         self.backend = backend
         self.streamed = streamed
-        self.text = text
+        self.text = StringIO() if keep_text or may_count else None
+        self._keep_text = keep_text
         self.response = Response()
         self.error: str | None = None  # the server's words inside a 200
         self.error_kind: ErrorKind = "in_stream"
@@ -103,7 +104,10 @@ class Answer:
             text = self._grown(delta.text) if delta.cumulative else delta.text
             length = len(text) + len(delta.reasoning) + len(delta.tool)
             brought = delta.tokens if delta.total_tokens is None else self._risen(delta)
+            self.ids += delta.tokens or 0
             if length or brought:
+                if brought is not None and not self._keep_text and self.counted:
+                    self.text = None  # the wire counts: no tokenizer will need the text
                 events += 1
                 size += length
                 self.events += 1
@@ -121,8 +125,6 @@ class Answer:
                 self._note(delta)
                 if self.over:
                     break
-            if delta.tokens is not None:
-                self.ids += delta.tokens
         if events:
             self._arrived(at, events, tokens, size)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any, Literal
 
 from pytest_vllm_bench.backends.words import capped, of_body
@@ -37,7 +36,7 @@ class Decoder:
     ``rows``: the plan's index, rows as in ``model.INDEX_ROW``.  ``count_tokens``: texts → tokens of each, used only
     where the server gave no count; None: events are counted instead.  ``started``: the run's start on the measuring
     clock, from which the records' times count (None: they stay absolute, see ``shift``).
-    Memory: about 2 kB and 20 bytes a read for each open request, and its text where it may be needed.
+    Memory of an open request: about 2.5 kB, 20 bytes a read, and its text while it may be needed.
     """
 
     def __init__(
@@ -95,8 +94,9 @@ class Decoder:
             shared_input=int(shared),
             audio_s=None if math.isnan(audio) else float(audio),
         )
-        text = StringIO() if self._keep_text or self._count is not None else None
-        answer = Answer(record, self._backend, self._plan.streamed and self._backend.framing != "json", text)
+        streamed = self._plan.streamed and self._backend.framing != "json"
+        may_count = self._count is not None
+        answer = Answer(record, self._backend, streamed, keep_text=self._keep_text, may_count=may_count)
         if keep:
             self._open[request] = answer
         return answer
