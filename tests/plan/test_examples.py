@@ -60,7 +60,10 @@ def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.Monke
         written.pop("goodput", None)
         written["sla"] = ["failed == 0"]
         written["warmup"] = 0
-        written["concurrency_prompts"] = [[slots, n and min(n, 12)] for slots, n in written["concurrency_prompts"]]
+        slots, n = written["concurrency_prompts"][0]
+        written["concurrency_prompts"] = [[slots, n and min(n, 12)]]
+        if "request_rate" in written:
+            written["request_rate"] = written["request_rate"][-1]
         if "end" in written.get("dataset", {}):
             written["dataset"]["end"] = 2
         written["validity"] = {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1}
