@@ -90,6 +90,8 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
         row["pooled"] = plain(result.pooled)
     if result.by_model:
         row["by_model"] = plain(result.by_model)
+    if result.by_turn:
+        row["by_turn"] = plain(result.by_turn)
     if result.capacity is not None:
         row["capacity"] = plain(result.capacity)
     if result.baseline:

@@ -85,13 +85,13 @@
   };
 
   const shapes = (chart) =>
-    (chart.limits || []).flatMap((limit) => {
+    (chart.limits || []).flatMap((limit, k) => {
       const across = limit.axis === "x";
       const near = limit.value < Math.max(...chart.series.flatMap((series) => series.x)) / 2;
       const at = across ? { x0: limit.value, x1: limit.value, y0: 0, y1: 1, yref: "paper" } : { y0: limit.value, y1: limit.value, x0: 0, x1: 1, xref: "paper" };
       const line = {
         type: "line", ...at, line: { color: colour("--fail"), width: 1.5, dash: "dash" },
-        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: "end", ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
+        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: k % 2 ? "middle" : "end", ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
       };
       if (!limit.region) return [line];
       const inside = { type: "rect", x0: 0, x1: limit.value, y0: 0, y1: 1, yref: "paper", fillcolor: colour("--pass"), opacity: 0.1, line: { width: 0 }, layer: "below" };
