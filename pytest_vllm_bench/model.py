@@ -568,6 +568,7 @@ class Result:
     per_repeat: Sequence[Metrics] = ()  # of each repeat that the verdict pools, where there are several
     pooled: Metrics = field(default_factory=dict)  # over all of those; ``metrics`` is this run's own
     by_model: Mapping[str, Metrics] = field(default_factory=dict)  # where several share the run (LoRA)
+    by_turn: Mapping[str, Metrics] = field(default_factory=dict)  # of conversations; "conversation" are whole ones
     baseline: str = ""  # the reference that it was held against
     comparisons: Sequence[Any] = ()  # judge's Comparison, a metric each
     capacity: Any = None  # judge's Answer, of a scenario that searches

@@ -16,6 +16,7 @@ from pytest_vllm_bench import environment, judge, load, plan, regression
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.measure.by_model import by_model
+from pytest_vllm_bench.measure.by_turn import by_turn
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import (
@@ -226,6 +227,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         per_repeat=tuple(r.figures for r in pool) if len(pool) > 1 else (),
         pooled=pooled if len(pool) > 1 else {},
         by_model=by_model(shot.reading.records, asked),
+        by_turn=by_turn(shot.reading.records, asked),
         date=environment.stamp(),
         session=world.session,
         notes=(*judgement.faults, *judgement.notes, *shot.plan.notes, *shot.facts.warnings),

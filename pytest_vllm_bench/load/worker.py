@@ -118,9 +118,12 @@ class Worker:
 
     def _launch(self, row: Row, ready: float, due: float) -> None:
         body = os.pread(self.bodies, row.length, row.offset)
+        own = f"x-request-id: {self.job.request_id_prefix}{row.number}\r\n"
         if self.turns is not None:
             body = self.turns.body(row, body)
-        own = f"x-request-id: {self.job.request_id_prefix}{row.number}\r\ncontent-length: {len(body)}\r\n\r\n"
+            # What sticky routers send a conversation back to its server by.
+            own += f"x-session-id: {self.job.request_id_prefix}{row.chain}\r\n"
+        own += f"content-length: {len(body)}\r\n\r\n"
         head = self.heads[row.model if row.model < len(self.heads) else 0]
         payload = b"".join((head, own.encode(), body))
         self.watch.bytes_out += len(payload)
