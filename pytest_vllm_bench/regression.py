@@ -10,7 +10,15 @@ from typing import Any
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
-from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison, comparable, compare, missing_gates
+from pytest_vllm_bench.judge.comparison import (
+    BaselineSettings,
+    Comparison,
+    comparable,
+    compare,
+    compare_targets,
+    comparisons_planned,
+    missing_gates,
+)
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import folder
 
@@ -81,3 +89,31 @@ def save(path: Path, rows: Iterable[Row], keep: int) -> list[Message]:
         folder.make(path.parent)
         folder.write_text(path, json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One cell measured in turn against two targets: ``b`` held against ``a``, or why it cannot be."""
+
+    cell: str
+    a: str
+    b: str
+    outcome: Sequence[Comparison] | Message
+
+
+def between_targets(rows: Iterable[Row], settings: BaselineSettings = BaselineSettings()) -> list[Pair]:
+    """Compare the first target of each cell with every other one, by rounds; rows are those that pool their repeats."""
+    cells: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row.get("target") and row.get("per_repeat"):
+            cell = str(row["scenario_key"]).removeprefix(f"{row['target']}-")
+            cells.setdefault(cell, {})[str(row["target"])] = row
+    together = {cell: targets for cell, targets in cells.items() if len(targets) > 1}
+    planned = comparisons_planned(sum(len(targets) - 1 for targets in together.values()), settings)
+    found = []
+    for cell, targets in together.items():
+        (a, first), *others = targets.items()
+        for b, other in others:
+            one, two = baseline.session_of(first), baseline.session_of(other)
+            found.append(Pair(cell=cell, a=a, b=b, outcome=compare_targets(one, two, settings, planned)))
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.plugin import chosen, language
 from pytest_vllm_bench.report import session, terminal
 from pytest_vllm_bench.text import say
@@ -30,6 +31,7 @@ def write_all(config: pytest.Config, rows: dict[str, Row]) -> list[str]:
             lines += terminal.written(paths, lang, base=config.invocation_params.dir)
             lines += session.tell(mine, os.environ, lang)
             lines += save_baselines(mine, lang)
+            lines += compare_targets(mine, lang)
         except BenchError as error:
             lines.append(say(error.message, lang))
     return lines
@@ -45,6 +47,20 @@ def save_baselines(rows: list[Row], lang: str) -> list[str]:
         count = len({row["scenario_key"] for row in rows}) - len(refused)
         lines += [say("plugin.saved_baseline", lang, count=count, path=path)] if count > 0 else []
         lines += list(dict.fromkeys(say(message, lang) for message in refused))
+    return lines
+
+
+def compare_targets(rows: list[Row], lang: str) -> list[str]:
+    """What rounds against several targets say of them: the gated figures, a line each."""
+    from pytest_vllm_bench import regression
+
+    lines = []
+    for pair in regression.between_targets(rows):
+        lines.append(say("plugin.targets", lang, cell=pair.cell, a=pair.a, b=pair.b))
+        if isinstance(pair.outcome, Message):
+            lines.append("  " + say(pair.outcome, lang))
+        else:
+            lines += ["  " + say(c.reason, lang) for c in pair.outcome if c.gated]
     return lines
 
 

@@ -36,5 +36,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.probe": ("probing {level}", "正在试探 {level}"),
     "plugin.enough_repeats": ("the repeats so far are precise enough", "已有的重复测量已足够精确"),
+    "plugin.targets": ("{cell}: {b} against {a}", "{cell}：{b} 对比 {a}"),
     "plugin.warmup": ("warming up", "正在预热"),
 }

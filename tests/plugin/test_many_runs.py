@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 12]]}
@@ -58,6 +59,16 @@ def test_two_targets_in_turn(bench: Bench) -> None:
         result = bench("-v", base_url=None, targets=targets, repeats=2, **ONE)
     result.assert_outcomes(passed=4)
     assert [name.split("-")[0] for name in order(result)] == ["a", "b", "b", "a"]
+
+
+def test_a_slower_target_is_told_apart(bench: Bench) -> None:
+    """Five rounds, AB BA AB …: twice as slow is beyond any tolerance."""
+    slow = SimulatorOptions(latency=LatencyModel(step_s=0.009))
+    with simulator.start() as a, simulator.start(slow) as b:
+        result = bench(base_url=None, targets={"a": a.base_url, "b": b.base_url}, repeats=5, **ONE)
+    result.assert_outcomes(passed=10)
+    assert "io64x8-mc2: b against a" in result.stdout.str()
+    assert "mean_tpot_ms" in result.stdout.str().split("b against a")[1]
 
 
 def test_capacity_is_a_gate_of_its_own(bench: Bench, pytester: pytest.Pytester) -> None:
