@@ -168,6 +168,20 @@ def test_the_interval_holds_the_limits_that_are_undecided() -> None:
     assert one(f"p90_ttft_ms <= {low - 0.01}", records).verdict is FAIL
 
 
+def test_the_interval_may_end_with_the_largest_value() -> None:
+    records = closed(with_share(31, 0))
+    found = one("p90_ttft_ms <= 500", records)
+    assert found.n == 30
+    assert found.interval is not None
+    assert found.interval[1] == pytest.approx(
+        1000 * max(float(r.first_token or 0) - float(r.sent or 0) for r in records[1:])
+    )
+    assert found.interval[0] < found.interval[1]
+    short = one("p90_ttft_ms <= 500", closed(with_share(29, 0))).interval
+    assert short is not None
+    assert short[1] == float("inf"), "28 requests prove nothing about a p90"
+
+
 def test_a_stall_is_worth_fewer_independent_requests() -> None:
     together = with_share(401, 0)
     for i in range(200, 230):
@@ -275,6 +289,11 @@ def test_three_repeats_speak_for_themselves() -> None:
     whole = judged(scenario("whole_output_throughput >= 20"), *repeats).verdicts[0]
     assert whole.verdict is PASS
     assert whole.n == 120
+    assert whole.interval is not None
+    figures = [400 / (r[-1].done or 0) for r in repeats]
+    pooled = 1200 / sum(r[-1].done or 0 for r in repeats)
+    half = 2.919985580353726 * np.std(figures, ddof=1) / np.sqrt(3)
+    assert whole.interval == pytest.approx((pooled - half, pooled + half)), "its own scatter, not a borrowed one"
 
 
 def test_exactly_equal_repeats_have_no_width() -> None:

@@ -162,6 +162,33 @@ def test_misses_in_one_stall_are_worth_less_than_scattered_ones() -> None:
     assert ours.tau_of_misses(apart, apart > 0) == 1
 
 
+def test_a_queue_without_a_single_miss_is_worth_fewer_requests() -> None:
+    x = ar1(2000, 0.9)
+    worst = np.sort(x)[-200]
+    assert ours.tau_of_misses(x, x > 1e9) == ours.tau((x >= worst).astype(float)) > 4
+    assert ours.tau_of_misses(x[:7], x[:7] > 1e9) == 1
+
+
+def test_rounding_of_floats_is_no_queue() -> None:
+    """Gaps of exactly 10 ms, as differences of growing times: their last digits follow a pattern."""
+    times = np.cumsum(np.full(2000, 0.01))
+    assert ours.tau_of_misses(np.diff(times) * 1000, np.zeros(1999, dtype=bool)) == 1
+
+
+def test_the_larger_of_the_two_series_counts() -> None:
+    rng = np.random.default_rng(4)
+    x, missed = rng.normal(size=1000), np.zeros(1000, dtype=bool)
+    missed[400:460] = True
+    assert ours.tau_of_misses(x, missed) == ours.tau(missed) > 10
+    few = np.zeros(1000, dtype=bool)
+    few[400:404] = True
+    assert ours.tau_of_misses(x, few) == 1, "fewer than five misses are no series"
+    five = np.zeros(1000, dtype=bool)
+    five[400:405] = True
+    assert ours.tau_of_misses(x, five) > 1
+    assert ours.tau_of_misses(x, np.ones(1000, dtype=bool)) == 1
+
+
 def test_tau_between_repeats() -> None:
     assert ours.tau_between([10], [100]) == 1
     assert ours.tau_between([0, 0], [100, 100]) == 1
