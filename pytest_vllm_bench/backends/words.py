@@ -19,8 +19,12 @@ class Complaint(NamedTuple):
     kind: Literal["rejected", "in_stream"]
 
 
-def complaint(answer: Any) -> Complaint | None:
-    """The error that a decoded JSON answer reports, in any of the shapes that servers use; None if it is none."""
+def complaint(answer: Any, *, failed: bool = False) -> Complaint | None:
+    """The error that a decoded JSON answer reports, in any of the shapes that servers use; None if it is none.
+
+    ``failed``: the status says so already.  Else ``message`` or ``detail`` is an error only where it stands alone: some
+    servers report their progress in events that have one too.
+    """
     if not isinstance(answer, dict):
         return None
     error = answer.get("error")
@@ -29,7 +33,7 @@ def complaint(answer: Any) -> Complaint | None:
     if answer.get("object") == "error" or answer.get("type") == "error":
         return _inner(answer, answer)
     for key in ("detail", "message"):
-        if answer.get(key) and "choices" not in answer:
+        if answer.get(key) and (failed or len(answer) == 1):
             return _inner(answer[key], answer)
     return None
 
@@ -62,7 +66,7 @@ def of_body(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     for candidate in (text, text.removeprefix("data:").partition("\n")[0]):
         try:
-            said = complaint(json.loads(candidate, strict=False))
+            said = complaint(json.loads(candidate, strict=False), failed=True)
         except ValueError:
             continue
         if said is not None:

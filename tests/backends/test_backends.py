@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_vllm_bench.backends import BACKENDS, notes
@@ -132,6 +132,7 @@ def test_token_ids_are_sent_as_they_are(backend: Backend) -> None:
         assert b"[3,1,4]" in sent
 
 
+@settings(max_examples=50, deadline=None)
 @given(payload=st.binary(max_size=60))
 @pytest.mark.parametrize("name", BACKENDS)
 def test_reading_never_breaks_on_bytes(name: str, payload: bytes) -> None:
@@ -153,6 +154,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(value=_JSON)
 @pytest.mark.parametrize("name", BACKENDS)
 def test_reading_never_breaks_on_json(name: str, value: Any) -> None:
@@ -178,6 +180,11 @@ def test_reading_never_breaks_on_json(name: str, value: Any) -> None:
 def test_errors_in_every_shape(backend: Backend, error: Mapping[str, Any], words: str, kind: str) -> None:
     delta = backend.read(json.dumps(error).encode())
     assert (delta.error, delta.error_kind) == (words, kind)
+
+
+def test_progress_is_no_error(backend: Backend) -> None:
+    if backend.generates and backend.framing == "sse":
+        assert backend.read(b'{"type":"progress","message":"prefill","done":0.5}').error is None
 
 
 def scenario(**changed: Any) -> Scenario:

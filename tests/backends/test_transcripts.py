@@ -39,7 +39,7 @@ def test_cut_at_every_byte(transcript: Transcript) -> None:
     assert decoded(name, transcript, cut(transcript.data, range(len(transcript.data)))) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None, max_examples=200)
 @given(transcript=st.sampled_from(TRANSCRIPTS), data=st.data())
 def test_cut_anywhere(transcript: Transcript, data: st.DataObject) -> None:
     places = data.draw(st.lists(st.integers(1, len(transcript.data)), max_size=8))

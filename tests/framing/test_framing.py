@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_vllm_bench.framing import Events, Framing
@@ -74,6 +74,7 @@ _LINES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(lines=_LINES, ends=st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=12, max_size=12), data=st.data())
 def test_any_split_gives_the_same_events(lines: list[bytes], ends: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(line + end for line, end in zip(lines, ends, strict=False))
@@ -81,6 +82,7 @@ def test_any_split_gives_the_same_events(lines: list[bytes], ends: list[bytes], 
     assert framed(stream, places=tuple(places)) == framed(stream)
 
 
+@settings(deadline=None)
 @given(lines=_LINES)
 def test_line_ends_do_not_matter(lines: list[bytes]) -> None:
     assert framed(b"".join(line + b"\r\n" for line in lines)) == framed(b"".join(line + b"\n" for line in lines))

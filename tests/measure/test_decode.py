@@ -7,7 +7,7 @@ import math
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapes import chunked, decode, entries, head, plain, plan, response, row, sent
 
@@ -262,6 +262,7 @@ def test_times_can_be_moved_afterwards() -> None:
     assert record.due is None
 
 
+@settings(deadline=None)
 @given(
     arrivals=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 50)), min_size=1, max_size=30),
     tokens=st.integers(1, 500),
@@ -275,6 +276,7 @@ def test_shares_sum_to_the_whole(arrivals: list[tuple[int, int]], tokens: int) -
         assert all(part >= event for part, event in zip(shares, events, strict=True))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "bb", "", "ccc"]), min_size=1, max_size=20), st.data())
 def test_arrivals_never_decrease_and_sum_to_the_answer(words: list[str], data: st.DataObject) -> None:
     events = [text(word) for word in words] + [text("z", '"length"'), usage(len(words) + 1), DONE]
