@@ -380,6 +380,14 @@ def test_rules_look_at_the_steady_window_and_show_the_other() -> None:
     assert one("whole_max_ttft_ms <= 500", records, concurrency=4).verdict is FAIL
 
 
+def test_gap_rules_look_at_their_window_too() -> None:
+    records = closed(noisy(60))
+    records[0] = request(0, 0.0, gaps=[0.02] * 9)
+    assert one("max_itl_ms <= 15", records).verdict is PASS
+    assert one("whole_max_itl_ms <= 15", records).verdict is FAIL
+    assert one("whole_max_itl_ms <= 15", records).misses == 9
+
+
 def test_failures_are_always_counted_over_the_whole_run() -> None:
     records = closed([None] * 4 + noisy(96), cap=4)
     assert one("failed == 0", records, concurrency=4).verdict is FAIL

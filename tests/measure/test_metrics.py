@@ -213,6 +213,15 @@ def test_a_closed_loop_steadies_from_the_cth_completion_to_the_last_dispatch() -
     assert found["steady_duration"] == pytest.approx(one.steady[1] - one.steady[0])
 
 
+def test_steady_gaps_are_those_that_end_in_the_window() -> None:
+    slow = [0.5] * 9
+    middle = [request(i, 4.6 + i * 0.2) for i in range(1, 30)]
+    found = figures([request(0, 0.0, gaps=slow), *middle, request(30, 11.0, gaps=slow)])
+    assert found["max_itl_ms"] == pytest.approx(500)
+    assert found["steady_max_itl_ms"] == pytest.approx(10)
+    assert found["steady_mean_itl_token_ms"] == pytest.approx(10)
+
+
 def test_steady_throughput_of_a_regular_loop_is_exact() -> None:
     found = figures(closed([0.1] * 40, cap=4), concurrency=4)
     assert found["steady_request_throughput"] == pytest.approx(4 / 0.19)
