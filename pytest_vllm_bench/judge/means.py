@@ -76,7 +76,7 @@ def _ordered(name: Name, sample: Sample) -> Any:
         return values[chosen[np.argsort(sample.sent[chosen], kind="stable")]]
     ended, gaps = sample.gaps.get(name.row.id, (np.empty(0), np.empty(0)))
     begin, end = sample.steady or (-math.inf, math.inf)
-    inside = (ended >= begin) & (ended <= end)
+    inside = (ended > begin) & (ended <= end)
     return gaps[inside][np.argsort(ended[inside], kind="stable")]
 
 

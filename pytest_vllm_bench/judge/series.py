@@ -127,7 +127,7 @@ def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
 def _gaps(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
     ended, gaps = sample.gaps.get(name.row.id, (np.empty(0), np.empty(0)))
     if window == "steady" and sample.steady is not None:
-        inside = (ended >= sample.steady[0]) & (ended <= sample.steady[1])
+        inside = (ended > sample.steady[0]) & (ended <= sample.steady[1])
         ended, gaps = ended[inside], gaps[inside]
     found = gaps[np.argsort(ended, kind="stable")] * 1000
     return _badness(rule, found), _beyond(rule, found), np.zeros(len(found), dtype=np.bool_)

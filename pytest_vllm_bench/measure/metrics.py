@@ -56,7 +56,7 @@ class _View:
         ended, gaps = self.sample.gaps.get(id, (np.empty(0), np.empty(0)))
         if self.window is None:
             return gaps
-        return gaps[(ended >= self.window[0]) & (ended <= self.window[1])]
+        return gaps[(ended > self.window[0]) & (ended <= self.window[1])]
 
     def tally(self, id: str) -> float | None:
         """How much was counted; the window is open at its begin, which is itself a completion."""

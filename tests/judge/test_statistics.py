@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from pytest_vllm_bench.judge import statistics as ours
-from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more
+from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more, value_interval
+from pytest_vllm_bench.judge.series import Series
 
 
 @settings(deadline=None)
@@ -99,6 +100,16 @@ def test_more_is_the_smallest_number_that_decides(n: int, k: int, share: float, 
     levels = Levels(alpha=0.05, alpha_fail=0.025)
     if not seen.proven_within(levels.alpha) and not seen.proven_over(levels.alpha_fail):
         assert more(seen, levels) == by_hand(seen, levels)
+
+
+@pytest.mark.parametrize("tau", [1.0, 3.0])
+def test_the_interval_counts_in_independent_requests(tau: float) -> None:
+    n, values = 300, np.arange(300.0)
+    series = Series(badness=values, missed=values > 290, failed=values < 0, sizes=(n,), misses=(9,))
+    low, high = value_interval(series, Count(n_eff=n / tau, k_eff=9 / tau, tau=tau, share=0.1), 0.05)
+    passing = [k for k in range(n) if ours.at_most(k / tau, n / tau, 0.1) <= 0.05]
+    failing = [k for k in range(n) if k / tau >= 2 and ours.at_least(k / tau, n / tau, 0.1) <= 0.05]
+    assert (low, high) == (n - min(failing), n - 1 - max(passing))
 
 
 def ar1(n: int, phi: float, seed: int = 1) -> np.ndarray:
