@@ -49,5 +49,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory, server: str) -> Path:
 
 @pytest.fixture(scope="module")
 def project(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of it for the commands of one test file."""
+    """A copy of it for one test file."""
     return Path(shutil.copytree(finished, tmp_path_factory.mktemp("copy") / "project"))

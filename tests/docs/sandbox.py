@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 
 def environ() -> dict[str, str]:
