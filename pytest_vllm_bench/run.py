@@ -115,7 +115,13 @@ def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
 async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> Plan:
     """Decide everything that will be sent."""
     watch.phase(Message(key="plugin.building"))
-    return await asyncio.to_thread(plan.build, scenario, context(scenario, world), work / "plan")
+
+    def progress(done: int, total: int) -> None:
+        key = "plan.building" if total else "plan.building_some"
+        watch.phase(Message(key=key, values={"done": f"{done:,}", "total": f"{total:,}"}))
+
+    known = replace(context(scenario, world), progress=progress)
+    return await asyncio.to_thread(plan.build, scenario, known, work / "plan")
 
 
 def context(scenario: Scenario, world: World) -> plan.BuildContext:
@@ -129,6 +135,7 @@ def context(scenario: Scenario, world: World) -> plan.BuildContext:
         template_tokens=world.template_tokens,
         base_dir=world.base_dir,
         cache_dir=environment.cache_dir() / "prompts",
+        datasets=world.datasets,
     )
 
 

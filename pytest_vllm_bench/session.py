@@ -96,6 +96,7 @@ class Session:
             base_dir=self.config.base_dir,
             salt=self.salt,
             session=self.started,
+            datasets=self.registry.datasets,
             environment=environment.facts(self.rootdir)
             | {"server": {"version": server.version, "roots": dict(server.roots)}},
             round_trip_ms=None if server.round_trip_s is None else 1e3 * server.round_trip_s,

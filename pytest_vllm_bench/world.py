@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pytest_vllm_bench.model import Backend, LoadFacts, Message, Record, Sample, Target
 from pytest_vllm_bench.observe.ready import Probe
+from pytest_vllm_bench.plan import Dataset
 from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -47,6 +48,7 @@ class World:
     base_dir: Path  # what relative paths in the config are relative to
     salt: str  # of this session's prompts
     session: str  # its start, UTC
+    datasets: Mapping[str, Dataset]  # ours, and what third parties registered
     environment: Mapping[str, Any]
     repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
     round_trip_ms: float | None = None  # of a small request before any load

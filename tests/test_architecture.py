@@ -28,7 +28,7 @@ ALLOWED = {
     "config": {"backends", "plan", "registry"},
     "registry": {"backends", "plan"},
     "regression": STAGES,
-    "world": {"observe", "regression"},
+    "world": {"observe", "plan", "regression"},
     "reading": STAGES | {"environment", "world"},
     "run": STAGES | {"regression", "reading", "world"} | {"backends", "environment", "registry"},
     "capacity": {"judge", "run", "world"},

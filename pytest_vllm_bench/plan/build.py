@@ -137,7 +137,7 @@ def _write(
         if (prompt.input_len or 0) + (prompt.output_len or 0) > limit:
             too_long.append(prompt.row or number + 1)
         writer.add(number, due, asks.turns(prompt, pick(number), wanted.n - writer.n))
-        if context.progress is not None and number % 64 == 0:
+        if context.progress is not None and number % 256 == 0:
             context.progress(writer.n, 0 if wanted.at_most else wanted.n)
         if writer.n >= wanted.n:
             break

@@ -56,5 +56,4 @@ class Dataset:
     prompts: Callable[[Wanted], Iterator[Prompt]]
     lengths: Literal["both", "optional", "output", "none"] = "output"
     times: bool = False
-    media: frozenset[str] = frozenset()  # what its prompts may carry; a backend that takes none of it is refused
     extra: Callable[[Any], list[Message]] | None = None

@@ -1,6 +1,8 @@
 """Texts of the area "plan": key → (English, Chinese)."""
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "plan.building": ("building prompts: {done} of {total}", "正在生成提示词：{done} / {total}"),
+    "plan.building_some": ("building prompts: {done}", "正在生成提示词：{done}"),
     # tokenizers
     "plan.tokenizer_no_server": (
         'tokenizer: "server" asks the server to count, but this one has no /tokenize. '

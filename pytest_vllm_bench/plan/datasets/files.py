@@ -107,7 +107,7 @@ def _made(wanted: Wanted, kind: str, fetch: Fetch, salter: given.Salter, numbers
 
 
 def _dataset(kind: str) -> Dataset:
-    return Dataset(options=FileOptions, prompts=reader(kind), media=frozenset({kind}))
+    return Dataset(options=FileOptions, prompts=reader(kind))
 
 
 DATASETS = {kind: _dataset(kind) for kind in ("image", "audio", "video")}

@@ -215,4 +215,4 @@ def _media(value: Any, kind: str, options: HFOptions, number: int) -> Iterator[M
             raise DataError("plan.media_unnamed", row=number, kind=kind)
 
 
-DATASET = Dataset(options=HFOptions, prompts=prompts, media=frozenset({"image", "audio"}))
+DATASET = Dataset(options=HFOptions, prompts=prompts)

@@ -85,6 +85,5 @@ DATASET = Dataset(
     options=RandomMediaOptions,
     prompts=prompts,
     lengths="both",
-    media=frozenset({"image", "video"}),
     extra=problems,
 )
