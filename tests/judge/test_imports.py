@@ -245,6 +245,7 @@ def test_evalscope_of_two_generations(summary_keys: dict[str, Any]) -> None:
         {"duration": 30, "completed": 9, "failed": 1, "failed_ratio": 0.1, "request_throughput": 3,
          "mean_e2el_ms": 1500, "output_throughput": 300, "mean_ttft_ms": 50, "mean_tpot_ms": 10}
     )  # fmt: skip
+    assert read(summary_keys | {"Failed Requests": 0, "Failed requests": 0}).figures["failed"] == 0
     both = read(
         {"metrics": summary_keys, "percentiles": [{"Percentiles": "99%", "TTFT (ms)": 80.0, "Latency (s)": 2.0}]}
     )

@@ -386,6 +386,9 @@ def test_gap_rules_look_at_their_window_too() -> None:
     assert one("max_itl_ms <= 15", records).verdict is PASS
     assert one("whole_max_itl_ms <= 15", records).verdict is FAIL
     assert one("whole_max_itl_ms <= 15", records).misses == 9
+    mean = one("mean_itl_ms <= 10.5", records)
+    assert mean.verdict is PASS
+    assert mean.interval == pytest.approx((10, 10)), "the blocks are those of the window"
 
 
 def test_failures_are_always_counted_over_the_whole_run() -> None:
