@@ -67,8 +67,7 @@ def _document(path: Path) -> Document:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        near = suggestion(path.name, [p.name for p in path.parent.glob("*.y*ml")]) if path.parent.is_dir() else None
-        document.add("config.no_file", None, hint=near or Message(key="config.no_folder"))
+        document.add("config.no_file", None, hint=_instead_of(path))
         return document
     except OSError as error:
         document.add("config.unreadable", None, words=error.strerror or type(error).__name__)
@@ -78,6 +77,14 @@ def _document(path: Path) -> Document:
     except UnicodeDecodeError as error:
         document.add("config.not_utf8", data.count(b"\n", 0, error.start) + 1)
         return document
+
+
+def _instead_of(path: Path) -> Message:
+    """What to do where there is no such config."""
+    if not path.parent.is_dir():
+        return Message(key="config.no_folder")
+    others = [other.name for other in sorted(path.parent.glob("*.y*ml"))]
+    return suggestion(path.name, others) if others else Message(key="config.start_one")
 
 
 def _not_a_mapping(document: Document) -> Iterator[Problem]:

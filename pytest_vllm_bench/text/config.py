@@ -11,6 +11,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "nor its folder: name the config with --vllm-config=path/to/config.yaml",
         "所在目录也不存在：请用 --vllm-config=path/to/config.yaml 指明配置文件",
     ),
+    "config.start_one": (
+        "pytest-vllm-bench init writes one to start from, --vllm-config=path/to/config.yaml names another",
+        "可以用 pytest-vllm-bench init 生成一份，或用 --vllm-config=path/to/config.yaml 指明",
+    ),
     "config.unreadable": ("the file cannot be read: {words}", "无法读取该文件：{words}"),
     "config.not_utf8": (
         "this line is not UTF-8; save the file as UTF-8",

@@ -90,7 +90,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.ramp_up.over": ("For how long it rises.", "上升用时。"),
     "reference.ramp_up.shape": ("How it rises.", "上升方式：线性或指数。"),
     "reference.stages": (
-        "One load after the other: `[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`, or `concurrency` instead of `rate`.",
+        "One load after the other: `[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`, or `concurrency` instead "
+        "of `rate`.",
         "分阶段的负载：`[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`，也可用 `concurrency` 代替 `rate`。",
     ),
     "reference.stages.rate": ("Requests per second in this stage.", "该阶段的每秒请求数。"),

@@ -203,6 +203,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("a: 1\n")
     [words] = problems_of(tmp_path / "config.yaml")
     assert "config.yml" in words
+    (tmp_path / "config.yml").unlink()
+    [words] = problems_of(tmp_path / "config.yaml")
+    assert "pytest-vllm-bench init" in words
     [words] = problems_of(tmp_path / "nowhere" / "config.yaml")
     assert "--vllm-config=" in words
 
