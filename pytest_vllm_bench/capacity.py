@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from pytest_vllm_bench.judge import before
 from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, Seen, search
 from pytest_vllm_bench.model import Message, Result, Scenario, Verdict
-from pytest_vllm_bench.run import run, saved
+from pytest_vllm_bench.run import Keep, run, save
 from pytest_vllm_bench.world import Watch, World
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.
 EACH, SECONDS, FEWEST = 10, 20, 60
 SUFFIX = "-capacity"
-Keep = Callable[[Result, dict[str, Any]], None]
 
 
 async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
@@ -39,7 +36,7 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
             answer: Answer = end.value
             break
     result = answered(scenario, answer, results)
-    keep(result, saved(result, world))
+    save(result, world, keep)
     return result
 
 

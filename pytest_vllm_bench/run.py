@@ -30,10 +30,13 @@ from pytest_vllm_bench.model import (
 from pytest_vllm_bench.observe import counters
 from pytest_vllm_bench.reading import Reading, Source, read_along
 from pytest_vllm_bench.report import artifacts, folder
+from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.world import Repetition, Watch, World
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
+#: Who takes a result and its row (the content of its file, and where that lies).
+Keep = Callable[[Result, dict[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +51,24 @@ class Shot:
     server_fault: Message | None = None  # it restarted
 
 
-async def run(scenario: Scenario, world: World, watch: Watch, keep: Callable[[Result, dict[str, Any]], None]) -> Result:
+async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
     """Run one scenario and write its result; an interruption is raised again when what was measured is safe."""
     with workplace(scenario, world) as work:
         shot = await once(scenario, world, watch, work)
         result = judged(scenario, world, shot)
         if world.gate is not None and world.judges and not shot.interrupted:
             result = await gated(result, world, watch, work)
-        keep(result, saved(result, world, work / "tape"))
+        save(result, world, keep, work / "tape")
     if shot.interrupted:
         raise asyncio.CancelledError
     return result
 
 
-def saved(result: Result, world: World, tape: Path | None = None) -> dict[str, Any]:
-    """Write a result → its row, as it travels on."""
+def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> None:
+    """Hand the result on and write it, in this order: a full disk then costs the file, not the figures."""
     row = artifacts.to_json(result)
+    keep(result, row | {"results_dir": str(world.folder)})
     folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
-    return row | {"results_dir": str(world.folder)}
 
 
 async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:
@@ -183,6 +186,7 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
     source = Source(plan=planned, tape=tape, over=over, stop=halt)
     sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, workers), tape, stop))
     reading = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, source))
+    asyncio.get_running_loop().run_in_executor(None, reports.load_libraries)
     interrupted = False
     try:
         facts = await asyncio.shield(sending)

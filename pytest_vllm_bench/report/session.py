@@ -25,6 +25,12 @@ def write(
     return (*paths, page.write(rows, folder, lang=lang, extra=page.Extra(history=history)))
 
 
+def load_libraries() -> None:
+    """Import what writing takes over half a second to import; to be called while load runs, in a thread."""
+    import jinja2  # noqa: F401
+    import pandas  # noqa: F401
+
+
 def tell(rows: Sequence[Row], environ: Mapping[str, str], lang: str = "en") -> list[str]:
     """Under GitHub Actions: append to the step's summary, and give the lines that become annotations."""
     if environ.get("GITHUB_ACTIONS") != "true":

@@ -4,16 +4,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.model": (
         "The server at {url} does not serve the model {asked!r}. It serves: {served}. "
         "Write one of these as model: in the config, or pass --vllm-model.",
-        "{url} 上的服务没有模型 {asked!r}，现有模型：{served}。请在配置中把 model：改为其中之一，或使用 --vllm-model。",
+        "{url} 上的服务没有模型 {asked!r}，现有模型：{served}。请在配置中把 model: 改为其中之一，或使用 --vllm-model。",
     ),
     "server.model_choice": (
         "The server at {url} serves several models: {served}. Write one as model: in the config, or pass --vllm-model.",
-        "{url} 上的服务有多个模型：{served}。请在配置中用 model：指定一个，或使用 --vllm-model。",
+        "{url} 上的服务有多个模型：{served}。请在配置中用 model: 指定一个，或使用 --vllm-model。",
     ),
     "server.model_unknown": (
         "The server at {url} does not list its models. Write its model's name as model: in the config, "
         "or pass --vllm-model.",
-        "{url} 上的服务没有列出模型。请在配置中用 model：写明模型名，或使用 --vllm-model。",
+        "{url} 上的服务没有列出模型。请在配置中用 model: 写明模型名，或使用 --vllm-model。",
     ),
     "server.not_ready": (
         "The server was not ready after {seconds} s. {why} Is it still starting? --vllm-ready-timeout waits longer.",
@@ -56,7 +56,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.redirect": (
         "{url} answered {status}, a redirect to {to!r}. Write the final address as base_url: a benchmark does not "
         "follow redirects, since that would add a round trip to each request.",
-        "{url} 返回 {status}，重定向到 {to!r}。请把最终地址写进 base_url：压测不跟随重定向，否则每个请求都会多一次往返。",
+        "{url} 返回 {status}，重定向到 {to!r}。请把最终地址写进 base_url。压测不跟随重定向，否则每个请求都会多一次往返。",
     ),
     "server.unavailable": (
         "{url} answers {status} (not ready): {said}",
@@ -70,7 +70,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.path": (
         "{url} does not exist on the server (404): {said}. Check endpoint: and backend: in the config, "
         "and whether base_url ends where it should.",
-        "服务上没有 {url}(404):{said}。请检查配置中的 endpoint：和 backend:，以及 base_url 是否多写或少写了路径。",
+        "服务上没有 {url}(404):{said}。请检查配置中的 endpoint: 和 backend:，以及 base_url 是否多写或少写了路径。",
     ),
     "server.status": (
         "{url} answered {status}: {said}",
@@ -82,7 +82,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.empty": (
         "{url} answered a first small request with nothing that backend {backend!r} can read. Is it the right backend?",
-        "{url} 对试探请求的应答中没有 {backend!r} 后端能读懂的内容。backend：选对了吗？",
+        "{url} 对试探请求的应答中没有 {backend!r} 后端能读懂的内容。backend: 选对了吗？",
     ),
     "server.context": (
         "{scenario} needs {need} tokens (input {input} + output {output}) and the model {model!r} takes {limit}. "
@@ -93,7 +93,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.no_tokenize": (
         "{url} does not exist on this server, so that it cannot count tokens for us. "
         "Write a folder, a file or a hub name as tokenizer:, or tokenizer: ids for prompts of token ids.",
-        "该服务没有 {url}，无法代为计数 token。请把 tokenizer：写成目录、文件或模型仓库名，或用 tokenizer: ids 直接发送 token id。",
+        "该服务没有 {url}，无法代为计数 token。请把 tokenizer: 写成目录、文件或模型仓库名，或用 tokenizer: ids 直接发送 token id。",
     ),
     "server.ca_missing": (
         "The CA bundle {path} of tls: {{ca: …}} does not exist.",

@@ -68,8 +68,20 @@ def test_every_name_is_read() -> None:
             assert found.row.id in (*ROWS, "slo_attainment")
 
 
-@pytest.mark.parametrize("name", ["p0_ttft_ms", "p101_ttft_ms", "p_ttft_ms", "slo_attainment.itl", "server.",
-                                  "slo_attainment", "service_ttft", "p99_service_tpot_ms", "mean_duration"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "p0_ttft_ms",
+        "p101_ttft_ms",
+        "p_ttft_ms",
+        "slo_attainment.itl",
+        "server.",
+        "slo_attainment",
+        "service_ttft",
+        "p99_service_tpot_ms",
+        "mean_duration",
+    ],
+)
 def test_names_that_are_none(name: str) -> None:
     assert parse_name(name) is None
 
