@@ -79,6 +79,9 @@ class Runner:
         """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""
         from pytest_vllm_bench.report.failure import properties
 
+        config = self.items.path(self.node)
+        root = self.items.pytest.rootpath
+        row["config_file"] = str(config.relative_to(root) if config.is_relative_to(root) else config)
         if given := chosen(self.items.pytest, "save-baseline"):
             session = self.items.session(self.items.path(self.node))
             row["save_baseline"] = [str(session.reference(str(given[0]))), session.config.settings.baseline.keep]

@@ -172,6 +172,7 @@ def _rule_verdict(judged: RuleVerdict) -> Row:
         "op": rule.op,
         "limit": plain(rule.limit),
         "implied": rule.implied,
+        "line": rule.line,
         "verdict": str(judged.verdict),
         "reason": plain(judged.reason),
     }

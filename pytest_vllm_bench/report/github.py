@@ -64,16 +64,28 @@ def _broken(rows: Sequence[Row], lang: str) -> list[str]:
     return lines
 
 
-def workflow_commands(rows: Sequence[Row], lang: str = "en", *, file: str = "") -> list[str]:
-    """Workflow commands, one line each: an error for FAIL and INVALID, a warning for INCONCLUSIVE."""
+def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
+    """Workflow commands, one line each: an error for FAIL and INVALID, a warning for INCONCLUSIVE.
+
+    They point at the line of the rule that did not hold, in the row's ``config_file``.
+    """
     lines: dict[str, list[str]] = {"error": [], "warning": []}
     for row in sorted(rows, key=order):
         kind = {"FAIL": "error", "INVALID": "error", "INCONCLUSIVE": "warning"}.get(str(row.get("verdict")))
         if kind:
             title = f"{row['scenario_id']}: " + say(f"report.verdict.{row['verdict']}", lang)
-            place = f"file={_property(file)}," if file else ""
+            place = _place(row)
             lines[kind].append(f"::{kind} {place}title={_property(title)}::{_data(_reason(row, lang))}")
     return [*lines["error"][:MOST_ANNOTATIONS], *lines["warning"][:MOST_ANNOTATIONS]]
+
+
+def _place(row: Row) -> str:
+    """ "file=…,line=…," of the first rule that did not hold; "" where the row does not say."""
+    if not row.get("config_file"):
+        return ""
+    broken = (rule.get("line") for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS")
+    line = next((line for line in broken if line), None)
+    return f"file={_property(str(row['config_file']))}," + (f"line={line}," if line else "")
 
 
 def _reason(row: Row, lang: str) -> str:

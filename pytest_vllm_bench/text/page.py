@@ -144,9 +144,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "page.finding.capacity": ("{scenario}:", "{scenario}："),
     "page.section.notes": ("Notes", "备注"),
+    "page.section.turns": ("By turn of the conversation", "按对话轮次"),
+    "page.turns": ("Turn", "轮次"),
+    "page.models": ("Model", "模型"),
     "page.section.models": ("By model", "分模型"),
     "page.note": ("Note", "备注"),
-    "page.model": ("Model", "模型"),
     "page.finding.breach": (
         "Worst breach: {scenario} missed “{rule}” by {over} % (observed {observed}).",
         "超限最严重：{scenario} 未满足“{rule}”，偏离 {over}%（实测 {observed}）。",

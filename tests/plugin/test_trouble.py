@@ -65,6 +65,19 @@ def test_a_stalled_stream_is_given_up(bench: Bench, pytester: pytest.Pytester, t
     assert saved(pytester)["error_counts"] == {"timeout": 1}
 
 
+def test_a_stall_shows_in_what_users_waited_and_not_in_service_times(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    """No coordinated omission: those who came on time during the stall waited for it, though each was served quickly."""
+    faults = script(tmp_path, {"fault": "delay seconds=2", "requests": [10]})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        keys = {"input_output": [[64, 4]], "concurrency_prompts": [[1, 40]], "request_rate": 10, "base_url": None}
+        bench(f"--vllm-url={server.base_url}", **keys).assert_outcomes(passed=1)
+    row = saved(pytester, "io64x4_mc1_rr10_np40")
+    assert row["p90_ttft_ms"] < 1000 < row["p90_response_ttft_ms"]
+    assert row["cap_bound"] > 0.2
+
+
 def test_all_failed_is_no_figure_and_no_pass(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
     faults = script(tmp_path, {"fault": "status code=500", "from": 1})
     with simulator.start(SimulatorOptions(faults=faults)) as server:

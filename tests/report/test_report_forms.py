@@ -131,10 +131,20 @@ def test_the_step_summary_stays_small_with_many_scenarios() -> None:
 
 def test_annotations_cannot_be_broken_out_of() -> None:
     made = artifacts.to_json(result(verdict=Verdict.FAIL))
-    made |= {"scenario_id": "a\n::error::b,c:d"}
-    (line,) = github.workflow_commands([made], file="bench_cases/config.yaml")
+    made |= {"scenario_id": "a\n::error::b,c:d", "config_file": "bench_cases/config.yaml"}
+    (line,) = github.workflow_commands([made])
     assert "\n" not in line
     assert line.startswith("::error file=bench_cases/config.yaml,title=a%0A%3A%3Aerror%3A%3Ab%2Cc%3Ad%3A FAIL::")
+
+
+def test_annotations_point_at_the_line_of_the_rule() -> None:
+    made = artifacts.to_json(result(verdict=Verdict.FAIL)) | {"config_file": "bench_cases/config.yaml"}
+    made["verdicts"] = [
+        {"rule": "failed == 0", "metric": "failed", "op": "==", "limit": 0, "verdict": "PASS", "line": 3},
+        {"rule": "p99_ttft_ms <= 5", "metric": "p99_ttft_ms", "op": "<=", "limit": 5, "verdict": "FAIL", "line": 7},
+    ]
+    (line,) = github.workflow_commands([made])
+    assert line.startswith("::error file=bench_cases/config.yaml,line=7,")
 
 
 def test_annotations_are_errors_and_warnings() -> None:

@@ -97,7 +97,8 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         **_rules(rows),
         errors=_errors(rows),
         notes=_notes(rows),
-        models=[(row["scenario_id"], name, of) for row in rows for name, of in (row.get("by_model") or {}).items()],
+        models=_parts(rows, "by_model"),
+        turns=[part for part in _parts(rows, "by_turn") if part[1] != "conversation"],
         server=_server(rows),
         trees=settings(rows, SETTINGS),
         definitions=[(m.id, m.unit) for m in ROWS.values() if f"definitions.meaning.{m.id}" in table()],
@@ -113,6 +114,11 @@ def _with_round_trip(row: Row) -> Row:
     server = (row.get("environment") or {}).get("server") or {}
     seconds = server.get("round_trip_s") if isinstance(server, dict) else None
     return row if seconds is None else {**row, "round_trip_ms": 1e3 * seconds}
+
+
+def _parts(rows: Sequence[Row], key: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Scenario, part, figures: of each model or turn that a scenario's requests are told apart by."""
+    return [(row["scenario_id"], name, of) for row in rows for name, of in (row.get(key) or {}).items()]
 
 
 def _rules(rows: Sequence[Row]) -> dict[str, Any]:
