@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     asked = argv[argv.index("--lang") + 1 : argv.index("--lang") + 2] if "--lang" in argv else []
     lang = language(asked[0] if asked else os.environ.get("PYTEST_VLLM_LANG"))
+    complete(lang)
     command = next((a for a in argv if a in COMMANDS), None)
     args, rest = parser(lang, command).parse_known_args(argv)
     module = import_module(f"pytest_vllm_bench.cli.{COMMANDS[args.command]}")
@@ -65,6 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 2
+
+
+def complete(lang: str) -> None:
+    """Answer the shell where it asks for completions (once: ``eval "$(register-python-argcomplete …)"``), and end."""
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser(lang))
 
 
 def problems_shown(problems: Sequence[Problem], lang: str) -> None:

@@ -141,3 +141,15 @@ def test_doctor(tmp_path: Path, server: str) -> None:
 
 def test_in_chinese(tmp_path: Path) -> None:
     assert "时钟" in shell("--lang", "zh", "doctor", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("pytest-vllm-bench agg", "aggregate"), ("pytest-vllm-bench judge --conf", "--confidence")]
+)
+def test_shell_completion(tmp_path: Path, line: str, expected: str) -> None:
+    out = tmp_path / "completions"
+    env = {**os.environ, "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": " ", "_ARGCOMPLETE_STDOUT_FILENAME": str(out)}
+    env |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9"}
+    command = [sys.executable, "-m", "pytest_vllm_bench"]
+    subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60)
+    assert expected in out.read_text()
