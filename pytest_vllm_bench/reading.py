@@ -61,7 +61,7 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
         if record is not None:
             reading.records.append(record)
             watch.record(record)
-            if not source.over.is_set() and pointless(scenario, world, source.plan, reading):
+            if pointless(scenario, world, source, reading):
                 source.stop()
     if decoder is not None:
         reading.records += decoder.rest()
@@ -69,10 +69,10 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
     return reading
 
 
-def pointless(scenario: Scenario, world: World, planned: Plan, reading: Reading) -> bool:
+def pointless(scenario: Scenario, world: World, source: Source, reading: Reading) -> bool:
     """Whether going on would tell nothing new: the server is gone, or a rule is proven broken.
 
-    Looked at as the last record has come; each tenth of the plan for the rules.
+    Looked at as a record has come; for the rules after each tenth of the plan, while there is still load to be spared.
     """
     if reading.hopeless or reading.gone:
         return False  # said already
@@ -80,10 +80,12 @@ def pointless(scenario: Scenario, world: World, planned: Plan, reading: Reading)
     if reading.nobody and reading.nobody % NOBODY == 0:
         reading.gone = absent(world)
         return reading.gone is not None
-    if scenario.repeats.max == 1 and stopping.due_for_a_look(len(reading.records), planned.n, reading.looks):
+    if source.over.is_set() or scenario.repeats.max > 1:
+        return False
+    if stopping.due_for_a_look(len(reading.records), source.plan.n, reading.looks):
         reading.looks += 1
         so_far = sample(reading.records, settings_of(scenario, complete=False))
-        reading.hopeless = stopping.hopeless(scenario, so_far, planned.max_in_flight or 0)
+        reading.hopeless = stopping.hopeless(scenario, so_far, source.plan.max_in_flight or 0)
     return reading.hopeless is not None
 
 

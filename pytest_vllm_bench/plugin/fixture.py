@@ -68,12 +68,17 @@ class Runner:
                 result = await send(scenario, self.world, progress, self.keep)
             except BenchError as error:
                 problem = error
+                if isinstance(error, ServerError):
+                    self.gone(scenario)
             else:
-                if result.error is not None:  # the server went away: the others need not try
-                    session = self.items.session(self.items.path(self.node))
-                    session.absent[scenario.target.name] = scenario.id
+                if result.error is not None:
+                    self.gone(scenario)
                 return result
         fail(say(problem.message, self.items.lang))
+
+    def gone(self, scenario: Scenario) -> None:
+        """The server went away: the others of its scenarios need not try."""
+        self.items.session(self.items.path(self.node)).absent[scenario.target.name] = scenario.id
 
     def keep(self, result: Result, row: dict[str, Any]) -> None:
         """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""

@@ -11,7 +11,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
-ONE = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 60]], "base_url": None}
+ONE = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 40]], "base_url": None}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_saved_compared_and_failed(bench: Bench, pytester: pytest.Pytester, fast
     result = bench(f"--vllm-url={slow}", "--vllm-baseline=main", **ONE, **loose)
     result.assert_outcomes(failed=1)
     assert "mean_tpot_ms" in result.stdout.str()
-    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np60.json").read_text())
+    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40.json").read_text())
     gated = [c for c in row["baseline"]["comparisons"] if c["gated"]]
     assert [c["verdict"] for c in gated] == ["FAIL"]
 

@@ -92,7 +92,7 @@ def test_last_failed_runs_only_what_failed(bench: Bench) -> None:
 
 def test_exitfirst_and_xfail_and_skip(bench: Bench) -> None:
     never = {"sla": ["p99_ttft_ms <= 0.001"], "judge": {"mode": "exact"}}
-    bench("-x", **never).assert_outcomes(failed=1)
+    bench("-x", "-k", "io64", **never).assert_outcomes(failed=1)
     overrides = [{"match": "io64*", "xfail": "slow"}, {"match": "io128*", "skip": "later"}]
     bench(**never, overrides=overrides).assert_outcomes(xfailed=2, skipped=2)
 
@@ -186,11 +186,10 @@ def test_a_results_folder_that_is_a_file(bench: Bench, pytester: pytest.Pytester
     assert "Traceback" not in result.stdout.str()
 
 
-def test_quiet_and_verbose(bench: Bench) -> None:
-    assert "io64x8-mc2-np8" in bench("-v", **ONE).stdout.str()
-    bench("-q", **ONE).assert_outcomes(passed=1)
-    bench("-s", **ONE).assert_outcomes(passed=1)
-    bench("-p", "no:terminal", **ONE)
+def test_quiet_and_without_a_terminal(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench("-q", "-s", **ONE).assert_outcomes(passed=1)
+    assert bench("-p", "no:terminal", **{**ONE, "seed": 1}).ret == 0
+    assert saved(pytester, "io64x8_mc2_np8")["completed"] == 8
 
 
 def test_an_interruption_keeps_what_was_measured(bench: Bench, pytester: pytest.Pytester) -> None:
