@@ -122,7 +122,7 @@ def _vllm_keys(result: Result) -> Row:
         "tokenizer_id": scenario.tokenizer or plain(model),
         "num_prompts": scenario.num_prompts if scenario.num_prompts is not None else len(result.records) or None,
         "request_rate": plain(scenario.request_rate),
-        "burstiness": scenario.burstiness,
+        "burstiness": plain(scenario.burstiness),
         "max_concurrency": scenario.concurrency,
         "completed": sum(r.error is None for r in sampled),
         "failed": sum(r.error is not None for r in sampled),

@@ -108,6 +108,13 @@ def test_vllm_spells_the_date_and_the_rate_so() -> None:
     assert row["request_rate"] == "inf"
 
 
+def test_evenly_spaced_arrivals_keep_to_the_schema() -> None:
+    """``burstiness: inf`` is a config like any other; JSON has no number for it."""
+    row = parsed(artifacts.to_json(result(scenario={"request_rate": 20.0, "burstiness": math.inf})))
+    jsonschema.validate(row, SCHEMA)
+    assert row["burstiness"] == "inf"
+
+
 def test_detailed_arrays_are_seconds_by_index() -> None:
     made = result(concurrency=1, n=2, records=[record(0, 3, slots=1), record(1, 3, slots=1, error="http")])
     row = artifacts.to_json(made, detailed=True)
