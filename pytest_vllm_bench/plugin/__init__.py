@@ -44,11 +44,10 @@ def chosen(config: pytest.Config, name: str) -> tuple[Any, str] | None:
     dest = "vllm_" + name.replace("-", "_")
     if (value := config.getoption(dest, None)) is not None:
         return value, f"--vllm-{name}"
-    # An empty URL is passed on and refused: a CI job whose variable is empty must not fall back to anything.
-    value = os.environ.get(f"PYTEST_{dest.upper()}")
-    if value or (value is not None and name == "url"):
+    # An empty value is passed on and refused: a CI job whose variable is empty must not fall back to anything.
+    if (value := os.environ.get(f"PYTEST_{dest.upper()}")) is not None:
         return value, f"PYTEST_{dest.upper()}"
-    if value := config.getini(dest):
+    if (value := config.getini(dest)) is not None:
         return value, f"{dest} ({config.inipath.name if config.inipath else 'ini'})"
     return None
 

@@ -12,6 +12,7 @@ from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario, Verdict
 from pytest_vllm_bench.plugin import ROW, ROWS, chosen
 from pytest_vllm_bench.plugin.console import Progress, aloud
+from pytest_vllm_bench.plugin.given import patience, strict
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.world import World
 
 T = TypeVar("T")
-READY_TIMEOUT = 600.0
 
 
 class Runner:
@@ -41,10 +41,9 @@ class Runner:
             pytest.skip(say("plugin.server_absent", items.lang, scenario=first))
         if session.settled(scenario):
             pytest.skip(say("plugin.enough_repeats", items.lang))
-        given = chosen(items.pytest, "ready-timeout")
-        patience = float(given[0]) if given else READY_TIMEOUT
+        waiting = patience(items.pytest)
         try:
-            return cls(node, items, now(session.open(scenario, patience, aloud(items.pytest, items.lang))))
+            return cls(node, items, now(session.open(scenario, waiting, aloud(items.pytest, items.lang))))
         except BenchError as error:
             problem = error
         if isinstance(problem, ServerError):
@@ -99,14 +98,14 @@ class Runner:
         """PASS returns; the others fail, warn or skip as the config says."""
         from pytest_vllm_bench.report.failure import failure
 
-        strict = chosen(self.items.pytest, "strict") is not None
+        unforgiving = strict(self.items.pytest)
         row = self.node.stash[ROW]
         if result.verdict in (Verdict.FAIL, Verdict.INVALID):
             fail(failure(row, self.items.lang))
-        if strict and result.scenario.target.simulated:
+        if unforgiving and result.scenario.target.simulated:
             fail(say("plugin.strict_simulated", self.items.lang))
         if result.verdict is Verdict.INCONCLUSIVE:
-            if strict or result.scenario.judge.inconclusive == "fail" or leaning(result):
+            if unforgiving or result.scenario.judge.inconclusive == "fail" or leaning(result):
                 fail(failure(row, self.items.lang))
             if result.scenario.judge.inconclusive == "skip":
                 pytest.skip(failure(row, self.items.lang))

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import chosen, language
+from pytest_vllm_bench.plugin.given import troubles
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Items:
         for marker in definition.iter_markers("vllm_bench"):
             if named := marker.kwargs.get("config"):
                 return Path(folder, named).resolve()
-        if given := chosen(self.pytest, "config"):
+        if (given := chosen(self.pytest, "config")) and given[0]:
             return Path(self.base(given[1]), given[0]).resolve()
         return folder / "config.yaml"
 
@@ -78,7 +79,7 @@ class Items:
         """The results folder where an option, the environment or the ini file names one, from where that was said."""
         if (given := chosen(self.pytest, "results")) is None:
             return None
-        return str(self.base(given[1]) / given[0]), given[1]
+        return str(self.base(given[1]) / given[0]) if given[0] else "", given[1]
 
     def base(self, origin: str) -> Path:
         """What a relative path is relative to: the ini file's folder, or where pytest was called."""
@@ -106,7 +107,8 @@ class Items:
 
     def check(self, items: list[pytest.Item]) -> None:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
-        trouble = list(dict.fromkeys(shown(problem, self.lang) for problem in self.problems))
+        problems = (shown(problem, self.lang) for problem in self.problems)
+        trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
         trouble += self.no_reference() if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):

@@ -65,7 +65,7 @@ def _filled(value: Any, lang: str) -> Any:
 
 def language(asked: str | None = None) -> str:
     """Either "en" or "zh": what was asked for, else the locale's; "both" (CSV headers) counts as Chinese."""
-    if asked:
+    if asked in (*LANGUAGES, "both"):
         return "en" if asked == "en" else "zh"
     named = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     if not named:

@@ -2,8 +2,16 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "plugin.problems": (
-        "pytest-vllm-bench cannot start ({count} problems):",
+        "pytest-vllm-bench cannot start (problems: {count}):",
         "pytest-vllm-bench 无法开始（共 {count} 处问题）：",
+    ),
+    "plugin.not_seconds": (
+        "{origin}: '{value}' is not a number of seconds; write a number such as 600",
+        "{origin}：“{value}”不是秒数；请写一个数字，例如 600",
+    ),
+    "plugin.not_one_of": (
+        "{origin}: there is no '{value}'; write one of: {known}",
+        "{origin}：没有“{value}”这个取值；可选：{known}",
     ),
     "plugin.contention": (
         "{workers} xdist workers would send load at the same time and measure one another. "
@@ -12,7 +20,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.header": (
         "vllm-bench: {count} scenarios from {path}; {where}",
-        "vllm-bench:{path} 中的 {count} 个场景；{where}",
+        "vllm-bench：{path} 中的 {count} 个场景；{where}",
     ),
     "plugin.both_fixtures": (
         "vllm_bench needs a scenario: write the test as `async def test_serving(scenario, vllm_bench)`.",

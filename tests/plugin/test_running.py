@@ -153,6 +153,11 @@ def test_strict_refuses_a_simulated_server(bench: Bench) -> None:
     assert "--vllm-url" in result.stdout.str()
 
 
+def test_strict_can_be_switched_off_from_outside(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_VLLM_STRICT", "false")
+    bench(**ONE).assert_outcomes(passed=1)
+
+
 def test_xdist_with_loadgroup(bench: Bench, pytester: pytest.Pytester) -> None:
     result = bench("-n", "2", "--dist", "loadgroup")
     result.assert_outcomes(passed=4)

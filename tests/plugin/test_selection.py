@@ -72,6 +72,29 @@ def test_no_url_anywhere_is_a_usage_error(bench: Bench) -> None:
     assert "simulator" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("READY_TIMEOUT", "soon"),
+        ("READY_TIMEOUT", "nan"),
+        ("LANG", "klingon"),
+        ("STRICT", "maybe"),
+        ("BASELINE", ""),
+        ("MODEL", ""),
+        ("RESULTS", ""),
+        ("CONFIG", ""),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_a_usage_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """A gate that runs otherwise than it was told to is no gate: an unset variable must not leave a baseline out."""
+    monkeypatch.setenv(f"PYTEST_VLLM_{name}", value)
+    result = bench("--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"PYTEST_VLLM_{name}: *"])
+
+
 def test_a_bad_config_is_exit_4_with_all_problems_and_no_traceback(bench: Bench) -> None:
     result = bench(input_output="wrong", concurency_prompts=[[1, 1]], sla=["p99_ttft_sm <= 5"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
