@@ -6,6 +6,7 @@ A command module has ``HELP`` (a text key), ``arguments(parser)`` and ``run(args
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ def parser(lang: str, only: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command → its exit code; what the user must change is one clear message and exit code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot spell a character gets its code
     asked = argv[argv.index("--lang") + 1 : argv.index("--lang") + 2] if "--lang" in argv else []
     lang = language(asked[0] if asked else os.environ.get("PYTEST_VLLM_LANG"))
     complete(lang)

@@ -71,6 +71,7 @@ def summarize(reporter: pytest.TerminalReporter, rows: dict[str, Row], written: 
         return
     reporter.section(say("plugin.summary", lang))
     colour = terminal.colours(reporter._tw._file, dict(os.environ))
-    reporter.write_line(terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour))
-    for line in written:
+    table = terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour)
+    # Line by line: where the terminal cannot spell a character pytest escapes the whole write, its line ends too.
+    for line in [*table.splitlines(), *written]:
         reporter.write_line(line)

@@ -19,9 +19,9 @@ GOLDEN = Path(__file__).parent / "golden"
 QUIET = "validity: {lag_ms: 60000, rate: 0.01, concurrency: 0.01, cpu: 1, steal: 1}\n"
 
 
-def shell(*args: str, cwd: Path, code: int = 0) -> str:
-    """Run a command in a process of its own → what it printed."""
-    env = {**os.environ, "COLUMNS": "100", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+def shell(*args: str, cwd: Path, code: int = 0, **more: str) -> str:
+    """Run a command in a process of its own → what it printed; ``more``: of its environment."""
+    env = {**os.environ, "COLUMNS": "100", "LC_ALL": "C.UTF-8", "NO_COLOR": "1", **more}
     command = [sys.executable, "-m", "pytest_vllm_bench", *args]
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == code, done.stdout + done.stderr
@@ -141,6 +141,13 @@ def test_doctor(tmp_path: Path, server: str) -> None:
 
 def test_in_chinese(tmp_path: Path) -> None:
     assert "时钟" in shell("--lang", "zh", "doctor", cwd=tmp_path)
+
+
+def test_a_terminal_that_cannot_spell_it(finished: Path) -> None:
+    rule = ["--rule", "p90_ttft_ms <= 60000"]
+    assert "\\u901a\\u8fc7" in shell(
+        "--lang", "zh", "judge", ".", *rule, cwd=finished / "results", PYTHONIOENCODING="ascii"
+    )
 
 
 @pytest.mark.parametrize(

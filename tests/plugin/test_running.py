@@ -174,6 +174,13 @@ def test_in_chinese(bench: Bench, pytester: pytest.Pytester) -> None:
     assert header.startswith(b"\xef\xbb\xbf")
 
 
+def test_a_terminal_that_cannot_spell_it_still_gets_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = bench("--vllm-lang=zh", **ONE)
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines([r"io64x8-\S+ +\\u901a\\u8fc7 .*"])
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_results_folder_that_cannot_be_written(bench: Bench, pytester: pytest.Pytester) -> None:
     folder = pytester.path / "results"
