@@ -47,7 +47,7 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BenchError("report.unreadable", path=str(path), said=str(error)) from None
+        raise BenchError("report.not_json", path=str(path), why=str(error)) from None
     if isinstance(data, dict) and {"schema_version", "scenario_id"} <= data.keys():
         yield ours(complete(data, path), asked)
         return

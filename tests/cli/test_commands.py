@@ -123,6 +123,11 @@ def test_judge_the_results_of_others(tmp_path: Path) -> None:
     shell("judge", "nobodys.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
 
 
+def test_judge_says_which_file_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "bench_io8x8_mc1_np1.json").write_text("{")
+    assert "bench_io8x8_mc1_np1.json" in shell("judge", ".", "--rule", "p90_ttft_ms <= 1", cwd=tmp_path, code=2)
+
+
 def test_init_gives_what_runs(tmp_path: Path) -> None:
     shell("init", "mine", cwd=tmp_path)
     assert {p.name for p in (tmp_path / "mine").iterdir()} == {"config.yaml", "test_serving.py"}
