@@ -35,8 +35,8 @@ ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope"
 ITEMS = pytest.StashKey["Items"]()
 #: On an item: its scenario's row, on its way to the test report.
 ROW = pytest.StashKey[dict[str, Any]]()
-#: On the config: scenario id → row, of this session.
-ROWS = pytest.StashKey[dict[str, dict[str, Any]]]()
+#: On the config: (results folder, scenario id) → row, of this session; two configs may use one id.
+ROWS = pytest.StashKey[dict[tuple[str, str], dict[str, Any]]]()
 
 
 def chosen(config: pytest.Config, name: str) -> tuple[Any, str] | None:
@@ -156,7 +156,7 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if row := getattr(report, "vllm_bench", None):
-            self.config.stash[ROWS][row["scenario_id"]] = row
+            self.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

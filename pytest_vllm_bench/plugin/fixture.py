@@ -90,7 +90,7 @@ class Runner:
             session = self.items.session(self.items.path(self.node))
             row["save_baseline"] = [str(session.reference(str(given[0]))), session.config.settings.baseline.keep]
         self.node.stash[ROW] = row
-        self.node.config.stash[ROWS][row["scenario_id"]] = row
+        self.node.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
         self.node.user_properties.extend(properties(row).items())
         self.node.ihook.pytest_vllm_bench_result(result=result)
 

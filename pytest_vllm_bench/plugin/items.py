@@ -109,7 +109,7 @@ class Items:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
         problems = (shown(problem, self.lang) for problem in self.problems)
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
-        trouble += self.no_reference() if not trouble else []
+        trouble += [*self.collisions(items), *self.no_reference()] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
             trouble = [say("plugin.contention", self.lang, workers=workers)]
@@ -121,6 +121,21 @@ class Items:
             items.clear()
             return
         raise pytest.UsageError(text)
+
+    def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Configs whose results would overwrite one another: the same scenario in the same folder."""
+        owners: dict[tuple[Path, str], Path] = {}
+        found: dict[tuple[Path, Path], str] = {}
+        for item in items:
+            path, asked = self.path(item), getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
+            scenario = next((mine for mine in self.scenarios.get(path, ()) if mine is asked), None)
+            if scenario is None:  # another suite's own parameter of this name
+                continue
+            other = owners.setdefault((self.pytest.rootpath / self.configs[path].results_dir, scenario.id), path)
+            if other != path:
+                names = {"path": relative(path), "other": relative(other), "scenario": scenario.id}
+                found.setdefault((path, other), say("plugin.collision", self.lang, **names))
+        return list(found.values())
 
     def no_reference(self) -> list[str]:
         """What is wrong with the reference that --vllm-baseline names: said before any load."""

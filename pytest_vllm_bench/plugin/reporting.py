@@ -17,7 +17,7 @@ from pytest_vllm_bench.text import say
 Row = dict[str, Any]
 
 
-def write_all(config: pytest.Config, rows: dict[str, Row]) -> list[str]:
+def write_all(config: pytest.Config, rows: dict[tuple[str, str], Row]) -> list[str]:
     """Write what covers the whole session, per results folder; → the lines that say what was written or why not."""
     lang = language(config)
     asked = chosen(config, "lang")
@@ -64,7 +64,7 @@ def compare_targets(rows: list[Row], lang: str) -> list[str]:
     return lines
 
 
-def summarize(reporter: pytest.TerminalReporter, rows: dict[str, Row], written: list[str]) -> None:
+def summarize(reporter: pytest.TerminalReporter, rows: dict[tuple[str, str], Row], written: list[str]) -> None:
     """The table, and where everything is."""
     lang = language(reporter.config)
     if reporter.verbosity < -1:

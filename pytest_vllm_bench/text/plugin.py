@@ -13,6 +13,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{origin}: there is no '{value}'; write one of: {known}",
         "{origin}：没有“{value}”这个取值；可选：{known}",
     ),
+    "plugin.collision": (
+        "{path}: its results would overwrite those of {other}: both have the scenario {scenario} and the same results "
+        "folder. Give one of them a results_dir of its own, or run them one after the other.",
+        "{path}：结果会覆盖 {other} 的结果，两者都有场景 {scenario}，结果目录也相同。请为其中一个另设 results_dir，或分两次运行。",
+    ),
     "plugin.contention": (
         "{workers} xdist workers would send load at the same time and measure one another. "
         "Run the benchmark without -n, or with -n {workers} --dist loadgroup, which keeps all scenarios on one worker.",

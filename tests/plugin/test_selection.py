@@ -118,6 +118,27 @@ def test_serving(scenario, vllm_bench): ...
     assert len(names(bench("--collect-only", "-q", test=test))) == 12
 
 
+OTHER = """
+import pytest
+
+@pytest.mark.vllm_bench(config="other.yaml")
+def test_other(scenario, vllm_bench): ...
+
+@pytest.mark.asyncio
+async def test_serving(scenario, vllm_bench):
+    await vllm_bench(scenario)
+"""
+
+
+def test_two_configs_must_not_overwrite_one_another(bench: Bench, pytester: pytest.Pytester) -> None:
+    (pytester.path / "cases").mkdir()
+    (pytester.path / "cases" / "other.yaml").write_text(USERS)
+    result = bench("--collect-only", text=USERS, test=OTHER)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*io256x256-mc1-np10*results_dir*"])
+    assert bench("--collect-only", text=USERS + "results_dir: elsewhere\n", test=OTHER).ret == 0
+
+
 def test_a_test_with_one_of_the_fixtures_is_not_ours(bench: Bench) -> None:
     test = """
 import pytest
