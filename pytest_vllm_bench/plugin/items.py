@@ -165,6 +165,8 @@ class Items:
                 continue
             where = ", ".join(f"{key}: {value} ({origin})" for key, value, origin in config.in_force)
             lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
+            unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
+            lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
             lines += self.foreseen(mine)
         return lines
 

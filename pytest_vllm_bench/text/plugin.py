@@ -27,6 +27,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "vllm-bench: {count} scenarios from {path}; {where}",
         "vllm-bench：{path} 中的 {count} 个场景；{where}",
     ),
+    "plugin.unverified": (
+        "  WARNING: tls.verify is false, so anyone may answer in the place of {url}, and read keys and prompts",
+        "  警告：tls.verify 为 false，任何人都可能冒充 {url}，并读到密钥和提示词",
+    ),
     "plugin.both_fixtures": (
         "vllm_bench needs a scenario: write the test as `async def test_serving(scenario, vllm_bench)`.",
         "vllm_bench 需要 scenario：请把测试写成 `async def test_serving(scenario, vllm_bench)`。",

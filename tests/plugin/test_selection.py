@@ -118,6 +118,13 @@ def test_serving(scenario, vllm_bench): ...
     assert len(names(bench("--collect-only", "-q", test=test))) == 12
 
 
+def test_an_unverified_server_is_said_loudly(bench: Bench) -> None:
+    text = USERS.replace("http:", "https:")
+    assert "WARNING" not in bench("--collect-only", "-q", text=text).stdout.str()
+    result = bench("--collect-only", "-q", text=text + "tls: {verify: false}\n")
+    result.stdout.fnmatch_lines(["*WARNING*https://localhost:8010*"])
+
+
 OTHER = """
 import pytest
 
