@@ -64,8 +64,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.auth": (
         "{url} refuses access with {status}: {said}. Set the key's environment variable and name it in the config: "
-        "api_key_env: OPENAI_API_KEY.",
-        "{url} 以 {status} 拒绝访问：{said}。请设置保存密钥的环境变量，并在配置中写明变量名：api_key_env: OPENAI_API_KEY。",
+        "api_key_env: OPENAI_API_KEY. If that is done, the key in it is not the server's.",
+        "{url} 以 {status} 拒绝访问：{said}。请设置保存密钥的环境变量，并在配置中写明变量名：api_key_env: OPENAI_API_KEY。"
+        "如果已经设置，则变量中的密钥与服务端不符。",
     ),
     "server.path": (
         "{url} does not exist on the server (404): {said}. Check endpoint: and backend: in the config, "
