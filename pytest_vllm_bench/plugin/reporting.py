@@ -66,10 +66,14 @@ def compare_targets(rows: list[Row], lang: str) -> list[str]:
 
 def summarize(reporter: pytest.TerminalReporter, rows: dict[tuple[str, str], Row], written: list[str]) -> None:
     """The table, and where everything is."""
+    from rich.cells import cell_len
+
     lang = language(reporter.config)
     if reporter.verbosity < -1:
         return
-    reporter.section(say("plugin.summary", lang))
+    title = say("plugin.summary", lang)
+    # pytest counts characters; a Chinese one is two cells wide.
+    reporter.write_sep("=", title, fullwidth=reporter._tw.fullwidth - (cell_len(title) - len(title)))
     colour = terminal.colours(reporter._tw._file, dict(os.environ))
     table = terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour)
     # Line by line: where the terminal cannot spell a character pytest escapes the whole write, its line ends too.
