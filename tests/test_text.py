@@ -1,0 +1,58 @@
+"""Every text exists in both languages, with the same blanks, and each language keeps to itself."""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pytest
+
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.text import language, say, table
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def blanks(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("key", sorted(table()))
+def test_both_languages_say_the_same(key: str) -> None:
+    english, chinese = table()[key]
+    assert english.strip()
+    assert chinese.strip()
+    assert blanks(english) == blanks(chinese)
+    assert not HAN.search(english) or key.startswith(("page.language", "page.switch"))
+
+
+def test_a_message_in_a_message_is_put_into_words_first() -> None:
+    inner = Message(key="plugin.warmup")
+    outer = Message(key="server.waiting", values={"seconds": 5, "why": inner})
+    assert say(inner, "en") in say(outer, "en")
+    assert say(inner, "zh") in say(outer, "zh")
+
+
+def test_an_unknown_key_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        say("no.such.key")
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked", "expected"),
+    [
+        ({"LC_ALL": "zh_CN.UTF-8"}, None, "zh"),
+        ({"LC_ALL": "", "LANG": "zh_CN.UTF-8"}, None, "zh"),
+        ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, None, "en"),
+        ({"LC_ALL": "zh_CN.UTF-8"}, "en", "en"),
+        ({"LC_ALL": "C"}, "both", "zh"),
+    ],
+)
+def test_the_language_is_what_was_asked_else_the_locales(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], asked: str | None, expected: str
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert language(asked) == expected
