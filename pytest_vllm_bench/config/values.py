@@ -134,6 +134,10 @@ def multiple(value: Any) -> float | None:
     return None
 
 
+#: More than this is a slip of the hand: the bodies alone would fill any disk.
+MOST_PROMPTS = 100_000_000
+
+
 def prompts(value: Any) -> int | str | None:
     """The second of ``[concurrency, prompts]``: a number, "10x", or null."""
     if value is None:
@@ -145,7 +149,7 @@ def prompts(value: Any) -> int | str | None:
         return f"{factor:g}x"
     if isinstance(value, str):
         raise wrong("want_prompts", got=show(value))
-    return whole(1)(value)
+    return whole(1, MOST_PROMPTS)(value)
 
 
 def warmup(value: Any) -> Warmup:

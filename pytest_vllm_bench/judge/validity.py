@@ -251,9 +251,14 @@ def _token_source(run: _Run) -> Check | None:
 # -------------------------------------------------------------------------------------------- the machine
 
 
+#: In a shorter run the start alone is most of what a process does, and says nothing of the load.
+CPU_SECONDS = 0.5
+
+
 def _cpu(run: _Run) -> Check | None:
     """The busiest measuring process, as a share of one core."""
-    shares = [w.cpu_s / (w.ended - w.started) for w in (run.facts.workers if run.facts else ()) if w.ended > w.started]
+    workers = run.facts.workers if run.facts else ()
+    shares = [w.cpu_s / (w.ended - w.started) for w in workers if w.ended - w.started >= CPU_SECONDS]
     if not shares:
         return None
     limit = run.scenario.validity.cpu

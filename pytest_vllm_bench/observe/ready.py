@@ -171,29 +171,29 @@ async def fetch(
     session: aiohttp.ClientSession, target: Target, method: str, path: str, body: bytes | None = None, kind: str = ""
 ) -> tuple[int, bytes]:
     """One exchange → (status, body); what cannot be connected becomes a ServerError or, where it may pass, NotReady."""
-    where = url(target, path)
+    where, named = url(target, path), target.base_url + path  # of a Unix socket the second says more
     headers = {"Content-Type": kind} if kind else {}
     try:
         async with session.request(method, where, data=body, headers=headers, allow_redirects=False) as response:
             if 300 <= response.status < 400:
                 raise ServerError(
-                    "server.redirect", url=where, status=response.status, to=response.headers.get("Location", "")
+                    "server.redirect", url=named, status=response.status, to=response.headers.get("Location", "")
                 )
             return response.status, await response.read()
     except aiohttp.ClientConnectorDNSError as error:
-        raise ServerError("server.dns", url=where, host=error.host) from None
+        raise ServerError("server.dns", url=named, host=error.host) from None
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-        raise ServerError("server.tls", url=where, said=str(error)) from None
+        raise ServerError("server.tls", url=named, said=str(error)) from None
     except aiohttp.ClientConnectorError as error:
-        raise NotReady("server.refused", url=where, said=error.strerror or str(error)) from None
+        raise NotReady("server.refused", url=named, said=error.strerror or str(error)) from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-        raise NotReady("server.dropped", url=where, said=str(error)) from None
+        raise NotReady("server.dropped", url=named, said=str(error)) from None
     except TimeoutError:
-        raise NotReady("server.silent", url=where) from None
+        raise NotReady("server.silent", url=named) from None
     except aiohttp.InvalidURL:
-        raise ServerError("server.url", url=where) from None
+        raise ServerError("server.url", url=named) from None
     except aiohttp.ClientError as error:
-        raise ServerError("server.not_http", url=where, said=str(error)) from None
+        raise ServerError("server.not_http", url=named, said=str(error)) from None
 
 
 def refusal(target: Target, path: str, status: int, body: bytes) -> ServerError:
