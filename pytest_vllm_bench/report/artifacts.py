@@ -20,6 +20,8 @@ SCHEMA_VERSION = 1
 
 #: From the best witness of a token count to the worst.
 TOKEN_SOURCES = ("usage", "counter", "ids", "tokenizer", "events")
+#: Fields of a Record whose spread over the requests a result carries.
+LENGTHS = ("asked_input", "prompt_tokens", "asked_output", "output_tokens")
 
 
 def plain(value: Any) -> Any:
@@ -74,6 +76,7 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
         "error_counts": dict(Counter(r.error for r in result.records if r.error)),
         "first_error": next((r.error_detail for r in result.records if r.error and r.error_detail), None),
         "token_source": token_source(result.records),
+        "lengths": lengths(result.records),
     }
     row |= {key: plain(value) for key, value in result.metrics.items()}
     row |= {
@@ -237,6 +240,26 @@ def token_source(records: Sequence[Record]) -> str | None:
     """Where token counts come from: the weakest witness among the successful requests, None without any."""
     seen = {r.token_source for r in records if r.error is None and r.token_source}
     return max(seen, key=TOKEN_SOURCES.index) if seen else None
+
+
+def lengths(records: Sequence[Record]) -> Row:
+    """Tokens asked for and tokens counted, of prompts and answers: how they are spread; None where nobody knows."""
+    return {name: _spread([getattr(r, name) for r in records]) for name in LENGTHS}
+
+
+def _spread(values: Sequence[int | None]) -> Row | None:
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return None
+    middle, high = (known[math.ceil(share * len(known)) - 1] for share in (0.5, 0.9))
+    return {
+        "n": len(known),
+        "min": known[0],
+        "mean": sum(known) / len(known),
+        "p50": middle,
+        "p90": high,
+        "max": known[-1],
+    }
 
 
 def per_request(records: Sequence[Record]) -> Row:

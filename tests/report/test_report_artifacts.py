@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from results_made import record, result, scenario
 
-from pytest_vllm_bench.model import Message, Result, Verdict
+from pytest_vllm_bench.model import Message, Record, Result, Verdict
 from pytest_vllm_bench.report import artifacts, folder, words
 
 SCHEMA = json.loads(resources.files("pytest_vllm_bench.report").joinpath("result.schema.json").read_text("utf-8"))
@@ -160,3 +160,12 @@ def test_anything_becomes_standard_json(value: Any) -> None:
 
 def test_numbers_that_json_has_not() -> None:
     assert artifacts.plain([math.inf, -math.inf, math.nan]) == ["inf", "-inf", None]
+
+
+def test_lengths_asked_and_counted_are_carried() -> None:
+    asked = [Record(index=k, asked_input=100, prompt_tokens=100 + k, asked_output=8) for k in range(11)]
+    spread = artifacts.lengths(asked)
+    assert spread["asked_input"] == {"n": 11, "min": 100, "mean": 100, "p50": 100, "p90": 100, "max": 100}
+    assert spread["prompt_tokens"]["max"] == 110
+    assert spread["prompt_tokens"]["p50"] == 105
+    assert spread["output_tokens"] is None
