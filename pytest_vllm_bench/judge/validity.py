@@ -252,7 +252,7 @@ def _token_source(run: _Run) -> Check | None:
 
 
 #: In a shorter run the start alone is most of what a process does, and says nothing of the load.
-CPU_SECONDS = 0.5
+CPU_SECONDS = 0.1
 
 
 def _cpu(run: _Run) -> Check | None:
