@@ -58,6 +58,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
+_decode = _DECODER.decode
 
 
 def read(payload: bytes) -> Delta:
@@ -66,9 +67,13 @@ def read(payload: bytes) -> Delta:
     Usage is taken wherever it stands: alone, beside the last choices (then it is the answer's), or in every chunk (then
     it is the count so far); the decoder tells the two apart by what came before.
     """
-    chunk = parse(_DECODER, payload)
-    if type(chunk) is not _Chunk:
-        return cast(Delta, chunk)
+    try:
+        chunk = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        lenient = parse(_DECODER, payload)
+        if type(lenient) is not _Chunk:
+            return cast(Delta, lenient)
+        chunk = lenient
     usage, choices = chunk.usage, chunk.choices
     if chunk.error is not None:
         return aside(payload)

@@ -28,7 +28,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encodin
 
 async def event_cost() -> float:
     """Seconds of CPU for one event in one read; the median of some rounds, so that a disturbed one does not count."""
-    tape = Tape(Path(os.devnull), 0, asyncio.get_running_loop().call_soon)
+    tape = Tape(Path(os.devnull), 0, asyncio.get_running_loop().call_later)
     tape.begin_nowhere()
     hooks = Hooks(
         ended=lambda *_: None,

@@ -19,7 +19,7 @@ from pytest_vllm_bench.load.tape import ENTRY_HEAD, Tape
 from pytest_vllm_bench.model import Ending, EntryKind, Timeouts
 
 REUSED, RECONNECTED = 1, 2
-LARGE_READ = 32 << 10
+LARGE_READ = 4 << 10
 _READ = EntryKind.READ
 _entry = ENTRY_HEAD.pack
 

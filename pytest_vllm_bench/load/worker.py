@@ -43,7 +43,7 @@ class Worker:
         index = _mapped(folder / "index.bin")
         self.bodies = os.open(folder / "bodies.bin", os.O_RDONLY)
         self.turns = Turns.of(folder)
-        self.tape = Tape(Path(job.tape_folder), job.worker, loop.call_soon)
+        self.tape = Tape(Path(job.tape_folder), job.worker, loop.call_later)
         self.watch = Watch(job.worker, _loop_name(loop), self.tape)
         self.hooks = Hooks(
             ended=self._ended,

@@ -53,12 +53,14 @@ class Answer:
         record.reads += 1
         record.bytes_in += len(data)
         body = self.response.feed(data)
-        if body and self._events is None:
+        events = self._events
+        if events is None:
+            if not body:
+                return
             body = self._begin(body)
-        if body and self._events is not None and not self.over:
-            payloads = self._events.feed(body)
-            if payloads:
-                self._understand(at, payloads)
+            events = self._events
+        if body and events is not None and not self.over and (payloads := events.feed(body)):
+            self._understand(at, payloads)
 
     def end(self, ending: int) -> None:
         """No more will come.  A clean end completes what had no final blank line; a cut one completes nothing."""
@@ -95,49 +97,48 @@ class Answer:
     def _understand(self, at: float, payloads: list[bytes]) -> None:
         """Events that came in one read: one arrival, if any of them bears tokens."""
         record, read = self.record, self.backend.read
-        events = tokens = size = 0
+        before = self.events
+        tokens = size = 0
         for payload in payloads:
             delta = read(payload)
             if delta.error is not None:
                 self._fail(delta.error, delta.error_kind)
                 break
-            text = self._grown(delta.text) if delta.cumulative else delta.text
-            length = len(text) + len(delta.reasoning) + len(delta.tool)
-            brought = delta.tokens if delta.total_tokens is None else self._risen(delta)
-            self.ids += delta.tokens or 0
+            text, reasoning, tool, brought = delta.text, delta.reasoning, delta.tool, delta.tokens
+            if delta.cumulative:
+                text = self._grown(text)
+            if brought is not None:
+                self.ids += brought
+            if delta.total_tokens is not None:
+                brought = self._risen(delta)
+            length = len(text) + len(reasoning) + len(tool)
             if length or brought:
-                if brought is not None and not self._keep_text and self.counted:
-                    self.text = None  # the wire counts: no tokenizer will need the text
-                events += 1
-                size += length
-                self.events += 1
                 if brought is None:
                     self.counted = False
                 else:
                     tokens += brought
+                    if self.counted and not self._keep_text:
+                        self.text = None  # the wire counts: no tokenizer will need the text
+                self.events += 1
+                size += length
                 if text and record.first_output is None:
                     record.first_output = at
                 if self.text is not None:
-                    self.text.write(delta.reasoning + text + delta.tool)
-            if delta.choices and record.first_chunk is None:
+                    self.text.write(reasoning + text + tool)
+            if record.first_chunk is None and delta.choices:
                 record.first_chunk = at
             if delta.finish_reason is not None or not delta.choices or delta.total_tokens is not None or delta.terminal:
                 self._note(delta)
                 if self.over:
                     break
-        if events:
-            self._arrived(at, events, tokens, size)
-
-    def _arrived(self, at: float, events: int, tokens: int, size: int) -> None:
-        record = self.record
-        self.spoke = True
-        if record.first_token is None:
-            record.first_token = at
-        record.last_token = at
-        record.arrival_times.append(at)
-        record.arrival_events.append(events)
-        record.arrival_tokens.append(tokens)
-        self.sizes.append(size)
+        if self.events > before:
+            if not self.spoke:
+                self.spoke, record.first_token = True, at
+            record.last_token = at
+            record.arrival_times.append(at)
+            record.arrival_events.append(self.events - before)
+            record.arrival_tokens.append(tokens)
+            self.sizes.append(size)
 
     def _understand_whole(self, payload: bytes) -> None:
         """An answer that was not streamed: it has counts and an end, and no first token."""

@@ -13,6 +13,7 @@ from pytest_vllm_bench.measure.tokens import Counter, count
 from pytest_vllm_bench.model import SENT_FIELDS, Backend, Ending, Entry, EntryKind, ErrorKind, Plan, Record
 
 _SENT = struct.Struct(SENT_FIELDS)
+_READ = EntryKind.READ
 _REUSED, _RECONNECTED = 1, 2
 _FAILED = frozenset({"error", "abort"})  # finish reasons
 _SHED = (429, 503)
@@ -60,11 +61,8 @@ class Decoder:
     def feed(self, entry: Entry) -> Record | None:
         """Take one entry; the Record if it was the request's last."""
         kind, request, time, data = entry
-        if kind == EntryKind.READ:
-            answer = self._open.get(request)
-            if answer is None:
-                answer = self._begin(request)
-            answer.take(time - self._started, data)
+        if kind == _READ:
+            (self._open.get(request) or self._begin(request)).take(time - self._started, data)
             return None
         if kind == EntryKind.SENT:
             self._open.pop(request, None)  # sent once more on a fresh connection: the first sending does not count

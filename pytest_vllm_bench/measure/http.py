@@ -15,11 +15,13 @@ class Response:
     ``complete``: HTTP says that the message is whole; what follows is ignored.  ``problem``: why it is not HTTP.
     """
 
-    __slots__ = ("_headers", "_parser", "_pieces", "complete", "problem", "status")
+    __slots__ = ("_end", "_headers", "_parser", "_pieces", "complete", "on_body", "problem", "status")
 
     def __init__(self) -> None:
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # what llhttp calls with each piece of the body
+        self._end = 0  # pieces that were there when the message was complete
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self.status: int | None = None
         self.complete = False
@@ -27,17 +29,18 @@ class Response:
 
     def feed(self, data: bytes) -> bytes:
         """The bytes of the body in ``data``."""
-        if self._parser is None:
+        parser, pieces = self._parser, self._pieces
+        if parser is None:
             return b""
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             if not self.complete:
                 self.problem = str(problem) or type(problem).__name__
             self._parser = None
         if self.complete:
             self._parser = None
-        pieces = self._pieces
+            del pieces[self._end :]
         if len(pieces) == 1:
             return pieces.pop()
         body = b"".join(pieces)
@@ -95,10 +98,6 @@ class Response:
         else:
             self.status = status
 
-    def on_body(self, body: bytes) -> None:
-        if not self.complete:
-            self._pieces.append(body)
-
     def on_message_complete(self) -> None:
-        if self.status is not None:
-            self.complete = True
+        if self.status is not None and not self.complete:
+            self.complete, self._end = True, len(self._pieces)

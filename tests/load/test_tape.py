@@ -21,7 +21,8 @@ made = st.lists(
 )
 
 
-def at_once(call: Callable[[], None]) -> None:
+def at_once(after: float, call: Callable[[], None]) -> None:
+    assert after < 0.05
     call()
 
 
@@ -81,19 +82,31 @@ def test_a_tape_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     assert list(load.read(tmp_path)) == found[:-1]
 
 
-def test_entries_gather_until_the_turn_is_over(tmp_path: Path) -> None:
-    turns: list[Callable[[], None]] = []
-    tape = Tape(tmp_path, 0, turns.append)
+def test_entries_gather_for_a_while(tmp_path: Path) -> None:
+    """One flush is asked for whatever number of entries comes meanwhile, and one write takes them all."""
+    asked: list[Callable[[], None]] = []
+    tape = Tape(tmp_path, 0, lambda after, call: asked.append(call))
     tape.begin(0.0)
     for i in range(3):
         add(tape, i, 1.0, b"x" * 50)
-    assert len(turns) == 1
-    assert tape.written == 0
-    turns.pop()()
-    assert tape.written == 3 * (50 + ENTRY_HEAD.size)
-    assert tape.bytes_in == 150
-    tape.close()
+    assert len(asked) == 1
+    assert list(load.read(tmp_path)) == []
+    asked.pop()()
     assert len(list(load.read(tmp_path))) == 3
+    assert tape.writes == 1
+    add(tape, 3, 1.0, b"x")
+    assert len(asked) == 1
+    tape.close()
+    assert len(list(load.read(tmp_path))) == 4
+
+
+def test_much_is_written_at_once(tmp_path: Path) -> None:
+    tape = Tape(tmp_path, 0, lambda after, call: None)
+    tape.begin(0.0)
+    add(tape, 0, 1.0, b"x" * module.BUFFER_BYTES)
+    tape.relieve()
+    assert len(list(load.read(tmp_path))) == 1
+    tape.close()
 
 
 @pytest.fixture
@@ -130,6 +143,18 @@ def test_a_long_run_needs_bounded_disk(tmp_path: Path) -> None:
     left = [path.name for path in module.segments(tmp_path)[0]]
     assert len(left) <= 4
     assert f"w0-{len(left):06}.tape" not in left  # the oldest went first
+
+
+def test_what_has_fallen_behind_is_read_without_a_pause(tmp_path: Path) -> None:
+    """Many blocks come one after another where none may wait; a single pause would last a minute."""
+    before, module.BEHIND_BYTES = module.BEHIND_BYTES, 0
+    try:
+        wanted = written(tmp_path, n=10_000, size=200)
+        reading = load.follow(tmp_path, lambda: False, pause=60)
+        assert [next(reading) for _ in wanted] == wanted
+        reading.close()
+    finally:
+        module.BEHIND_BYTES = before
 
 
 def test_followed_before_there_is_a_folder(tmp_path: Path) -> None:
