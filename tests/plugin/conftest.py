@@ -32,7 +32,8 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callabl
     for name in ("PYTEST_VLLM_URL", "PYTEST_VLLM_CONFIG", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    pytester.makefile(".ini", pytest="[pytest]\nfilterwarnings = error\n")
+    ini = "[pytest]\nfilterwarnings = error\naddopts = -p no:hypothesispytest\n"  # which costs more than all else
+    pytester.makefile(".ini", pytest=ini)
 
     def run(*args: str, text: str | None = None, test: str = TEST, **keys: Any) -> pytest.RunResult:
         config = {k: v for k, v in {**CONFIG, **keys}.items() if v is not None}
