@@ -43,6 +43,7 @@ class Runner:
             pytest.skip(say("plugin.enough_repeats", items.lang))
         waiting = patience(items.pytest)
         try:
+            items.claim(session.folder)
             return cls(node, items, now(session.open(scenario, waiting, aloud(items.pytest, items.lang))))
         except BenchError as error:
             problem = error

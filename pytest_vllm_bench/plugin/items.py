@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ class Items:
         self.problems: list[Problem] = []
         self.selected: list[Scenario] = []
         self.sessions: dict[Path, Session] = {}
+        self.claimed: set[Path] = set()
+        self.claims = contextlib.ExitStack()
 
     @functools.cached_property
     def registry(self) -> Registry:
@@ -200,10 +203,19 @@ class Items:
             self.sessions[path] = session
         return self.sessions[path]
 
+    def claim(self, results: Path) -> None:
+        """Keep other sessions out of a results folder until this one ends; BenchError where one is in it."""
+        from pytest_vllm_bench.report import folder
+
+        if results not in self.claimed:
+            self.claims.enter_context(folder.claimed(results))
+            self.claimed.add(results)
+
     def close(self) -> None:
-        """Stop what the sessions started."""
+        """Stop what the sessions started, and let others into their folders."""
         for session in self.sessions.values():
             session.close()
+        self.claims.close()
 
 
 def shown(problem: Problem, lang: str) -> str:

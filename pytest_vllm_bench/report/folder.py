@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Problem, Record
 from pytest_vllm_bench.report import records as records_file
@@ -45,6 +50,25 @@ def make(folder: Path) -> Path:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and keep other sessions out of it meanwhile, as they would delete what this one is writing;
+    BenchError where one is in it.  The system ends a claim with its process, and some know none."""
+    make(folder)
+    with contextlib.ExitStack() as held:
+        if fcntl is not None:
+            with writing(folder):
+                handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BenchError("report.claimed", folder=str(folder)) from None
+            except OSError:  # a network file system that knows no locks
+                pass
+        yield
 
 
 def stem(scenario_id: str) -> str:

@@ -10,6 +10,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "cannot write {path}: {why}. Make {folder} writable, or choose another folder with --vllm-results.",
         "无法写入 {path}：{why}。请给 {folder} 写权限，或用 --vllm-results 指定其他目录。",
     ),
+    "report.claimed": (
+        "another session is measuring into {folder}. Wait until it has ended: two at once measure one another too. "
+        "For two that do not share a server or a machine, choose another folder with --vllm-results.",
+        "另一个测试会话正在向 {folder} 写入结果。请等它结束：同时运行会互相影响测量。"
+        "如果两者不共用服务和机器，请用 --vllm-results 指定其他目录。",
+    ),
     "report.cannot_write": (
         "cannot write {path}: {why}. Choose another folder with --vllm-results.",
         "无法写入 {path}：{why}。请用 --vllm-results 指定其他目录。",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -44,3 +47,24 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callabl
         return pytester.runpytest_subprocess("cases", *args, timeout=180)
 
     return run
+
+
+@pytest.fixture
+def begin(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``begin("--vllm-url=…")``: pytest begun on what ``bench`` wrote, in a process group that can be interrupted."""
+    command = [sys.executable, "-m", "pytest", "cases", "-p", "no:cacheprovider"]
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # What a shell starts in the background ignores Ctrl-C, and so does all that it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        made = subprocess.Popen([*command, *args], cwd=pytester.path, text=True, start_new_session=True, **pipes)
+        signal.signal(signal.SIGINT, before)
+        begun.append(made)
+        return made
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
