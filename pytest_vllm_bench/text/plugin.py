@@ -18,6 +18,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "folder. Give one of them a results_dir of its own, or run them one after the other.",
         "{path}：结果会覆盖 {other} 的结果，两者都有场景 {scenario}，结果目录也相同。请为其中一个另设 results_dir，或分两次运行。",
     ),
+    "plugin.ungrouped": (
+        "this version of pytest-xdist does not keep all scenarios on one worker; they would measure one another. "
+        "Run the benchmark without -n.",
+        "当前版本的 pytest-xdist 无法让所有场景在同一进程中依次执行，压测会互相干扰。请去掉 -n 运行。",
+    ),
     "plugin.contention": (
         "{workers} xdist workers would send load at the same time and measure one another. "
         "Run the benchmark without -n, or with -n {workers} --dist loadgroup, which keeps all scenarios on one worker.",

@@ -156,9 +156,12 @@ def test_strict_can_be_switched_off_from_outside(bench: Bench, monkeypatch: pyte
 
 
 def test_xdist_with_loadgroup(bench: Bench, pytester: pytest.Pytester) -> None:
-    result = bench("-n", "2", "--dist", "loadgroup")
+    result = bench("-n", "2", "--dist", "loadgroup", "-v")
     result.assert_outcomes(passed=4)
     assert "io128x8-mc4-np12" in result.stdout.str()
+    workers = [line.split()[0] for line in result.outlines if "PASSED" in line]
+    assert len(workers) == 4
+    assert len(set(workers)) == 1
     csv = (pytester.path / "results" / "aggregate_results.csv").read_text()
     assert len(csv.splitlines()) == 5
 
