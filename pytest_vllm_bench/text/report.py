@@ -128,6 +128,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "p99 of fewer than 100 requests is little more than the slowest one (dim; not in the CSV).",
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",
     ),
+    "report.undecided_more": (
+        "{count} more are INCONCLUSIVE; report.html says why.",
+        "另有 {count} 个场景证据不足，原因见 report.html。",
+    ),
     # ------------------------------------------------------------------------------- a rule was broken
     "report.failure.title": ("{scenario}: {verdict}", "{scenario}：{verdict}"),
     "report.failure.rule": ("rule", "规则"),

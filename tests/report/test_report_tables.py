@@ -195,3 +195,10 @@ def test_every_text_has_both_languages_and_the_same_fields() -> None:
         fields = [{f for _, f, _, _ in string.Formatter().parse(text) if f} for text in (en, zh)]
         assert fields[0] == fields[1], key
         assert key.startswith("report."), key
+
+
+def test_summary_says_why_the_first_few_are_undecided() -> None:
+    one = next(row for row in rows() if row["verdict"] == "INCONCLUSIVE")
+    text = terminal.summary([one | {"scenario_id": f"io{i}"} for i in range(5)], width=120)
+    assert [f"io{i}: p99_ttft_ms: " in text for i in range(5)] == [True, True, True, False, False]
+    assert "2 more are INCONCLUSIVE" in text
