@@ -104,7 +104,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
 @contextlib.contextmanager
 def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
     """A folder for the plan and the tapes, in the results folder (where there is room); gone when the run is over."""
-    work = world.folder / ".running" / folder.stem(scenario.id)
+    work = world.folder / folder.RUNNING / folder.stem(scenario.id)
     shutil.rmtree(work, ignore_errors=True)
     folder.make(work)
     try:

@@ -27,6 +27,8 @@ from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
 from pytest_vllm_bench.report.pytorch import pytorch
 
 HISTORY = "history"
+#: Where plans and tapes lie while load runs.
+RUNNING = ".running"
 TAPE_SUFFIX = ".tape"
 #: Where results go that carry no session of their own (written by other tools).
 UNKNOWN_SESSION = "earlier"
@@ -54,7 +56,7 @@ def make(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Make ``folder`` and keep other sessions out of it meanwhile, as they would delete what this one is writing;
+    """Make ``folder``, keep other sessions out of it meanwhile, and clear away what one that was killed left running;
     BenchError where one is in it.  The system ends a claim with its process, and some know none."""
     make(folder)
     with contextlib.ExitStack() as held:
@@ -64,6 +66,7 @@ def claimed(folder: Path) -> Iterator[None]:
             held.callback(os.close, handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder / RUNNING, ignore_errors=True)
             except BlockingIOError:
                 raise BenchError("report.claimed", folder=str(folder)) from None
             except OSError:  # a network file system that knows no locks

@@ -211,15 +211,39 @@ def test_quiet_and_without_a_terminal(bench: Bench, pytester: pytest.Pytester) -
     assert saved(pytester, "io64x8_mc2_np8")["completed"] == 8
 
 
-def test_an_interruption_keeps_what_was_measured(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
-    """Ctrl-C: the load drains, a partial result is written and shown, and pytest ends as interrupted (exit 2)."""
+def test_an_interruption_while_reports_are_written(bench: Bench, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_vllm_bench.report import page
+
+        def write(*args, **more):
+            raise KeyboardInterrupt
+
+        page.write = write
+        """
+    )
+    result = bench(**ONE)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "pytest-vllm-bench report" in result.stdout.str()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    assert saved(pytester, "io64x8_mc2_np8")["completed"] == 8
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interruption_keeps_what_was_measured(
+    bench: Bench, begin: Begin, pytester: pytest.Pytester, by: signal.Signals
+) -> None:
+    """The load drains, a partial result is written and shown, and pytest ends as interrupted (exit 2)."""
     bench("--collect-only", input_output=[[64, 400]], concurrency_prompts=[[2, 400]])
     process = begin()
     tape = pytester.path / "results" / ".running" / "bench_io64x400_mc2_np400" / "tape"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and sum(p.stat().st_size for p in tape.glob("*")) < 300_000:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
+    if by is signal.SIGINT:
+        os.killpg(process.pid, by)  # as a terminal does: to everybody in the foreground
+    else:
+        process.send_signal(by)  # as CI does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     row = saved(pytester, "io64x400_mc2_np400")

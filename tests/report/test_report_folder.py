@@ -141,8 +141,13 @@ def test_two_sessions_do_not_share_a_folder(tmp_path: Path) -> None:
         with pytest.raises(BenchError) as error, folder.claimed(tmp_path / "results"):
             pass
         assert error.value.message.key == "report.claimed"
-    with folder.claimed(tmp_path / "results"):
-        assert names(tmp_path / "results") == []
+
+
+def test_what_a_killed_session_left_running_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / folder.RUNNING / NAME / "tape").mkdir(parents=True)
+    (tmp_path / "verdict.json").write_text("{}")
+    with folder.claimed(tmp_path):
+        assert names(tmp_path) == ["verdict.json"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
