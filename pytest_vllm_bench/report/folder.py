@@ -29,6 +29,8 @@ from pytest_vllm_bench.report.pytorch import pytorch
 HISTORY = "history"
 #: Where plans and tapes lie while load runs.
 RUNNING = ".running"
+#: What the system says where there is no room.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TAPE_SUFFIX = ".tape"
 #: Where results go that carry no session of their own (written by other tools).
 UNKNOWN_SESSION = "earlier"
@@ -71,7 +73,13 @@ def claimed(folder: Path) -> Iterator[None]:
                 raise BenchError("report.claimed", folder=str(folder)) from None
             except OSError:  # a network file system that knows no locks
                 pass
-        yield
+        with writing(folder):
+            (folder / RUNNING).mkdir(exist_ok=True)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (folder / RUNNING).rmdir()
 
 
 def stem(scenario_id: str) -> str:
@@ -139,7 +147,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             key = "report.disk_full"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             key = "report.not_writable"

@@ -198,6 +198,17 @@ def test_a_results_folder_that_is_a_file(bench: Bench, pytester: pytest.Pytester
     assert "Traceback" not in result.stdout.str()
 
 
+def test_a_disk_that_is_full_before_any_load(bench: Bench, pytester: pytest.Pytester) -> None:
+    """A limit on the size of files stands for the disk: the plan does not fit."""
+    limit = "import resource\n\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+    pytester.makeconftest(limit)
+    result = bench(**{**ONE, "concurrency_prompts": [[2, 2000]]})
+    result.assert_outcomes(failed=1)
+    assert "Free some space" in result.stdout.str()
+    assert "Error" not in result.stdout.str()
+    assert not (pytester.path / "results" / ".running").exists()
+
+
 def test_a_results_folder_that_another_session_is_writing_to(bench: Bench, pytester: pytest.Pytester) -> None:
     with claimed(pytester.path / "results"):
         result = bench(**ONE)

@@ -147,7 +147,8 @@ def test_what_a_killed_session_left_running_is_cleared_away(tmp_path: Path) -> N
     (tmp_path / folder.RUNNING / NAME / "tape").mkdir(parents=True)
     (tmp_path / "verdict.json").write_text("{}")
     with folder.claimed(tmp_path):
-        assert names(tmp_path) == ["verdict.json"]
+        assert names(tmp_path / folder.RUNNING) == []
+    assert names(tmp_path) == ["verdict.json"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
