@@ -24,7 +24,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "there is no folder {folder}: give the results folder of a run.",
         "目录 {folder} 不存在：请指定某次测试的结果目录。",
     ),
-    "report.not_json": ("{path} cannot be read as JSON: {why}", "{path} 无法按 JSON 读取：{why}"),
+    "report.damaged": ("its {name} is damaged: {why}", "它的 {name} 已损坏：{why}"),
+    "report.not_json": ("cannot be read as JSON: {why}", "无法按 JSON 读取：{why}"),
     "report.unreadable": (
         "left out, not a readable JSON file: {why}",
         "已跳过，无法按 JSON 读取：{why}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,9 +125,21 @@ def test_judge_the_results_of_others(tmp_path: Path) -> None:
     shell("judge", "nobodys.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
 
 
-def test_judge_says_which_file_it_cannot_read(tmp_path: Path) -> None:
-    (tmp_path / "bench_io8x8_mc1_np1.json").write_text("{")
-    assert "bench_io8x8_mc1_np1.json" in shell("judge", ".", "--rule", "p90_ttft_ms <= 1", cwd=tmp_path, code=2)
+def test_judge_says_which_file_it_cannot_read_and_goes_on(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "results", tmp_path / "results")
+    (tmp_path / "results" / "bench_broken.json").write_text("{")
+    (tmp_path / "results" / "bench_alien.json").write_text("{}")
+    (packed,) = (tmp_path / "results").glob("*mc1*.records.jsonl.gz")
+    packed.write_bytes(packed.read_bytes()[:100])
+    text = shell("judge", "results", "--rule", "p90_ttft_ms <= 60000", cwd=tmp_path, code=2)
+    for name in ("bench_broken.json", "bench_alien.json", packed.name):
+        assert name in text
+    assert "PASS" in text
+    shell("judge", "results", "--rule", "p90_ttft_ms <= 0.001", cwd=tmp_path, code=1)
+
+
+def test_judging_nothing_is_no_pass(tmp_path: Path) -> None:
+    assert "no results" in shell("judge", ".", "--rule", "p90_ttft_ms <= 1", cwd=tmp_path, code=2)
 
 
 def test_init_gives_what_runs(tmp_path: Path) -> None:
