@@ -1,5 +1,6 @@
-from __future__ import gzip
+from __future__ import annotations
 
+import gzip
 import json
 import re
 from html.parser import HTMLParser
