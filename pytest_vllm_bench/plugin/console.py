@@ -33,6 +33,12 @@ def uncaptured(config: pytest.Config) -> Iterator[TerminalReporter | None]:
         yield terminal
 
 
+def width(config: pytest.Config, most: int = 80) -> int:
+    """How wide a failure's text may be: as narrow as the terminal, and no wider than is good to read."""
+    terminal: TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    return most if terminal is None else min(most, terminal._tw.fullwidth)
+
+
 def aloud(config: pytest.Config, lang: str) -> Callable[[Message], None]:
     """How the wait for a server is said: a line each time, on a fresh line."""
 

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario, Verdict
 from pytest_vllm_bench.plugin import ROW, ROWS, chosen
-from pytest_vllm_bench.plugin.console import Progress, aloud
+from pytest_vllm_bench.plugin.console import Progress, aloud, width
 from pytest_vllm_bench.plugin.given import patience, strict
 from pytest_vllm_bench.text import say
 
@@ -103,16 +104,16 @@ class Runner:
         from pytest_vllm_bench.report.failure import failure
 
         unforgiving = strict(self.items.pytest)
-        row = self.node.stash[ROW]
+        why = partial(failure, self.node.stash[ROW], self.items.lang, width=width(self.items.pytest))
         if result.verdict in (Verdict.FAIL, Verdict.INVALID):
-            fail(failure(row, self.items.lang))
+            fail(why())
         if unforgiving and result.scenario.target.simulated:
             fail(say("plugin.strict_simulated", self.items.lang))
         if result.verdict is Verdict.INCONCLUSIVE:
             if unforgiving or result.scenario.judge.inconclusive == "fail" or leaning(result):
-                fail(failure(row, self.items.lang))
+                fail(why())
             if result.scenario.judge.inconclusive == "skip":
-                pytest.skip(failure(row, self.items.lang))
+                pytest.skip(why())
 
 
 @contextlib.contextmanager

@@ -27,12 +27,13 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     if rules:
         lines += ["", *rule_table(rules, lang, width), ""]
         for rule in rules:
-            reason = words.said(rule.get("reason"), lang)
+            reason, name = words.said(rule.get("reason"), lang), str(rule.get("rule"))
             if rule.get("verdict") != "PASS" and reason:
-                lines.append(f"  {rule.get('rule')}: {reason}")
+                lines.append(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
-    lines += [f"  {words.said(note, lang)}" for note in row.get("notes") or []]
+    # Why a run was stopped early is its rule's reason, and its note.
+    lines += [line for note in row.get("notes") or [] if (line := f"  {words.said(note, lang)}") not in lines]
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 

@@ -57,7 +57,7 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
     console.print(_table(sorted(rows, key=order), width, lang))
     for line in sparklines(rows, width, lang):
         console.print(line, markup=False, soft_wrap=True)
-    for note in notes(rows, lang):
+    for note in [*notes(rows, lang), *undecided(rows, lang)]:
         console.print(note, markup=False, soft_wrap=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
@@ -170,7 +170,7 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
         lines.append(say("report.thin", lang))
     found = [row for row in rows if row.get("capacity") and row.get("notes")]
     lines += [f"{row['scenario_id']}: {words.said(row['notes'][0], lang)}" for row in found]
-    return [*lines, *undecided(rows, lang), *baseline.warnings(rows, lang)]
+    return [*lines, *baseline.warnings(rows, lang)]
 
 
 def undecided(rows: Sequence[Row], lang: str, most: int = 3) -> list[str]:

@@ -130,7 +130,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",
     ),
     "report.undecided_more": (
-        "{count} more are INCONCLUSIVE; report.html says why.",
+        "{count} more INCONCLUSIVE; report.html says why.",
         "另有 {count} 个场景证据不足，原因见 report.html。",
     ),
     # ------------------------------------------------------------------------------- a rule was broken
