@@ -199,6 +199,7 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
     except asyncio.CancelledError:
         interrupted = True
         stop.set()
+        watch.warn(Message(key="plugin.stopping", values={"seconds": round(DRAIN)}))
         facts = await sending
     finally:
         over.set()

@@ -257,6 +257,7 @@ def test_an_interruption_keeps_what_was_measured(
         process.send_signal(by)  # as CI does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert output.count("stopping: requests under way") == 1
     row = saved(pytester, "io64x400_mc2_np400")
     assert row["complete"] is False
     assert row["verdict"] != "PASS"
