@@ -79,7 +79,9 @@ class Progress:
         self._show(say(message, self.lang), live_only=True)
 
     def warn(self, message: Message) -> None:
-        """Something worth a line of its own, before the load."""
+        """Something worth a line of its own: it comes where the live line was."""
+        if self.drawn:
+            self._below("")
         aloud(self.config, self.lang)(message)
 
     def record(self, record: Record) -> None:
