@@ -18,6 +18,7 @@ from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_pla
 from pytest_vllm_bench.model import Backend, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize
 from pytest_vllm_bench.regression import Gate
+from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.world import Repetition, World
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Session:
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         """All that ``scenario`` needs to run; BenchError says what is missing.  The second time it costs nothing."""
+        folder.make(self.folder)
         target = self._reach(scenario.target)
         backend = self.registry.backends[scenario.backend]
         server = await self._server(scenario, target, backend, patience, aloud)

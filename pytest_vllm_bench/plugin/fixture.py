@@ -7,7 +7,6 @@ import contextlib
 import signal
 import threading
 from collections.abc import Coroutine, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario, Verdict
 from pytest_vllm_bench.plugin import ROW, ROWS, chosen
-from pytest_vllm_bench.plugin.console import Progress, aloud, width
+from pytest_vllm_bench.plugin.console import Progress, aloud
 from pytest_vllm_bench.plugin.given import patience, strict
 from pytest_vllm_bench.text import say
 
@@ -101,19 +100,21 @@ class Runner:
 
     def settle(self, result: Result) -> None:
         """PASS returns; the others fail, warn or skip as the config says."""
+        from pytest_vllm_bench.plugin.console import width
         from pytest_vllm_bench.report.failure import failure
 
+        wide = width(self.items.pytest)
         unforgiving = strict(self.items.pytest)
-        why = partial(failure, self.node.stash[ROW], self.items.lang, width=width(self.items.pytest))
+        row = self.node.stash[ROW]
         if result.verdict in (Verdict.FAIL, Verdict.INVALID):
-            fail(why())
+            fail(failure(row, self.items.lang, width=wide))
         if unforgiving and result.scenario.target.simulated:
             fail(say("plugin.strict_simulated", self.items.lang))
         if result.verdict is Verdict.INCONCLUSIVE:
             if unforgiving or result.scenario.judge.inconclusive == "fail" or leaning(result):
-                fail(why())
+                fail(failure(row, self.items.lang, width=wide))
             if result.scenario.judge.inconclusive == "skip":
-                pytest.skip(why())
+                pytest.skip(failure(row, self.items.lang, width=wide))
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.session import Session
 
 
-#: All scenarios of a session, as pytest-xdist is told.
+#: What xdist calls the scenarios, which it must keep on one worker.
 GROUP = "vllm_bench"
 
 
@@ -118,10 +118,8 @@ class Items:
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
         trouble += [*self.collisions(items), *self.no_reference()] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
-        if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
+        if self.scenarios and workers > 1 and not self.kept_together(items):
             trouble = [say("plugin.contention", self.lang, workers=workers)]
-        elif self.scenarios and workers > 1 and not all(kept_together(item) for item in items):
-            trouble = [say("plugin.ungrouped", self.lang)]
         if not trouble:
             return
         text = "\n\n".join([say("plugin.problems", self.lang, count=len(trouble)), *trouble])
@@ -130,6 +128,20 @@ class Items:
             items.clear()
             return
         raise pytest.UsageError(text)
+
+    def kept_together(self, items: Sequence[pytest.Item]) -> bool:
+        """Whether xdist will keep every scenario on one worker: its scheduler reads the group off the end of an id.
+
+        xdist 3.8 writes it where pytest 9.2 no longer reads it; there it is written again, where it is read.
+        """
+        if not getattr(self.pytest.option, "loadgroup", False):
+            return False
+        ours = [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
+        for item in ours:
+            parse = getattr(type(getattr(item, "_id", None)), "parse", None)
+            if parse is not None and not grouped(item.nodeid):
+                item._id = parse(f"{item.nodeid}@{GROUP}")
+        return all(grouped(item.nodeid) for item in ours)
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
         """Configs whose results would overwrite one another: the same scenario in the same folder."""
@@ -224,17 +236,9 @@ class Items:
         self.claims.close()
 
 
-def kept_together(item: pytest.Item) -> bool:
-    """Whether ``--dist loadgroup`` sends a scenario where the others go.
-
-    xdist reads the group behind "@" in the node id, where it puts it itself; xdist 3.8 does so in vain under pytest
-    9.2, whose node ids are no strings (pytest-xdist #1386), and then it is done here.
-    """
-    if GROUP not in {name for mark in item.iter_markers("xdist_group") for name in mark.args}:
-        return True
-    if "@" not in item.nodeid.rpartition("]")[2] and hasattr(item, "_id"):
-        item._id = type(item._id).parse(f"{item.nodeid}@{GROUP}")
-    return "@" in item.nodeid.rpartition("]")[2]
+def grouped(nodeid: str) -> bool:
+    """Whether an id ends in a group, as xdist's scheduler reads it."""
+    return "@" in nodeid.rpartition("]")[2]
 
 
 def shown(problem: Problem, lang: str) -> str:

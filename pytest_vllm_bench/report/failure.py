@@ -32,8 +32,9 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
                 lines.append(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
-    # Why a run was stopped early is its rule's reason, and its note.
-    lines += [line for note in row.get("notes") or [] if (line := f"  {words.said(note, lang)}") not in lines]
+    told = {words.said(rule.get("reason"), lang) for rule in rules}
+    notes = [words.said(note, lang) for note in row.get("notes") or []]
+    lines += [f"  {note}" for note in notes if note not in told]
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 

@@ -26,11 +26,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "interrupted before all reports were written; pytest-vllm-bench report writes them from the results",
         "报告尚未写完就被中断；可用 pytest-vllm-bench report 根据结果重新生成",
     ),
-    "plugin.ungrouped": (
-        "this version of pytest-xdist does not keep all scenarios on one worker; they would measure one another. "
-        "Run the benchmark without -n.",
-        "当前版本的 pytest-xdist 无法让所有场景在同一进程中依次执行，压测会互相干扰。请去掉 -n 运行。",
-    ),
     "plugin.contention": (
         "{workers} xdist workers would send load at the same time and measure one another. "
         "Run the benchmark without -n, or with -n {workers} --dist loadgroup, which keeps all scenarios on one worker.",
