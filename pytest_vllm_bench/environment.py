@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -41,11 +42,14 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Where what is dear to compute is kept from one session to the next."""
     if base := environ.get("XDG_CACHE_HOME"):
         return Path(base) / "pytest-vllm-bench"
+    home = Path(os.path.expanduser("~"))
+    if not home.is_absolute():  # a container's user without a home
+        home = Path(tempfile.gettempdir())
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "pytest-vllm-bench"
+        return home / "Library" / "Caches" / "pytest-vllm-bench"
     if sys.platform == "win32":
-        return Path(environ.get("LOCALAPPDATA") or Path.home()) / "pytest-vllm-bench" / "cache"
-    return Path.home() / ".cache" / "pytest-vllm-bench"
+        return Path(environ.get("LOCALAPPDATA") or home) / "pytest-vllm-bench" / "cache"
+    return home / ".cache" / "pytest-vllm-bench"
 
 
 def yield_priority() -> None:

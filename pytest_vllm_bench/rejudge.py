@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from pytest_vllm_bench import judge
 from pytest_vllm_bench.errors import BenchError
@@ -47,7 +50,7 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BenchError("report.not_json", path=str(path), why=str(error)) from None
+        raise BenchError("report.not_json", why=str(error)) from None
     if isinstance(data, dict) and {"schema_version", "scenario_id"} <= data.keys():
         yield ours(complete(data, path), asked)
         return
@@ -78,7 +81,11 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     where = records_of(dict(row))
     if where is not None:
         server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
-        made = judged(scenario, list(records.read(where)), whole=row.get("complete") is not False, server=server)
+        try:
+            requests = list(records.read(where))
+        except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
+            raise BenchError("report.damaged", name=where.name, why=str(error)) from None
+        made = judged(scenario, requests, whole=row.get("complete") is not False, server=server)
     else:
         made = by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
     void = tuple(saved_check(c) for c in row.get("validity") or () if not c.get("ok"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench import environment, judge, load, plan, regression
+from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.measure.by_model import by_model
@@ -103,12 +104,17 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
 
 @contextlib.contextmanager
 def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
-    """A folder for the plan and the tapes, in the results folder (where there is room); gone when the run is over."""
-    work = world.folder / ".running" / folder.stem(scenario.id)
+    """A folder for the plan and the tapes, in the results folder (where there is room; BenchError where it runs out);
+    gone when the run is over."""
+    work = world.folder / folder.RUNNING / folder.stem(scenario.id)
     shutil.rmtree(work, ignore_errors=True)
     folder.make(work)
     try:
         yield work
+    except OSError as error:
+        if error.errno not in folder.FULL:
+            raise
+        raise BenchError("report.disk_full", path=str(work), why=error.strerror or str(error)) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
         with contextlib.suppress(OSError):  # others may be running
@@ -193,6 +199,7 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
     except asyncio.CancelledError:
         interrupted = True
         stop.set()
+        watch.warn(Message(key="plugin.stopping", values={"seconds": round(DRAIN)}))
         facts = await sending
     finally:
         over.set()

@@ -120,3 +120,9 @@ def test_a_job_leads_back_to_its_log() -> None:
 def test_the_cache_follows_the_user_s_wish(tmp_path: Path) -> None:
     assert environment.cache_dir({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "pytest-vllm-bench"
     assert environment.cache_dir({}).is_absolute()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="homes are found otherwise")
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "~")  # which is what comes out where nobody knows one
+    assert environment.cache_dir({}).is_absolute()

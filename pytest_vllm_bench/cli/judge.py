@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from pytest_vllm_bench import rejudge
 from pytest_vllm_bench.cli.single import slo
+from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import JudgeSettings, Result, Verdict
 from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
@@ -23,28 +25,37 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
-    """Exit 0 when everything passes or leans that way, 1 when something fails."""
+    """Exit 0 when everything passes or leans that way, 1 when something fails, 2 when a file is no result."""
     asked = rejudge.Asked(
         rules=rejudge.parsed(args.rules),
         goodput=dict(map(slo, args.goodput)),
         settings=JudgeSettings(mode=args.mode, confidence=args.confidence),
     )
-    bad = False
+    bad = unread = False
     for path in files(args.files):
-        for result in rejudge.results(path, asked):
+        try:
+            found = list(rejudge.results(path, asked))
+        except BenchError as error:
+            print(f"{path}: {say(error.message, lang)}\n", file=sys.stderr, flush=True)
+            unread = True
+            continue
+        for result in found:
             print(failure(artifacts.to_json(result), lang))
             for note in result.notes:
                 print(f"  {say(note, lang)}")
-            print()
+            print(flush=True)
             bad |= breaks(result, strict=args.strict)
-    return int(bad)
+    return 1 if bad else 2 * unread
 
 
 def files(names: list[str]) -> list[Path]:
-    """Result files, those of a folder among them."""
+    """Result files, those of a folder among them; BenchError for a folder without any."""
     found: list[Path] = []
     for path in map(Path, names):
-        found += sorted(p for p in path.glob("bench_*.json") if ".pytorch" not in p.name) if path.is_dir() else [path]
+        mine = [p for p in path.glob("bench_*.json") if ".pytorch" not in p.name] if path.is_dir() else [path]
+        if not mine:
+            raise BenchError("report.no_results", folder=str(path))
+        found += sorted(mine)
     return found
 
 

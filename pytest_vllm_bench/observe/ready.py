@@ -14,7 +14,7 @@ import ssl
 import time
 import wave
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from pytest_vllm_bench.model import Ask, Backend, Media, Message, Prompt, Target
 
 #: A line is said aloud this often while waiting, seconds.
 PATIENCE = 5.0
+#: A server may take this long to list its models, and to answer at all where nobody wants to wait for it, seconds.
+LISTING = 30.0
+LEAST = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +96,9 @@ async def wait(target: Target, probe: Probe, patience: float, aloud: Callable[[M
     """Wait up to ``patience`` seconds for the target to answer ``probe``; ServerError says what came instead."""
     start = said = time.perf_counter()
     while True:
+        left = max(patience - (time.perf_counter() - start), LEAST)
         try:
-            return await look(target, probe)
+            return await look(target, replace(probe, timeout=min(probe.timeout, left)))
         except NotReady as problem:
             now = time.perf_counter()
             if now - start >= patience:
@@ -107,10 +111,11 @@ async def wait(target: Target, probe: Probe, patience: float, aloud: Callable[[M
 
 async def look(target: Target, probe: Probe) -> Server:
     """Look once: the models it lists, then one request with one output token."""
-    async with web(target, probe.timeout) as session:
+    async with web(target, min(probe.timeout, LISTING)) as session:
         server = await listing(session, target)
+    async with web(target, probe.timeout) as session:
         await ask(session, target, probe, server.model(probe.model))
-        return server
+    return server
 
 
 async def listing(session: aiohttp.ClientSession, target: Target) -> Server:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,16 +53,31 @@ def alphabet(tokenizer: Tokenizer, cache_dir: Path | None) -> Alphabet:
         ids = tuple(i for i in range(tokenizer.vocab_size) if i not in tokenizer.special_ids)
         return Alphabet(ids=ids)
     kept = cache_dir / "words" / f"{tokenizer.digest}.txt" if cache_dir else None
-    if kept is not None and kept.is_file():
-        words = tuple(kept.read_text("utf-8").split())
-    else:
+    words = _known(kept)
+    if not words:
         words = _stable(tokenizer)
         if kept is not None and len(words) > 1:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text("\n".join(words) + "\n", "utf-8")
+            _keep(kept, words)
     if len(words) < 2:
         raise DataError("plan.no_stable_words", source=tokenizer.source)
     return Alphabet(words=words)
+
+
+def _known(kept: Path | None) -> tuple[str, ...]:
+    """What an earlier session kept; empty where there is nothing, or nothing that may be read."""
+    try:
+        return tuple(kept.read_text("utf-8").split()) if kept else ()
+    except OSError:
+        return ()
+
+
+def _keep(path: Path, words: Sequence[str]) -> None:
+    """Whole or not at all, as other sessions read it meanwhile; a home that may not be written is done without."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("\n".join(words) + "\n", "utf-8")
+        part.replace(path)
 
 
 def _stable(tokenizer: Tokenizer) -> tuple[str, ...]:
@@ -106,7 +123,7 @@ class Proof:
 
     def __init__(self, tokenizer: Tokenizer, cache_dir: Path | None) -> None:
         self._file = cache_dir / "proofs" / f"{tokenizer.digest}.txt" if cache_dir else None
-        self._known = set(self._file.read_text("utf-8").split()) if self._file and self._file.is_file() else set()
+        self._known = set(_known(self._file))
 
     def has(self, key: str) -> bool:
         return key in self._known
@@ -114,6 +131,7 @@ class Proof:
     def add(self, key: str) -> None:
         self._known.add(key)
         if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(key + "\n")
+            with contextlib.suppress(OSError):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                with self._file.open("a", encoding="utf-8") as file:
+                    file.write(key + "\n")

@@ -171,9 +171,13 @@ class Reporter:
         if ITEMS in self.config.stash:
             self.config.stash[ITEMS].close()
         if self.config.stash[ROWS] and not self.worker:
-            from pytest_vllm_bench.plugin.reporting import write_all
+            from pytest_vllm_bench.plugin.reporting import reports_left, write_all
 
-            self.shown = write_all(self.config, self.config.stash[ROWS])
+            try:
+                self.shown = write_all(self.config, self.config.stash[ROWS])
+            except KeyboardInterrupt:  # the results themselves are written
+                self.shown = [reports_left(self.config)]
+                session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for problems in self.problems:

@@ -33,6 +33,12 @@ def uncaptured(config: pytest.Config) -> Iterator[TerminalReporter | None]:
         yield terminal
 
 
+def width(config: pytest.Config, most: int = 80) -> int:
+    """How wide a failure's text may be: as narrow as the terminal, and no wider than is good to read."""
+    terminal: TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    return most if terminal is None else min(most, terminal._tw.fullwidth)
+
+
 def aloud(config: pytest.Config, lang: str) -> Callable[[Message], None]:
     """How the wait for a server is said: a line each time, on a fresh line."""
 
@@ -73,7 +79,9 @@ class Progress:
         self._show(say(message, self.lang), live_only=True)
 
     def warn(self, message: Message) -> None:
-        """Something worth a line of its own, before the load."""
+        """Something worth a line of its own: it comes where the live line was."""
+        if self.drawn:
+            self._below("")
         aloud(self.config, self.lang)(message)
 
     def record(self, record: Record) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+import signal
+import threading
+from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
@@ -43,6 +46,7 @@ class Runner:
             pytest.skip(say("plugin.enough_repeats", items.lang))
         waiting = patience(items.pytest)
         try:
+            items.claim(session.folder)
             return cls(node, items, now(session.open(scenario, waiting, aloud(items.pytest, items.lang))))
         except BenchError as error:
             problem = error
@@ -61,7 +65,7 @@ class Runner:
         from pytest_vllm_bench.capacity import find
         from pytest_vllm_bench.run import run
 
-        with Progress(self.items.pytest, scenario, self.items.lang) as progress:
+        with gently(), Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
                 send = find if scenario.search else run
                 result = await send(scenario, self.world, progress, self.keep)
@@ -96,19 +100,39 @@ class Runner:
 
     def settle(self, result: Result) -> None:
         """PASS returns; the others fail, warn or skip as the config says."""
+        from pytest_vllm_bench.plugin.console import width
         from pytest_vllm_bench.report.failure import failure
 
+        wide = width(self.items.pytest)
         unforgiving = strict(self.items.pytest)
         row = self.node.stash[ROW]
         if result.verdict in (Verdict.FAIL, Verdict.INVALID):
-            fail(failure(row, self.items.lang))
+            fail(failure(row, self.items.lang, width=wide))
         if unforgiving and result.scenario.target.simulated:
             fail(say("plugin.strict_simulated", self.items.lang))
         if result.verdict is Verdict.INCONCLUSIVE:
             if unforgiving or result.scenario.judge.inconclusive == "fail" or leaning(result):
-                fail(failure(row, self.items.lang))
+                fail(failure(row, self.items.lang, width=wide))
             if result.scenario.judge.inconclusive == "skip":
-                pytest.skip(failure(row, self.items.lang))
+                pytest.skip(failure(row, self.items.lang, width=wide))
+
+
+@contextlib.contextmanager
+def gently() -> Iterator[None]:
+    """Let SIGTERM, by which CI ends a job, do what Ctrl-C does: what was measured is kept.
+
+    Not where Ctrl-C is ignored (in the background of a shell), or SIGTERM is another's.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None)
+    if not main or ignored or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def leaning(result: Result) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.session import Session
 
 
+#: What xdist calls the scenarios, which it must keep on one worker.
+GROUP = "vllm_bench"
+
+
 class Items:
     """Every config of this pytest session, what it expands to, and what is wrong with it."""
 
@@ -33,6 +38,8 @@ class Items:
         self.problems: list[Problem] = []
         self.selected: list[Scenario] = []
         self.sessions: dict[Path, Session] = {}
+        self.claimed: set[Path] = set()
+        self.claims = contextlib.ExitStack()
 
     @functools.cached_property
     def registry(self) -> Registry:
@@ -98,7 +105,7 @@ class Items:
             )
         ]
         if self.pytest.pluginmanager.hasplugin("xdist"):
-            marks.append(pytest.mark.xdist_group("vllm_bench"))
+            marks.append(pytest.mark.xdist_group(GROUP))
         if scenario.xfail:
             marks.append(pytest.mark.xfail(reason=scenario.xfail))
         if scenario.skip:
@@ -111,7 +118,7 @@ class Items:
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
         trouble += [*self.collisions(items), *self.no_reference()] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
-        if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
+        if self.scenarios and workers > 1 and not self.kept_together(items):
             trouble = [say("plugin.contention", self.lang, workers=workers)]
         if not trouble:
             return
@@ -121,6 +128,20 @@ class Items:
             items.clear()
             return
         raise pytest.UsageError(text)
+
+    def kept_together(self, items: Sequence[pytest.Item]) -> bool:
+        """Whether xdist will keep every scenario on one worker: its scheduler reads the group off the end of an id.
+
+        xdist 3.8 writes it where pytest 9.2 no longer reads it; there it is written again, where it is read.
+        """
+        if not getattr(self.pytest.option, "loadgroup", False):
+            return False
+        ours = [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
+        for item in ours:
+            parse = getattr(type(getattr(item, "_id", None)), "parse", None)
+            if parse is not None and not grouped(item.nodeid):
+                item._id = parse(f"{item.nodeid}@{GROUP}")
+        return all(grouped(item.nodeid) for item in ours)
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
         """Configs whose results would overwrite one another: the same scenario in the same folder."""
@@ -200,10 +221,24 @@ class Items:
             self.sessions[path] = session
         return self.sessions[path]
 
+    def claim(self, results: Path) -> None:
+        """Keep other sessions out of a results folder until this one ends; BenchError where one is in it."""
+        from pytest_vllm_bench.report import folder
+
+        if results not in self.claimed:
+            self.claims.enter_context(folder.claimed(results))
+            self.claimed.add(results)
+
     def close(self) -> None:
-        """Stop what the sessions started."""
+        """Stop what the sessions started, and let others into their folders."""
         for session in self.sessions.values():
             session.close()
+        self.claims.close()
+
+
+def grouped(nodeid: str) -> bool:
+    """Whether an id ends in a group, as xdist's scheduler reads it."""
+    return "@" in nodeid.rpartition("]")[2]
 
 
 def shown(problem: Problem, lang: str) -> str:

@@ -37,6 +37,11 @@ def write_all(config: pytest.Config, rows: dict[tuple[str, str], Row]) -> list[s
     return lines
 
 
+def reports_left(config: pytest.Config) -> str:
+    """What is said where a second Ctrl-C came while reports were written."""
+    return say("plugin.reports_left", language(config))
+
+
 def save_baselines(rows: list[Row], lang: str) -> list[str]:
     """Add the rows that ask for it to the references they name; → what was saved, and what may not be."""
     from pytest_vllm_bench import regression

@@ -27,12 +27,14 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     if rules:
         lines += ["", *rule_table(rules, lang, width), ""]
         for rule in rules:
-            reason = words.said(rule.get("reason"), lang)
+            reason, name = words.said(rule.get("reason"), lang), str(rule.get("rule"))
             if rule.get("verdict") != "PASS" and reason:
-                lines.append(f"  {rule.get('rule')}: {reason}")
+                lines.append(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
-    lines += [f"  {words.said(note, lang)}" for note in row.get("notes") or []]
+    told = {words.said(rule.get("reason"), lang) for rule in rules}
+    notes = [words.said(note, lang) for note in row.get("notes") or []]
+    lines += [f"  {note}" for note in notes if note not in told]
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 

@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Problem, Record
 from pytest_vllm_bench.report import records as records_file
@@ -22,6 +27,10 @@ from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
 from pytest_vllm_bench.report.pytorch import pytorch
 
 HISTORY = "history"
+#: Where plans and tapes lie while load runs.
+RUNNING = ".running"
+#: What the system says where there is no room.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TAPE_SUFFIX = ".tape"
 #: Where results go that carry no session of their own (written by other tools).
 UNKNOWN_SESSION = "earlier"
@@ -45,6 +54,32 @@ def make(folder: Path) -> Path:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make ``folder``, keep other sessions out of it meanwhile, and clear away what one that was killed left running;
+    BenchError where one is in it.  The system ends a claim with its process, and some know none."""
+    make(folder)
+    with contextlib.ExitStack() as held:
+        if fcntl is not None:
+            with writing(folder):
+                handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder / RUNNING, ignore_errors=True)
+            except BlockingIOError:
+                raise BenchError("report.claimed", folder=str(folder)) from None
+            except OSError:  # a network file system that knows no locks
+                pass
+        with writing(folder):
+            (folder / RUNNING).mkdir(exist_ok=True)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (folder / RUNNING).rmdir()
 
 
 def stem(scenario_id: str) -> str:
@@ -112,7 +147,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in FULL:
             key = "report.disk_full"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             key = "report.not_writable"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,7 +83,15 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def read(path: Path, requests: int, tokens: int) -> Columns | None:
-    """Columns of a records file of about so many requests and output tokens; None where nothing can be drawn."""
+    """Columns of a records file of about so many requests and output tokens; None where nothing can be drawn: a damaged
+    file costs its charts, not the report."""
+    try:
+        return _read(path, requests, tokens)
+    except (OSError, EOFError, ValueError, zlib.error, msgspec.MsgspecError):
+        return None
+
+
+def _read(path: Path, requests: int, tokens: int) -> Columns | None:
     import numpy as np
 
     stride = max(1, -(-requests // REQUESTS))

@@ -57,7 +57,7 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
     console.print(_table(sorted(rows, key=order), width, lang))
     for line in sparklines(rows, width, lang):
         console.print(line, markup=False, soft_wrap=True)
-    for note in notes(rows, lang):
+    for note in [*notes(rows, lang), *undecided(rows, lang)]:
         console.print(note, markup=False, soft_wrap=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
@@ -171,6 +171,17 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     found = [row for row in rows if row.get("capacity") and row.get("notes")]
     lines += [f"{row['scenario_id']}: {words.said(row['notes'][0], lang)}" for row in found]
     return [*lines, *baseline.warnings(rows, lang)]
+
+
+def undecided(rows: Sequence[Row], lang: str, most: int = 3) -> list[str]:
+    """Why scenarios are INCONCLUSIVE, which may well have passed: the first such rule of the first few."""
+    said = []
+    for row in rows:
+        rules = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and v.get("reason"))
+        if row.get("verdict") == "INCONCLUSIVE" and (rule := next(rules, None)):
+            said.append(f"{row['scenario_id']}: {rule['metric']}: {words.said(rule['reason'], lang)}")
+    more = [say("report.undecided_more", lang, count=len(said) - most)] if len(said) > most else []
+    return said[:most] + more
 
 
 def written(paths: Iterable[Path], lang: str = "en", *, base: Path | None = None) -> list[str]:

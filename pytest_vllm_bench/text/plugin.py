@@ -18,6 +18,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "folder. Give one of them a results_dir of its own, or run them one after the other.",
         "{path}：结果会覆盖 {other} 的结果，两者都有场景 {scenario}，结果目录也相同。请为其中一个另设 results_dir，或分两次运行。",
     ),
+    "plugin.stopping": (
+        "stopping: requests under way get up to {seconds} s to end; Ctrl-C again ends at once",
+        "正在停止：进行中的请求最多再等 {seconds} 秒；再按一次 Ctrl-C 立即结束",
+    ),
+    "plugin.reports_left": (
+        "interrupted before all reports were written; pytest-vllm-bench report writes them from the results",
+        "报告尚未写完就被中断；可用 pytest-vllm-bench report 根据结果重新生成",
+    ),
     "plugin.contention": (
         "{workers} xdist workers would send load at the same time and measure one another. "
         "Run the benchmark without -n, or with -n {workers} --dist loadgroup, which keeps all scenarios on one worker.",

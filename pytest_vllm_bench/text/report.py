@@ -10,6 +10,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "cannot write {path}: {why}. Make {folder} writable, or choose another folder with --vllm-results.",
         "无法写入 {path}：{why}。请给 {folder} 写权限，或用 --vllm-results 指定其他目录。",
     ),
+    "report.claimed": (
+        "another session is measuring into {folder}. Wait until it has ended: two at once measure one another too. "
+        "For two that do not share a server or a machine, choose another folder with --vllm-results.",
+        "另一个测试会话正在向 {folder} 写入结果。请等它结束：同时运行会互相影响测量。"
+        "如果两者不共用服务和机器，请用 --vllm-results 指定其他目录。",
+    ),
     "report.cannot_write": (
         "cannot write {path}: {why}. Choose another folder with --vllm-results.",
         "无法写入 {path}：{why}。请用 --vllm-results 指定其他目录。",
@@ -18,7 +24,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "there is no folder {folder}: give the results folder of a run.",
         "目录 {folder} 不存在：请指定某次测试的结果目录。",
     ),
-    "report.not_json": ("{path} cannot be read as JSON: {why}", "{path} 无法按 JSON 读取：{why}"),
+    "report.damaged": ("its {name} is damaged: {why}", "它的 {name} 已损坏：{why}"),
+    "report.not_json": ("cannot be read as JSON: {why}", "无法按 JSON 读取：{why}"),
     "report.unreadable": (
         "left out, not a readable JSON file: {why}",
         "已跳过，无法按 JSON 读取：{why}",
@@ -121,6 +128,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.thin": (
         "p99 of fewer than 100 requests is little more than the slowest one (dim; not in the CSV).",
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",
+    ),
+    "report.undecided_more": (
+        "{count} more INCONCLUSIVE; report.html says why.",
+        "另有 {count} 个场景证据不足，原因见 report.html。",
     ),
     # ------------------------------------------------------------------------------- a rule was broken
     "report.failure.title": ("{scenario}: {verdict}", "{scenario}：{verdict}"),

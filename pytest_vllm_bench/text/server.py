@@ -17,7 +17,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.not_ready": (
         "The server was not ready after {seconds} s. {why} Is it still starting? --vllm-ready-timeout waits longer.",
-        "等待 {seconds} 秒后服务仍未就绪。{why} 如果它还在启动，可用 --vllm-ready-timeout 延长等待时间。",
+        "等待 {seconds} 秒后服务仍未就绪。{why}如果它还在启动，可用 --vllm-ready-timeout 延长等待时间。",
     ),
     "server.waiting": (
         "Waiting for the server, {seconds} s so far. {why}",
@@ -35,11 +35,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.refused": (
         "Nothing answers at {url} ({said}). Is the server started, and is the port right?",
-        "{url} 没有应答({said})。服务启动了吗？端口对吗？",
+        "{url} 没有应答（{said}）。服务启动了吗？端口对吗？",
     ),
     "server.dropped": (
         "The server at {url} closed the connection without an answer ({said}).",
-        "{url} 上的服务未作应答就关闭了连接({said})。",
+        "{url} 上的服务未作应答就关闭了连接（{said}）。",
     ),
     "server.silent": (
         "The server at {url} took the request and did not answer in time.",

@@ -55,6 +55,6 @@ def test_the_example_of_a_backend_of_ones_own(pytester: pytest.Pytester) -> None
     pytester.makeconftest(code)
     pytester.path.joinpath("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     pytester.makepyfile(test_mine=TEST)
-    result = pytester.runpytest_subprocess("--vllm-lang=en", timeout=120)
+    result = pytester.runpytest_subprocess("--vllm-lang=en", "-p", "no:hypothesispytest", timeout=120)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*io32x8-mc2-np6*"])

@@ -62,7 +62,8 @@ def test_backends_of_every_kind(pytester: pytest.Pytester) -> None:
         (folder / f"test_{number}.py").write_text(TEST, encoding="utf-8")
     clips(pytester.path / "openai-audio" / "clips")
     with simulator.start(simulator.SimulatorOptions(models=("tiny", "adapter"))) as running:
-        result = pytester.runpytest_subprocess(f"--vllm-url={running.base_url}", "--vllm-lang=en", timeout=240)
+        light = ("-p", "no:hypothesispytest")
+        result = pytester.runpytest_subprocess(f"--vllm-url={running.base_url}", "--vllm-lang=en", *light, timeout=240)
     result.assert_outcomes(passed=len(CASES))
     rows = {}
     for name in CASES:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 PATIENCE = 240.0
+#: How a run with limits of its own (``single`` has no config that could allow more) ends on a machine that is too busy.
+BUSY = re.compile(r"^io\S+: INVALID\n +(?:sentinel_lag|send_lag|cpu|steal):", re.MULTILINE)
 
 
 def environ() -> dict[str, str]:
@@ -30,5 +35,7 @@ def run(command: Sequence[str], folder: Path, expected: int = 0, more: Mapping[s
         text=True,
         timeout=PATIENCE,
     )
+    if done.returncode != expected and BUSY.search(done.stdout):
+        pytest.skip("this machine is too busy for a run of the usual strictness")
     assert done.returncode == expected, f"{command} ended with {done.returncode}:\n{done.stdout[-4000:]}"
     return done.stdout

@@ -69,5 +69,6 @@ def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.Monke
         written["validity"] = {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1}
         (pytester.path / "examples" / path.name).write_text(yaml.safe_dump(written), "utf-8")
     (pytester.path / "test_examples.py").write_text("".join(TEST.format(name=path.stem) for path in RUN))
-    ran = pytester.runpytest_subprocess("-q", "--tb=short", "-p", "no:cacheprovider", timeout=300)
+    light = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    ran = pytester.runpytest_subprocess("-q", "--tb=short", *light, timeout=300)
     assert ran.ret == 0, "\n".join(ran.outlines[-60:])

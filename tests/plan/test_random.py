@@ -151,6 +151,15 @@ def test_a_prompt_beyond_the_window_is_refused_with_its_row(make: Make) -> None:
     assert f"row(s) {longest}" in say(caught.value.message)
 
 
+def test_a_cache_that_can_neither_be_read_nor_written_is_done_without(
+    make: Make, small: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").write_text("in the way")
+    for cache in (tmp_path / "a file" / "cache", tmp_path / "a file"):
+        made = make(input_len=64, output_len=1, num_prompts=4, tokenizer=small, context={"cache_dir": cache})
+        assert set(small.count(made.texts)) == {64}
+
+
 def test_what_was_proven_once_is_not_counted_again(make: Make, small: Tokenizer, tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,7 +35,8 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callabl
     for name in ("PYTEST_VLLM_URL", "PYTEST_VLLM_CONFIG", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    pytester.makefile(".ini", pytest="[pytest]\nfilterwarnings = error\n")
+    ini = "[pytest]\nfilterwarnings = error\naddopts = -p no:hypothesispytest\n"  # which costs more than all else
+    pytester.makefile(".ini", pytest=ini)
 
     def run(*args: str, text: str | None = None, test: str = TEST, **keys: Any) -> pytest.RunResult:
         config = {k: v for k, v in {**CONFIG, **keys}.items() if v is not None}
@@ -43,3 +47,24 @@ def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callabl
         return pytester.runpytest_subprocess("cases", *args, timeout=180)
 
     return run
+
+
+@pytest.fixture
+def begin(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``begin("--vllm-url=…")``: pytest begun on what ``bench`` wrote, in a process group that can be interrupted."""
+    command = [sys.executable, "-m", "pytest", "cases", "-p", "no:cacheprovider"]
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # What a shell starts in the background ignores Ctrl-C, and so does all that it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        made = subprocess.Popen([*command, *args], cwd=pytester.path, text=True, start_new_session=True, **pipes)
+        signal.signal(signal.SIGINT, before)
+        begun.append(made)
+        return made
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()

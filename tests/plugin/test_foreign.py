@@ -37,7 +37,7 @@ def run(folder: Path, *args: str, **environment: str) -> subprocess.CompletedPro
     for name, text in SUITE.items():
         (folder / name).write_text(text)
     env = {**os.environ, **environment}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *args]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 

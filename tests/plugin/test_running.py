@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -15,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from pytest_vllm_bench.report.folder import claimed
+
 Bench = Callable[..., pytest.RunResult]
+Begin = Callable[..., subprocess.Popen[str]]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 8]]}
 
 
@@ -34,18 +36,13 @@ def test_a_matrix_from_config_to_files(bench: Bench, pytester: pytest.Pytester) 
         row = saved(pytester, name.replace("-", "_"))
         assert row["completed"] == row["num_prompts"]
         assert row["total_output_tokens"] == 8 * row["num_prompts"]
+        assert row["total_input_tokens"] == row["input_len"] * row["num_prompts"]
+        assert row["token_source"] == "usage"
         assert row["complete"] is True
         assert row["simulated"] is True
     assert (pytester.path / "results" / "aggregate_results.csv").is_file()
     assert json.loads((pytester.path / "results" / "verdict.json").read_text())
     assert not (pytester.path / "results" / ".running").exists()
-
-
-def test_prompts_have_exactly_the_asked_length(bench: Bench, pytester: pytest.Pytester) -> None:
-    bench(**ONE).assert_outcomes(passed=1)
-    row = saved(pytester, "io64x8_mc2_np8")
-    assert row["total_input_tokens"] == 64 * 8
-    assert row["token_source"] == "usage"
 
 
 def test_a_broken_rule_is_a_failure_with_a_table_and_no_traceback(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -159,9 +156,12 @@ def test_strict_can_be_switched_off_from_outside(bench: Bench, monkeypatch: pyte
 
 
 def test_xdist_with_loadgroup(bench: Bench, pytester: pytest.Pytester) -> None:
-    result = bench("-n", "2", "--dist", "loadgroup")
+    result = bench("-n", "2", "--dist", "loadgroup", "-v")
     result.assert_outcomes(passed=4)
     assert "io128x8-mc4-np12" in result.stdout.str()
+    workers = [line.split()[0] for line in result.outlines if "PASSED" in line]
+    assert len(workers) == 4
+    assert len(set(workers)) == 1
     csv = (pytester.path / "results" / "aggregate_results.csv").read_text()
     assert len(csv.splitlines()) == 5
 
@@ -198,26 +198,66 @@ def test_a_results_folder_that_is_a_file(bench: Bench, pytester: pytest.Pytester
     assert "Traceback" not in result.stdout.str()
 
 
+def test_a_disk_that_is_full_before_any_load(bench: Bench, pytester: pytest.Pytester) -> None:
+    """A limit on the size of files stands for the disk: the plan does not fit."""
+    limit = "import resource\n\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+    pytester.makeconftest(limit)
+    result = bench(**{**ONE, "concurrency_prompts": [[2, 2000]]})
+    result.assert_outcomes(failed=1)
+    assert "Free some space" in result.stdout.str()
+    assert "Error" not in result.stdout.str()
+    assert not (pytester.path / "results" / ".running").exists()
+
+
+def test_a_results_folder_that_another_session_is_writing_to(bench: Bench, pytester: pytest.Pytester) -> None:
+    with claimed(pytester.path / "results"):
+        result = bench(**ONE)
+    result.assert_outcomes(errors=1)
+    assert "another session is measuring into" in result.stdout.str()
+
+
 def test_quiet_and_without_a_terminal(bench: Bench, pytester: pytest.Pytester) -> None:
     bench("-q", "-s", **ONE).assert_outcomes(passed=1)
     assert bench("-p", "no:terminal", **{**ONE, "seed": 1}).ret == 0
     assert saved(pytester, "io64x8_mc2_np8")["completed"] == 8
 
 
-def test_an_interruption_keeps_what_was_measured(bench: Bench, pytester: pytest.Pytester) -> None:
-    """Ctrl-C: the load drains, a partial result is written and shown, and pytest ends as interrupted (exit 2)."""
-    bench("--collect-only", input_output=[[64, 400]], concurrency_prompts=[[2, 400]])
-    command = [sys.executable, "-m", "pytest", "cases", "-p", "no:cacheprovider"]
-    process = subprocess.Popen(
-        command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+def test_an_interruption_while_reports_are_written(bench: Bench, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_vllm_bench.report import page
+
+        def write(*args, **more):
+            raise KeyboardInterrupt
+
+        page.write = write
+        """
     )
+    result = bench(**ONE)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "pytest-vllm-bench report" in result.stdout.str()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    assert saved(pytester, "io64x8_mc2_np8")["completed"] == 8
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interruption_keeps_what_was_measured(
+    bench: Bench, begin: Begin, pytester: pytest.Pytester, by: signal.Signals
+) -> None:
+    """The load drains, a partial result is written and shown, and pytest ends as interrupted (exit 2)."""
+    bench("--collect-only", input_output=[[64, 400]], concurrency_prompts=[[2, 400]])
+    process = begin()
     tape = pytester.path / "results" / ".running" / "bench_io64x400_mc2_np400" / "tape"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and sum(p.stat().st_size for p in tape.glob("*")) < 300_000:
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
+    if by is signal.SIGINT:
+        os.killpg(process.pid, by)  # as a terminal does: to everybody in the foreground
+    else:
+        process.send_signal(by)  # as CI does
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert output.count("stopping: requests under way") == 1
     row = saved(pytester, "io64x400_mc2_np400")
     assert row["complete"] is False
     assert row["verdict"] != "PASS"

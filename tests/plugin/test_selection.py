@@ -163,6 +163,20 @@ def test_xdist_would_make_scenarios_contend(bench: Bench) -> None:
     assert "--dist loadgroup" in result.stdout.str() + result.stderr.str()
 
 
+def test_an_xdist_that_cannot_group_is_refused(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Where nothing can put the group into a node id."""
+    pytester.makeconftest(
+        """
+        def pytest_itemcollected(item):
+            said = item.nodeid
+            item.__class__ = type("Fixed", (type(item),), {"__slots__": (), "nodeid": property(lambda self: said)})
+        """
+    )
+    result = bench("-n", "2", "--dist", "loadgroup")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "without -n" in result.stdout.str()
+
+
 def test_a_bad_config_under_xdist(bench: Bench) -> None:
     result = bench("-n", "2", "--dist", "loadgroup", input_output="wrong")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

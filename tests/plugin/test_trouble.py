@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.simulator import SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
+Begin = Callable[..., subprocess.Popen[str]]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 30]], "base_url": None}
 
 
@@ -121,15 +121,13 @@ def test_a_wrong_path_and_a_wrong_port_speak_clearly(bench: Bench) -> None:
         assert "404" in result.stdout.str()
 
 
-def test_a_second_interruption_ends_at_once(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+def test_a_second_interruption_ends_at_once(
+    bench: Bench, begin: Begin, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
     faults = script(tmp_path, {"fault": "stall at=3", "from": 4})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
         bench("--collect-only", f"--vllm-url={server.base_url}", **ONE)
-        command = [sys.executable, "-m", "pytest", "cases", f"--vllm-url={server.base_url}", "-p", "no:cacheprovider"]
-        process = subprocess.Popen(
-            command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+        process = begin(f"--vllm-url={server.base_url}")
         tape = pytester.path / "results" / ".running" / "bench_io64x8_mc2_np30" / "tape"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not any(p.stat().st_size > 1000 for p in tape.glob("*")):

@@ -136,6 +136,21 @@ def test_a_folder_that_is_a_file_says_what_to_do(tmp_path: Path) -> None:
     assert str(tmp_path / "results") in str(error.value.message.values)
 
 
+def test_two_sessions_do_not_share_a_folder(tmp_path: Path) -> None:
+    with folder.claimed(tmp_path / "results"):
+        with pytest.raises(BenchError) as error, folder.claimed(tmp_path / "results"):
+            pass
+        assert error.value.message.key == "report.claimed"
+
+
+def test_what_a_killed_session_left_running_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / folder.RUNNING / NAME / "tape").mkdir(parents=True)
+    (tmp_path / "verdict.json").write_text("{}")
+    with folder.claimed(tmp_path):
+        assert names(tmp_path / folder.RUNNING) == []
+    assert names(tmp_path) == ["verdict.json"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_says_what_to_do(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -255,8 +256,11 @@ def test_damaged_records_cost_their_charts_only(tmp_path: Path) -> None:
     one = result(n=20)
     row = artifacts.to_json(one)
     _, path = folder.write(row, tmp_path, one.records)
-    path.write_bytes(path.read_bytes()[:100])
-    assert "io1024x256-mc16-np20" in page.write([row], tmp_path).read_text("utf-8")
+    whole = path.read_bytes()
+    no_lines = gzip.compress(b"{]\n")
+    for damaged in (whole[:100], b"no gzip", whole[:60] + bytes(40) + whole[100:], no_lines):
+        path.write_bytes(damaged)
+        assert "io1024x256-mc16-np20" in page.write([row], tmp_path).read_text("utf-8")
 
 
 @pytest.mark.parametrize("key", [key for key in table() if key.startswith(("page.", "report.", "definitions."))])

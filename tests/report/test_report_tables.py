@@ -9,7 +9,7 @@ import pytest
 from results_made import record, result, rows
 from rich.cells import cell_len
 
-from pytest_vllm_bench.model import Verdict
+from pytest_vllm_bench.model import Message, Verdict
 from pytest_vllm_bench.report import artifacts, csv, failure, progress, terminal, verdict, words
 from pytest_vllm_bench.text.report import TEXTS
 
@@ -89,6 +89,20 @@ def test_failure_text(golden: Golden, lang: str) -> None:
     golden(f"failure.{lang}.txt", "\n\n".join(texts) + "\n")
     for text in texts:
         assert max(cell_len(line) for line in text.splitlines()) <= 80
+
+
+def test_a_reason_is_said_once() -> None:
+    """A run that was stopped early has it as its rule's reason, which names the rule, and as a note."""
+    why = Message(key="judge.hopeless", values={"rule": "goodput_ratio >= 0.9", "n": 8, "misses": 7})
+    row = rows()[0] | {"verdict": "FAIL", "notes": [artifacts.plain(why)]}
+    row["verdicts"] = [
+        {"rule": "goodput_ratio >= 0.9", "metric": "goodput_ratio", "op": ">=", "limit": 0.9, "verdict": "FAIL",
+         "reason": artifacts.plain(why)}
+    ]  # fmt: skip
+    text = failure.failure(row)
+    assert text.count("goodput_ratio >= 0.9") == 1
+    narrow = failure.failure(row, width=60)
+    assert max(cell_len(line) for line in narrow.splitlines()) <= 60
 
 
 @pytest.mark.parametrize(
@@ -195,3 +209,10 @@ def test_every_text_has_both_languages_and_the_same_fields() -> None:
         fields = [{f for _, f, _, _ in string.Formatter().parse(text) if f} for text in (en, zh)]
         assert fields[0] == fields[1], key
         assert key.startswith("report."), key
+
+
+def test_summary_says_why_the_first_few_are_undecided() -> None:
+    one = next(row for row in rows() if row["verdict"] == "INCONCLUSIVE")
+    text = terminal.summary([one | {"scenario_id": f"io{i}"} for i in range(5)], width=120)
+    assert [f"io{i}: p99_ttft_ms: " in text for i in range(5)] == [True, True, True, False, False]
+    assert "2 more INCONCLUSIVE" in text

@@ -29,7 +29,8 @@ def run(pytester: pytest.Pytester, url: str, **config: Any) -> list[dict[str, An
     """The result files of a run that passed."""
     pytester.path.joinpath("config.yaml").write_text(yaml.safe_dump({**CONFIG, **config}), encoding="utf-8")
     pytester.makepyfile(test_cases=TEST)
-    result = pytester.runpytest_subprocess(f"--vllm-url={url}", "--vllm-lang=en", timeout=180)
+    light = ("-p", "no:hypothesispytest")
+    result = pytester.runpytest_subprocess(f"--vllm-url={url}", "--vllm-lang=en", *light, timeout=180)
     files = sorted((pytester.path / "results").glob("bench_*.json"))
     result.assert_outcomes(passed=len(files))
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]

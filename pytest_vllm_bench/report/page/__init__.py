@@ -194,10 +194,7 @@ def _rank(row: Row) -> int:
 def _own_charts(row: Row, path: Path | None, points: int) -> list[Chart]:
     if path is None:
         return []
-    try:
-        columns = read_samples(path, row.get("num_prompts") or 0, row.get("total_output_tokens") or 0)
-    except (OSError, EOFError, ValueError):  # a damaged records file costs its charts, not the report
-        return []
+    columns = read_samples(path, row.get("num_prompts") or 0, row.get("total_output_tokens") or 0)
     return detail(row, columns, points) if columns is not None else []
 
 
