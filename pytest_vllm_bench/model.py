@@ -156,6 +156,7 @@ class Scenario:
     target: Target
     backend: str
     endpoint: str | None = None  # None: the backend's own
+    chat_template: Literal["server", "client"] = "server"  # who makes text of messages
     models: tuple[str, ...] = ()  # empty: the server's only one; several: LoRA names, chosen per request
     model_choice: Literal["random", "round_robin"] | tuple[float, ...] = "round_robin"
     tokenizer: str | None = None  # None: the model's
@@ -246,6 +247,7 @@ class Ask:
     token_detail: bool = False  # ask for token ids or running counts
     sampling: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    templated: bool = False  # the text has its special tokens already: a chat template was applied here
 
 
 #: One row of ``index.bin``: little-endian, packed.  ``due`` is NaN for a later turn of a conversation.
@@ -605,6 +607,8 @@ class Backend:
     forces_length: bool = True
     takes_token_ids: bool = False
     takes_messages: bool = False
+    completions: str = ""  # the backend that takes text of the same server: what a chat template applied here goes to
+    bare_text: bool = False  # can be told to add no BOS to a text that has one (``Ask.templated``)
     takes_media: frozenset[str] = frozenset()
     generates: bool = True  # False: pooling (embeddings, rerank): no output tokens, no TTFT
     token_detail: bool = False  # can say ids or counts an event

@@ -136,6 +136,7 @@ def context(scenario: Scenario, world: World) -> plan.BuildContext:
         max_model_len=world.max_model_len,
         salt=world.salt,
         template_tokens=world.template_tokens,
+        chat_template=world.chat_template,
         base_dir=world.base_dir,
         cache_dir=environment.cache_dir() / "prompts",
         datasets=world.datasets,

@@ -32,9 +32,15 @@ def body(ask: Ask) -> bytes:
     return encode(fields(ask), ask.extra_body)
 
 
+def bare(ask: Ask) -> Mapping[str, Any]:
+    """A text that a chat template made begins with its BOS."""
+    return {"add_special_tokens": False if ask.templated else None}
+
+
 def body_vllm(ask: Ask) -> bytes:
     """Token ids of each chunk on request: 3 % of vLLM's token events have no text."""
-    return encode({**fields(ask), "return_token_ids": ask.token_detail or None}, ask.extra_body)
+    detail = {"return_token_ids": ask.token_detail or None}
+    return encode({**fields(ask), **detail, **bare(ask)}, ask.extra_body)
 
 
 def body_trtllm(ask: Ask) -> bytes:
@@ -42,7 +48,7 @@ def body_trtllm(ask: Ask) -> bytes:
     detail: Mapping[str, Any] = {}
     if ask.stream and ask.token_detail:
         detail = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-    return encode({**fields(ask), **detail}, ask.extra_body)
+    return encode({**fields(ask), **detail, **bare(ask)}, ask.extra_body)
 
 
 def body_llama_cpp(ask: Ask) -> bytes:
@@ -76,7 +82,7 @@ OPENAI = Backend(
     takes_token_ids=True,
     about="backends.about.openai",
 )
-VLLM = replace(OPENAI, name="vllm", body=body_vllm, token_detail=True, about="backends.about.vllm")
+VLLM = replace(OPENAI, name="vllm", body=body_vllm, bare_text=True, token_detail=True, about="backends.about.vllm")
 LMDEPLOY = replace(OPENAI, name="lmdeploy", takes_token_ids=False, about="backends.about.lmdeploy")
 SCALELLM = replace(
     OPENAI,
@@ -89,7 +95,12 @@ SCALELLM = replace(
 LLAMA_CPP = replace(OPENAI, name="llama.cpp", body=body_llama_cpp, token_detail=True, about="backends.about.llama.cpp")
 SGLANG_OAI = replace(OPENAI, name="sglang-oai", about="backends.about.sglang-oai")
 TRTLLM_SERVE = replace(
-    OPENAI, name="trtllm-serve", body=body_trtllm, token_detail=True, about="backends.about.trtllm-serve"
+    OPENAI,
+    name="trtllm-serve",
+    body=body_trtllm,
+    bare_text=True,
+    token_detail=True,
+    about="backends.about.trtllm-serve",
 )
 DEEPSPEED_MII_OPENAI = replace(
     OPENAI,

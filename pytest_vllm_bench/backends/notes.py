@@ -6,12 +6,14 @@ from pytest_vllm_bench.model import Backend, Message, Scenario
 
 
 def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
-    """One message for each thing that will not be as asked; empty if all will."""
+    """One message for each thing that will not be as one might think; empty if all will."""
     found = []
 
     def say(key: str, **values: str) -> None:
         found.append(Message(key=f"backends.{key}", values={"backend": backend.name, **values}))
 
+    if scenario.chat_template == "client":
+        say("template_here")
     wants_length = scenario.ignore_eos or (scenario.ignore_eos is None and scenario.output_len is not None)
     if backend.generates and wants_length and not backend.forces_length:
         say("cannot_force")

@@ -126,6 +126,18 @@ def test_streaming_follows_from_the_ask(backend: Backend) -> None:
         assert fields(backend, stream=True) != fields(backend, stream=False) or backend.name == "tgi"
 
 
+def test_a_text_with_its_bos_gets_no_other_where_the_server_can_be_told(backend: Backend) -> None:
+    assert (fields(backend, templated=True) != fields(backend, templated=False)) == backend.bare_text
+
+
+def test_chat_backends_name_the_one_for_text_of_the_same_server(backend: Backend) -> None:
+    if backend.completions:
+        other = BACKENDS[backend.completions]
+        assert backend.takes_messages
+        assert other.generates
+        assert not other.takes_messages
+
+
 def test_token_ids_are_sent_as_they_are(backend: Backend) -> None:
     if backend.takes_token_ids:
         sent = backend.body(ask(backend, prompt=Prompt(token_ids=[3, 1, 4])))
@@ -210,3 +222,8 @@ def test_what_it_cannot_do_is_said(backend: Backend) -> None:
 def test_nothing_is_said_where_all_will_be_as_asked() -> None:
     assert notes(BACKENDS["vllm"], scenario(token_detail="on")) == ()
     assert notes(BACKENDS["tgi"], scenario(ignore_eos=False)) == ()
+
+
+def test_a_chat_template_applied_here_is_said() -> None:
+    (message,) = notes(BACKENDS["openai"], scenario(chat_template="client"))
+    assert message.key == "backends.template_here"
