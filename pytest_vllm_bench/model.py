@@ -42,6 +42,10 @@ class Problem:
 # ---------------------------------------------------------------------------- what is asked (Scenario)
 
 
+#: Characters; a value that is shorter is not looked for in what servers say.
+SHORTEST_SECRET = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A server.  ``headers`` may hold secrets: they are not shown, stored or logged."""
@@ -51,6 +55,21 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
     simulated: bool = False  # the built-in server
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody is to read, the longest first: header values, and of credentials the part behind the scheme.
+
+        Short values are names, not keys, and stand in many a sentence.
+        """
+        found = {part for value in self.headers.values() for part in (value, value.partition(" ")[2])}
+        return tuple(sorted((part for part in found if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
+
+    def discreet(self, words: str) -> str:
+        """A server's words without the secrets that it may have sent back."""
+        for secret in self.secrets:
+            words = words.replace(secret, "***")
+        return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

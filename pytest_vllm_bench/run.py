@@ -67,6 +67,8 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
 def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> None:
     """Hand the result on and write it, in this order: a full disk then costs the file, not the figures."""
     row = artifacts.to_json(result)
+    if tape is not None and tape.is_dir():
+        load.blot_out(tape, world.target.secrets)
     keep(result, row | {"results_dir": str(world.folder)})
     folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench.backends.notes import notes
+from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Backend, Message, Plan, Prompt, Scenario
 from pytest_vllm_bench.plan.alphabet import Alphabet, alphabet
@@ -116,7 +116,7 @@ def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: 
         raise DataError("plan.too_few_rows", path=str(source), usable=writer.n, n=wanted.n)
     plan = _plan(scenario, context, folder, writer, shape)
     plan = replace(plan, force_length=asks.force, notes=(*found, *notes(backend, scenario)))
-    _save(plan, asks.marker if writer.n > writer.chains else "", backend.name)
+    _save(plan, asks.marker if writer.n > writer.chains else "", backend)
     if context.progress is not None:
         context.progress(plan.n, plan.n)
     return plan
@@ -271,10 +271,18 @@ def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: Write
     )
 
 
-def _save(plan: Plan, marker: str, backend: str) -> None:
+def _save(plan: Plan, marker: str, backend: Backend) -> None:
     """``plan.json`` for people; ``turns.json`` for who puts the answers into later turns."""
     if marker:
-        told = {"backend": backend, "marker": marker}
+        told = {"backend": _reader(backend), "marker": marker}
         (plan.folder / "turns.json").write_text(json.dumps(told) + "\n", "utf-8")
     shown = {k: v for k, v in asdict(plan).items() if k not in ("folder", "notes")}
     (plan.folder / "plan.json").write_text(json.dumps(shown, indent=1, default=str) + "\n", "utf-8")
+
+
+def _reader(backend: Backend) -> str:
+    """The name of one of ours whose answers are read alike: the measuring process knows no others."""
+    for name, ours in sorted(BACKENDS.items(), key=lambda item: item[0] != backend.name):
+        if (ours.read, ours.framing) == (backend.read, backend.framing):
+            return name
+    raise DataError("plan.conversation_backend", backend=backend.name)

@@ -197,6 +197,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "chat_template: client.",
         "数据行为聊天消息，后端 {backend} 不支持。请改用 backend: openai-chat，或 chat_template: client。",
     ),
+    "plan.conversation_backend": (
+        "backend {backend} reads answers in a way of its own, which the measuring process does not know: it cannot put "
+        "them into later turns. Write a dataset of single turns, or a backend made of one of ours.",
+        "后端 {backend} 用自己的方式读取回答，测量进程无法得知，因而不能把回答放进后续轮次。"
+        "请改用单轮数据集，或由内置后端派生的后端。",
+    ),
     "plan.too_few_rows": (
         "{path}: {n} requests are asked for, but its rows make only {usable} (rows outside the limits do not count). "
         "Ask for at most {usable}, or write oversample: true to use rows more than once.",
