@@ -633,6 +633,7 @@ class Backend:
     token_detail: bool = False  # can say ids or counts an event
     counts: Literal["usage", "counter", "none"] = "usage"  # its own token totals, as in ``token_source``; none: none
     samples: frozenset[str] | None = None  # the sampling keys that it can be told; None: whatever is written
+    drops: frozenset[str] = frozenset()  # keys that its server would take and ignore in silence
     names_model: bool = True  # a request says which model (LoRA) it wants
     batch: Literal["", "inputs", "documents"] = ""  # ``Prompt.inputs``: a batch of texts, or documents for one query
     about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v

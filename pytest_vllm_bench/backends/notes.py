@@ -5,6 +5,11 @@ from __future__ import annotations
 from pytest_vllm_bench.model import Backend, Message, Scenario
 
 
+def knows(backend: Backend, key: str) -> bool:
+    """Whether the backend can be told this of ``sampling``."""
+    return key not in backend.drops and (backend.samples is None or key in backend.samples)
+
+
 def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
     """One message for each thing that will not be as one might think; empty if all will."""
     found = []
@@ -21,10 +26,9 @@ def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
         say("no_stream")
     if backend.generates and scenario.token_detail == "on" and not backend.token_detail:
         say("no_token_detail")
-    if backend.samples is not None:
-        unknown = sorted(set(scenario.sampling) - backend.samples)
-        if unknown:
-            say("sampling_left_out", names=", ".join(unknown))
+    unknown = sorted(key for key in scenario.sampling if not knows(backend, key))
+    if backend.generates and unknown:
+        say("sampling_left_out", names=", ".join(unknown))
     if len(scenario.models) > 1 and not backend.names_model:
         say("one_model")
     return tuple(found)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_vllm_bench.backends import knows
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Ask, Backend, Prompt, Scenario
 from pytest_vllm_bench.plan.template import ChatTemplate, rendered, without_variables
@@ -46,7 +47,7 @@ class Asks:
             models=models,
             force=scenario.ignore_eos is not False and backend.forces_length,
             detail=(scenario.token_detail != "off" if detail is None else detail) and backend.token_detail,
-            sampling=scenario.sampling,
+            sampling={key: value for key, value in scenario.sampling.items() if knows(backend, key)},
             extra_body=scenario.extra_body if template is None else without_variables(scenario.extra_body),
             marker=f"@@answer-{secret}-{{turn}}@@",
             template=template,

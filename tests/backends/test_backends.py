@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.backends import BACKENDS, notes
+from pytest_vllm_bench.backends import BACKENDS, knows, notes
 from pytest_vllm_bench.model import Ask, Backend, Delta, Media, Prompt, Scenario, Target
 from pytest_vllm_bench.text import LANGUAGES, say
 
@@ -100,6 +100,36 @@ def test_sampling_is_sent_or_said_to_be_left_out(backend: Backend) -> None:
         known = backend.samples is None or key in backend.samples
         changed = fields(backend, sampling={key: value}) != fields(backend, sampling={})
         assert changed == known, key
+
+
+#: Backend → what its server calls the least number of tokens; the others cannot be told one.
+LEAST = {
+    **dict.fromkeys(
+        ["vllm", "vllm-chat", "openai", "openai-chat", "sglang-oai", "trtllm-serve", "tensorrt-llm",
+         "deepspeed-mii-generate", "deepspeed-mii-openai"], "min_tokens",
+    ),
+    "sglang": "min_new_tokens",
+    "deepspeed-mii": "min_new_tokens",
+}  # fmt: skip
+
+
+def test_a_least_number_of_tokens_is_translated_or_said_to_be_left_out(backend: Backend) -> None:
+    asked = {"temperature": 0, "min_tokens": 7}
+    if not backend.generates:
+        return
+    if backend.name in LEAST:
+        sent = fields(backend, sampling=asked, force_length=False)
+        assert sent.get("sampling_params", sent)[LEAST[backend.name]] == 7
+        assert knows(backend, "min_tokens")
+        forced = fields(backend, sampling=asked)  # of all that is forced, none may be undone
+        assert (
+            forced.get("ignore_eos")
+            or forced.get("sampling_params", forced).get("ignore_eos")
+            or "9" in {str(forced[LEAST[backend.name]])}
+        )
+        return
+    said = [m.values["names"] for m in notes(backend, scenario(sampling=asked)) if m.key.endswith("left_out")]
+    assert said == ["min_tokens"]
 
 
 def test_greedy_is_understood(backend: Backend) -> None:
