@@ -33,6 +33,7 @@ N = 10
 def leg(findings: Findings) -> None:
     python = installed()
     generating(findings, python, llama())
+    dying(findings, python, llama("tiny-llama-dies", hidden_size=64, head_dim=16))
     pooling(findings, python, llama())
     speech(findings, python)
     transformers(findings, python)
@@ -52,7 +53,8 @@ def generating(findings: Findings, python: Path, model: Path) -> None:
     options = ("--max-model-len", "512", "--stream-interval", "4", "--reasoning-parser", "deepseek_r1")
     forced = ask("Tell me about the sea.", N, force_length=True)
     detailed = replace(forced, token_detail=True)
-    with vllm(python, model, *options, "--sse-keep-alive-interval", "1", "--enable-prompt-tokens-details") as url:
+    options += ("--sse-keep-alive-interval", "1", "--enable-prompt-tokens-details")
+    with vllm(python, model, *options) as url:
         record = exchange(url, BACKENDS["vllm"], detailed)
         tokens = list(record.arrival_tokens)
         seen(findings, "completions, ids", record, output_tokens=N, token_source="usage", tokens_per_event="exact")
@@ -81,6 +83,17 @@ def errors(findings: Findings, url: str) -> None:
         record = exchange(url, BACKENDS["vllm"], asked)
         holds = (record.error, record.status) == (error, status) and word in record.error_detail
         findings.check(f"{what}: {record.error} {record.status} {record.error_detail!r}", holds=holds)
+
+
+def dying(findings: Findings, python: Path, model: Path) -> None:
+    """A size of head that the CPU has no attention for: the engine dies of the first request.  Others need a key."""
+    with vllm(python, model, "--max-model-len", "512", "--api-key", "sk-leg") as url:
+        refused = exchange(url, BACKENDS["vllm"], ask())
+        holds = (refused.error, refused.status, refused.error_detail) == ("http", 401, "Unauthorized")
+        findings.check(f"no key: {refused.error} {refused.status} {refused.error_detail!r}", holds=holds)
+        record = exchange(url, BACKENDS["vllm"], ask(), headers="authorization: Bearer sk-leg\r\n")
+        told = f"{record.error} {record.status} {record.error_detail!r}"
+        findings.check(f"engine dead: {told}", holds=record.error in ("in_stream", "http") and "Engine" in told)
 
 
 def pooling(findings: Findings, python: Path, model: Path) -> None:
@@ -120,6 +133,8 @@ def transformers(findings: Findings, python: Path) -> None:
             record = exchange(url, BACKENDS[name], replace(plain, extra_body=LENIENT[name]))
             seen(findings, f"transformers serve, {name}", record, token_source="usage")
             findings.check(f"{name}: {record.output_tokens} tokens", holds=bool(record.first_token))
+        text = exchange(url, BACKENDS["openai"], replace(plain, extra_body={"stream_options": None}))
+        seen(findings, "transformers serve, openai", text, finish_reason="length", output_tokens=N)
         refused = exchange(url, BACKENDS["openai-chat"], replace(plain, force_length=True))
         findings.check(f"refused: {refused.error_detail}", holds=(refused.error, refused.status) == ("http", 422))
 

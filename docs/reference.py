@@ -23,8 +23,8 @@ SCHEMA = ROOT / "pytest_vllm_bench" / "config" / "config.schema.json"
 #: The order of the page; every key of the file stands in exactly one section.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "server": (
-        "base_url", "targets", "model", "model_choice", "tokenizer", "backend", "endpoint", "api_key_env", "headers",
-        "tls",
+        "base_url", "targets", "model", "model_choice", "tokenizer", "backend", "chat_template", "endpoint",
+        "api_key_env", "headers", "tls",
     ),
     "load": (
         "input_output", "concurrency_prompts", "request_rate", "burstiness", "ramp_up", "stages", "duration", "warmup",

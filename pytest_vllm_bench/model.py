@@ -42,6 +42,10 @@ class Problem:
 # ---------------------------------------------------------------------------- what is asked (Scenario)
 
 
+#: Characters; a value that is shorter is not looked for in what servers say.
+SHORTEST_SECRET = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A server.  ``headers`` may hold secrets: they are not shown, stored or logged."""
@@ -51,6 +55,21 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
     simulated: bool = False  # the built-in server
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody is to read, the longest first: header values, and of credentials the part behind the scheme.
+
+        Short values are names, not keys, and stand in many a sentence.
+        """
+        found = {part for value in self.headers.values() for part in (value, value.partition(" ")[2])}
+        return tuple(sorted((part for part in found if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
+
+    def discreet(self, words: str) -> str:
+        """A server's words without the secrets that it may have sent back."""
+        for secret in self.secrets:
+            words = words.replace(secret, "***")
+        return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +175,7 @@ class Scenario:
     target: Target
     backend: str
     endpoint: str | None = None  # None: the backend's own
+    chat_template: Literal["server", "client"] = "server"  # who makes text of messages
     models: tuple[str, ...] = ()  # empty: the server's only one; several: LoRA names, chosen per request
     model_choice: Literal["random", "round_robin"] | tuple[float, ...] = "round_robin"
     tokenizer: str | None = None  # None: the model's
@@ -246,6 +266,7 @@ class Ask:
     token_detail: bool = False  # ask for token ids or running counts
     sampling: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    templated: bool = False  # the text has its special tokens already: a chat template was applied here
 
 
 #: One row of ``index.bin``: little-endian, packed.  ``due`` is NaN for a later turn of a conversation.
@@ -605,11 +626,14 @@ class Backend:
     forces_length: bool = True
     takes_token_ids: bool = False
     takes_messages: bool = False
+    completions: str = ""  # the backend that takes text of the same server: what a chat template applied here goes to
+    bare_text: bool = False  # can be told to add no BOS to a text that has one (``Ask.templated``)
     takes_media: frozenset[str] = frozenset()
     generates: bool = True  # False: pooling (embeddings, rerank): no output tokens, no TTFT
     token_detail: bool = False  # can say ids or counts an event
     counts: Literal["usage", "counter", "none"] = "usage"  # its own token totals, as in ``token_source``; none: none
     samples: frozenset[str] | None = None  # the sampling keys that it can be told; None: whatever is written
+    drops: frozenset[str] = frozenset()  # keys that its server would take and ignore in silence
     names_model: bool = True  # a request says which model (LoRA) it wants
     batch: Literal["", "inputs", "documents"] = ""  # ``Prompt.inputs``: a batch of texts, or documents for one query
     about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v

@@ -59,6 +59,7 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
             decoder = Decoder(source.plan, world.backend, rows, count_tokens=count, started=started)
         record = decoder.feed(entry)
         if record is not None:
+            record.error_detail = world.target.discreet(record.error_detail)
             reading.records.append(record)
             watch.record(record)
             if pointless(scenario, world, source, reading):

@@ -68,6 +68,8 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
 def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> None:
     """Hand the result on and write it, in this order: a full disk then costs the file, not the figures."""
     row = artifacts.to_json(result)
+    if tape is not None and tape.is_dir():
+        load.blot_out(tape, world.target.secrets)
     keep(result, row | {"results_dir": str(world.folder)})
     folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
 
@@ -142,6 +144,7 @@ def context(scenario: Scenario, world: World) -> plan.BuildContext:
         max_model_len=world.max_model_len,
         salt=world.salt,
         template_tokens=world.template_tokens,
+        chat_template=world.chat_template,
         base_dir=world.base_dir,
         cache_dir=environment.cache_dir() / "prompts",
         datasets=world.datasets,

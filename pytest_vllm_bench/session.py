@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench import environment, load, regression
 from pytest_vllm_bench import tokenizer as tokenizers
@@ -43,7 +43,7 @@ class Session:
         self.last = {s.key: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
         self.gate: Gate | None = None
         self._servers: dict[tuple[str, str, str, tuple[str, ...]], ready.Server] = {}
-        self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None]] = {}
+        self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None, Any]] = {}
         self._simulator: Target | None = None
         self._stack = contextlib.ExitStack()
 
@@ -83,7 +83,7 @@ class Session:
         for one in self.scenarios:
             if one.target == scenario.target:
                 fits(one, server, models)
-        tokenizer, template = await self._tokenizer(scenario, server, models[0], backend)
+        tokenizer, added, template = await self._tokenizer(scenario, server, models[0], backend)
         return World(
             target=target,
             backend=backend,
@@ -91,7 +91,8 @@ class Session:
             max_model_len=min((server.max_model_len[m] for m in models if m in server.max_model_len), default=None),
             probe=probe_of(scenario, backend),
             tokenizer=tokenizer,
-            template_tokens=template,
+            template_tokens=added,
+            chat_template=template,
             folder=self.folder,
             base_dir=self.config.base_dir,
             salt=self.salt,
@@ -121,16 +122,18 @@ class Session:
 
     async def _tokenizer(
         self, scenario: Scenario, server: ready.Server, model: str, backend: Backend
-    ) -> tuple[Tokenizer, int | None]:
-        """The tokenizer, and how many tokens the server's chat template adds."""
+    ) -> tuple[Tokenizer, int | None, Any]:
+        """The tokenizer; how many tokens the server's chat template adds; the one whose template is applied here."""
         spec = scenario.tokenizer or ("simulator" if server.target.simulated else None)
         key = (spec, model, backend.name)
         if key not in self._tokenizers:
             theirs = tokenize.tokenizer_of(server.target, model)
             name = server.roots.get(model, model)
             tokenizer = await asyncio.to_thread(tokenizers.load, spec, name, server=theirs)
-            template = await tokenize.template_tokens(server.target, model) if backend.takes_messages else None
-            self._tokenizers[key] = tokenizer, template
+            added = await tokenize.template_tokens(server.target, model) if backend.takes_messages else None
+            here = scenario.chat_template == "client"
+            template = await asyncio.to_thread(tokenizers.with_template, spec, name) if here else None
+            self._tokenizers[key] = tokenizer, added, template
         return self._tokenizers[key]
 
     def _reach(self, target: Target) -> Target:

@@ -254,14 +254,8 @@ def _from_modelscope(name: str) -> Tokenizer:
 
 
 def _from_transformers(name: str, *, offline: bool) -> Tokenizer:
-    """What has no ``tokenizer.json``; remote code is never run."""
-    from transformers import AutoTokenizer
-
-    try:
-        loaded = AutoTokenizer.from_pretrained(name, local_files_only=offline, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
-        key = "plan.tokenizer_broken" if offline else "plan.tokenizer_unreachable"
-        raise DataError(key, name=name, path=name, error=_first_line(error)) from error
+    """What has no ``tokenizer.json``."""
+    loaded = _auto(name, offline=offline)
     source = f"transformers: {name}"
     overhead = int(loaded.num_special_tokens_to_add(pair=False))
     fast = getattr(loaded, "backend_tokenizer", None)
@@ -282,6 +276,35 @@ def _from_transformers(name: str, *, offline: bool) -> Tokenizer:
         special_ids=frozenset(loaded.all_special_ids),
         overhead=overhead,
     )
+
+
+def _auto(name: str, *, offline: bool) -> Any:
+    """What transformers makes of a folder or a hub name; remote code is never run."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name, local_files_only=offline, trust_remote_code=False)
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        key = "plan.tokenizer_broken" if offline else "plan.tokenizer_unreachable"
+        raise DataError(key, name=name, path=name, error=_first_line(error)) from error
+
+
+def with_template(spec: str | None, model: str) -> Any:
+    """The same tokenizer as ``load``'s, as transformers has it: with its chat template.
+
+    Raises DataError where ``spec`` is none that could have one, or has none.
+    """
+    if spec in ("ids", "server", "simulator"):
+        raise DataError("plan.template_of_none", tokenizer=spec)
+    name = spec or model
+    path = Path(name).expanduser()
+    folder = (path.parent if path.is_file() else path) if path.exists() else _cached(name)
+    # Of a model on the hub, ``load`` needs no more than its tokenizer.json.
+    local = folder is not None and (path.exists() or (folder / "tokenizer_config.json").is_file())
+    loaded = _auto(str(folder) if local else name, offline=local)
+    if not loaded.chat_template:
+        raise DataError("plan.template_absent", name=name)
+    return loaded
 
 
 def _from_server(server: ServerTokenizer) -> Tokenizer:

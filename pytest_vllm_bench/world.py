@@ -44,6 +44,7 @@ class World:
     probe: Probe  # one small request, to see whether the server is still there
     tokenizer: Tokenizer
     template_tokens: int | None
+    chat_template: Any  # the tokenizer whose template is applied here, as transformers has it; None: by the server
     folder: Path  # of results
     base_dir: Path  # what relative paths in the config are relative to
     salt: str  # of this session's prompts

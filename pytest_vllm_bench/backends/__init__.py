@@ -19,7 +19,7 @@ from pytest_vllm_bench.backends import (
     tgi,
     triton,
 )
-from pytest_vllm_bench.backends.notes import notes
+from pytest_vllm_bench.backends.notes import knows, notes
 from pytest_vllm_bench.model import Backend
 
 BACKENDS: dict[str, Backend] = {
@@ -50,4 +50,4 @@ BACKENDS: dict[str, Backend] = {
     "ollama": ollama.OLLAMA,
 }
 
-__all__ = ["BACKENDS", "notes"]
+__all__ = ["BACKENDS", "knows", "notes"]

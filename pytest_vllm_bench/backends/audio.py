@@ -97,6 +97,7 @@ OPENAI_AUDIO = Backend(
     read=read,
     content_type=f"multipart/form-data; boundary={BOUNDARY}",
     forces_length=False,
+    drops=frozenset({"min_tokens", "ignore_eos"}),
     takes_media=frozenset({"audio"}),
     about="backends.about.openai-audio",
 )

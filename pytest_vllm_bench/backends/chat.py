@@ -64,7 +64,15 @@ OPENAI_CHAT = Backend(
     body=body,
     read=chunk.read,
     takes_messages=True,
+    completions="openai",
     takes_media=frozenset({"image", "audio", "video"}),
     about="backends.about.openai-chat",
 )
-VLLM_CHAT = replace(OPENAI_CHAT, name="vllm-chat", body=body_vllm, token_detail=True, about="backends.about.vllm-chat")
+VLLM_CHAT = replace(
+    OPENAI_CHAT,
+    name="vllm-chat",
+    body=body_vllm,
+    completions="vllm",
+    token_detail=True,
+    about="backends.about.vllm-chat",
+)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pytest_vllm_bench.backends import chunk
+from pytest_vllm_bench.backends import chunk, llamacpp
 from pytest_vllm_bench.backends.payload import encode, only
 from pytest_vllm_bench.model import Ask, Backend
 
@@ -32,9 +32,15 @@ def body(ask: Ask) -> bytes:
     return encode(fields(ask), ask.extra_body)
 
 
+def bare(ask: Ask) -> Mapping[str, Any]:
+    """A text that a chat template made begins with its BOS."""
+    return {"add_special_tokens": False if ask.templated else None}
+
+
 def body_vllm(ask: Ask) -> bytes:
     """Token ids of each chunk on request: 3 % of vLLM's token events have no text."""
-    return encode({**fields(ask), "return_token_ids": ask.token_detail or None}, ask.extra_body)
+    detail = {"return_token_ids": ask.token_detail or None}
+    return encode({**fields(ask), **detail, **bare(ask)}, ask.extra_body)
 
 
 def body_trtllm(ask: Ask) -> bytes:
@@ -42,17 +48,19 @@ def body_trtllm(ask: Ask) -> bytes:
     detail: Mapping[str, Any] = {}
     if ask.stream and ask.token_detail:
         detail = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}}
-    return encode({**fields(ask), **detail}, ask.extra_body)
+    return encode({**fields(ask), **detail, **bare(ask)}, ask.extra_body)
 
 
 def body_llama_cpp(ask: Ask) -> bytes:
     """A count in every chunk on request, among the timings."""
-    return encode({**fields(ask), "timings_per_token": ask.token_detail or None}, ask.extra_body)
+    asked = replace(ask, sampling=llamacpp.renamed(ask.sampling))
+    return encode({**fields(asked), "timings_per_token": ask.token_detail or None}, ask.extra_body)
 
 
 def body_minimum(ask: Ask) -> bytes:
     """For servers that know a least number of tokens and no ``ignore_eos``; their streams have no usage."""
-    forced = {"ignore_eos": None, "stream_options": None, "min_tokens": ask.output_len if ask.force_length else None}
+    forced = {"min_tokens": ask.output_len} if ask.force_length else {}
+    forced |= {"ignore_eos": None, "stream_options": None}
     return encode({**fields(ask), **forced}, ask.extra_body)
 
 
@@ -76,8 +84,14 @@ OPENAI = Backend(
     takes_token_ids=True,
     about="backends.about.openai",
 )
-VLLM = replace(OPENAI, name="vllm", body=body_vllm, token_detail=True, about="backends.about.vllm")
-LMDEPLOY = replace(OPENAI, name="lmdeploy", takes_token_ids=False, about="backends.about.lmdeploy")
+VLLM = replace(OPENAI, name="vllm", body=body_vllm, bare_text=True, token_detail=True, about="backends.about.vllm")
+LMDEPLOY = replace(
+    OPENAI,
+    name="lmdeploy",
+    takes_token_ids=False,
+    drops=frozenset({"min_tokens"}),
+    about="backends.about.lmdeploy",
+)
 SCALELLM = replace(
     OPENAI,
     name="scalellm",
@@ -86,10 +100,22 @@ SCALELLM = replace(
     samples=SCALELLM_SAMPLING,
     about="backends.about.scalellm",
 )
-LLAMA_CPP = replace(OPENAI, name="llama.cpp", body=body_llama_cpp, token_detail=True, about="backends.about.llama.cpp")
+LLAMA_CPP = replace(
+    OPENAI,
+    name="llama.cpp",
+    body=body_llama_cpp,
+    token_detail=True,
+    drops=llamacpp.DROPS,
+    about="backends.about.llama.cpp",
+)
 SGLANG_OAI = replace(OPENAI, name="sglang-oai", about="backends.about.sglang-oai")
 TRTLLM_SERVE = replace(
-    OPENAI, name="trtllm-serve", body=body_trtllm, token_detail=True, about="backends.about.trtllm-serve"
+    OPENAI,
+    name="trtllm-serve",
+    body=body_trtllm,
+    bare_text=True,
+    token_detail=True,
+    about="backends.about.trtllm-serve",
 )
 DEEPSPEED_MII_OPENAI = replace(
     OPENAI,

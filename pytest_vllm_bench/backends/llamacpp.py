@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -10,19 +11,25 @@ from pytest_vllm_bench.backends.payload import aside, encode, parse
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _RENAMED = {"repetition_penalty": "repeat_penalty"}
+#: What it takes and does not know.
+DROPS = frozenset({"min_tokens", "stop_token_ids"})
 _REASONS = {"limit": "length", "eos": "stop", "word": "stop"}
 
 
 def body(ask: Ask) -> bytes:
-    sampling = {_RENAMED.get(key, key): value for key, value in ask.sampling.items()}
     fields = {
         "prompt": ask.prompt.text if ask.prompt.text is not None else ask.prompt.token_ids,
         "n_predict": ask.output_len,
         "ignore_eos": True if ask.force_length else None,
-        **sampling,
+        **renamed(ask.sampling),
         "stream": ask.stream,
     }
     return encode(fields, ask.extra_body)
+
+
+def renamed(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampling under this server's names, on whichever path."""
+    return {_RENAMED.get(key, key): value for key, value in sampling.items()}
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -67,6 +74,7 @@ LLAMA_CPP_NATIVE = Backend(
     takes_token_ids=True,
     token_detail=True,
     counts="counter",
+    drops=DROPS,
     names_model=False,
     about="backends.about.llama.cpp-native",
 )

@@ -10,18 +10,19 @@ import msgspec
 from pytest_vllm_bench.backends.payload import aside, encode, parse
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
-_SAMPLES = frozenset({"temperature", "top_p", "top_k", "stop"})
+_SAMPLES = frozenset({"temperature", "top_p", "top_k", "stop", "min_tokens"})
 _LONGEST = 32768  # prompt and answer together; without it the gateway stops at 1024
 
 
 def body(ask: Ask) -> bytes:
     sampling = _sampling(ask.sampling)
+    least = sampling.pop("min_tokens", None)
     greedy = sampling.get("top_k") == 1
     fields = {
         "prompts": [ask.prompt.text],
         "max_length": _LONGEST,
         "max_new_tokens": ask.output_len,
-        "min_new_tokens": ask.output_len if ask.force_length else None,
+        "min_new_tokens": ask.output_len if ask.force_length else least,
         "ignore_eos": ask.force_length,
         "do_sample": not greedy,
         **sampling,
@@ -35,8 +36,8 @@ def body_generate(ask: Ask) -> bytes:
         "prompt": ask.prompt.text,
         "max_length": _LONGEST,
         "max_tokens": ask.output_len,
-        "min_tokens": ask.output_len if ask.force_length else None,
         **_sampling(ask.sampling),
+        **({"min_tokens": ask.output_len} if ask.force_length else {}),
         "stream": ask.stream,
     }
     return encode(fields, ask.extra_body)

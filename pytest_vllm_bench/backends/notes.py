@@ -5,13 +5,20 @@ from __future__ import annotations
 from pytest_vllm_bench.model import Backend, Message, Scenario
 
 
+def knows(backend: Backend, key: str) -> bool:
+    """Whether the backend can be told this of ``sampling``."""
+    return key not in backend.drops and (backend.samples is None or key in backend.samples)
+
+
 def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
-    """One message for each thing that will not be as asked; empty if all will."""
+    """One message for each thing that will not be as one might think; empty if all will."""
     found = []
 
     def say(key: str, **values: str) -> None:
         found.append(Message(key=f"backends.{key}", values={"backend": backend.name, **values}))
 
+    if scenario.chat_template == "client":
+        say("template_here")
     wants_length = scenario.ignore_eos or (scenario.ignore_eos is None and scenario.output_len is not None)
     if backend.generates and wants_length and not backend.forces_length:
         say("cannot_force")
@@ -19,10 +26,9 @@ def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
         say("no_stream")
     if backend.generates and scenario.token_detail == "on" and not backend.token_detail:
         say("no_token_detail")
-    if backend.samples is not None:
-        unknown = sorted(set(scenario.sampling) - backend.samples)
-        if unknown:
-            say("sampling_left_out", names=", ".join(unknown))
+    unknown = sorted(key for key in scenario.sampling if not knows(backend, key))
+    if backend.generates and unknown:
+        say("sampling_left_out", names=", ".join(unknown))
     if len(scenario.models) > 1 and not backend.names_model:
         say("one_model")
     return tuple(found)

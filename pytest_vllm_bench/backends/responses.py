@@ -156,5 +156,6 @@ OPENAI_RESPONSES = Backend(
     read=read,
     takes_messages=True,
     takes_media=frozenset({"image"}),
+    drops=frozenset({"min_tokens"}),
     about="backends.about.openai-responses",
 )

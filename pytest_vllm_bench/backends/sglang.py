@@ -10,7 +10,7 @@ from pytest_vllm_bench.backends.payload import aside, encode, parse
 from pytest_vllm_bench.backends.words import shed
 from pytest_vllm_bench.model import Ask, Backend, Delta, ErrorKind
 
-_RENAMED = {"seed": "sampling_seed"}
+_RENAMED = {"seed": "sampling_seed", "min_tokens": "min_new_tokens"}
 
 
 def body(ask: Ask) -> bytes:

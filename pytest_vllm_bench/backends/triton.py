@@ -26,6 +26,7 @@ _ENSEMBLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "frequency_penalty": ("frequency_penalty", float),
     "seed": ("seed", int),
     "stop": ("stop_words", _words),
+    "min_tokens": ("min_tokens", int),
 }
 _LLMAPI: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "temperature": ("sampling_param_temperature", float),
@@ -41,9 +42,9 @@ def body(ask: Ask) -> bytes:
     fields = {
         "text_input": ask.prompt.text,
         "max_tokens": ask.output_len,
-        "min_tokens": ask.output_len if ask.force_length else None,
         "stream": ask.stream,
         **_inputs(ask.sampling, _ENSEMBLE),
+        **({"min_tokens": ask.output_len} if ask.force_length else {}),
     }
     return encode(fields, ask.extra_body)
 

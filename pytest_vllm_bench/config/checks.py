@@ -18,7 +18,7 @@ from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
 from pytest_vllm_bench.metric_table import all_names, parse_name, rule_problems
-from pytest_vllm_bench.model import Message, Problem
+from pytest_vllm_bench.model import Backend, Message, Problem
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
@@ -56,9 +56,21 @@ def _backend(config: Config) -> Iterator[Problem]:
     if settings.backend not in config.registry.backends:
         hint = suggestion(settings.backend, config.registry.backends)
         yield _problem(config, "backend", "unknown_backend", name=settings.backend, hint=hint)
+    elif settings.chat_template == "client":
+        yield from _templated(config, config.registry.backends[settings.backend])
     weights = settings.model_choice
     if not isinstance(weights, str) and len(weights) != len(settings.model):
         yield _problem(config, "model_choice", "weights", weights=len(weights), models=len(settings.model))
+
+
+def _templated(config: Config, backend: Backend) -> Iterator[Problem]:
+    """A chat template applied here makes text: the backend must take text, and so must the path."""
+    settings = config.settings
+    speaks = backend.generates and "audio" not in backend.takes_media and not backend.takes_messages
+    if not speaks and not backend.completions:
+        yield _problem(config, "backend", "template_backend", name=backend.name)
+    elif settings.endpoint is not None and "chat" in settings.endpoint:
+        yield _problem(config, "endpoint", "template_endpoint", endpoint=settings.endpoint)
 
 
 def _datasets(config: Config) -> Iterator[Problem]:

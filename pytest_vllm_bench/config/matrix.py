@@ -168,7 +168,8 @@ def scenario(config: Config, cell: Axes) -> Scenario:
         id=cell.id,
         key=cell.key,
         target=cell.target,
-        backend=settings.backend,
+        backend=spoken(config),
+        chat_template=settings.chat_template,
         endpoint=settings.endpoint,
         models=settings.model,
         model_choice=settings.model_choice,  # type: ignore[arg-type]  # checked: one of two words, or weights
@@ -189,6 +190,14 @@ def scenario(config: Config, cell: Axes) -> Scenario:
         skip=override.skip,
         **_plain(own),
     )
+
+
+def spoken(config: Config) -> str:
+    """The backend's name; of one for chat whose template is applied here, that of its completions."""
+    settings = config.settings
+    if settings.chat_template == "server":
+        return settings.backend
+    return config.registry.backends[settings.backend].completions or settings.backend
 
 
 def _plain(own: Cell) -> dict[str, Any]:

@@ -320,6 +320,7 @@ class File(Cell):
     tokenizer: Text | None = None
     backend: Text = "vllm"
     endpoint: Annotated[str | None, *_field(_endpoint, {"type": "string", "pattern": "^/"})] = None
+    chat_template: Annotated[Literal["server", "client"], *_words("server", "client")] = "server"
     api_key_env: Text | None = None
     headers: Annotated[dict[str, str], *_field(_headers, {"type": "object"})] = {}
     input_output: Annotated[list[_InputOutput], BeforeValidator(_pairs)] | None = None

@@ -156,7 +156,7 @@ async def ask(session: aiohttp.ClientSession, target: Target, probe: Probe, mode
     deltas = [probe.backend.read(event) for event in [*events.feed(answer), *events.flush()]]
     for delta in deltas:
         if delta.error is not None:
-            raise ServerError("server.error", url=url(target, path), said=shown(delta.error))
+            raise ServerError("server.error", url=url(target, path), said=shown(target.discreet(delta.error)))
     if not deltas:
         raise ServerError("server.empty", url=url(target, path), backend=probe.backend.name)
 
@@ -203,7 +203,7 @@ async def fetch(
 
 def refusal(target: Target, path: str, status: int, body: bytes) -> ServerError:
     """The error that an HTTP status stands for, with the server's own words."""
-    said = shown(words(body))
+    said = shown(target.discreet(words(body)))
     values = {"url": url(target, path), "status": status, "said": said}
     if status == 503:
         return NotReady("server.unavailable", **values)

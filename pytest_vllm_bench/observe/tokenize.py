@@ -82,7 +82,7 @@ async def _one(
             if response.status in (404, 405, 501):
                 return None
             if response.status != 200:
-                said = shown(words(await response.read()))
+                said = shown(target.discreet(words(await response.read())))
                 raise ServerError("server.status", url=url(target, path), status=response.status, said=said)
             answer: dict[str, Any] = await response.json()
             return answer

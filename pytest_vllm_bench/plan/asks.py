@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_vllm_bench.backends import knows
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Ask, Backend, Prompt, Scenario
+from pytest_vllm_bench.plan.template import ChatTemplate, rendered, without_variables
 from pytest_vllm_bench.plan.writer import Row
 
 
@@ -27,18 +29,28 @@ class Asks:
     sampling: Mapping[str, Any] = field(repr=False)
     extra_body: Mapping[str, Any] = field(repr=False)
     marker: str
+    template: ChatTemplate | None = None
 
     @staticmethod
-    def of(scenario: Scenario, backend: Backend, models: tuple[str, ...], *, detail: bool | None, salt: str) -> Asks:
+    def of(
+        scenario: Scenario,
+        backend: Backend,
+        models: tuple[str, ...],
+        *,
+        detail: bool | None,
+        salt: str,
+        template: ChatTemplate | None,
+    ) -> Asks:
         secret = hashlib.blake2b(f"{salt}/{scenario.id}/{scenario.seed}".encode(), digest_size=8).hexdigest()
         return Asks(
             backend=backend,
             models=models,
             force=scenario.ignore_eos is not False and backend.forces_length,
             detail=(scenario.token_detail != "off" if detail is None else detail) and backend.token_detail,
-            sampling=scenario.sampling,
-            extra_body=scenario.extra_body,
+            sampling={key: value for key, value in scenario.sampling.items() if knows(backend, key)},
+            extra_body=scenario.extra_body if template is None else without_variables(scenario.extra_body),
             marker=f"@@answer-{secret}-{{turn}}@@",
+            template=template,
         )
 
     def turns(self, prompt: Prompt, model: int, most: int) -> Iterator[tuple[Row, bytes]]:
@@ -68,13 +80,14 @@ class Asks:
     def _body(self, prompt: Prompt, model: int) -> bytes:
         return self.backend.body(
             Ask(
-                prompt=prompt,
+                prompt=prompt if self.template is None else rendered(self.template, prompt),
                 model=self.models[model] if self.models else "",
                 output_len=prompt.output_len,
                 force_length=self.force and prompt.output_len is not None,
                 token_detail=self.detail,
                 sampling=self.sampling,
                 extra_body=self.extra_body,
+                templated=self.template is not None,
             )
         )
 

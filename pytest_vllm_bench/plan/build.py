@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench.backends.notes import notes
+from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Backend, Message, Plan, Prompt, Scenario
 from pytest_vllm_bench.plan.alphabet import Alphabet, alphabet
@@ -20,6 +20,7 @@ from pytest_vllm_bench.plan.datasets import DATASETS
 from pytest_vllm_bench.plan.options import parse
 from pytest_vllm_bench.plan.schedule import Schedule, schedule
 from pytest_vllm_bench.plan.seeds import stream
+from pytest_vllm_bench.plan.template import ChatTemplate, around, counted
 from pytest_vllm_bench.plan.writer import Writer
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -35,7 +36,8 @@ class BuildContext:
     """What a plan is built with, besides its scenario.
 
     ``template_tokens``: what the server adds to each prompt (chat template, BOS), where it has been asked; None =
-    unknown, then a completion's is taken from the tokenizer.  ``progress(done, total)`` is called now and then.
+    unknown, then a completion's is taken from the tokenizer.  ``chat_template``: the tokenizer whose template is
+    applied here, as transformers has it; None = the server does.  ``progress(done, total)`` is called now and then.
     """
 
     backend: Backend
@@ -44,6 +46,7 @@ class BuildContext:
     max_model_len: int | None = None
     salt: str = ""
     template_tokens: int | None = None
+    chat_template: Any = None
     token_detail: bool | None = None  # None: as the scenario says
     base_dir: Path = Path()
     cache_dir: Path | None = None
@@ -93,24 +96,41 @@ def _slots(scenario: Scenario) -> int:
 
 def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: str) -> Plan:
     dataset = context.datasets[scenario.dataset.name]
+    template = _template(scenario, context)
+    if template is not None:
+        context = replace(context, backend=_templated(context.backend), template_tokens=around(template))
     backend = context.backend
     seed = (scenario.seed, scenario.repeat, purpose)
     shape = _shape(scenario, dataset, seed)
     found: list[Message] = []
     wanted = replace(_wanted(scenario, context, dataset, shape, seed), note=found.append)
-    asks = Asks.of(scenario, backend, context.models, detail=context.token_detail, salt=context.salt)
+    asks = Asks.of(scenario, backend, context.models, detail=context.token_detail, salt=context.salt, template=template)
+    prompts = dataset.prompts(wanted)
+    if template is not None and dataset.lengths != "both":
+        prompts = counted(template, prompts)
     pick = _models(scenario, len(context.models) if backend.names_model else 1, stream(*seed, "models"))
     with Writer(folder, digest=_parameters(scenario, asks.force)) as writer:
-        _write(writer, wanted, _dated(dataset.prompts(wanted), shape), asks, pick, context)
+        _write(writer, wanted, _dated(prompts, shape), asks, pick, context)
     if not writer.n or (writer.n < wanted.n and not wanted.at_most):
         source = scenario.dataset.options.get("path", scenario.dataset.name)
         raise DataError("plan.too_few_rows", path=str(source), usable=writer.n, n=wanted.n)
     plan = _plan(scenario, context, folder, writer, shape)
     plan = replace(plan, force_length=asks.force, notes=(*found, *notes(backend, scenario)))
-    _save(plan, asks.marker if writer.n > writer.chains else "", backend.name)
+    _save(plan, asks.marker if writer.n > writer.chains else "", backend)
     if context.progress is not None:
         context.progress(plan.n, plan.n)
     return plan
+
+
+def _template(scenario: Scenario, context: BuildContext) -> ChatTemplate | None:
+    if context.chat_template is None or context.tokenizer is None:
+        return None
+    return ChatTemplate.of(context.chat_template, context.tokenizer, context.backend, scenario.extra_body)
+
+
+def _templated(backend: Backend) -> Backend:
+    """The backend as datasets see it: messages become text; what cannot is refused later, with its row."""
+    return replace(backend, takes_messages=True, takes_media=frozenset({"image", "audio", "video"}))
 
 
 def _dated(prompts: Iterator[Prompt], shape: Schedule) -> Iterator[tuple[float, Prompt]]:
@@ -251,10 +271,18 @@ def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: Write
     )
 
 
-def _save(plan: Plan, marker: str, backend: str) -> None:
+def _save(plan: Plan, marker: str, backend: Backend) -> None:
     """``plan.json`` for people; ``turns.json`` for who puts the answers into later turns."""
     if marker:
-        told = {"backend": backend, "marker": marker}
+        told = {"backend": _reader(backend), "marker": marker}
         (plan.folder / "turns.json").write_text(json.dumps(told) + "\n", "utf-8")
     shown = {k: v for k, v in asdict(plan).items() if k not in ("folder", "notes")}
     (plan.folder / "plan.json").write_text(json.dumps(shown, indent=1, default=str) + "\n", "utf-8")
+
+
+def _reader(backend: Backend) -> str:
+    """The name of one of ours whose answers are read alike: the measuring process knows no others."""
+    for name, ours in sorted(BACKENDS.items(), key=lambda item: item[0] != backend.name):
+        if (ours.read, ours.framing) == (backend.read, backend.framing):
+            return name
+    raise DataError("plan.conversation_backend", backend=backend.name)

@@ -21,6 +21,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{backend} does not send a model's name with a request: all requests go to the one that is served",
         "{backend} 的请求不带模型名：所有请求都由服务端当前的模型处理",
     ),
+    "backends.template_here": (
+        "the chat template is applied here and its text goes to {backend}'s completions: the server parses neither "
+        "reasoning nor tool calls",
+        "聊天模板在本地套用，所得文本发往 {backend} 的 completions 接口：服务端不再区分思考内容和工具调用",
+    ),
     "backends.needs_audio": (
         "This backend transcribes audio and the dataset has none; use the dataset `audio`, or another backend",
         "该后端用于语音转写，而数据集中没有音频；请改用数据集 `audio`，或换一个后端",

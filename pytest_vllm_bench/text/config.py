@@ -198,6 +198,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # between keys
     "config.unknown_backend": ('unknown backend "{name}"; {hint}', "未知的后端 “{name}”；{hint}"),
+    "config.template_backend": (
+        'backend "{name}" takes no text that a chat template has made; write backend: vllm, or vllm-chat, openai-chat, '
+        "openai, llama.cpp, ...",
+        "后端 “{name}” 不接受由聊天模板生成的文本；可用 backend: vllm，或 vllm-chat、openai-chat、openai、llama.cpp 等",
+    ),
+    "config.template_endpoint": (
+        "{endpoint} takes messages, and chat_template: client makes text of them; leave endpoint out",
+        "{endpoint} 接收的是消息，而 chat_template: client 会把消息变成文本；请去掉 endpoint",
+    ),
     "config.weights": (
         "{weights} weights for {models} model(s); one for each",
         "{models} 个模型却有 {weights} 个权重；应一一对应",

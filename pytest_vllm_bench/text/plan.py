@@ -57,6 +57,30 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Write tokenizer: /folder/with/tokenizer.json.",
         "后端 {backend} 不接受 token id，不能与 tokenizer: ids 同用。请填写 tokenizer: /含/tokenizer.json/的目录。",
     ),
+    # chat templates
+    "plan.template_of_none": (
+        "chat_template: client needs the model's own tokenizer, and tokenizer: {tokenizer} has no template. "
+        "Write tokenizer: /folder/of/the/model, or chat_template: server with a chat backend.",
+        "chat_template: client 需要模型自带的 tokenizer，而 tokenizer: {tokenizer} 没有聊天模板。"
+        "请填写 tokenizer: /模型目录，或改用 chat_template: server 和聊天后端。",
+    ),
+    "plan.template_absent": (
+        "tokenizer {name} has no chat template. Put one beside its tokenizer.json as chat_template.jinja, or write "
+        "chat_template: server with a chat backend.",
+        "tokenizer {name} 没有聊天模板。请在其 tokenizer.json 旁放入 chat_template.jinja，"
+        "或改用 chat_template: server 和聊天后端。",
+    ),
+    "plan.template_failed": (
+        "The model's chat template refuses the messages of row {row}: {error}. "
+        "Change their roles or contents, or leave the row out.",
+        "模型的聊天模板拒绝第 {row} 行的消息：{error}。请修改其角色或内容，或去掉该行。",
+    ),
+    "plan.template_text_only": (
+        "chat_template: client makes text of the messages, and row {row} has {kind} in it. "
+        "Write chat_template: server and backend: openai-chat.",
+        "chat_template: client 把消息变成纯文本，而第 {row} 行含有 {kind}。"
+        "请改用 chat_template: server 和 backend: openai-chat。",
+    ),
     # lengths
     "plan.lengths_missing": (
         "dataset {dataset} has no lengths of its own. Write both in input_output, e.g. [[1024, 128]].",
@@ -169,8 +193,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path}：没有 {wanted} 列。现有列：{found}。",
     ),
     "plan.needs_chat": (
-        "The rows are chat messages, which backend {backend} does not take. Write backend: openai-chat.",
-        "数据行为聊天消息，后端 {backend} 不支持。请改用 backend: openai-chat。",
+        "The rows are chat messages, which backend {backend} does not take. Write backend: openai-chat, or "
+        "chat_template: client.",
+        "数据行为聊天消息，后端 {backend} 不支持。请改用 backend: openai-chat，或 chat_template: client。",
+    ),
+    "plan.conversation_backend": (
+        "backend {backend} reads answers in a way of its own, which the measuring process does not know: it cannot put "
+        "them into later turns. Write a dataset of single turns, or a backend made of one of ours.",
+        "后端 {backend} 用自己的方式读取回答，测量进程无法得知，因而不能把回答放进后续轮次。"
+        "请改用单轮数据集，或由内置后端派生的后端。",
     ),
     "plan.too_few_rows": (
         "{path}: {n} requests are asked for, but its rows make only {usable} (rows outside the limits do not count). "

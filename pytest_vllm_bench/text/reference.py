@@ -50,6 +50,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "与服务通信的方式：[后端表](backends.md) 中的名称之一。",
     ),
     "reference.endpoint": ("The path of requests, where it is not the backend's own.", "请求路径，默认由后端决定。"),
+    "reference.chat_template": (
+        "Who makes text of chat messages: the `server`, or this `client`, with the tokenizer's own template: its text "
+        "goes to a completions backend, and its length is known beforehand. "
+        "See [Chat templates](backends.md#chat-templates).",
+        "由谁把聊天消息变成文本：`server`（服务端），或 `client`（本地，用 tokenizer 自带的模板）：文本发往 completions "
+        "后端，长度事先可知。见[聊天模板](backends.md#聊天模板)。",
+    ),
     "reference.api_key_env": (
         "The *name* of the environment variable that holds the key, never the key: it is sent as a bearer token and "
         "stands in no result.",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.backends import BACKENDS, notes
+from pytest_vllm_bench.backends import BACKENDS, knows, notes
 from pytest_vllm_bench.model import Ask, Backend, Delta, Media, Prompt, Scenario, Target
 from pytest_vllm_bench.text import LANGUAGES, say
 
@@ -102,6 +102,36 @@ def test_sampling_is_sent_or_said_to_be_left_out(backend: Backend) -> None:
         assert changed == known, key
 
 
+#: Backend → what its server calls the least number of tokens; the others cannot be told one.
+LEAST = {
+    **dict.fromkeys(
+        ["vllm", "vllm-chat", "openai", "openai-chat", "sglang-oai", "trtllm-serve", "tensorrt-llm",
+         "deepspeed-mii-generate", "deepspeed-mii-openai"], "min_tokens",
+    ),
+    "sglang": "min_new_tokens",
+    "deepspeed-mii": "min_new_tokens",
+}  # fmt: skip
+
+
+def test_a_least_number_of_tokens_is_translated_or_said_to_be_left_out(backend: Backend) -> None:
+    asked = {"temperature": 0, "min_tokens": 7}
+    if not backend.generates:
+        return
+    if backend.name in LEAST:
+        sent = fields(backend, sampling=asked, force_length=False)
+        assert sent.get("sampling_params", sent)[LEAST[backend.name]] == 7
+        assert knows(backend, "min_tokens")
+        forced = fields(backend, sampling=asked)  # of all that is forced, none may be undone
+        assert (
+            forced.get("ignore_eos")
+            or forced.get("sampling_params", forced).get("ignore_eos")
+            or "9" in {str(forced[LEAST[backend.name]])}
+        )
+        return
+    said = [m.values["names"] for m in notes(backend, scenario(sampling=asked)) if m.key.endswith("left_out")]
+    assert said == ["min_tokens"]
+
+
 def test_greedy_is_understood(backend: Backend) -> None:
     """A temperature of 0 is an error for some: they are told to be greedy in their own way."""
     if backend.generates and (backend.samples is None or "temperature" in backend.samples):
@@ -124,6 +154,18 @@ def test_the_user_has_the_last_word(backend: Backend) -> None:
 def test_streaming_follows_from_the_ask(backend: Backend) -> None:
     if backend.framing != "json":
         assert fields(backend, stream=True) != fields(backend, stream=False) or backend.name == "tgi"
+
+
+def test_a_text_with_its_bos_gets_no_other_where_the_server_can_be_told(backend: Backend) -> None:
+    assert (fields(backend, templated=True) != fields(backend, templated=False)) == backend.bare_text
+
+
+def test_chat_backends_name_the_one_for_text_of_the_same_server(backend: Backend) -> None:
+    if backend.completions:
+        other = BACKENDS[backend.completions]
+        assert backend.takes_messages
+        assert other.generates
+        assert not other.takes_messages
 
 
 def test_token_ids_are_sent_as_they_are(backend: Backend) -> None:
@@ -210,3 +252,8 @@ def test_what_it_cannot_do_is_said(backend: Backend) -> None:
 def test_nothing_is_said_where_all_will_be_as_asked() -> None:
     assert notes(BACKENDS["vllm"], scenario(token_detail="on")) == ()
     assert notes(BACKENDS["tgi"], scenario(ignore_eos=False)) == ()
+
+
+def test_a_chat_template_applied_here_is_said() -> None:
+    (message,) = notes(BACKENDS["openai"], scenario(chat_template="client"))
+    assert message.key == "backends.template_here"

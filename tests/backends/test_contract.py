@@ -200,8 +200,40 @@ def test_another_model_of_the_server(send: Send, backend: Backend) -> None:
         assert send(model="tiny-lora").error is None
 
 
+#: Backend → a field of the wrong type, in its own words.
+WRONG: dict[str, dict[str, Any]] = {
+    **{
+        name: {"max_completion_tokens": "many"}
+        for name in ("openai-chat", "vllm-chat", "openai-audio", "openai-audio-translations")
+    },
+    "openai-responses": {"max_output_tokens": "many"},
+    "sglang": {"sampling_params": {"max_new_tokens": "many"}},
+    "tgi": {"parameters": {"max_new_tokens": "many"}},
+    "tensorrt-llm-llmapi": {"sampling_param_max_tokens": "many"},
+    "deepspeed-mii": {"max_new_tokens": "many"},
+    "llama.cpp-native": {"n_predict": "many"},
+    "ollama": {"options": {"num_predict": "many"}},
+}  # fmt: skip
+
+
+def test_a_field_of_the_wrong_type(send: Send, backend: Backend) -> None:
+    """Whatever the status and the shape: one kind of failure, and what the server says of it."""
+    if backend.generates:
+        record = send(extra_body=WRONG.get(backend.name, {"max_tokens": "many"}))
+        assert (record.error, record.status) in [("http", 400), ("http", 500), ("in_stream", 200)]
+        assert "integer" in record.error_detail or "INT32" in record.error_detail
+
+
+def test_no_prompt_at_all(send: Send, backend: Backend) -> None:
+    if backend.takes_media != {"audio"}:  # whose prompt is a file
+        names = ["prompt", "messages", "input", "text", "inputs", "text_input", "prompts", "query", "documents"]
+        record = send(extra_body=dict.fromkeys(names))
+        assert record.error in ("http", "in_stream")
+        assert record.error_detail
+
+
 def test_a_context_that_is_too_short(send: Send, backend: Backend) -> None:
     if backend.generates and backend.takes_media != {"audio"}:
         record = send(prompt=Prompt(text="word " * 4000))
         assert record.error in ("http", "in_stream")
-        assert record.error_detail
+        assert "context" in record.error_detail

@@ -76,6 +76,9 @@ def test_backends_of_every_kind(pytester: pytest.Pytester) -> None:
     assert rows["openai-audio"]["rtfx"] > 0
     assert rows["vllm-pooling"]["total_input_tokens"] == 6 * 3 * 32
     assert rows["tensorrt-llm"]["token_source"] == "tokenizer"
+    for name in ("tgi", "ollama"):
+        assert "backends.cannot_force" in [note["key"] for note in rows[name]["notes"]]
+    assert "backends.no_stream" in [note["key"] for note in rows["deepspeed-mii"]["notes"]]
     assert rows["sglang"]["token_source"] == rows["ollama"]["token_source"] == "counter"
     assert {name: of["completed"] for name, of in rows["vllm-chat"]["by_model"].items()} == {"tiny": 3, "adapter": 3}
     assert rows["openai-responses"]["total_output_tokens"] == rows["sglang"]["total_output_tokens"] == 72

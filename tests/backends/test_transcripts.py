@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapes import cut, decode, facts
 from transcripts import OPENAI, Transcript
+from transcripts_captured import CAPTURED
 from transcripts_native import NATIVE
 
 from pytest_vllm_bench.backends import BACKENDS
 
-TRANSCRIPTS = [*OPENAI, *NATIVE]
+TRANSCRIPTS = [*OPENAI, *NATIVE, *CAPTURED]
 CASES = [
     pytest.param(name, transcript, id=f"{name}: {transcript.name}")
     for transcript in TRANSCRIPTS

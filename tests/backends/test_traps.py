@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 
 import pytest
+from runs import scenario
 from tapes import chunked, cut, decode, facts, head, plain, response
 from transcripts import DONE, chat, event, vllm
 
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.framing import Events
-from pytest_vllm_bench.model import Ask, Ending, Prompt, Record
+from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.model import Ask, Ending, Media, Prompt, Record
 
 VLLM, CHAT, RESPONSES = BACKENDS["vllm"], BACKENDS["openai-chat"], BACKENDS["openai-responses"]
 
@@ -153,7 +157,10 @@ def test_09_what_follows_the_end_is_ignored() -> None:
 
 
 def test_10_a_cut_body_keeps_what_came() -> None:
+    """Its first token is a fact; its pace is none, since nobody knows what was to come."""
     record = read_by_read("vllm", vllm('"a"'), vllm('"b"'), ending=Ending.EOF, end=False)
+    values = sample([record], settings_of(scenario(), complete=True)).values
+    assert math.isnan(values["tpot"][0])
     assert (record.error, record.text, record.output_tokens) == ("reset", "ab", 2)
     assert record.first_token == pytest.approx(0.2)
 
@@ -310,3 +317,35 @@ def test_reads_are_not_stripped_before_framing() -> None:
     assert events.feed(b'data: {"a": "x ') == []
     assert events.feed(b' y"}\n') == []
     assert events.feed(b"\n: ping\n\n") == [b'{"a": "x  y"}']
+
+
+def test_11_a_whole_answer_of_mii_counts_its_text_again_and_a_stream_nothing() -> None:
+    """Its streams have no usage: the tokenizer counts them, and nothing wrong is taken over."""
+    mii = BACKENDS["deepspeed-mii-openai"]
+    data = response(vllm('" t0"'), vllm('" t1"', '"length"'), DONE)
+    record = decode(mii, [data], counter=lambda texts: [len(text.split()) for text in texts])
+    assert (record.output_tokens, record.token_source) == (2, "tokenizer")
+
+
+def test_15_asked_and_produced_lengths_stand_side_by_side() -> None:
+    """Ended early: seen in the record, and a failure only where the length was forced."""
+    data = response(vllm('"a"', '"stop"', ids="[7]"), DONE)
+    free, forced = decode(VLLM, [data], asked=8), decode(VLLM, [data], asked=8, force_length=True)
+    assert (free.asked_output, free.output_tokens, free.finish_reason, free.error) == (8, 1, "stop", None)
+    assert (forced.error, forced.error_detail) == ("short", "1 < 8")
+
+
+def test_20_every_request_has_a_form_of_its_own() -> None:
+    """No file object that the first request would have read to its end; options of the stream lie flat."""
+    clip = Media(kind="audio", data=b"RIFF" + bytes(64), mime="audio/wav", seconds=1)
+    asked = Ask(prompt=Prompt(text="", media=(clip,)), model="m", output_len=4, force_length=False)
+    bodies = [BACKENDS["openai-audio"].body(asked) for _ in range(2)]
+    assert bodies[0] == bodies[1]
+    assert clip.data in bodies[1]
+    assert b'name="stream_include_usage"' in bodies[0]
+    assert b"stream_options" not in bodies[0]
+
+
+def test_every_trap_has_a_test() -> None:
+    numbers = {int(n) for name in globals() if name.startswith("test_") for n in re.findall(r"(?<=_)\d\d(?=_)", name)}
+    assert numbers == set(range(1, 24))

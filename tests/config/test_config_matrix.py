@@ -351,3 +351,14 @@ timeouts: {total: 1h}
         ]
 
     assert without_lines(shown) == without_lines(SHORT + text)
+
+
+@pytest.mark.parametrize(
+    ("backend", "spoken"),
+    [("openai-chat", "openai"), ("vllm-chat", "vllm"), ("vllm", "vllm"), ("llama.cpp", "llama.cpp"), ("tgi", "tgi")],
+)
+def test_a_chat_template_applied_here_wants_a_backend_for_text(config: Read, backend: str, spoken: str) -> None:
+    (scenario,) = matrix(config(f"backend: {backend}\nchat_template: client"))
+    assert (scenario.backend, scenario.chat_template) == (spoken, "client")
+    (scenario,) = matrix(config(f"backend: {backend}"))
+    assert (scenario.backend, scenario.chat_template) == (backend, "server")

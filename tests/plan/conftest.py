@@ -58,8 +58,9 @@ def make(tmp_path: Path, small: Tokenizer) -> Callable[..., Built]:
                 **fields,
             }
         )
-        given = {"models": ("m",), "salt": "today", "base_dir": tmp_path, **(context or {})}
-        around = plan.BuildContext(backend=BACKENDS[scenario.backend], tokenizer=tokenizer, **given)
+        given: dict[str, Any] = {"models": ("m",), "salt": "today", "base_dir": tmp_path}
+        given["backend"] = BACKENDS[scenario.backend]
+        around = plan.BuildContext(tokenizer=tokenizer, **{**given, **(context or {})})
         how = plan.warmup if warmup else plan.build
         result = how(scenario, around, tmp_path / f"plan{made}")
         assert result is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from plans import Built
 
 from pytest_vllm_bench import tokenizer
+from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import DataError
 
 Make = Callable[..., Built]
@@ -35,6 +37,18 @@ def test_chat_bodies_hold_the_history_with_markers_for_the_answers(make: Make) -
     assert third == [*second, {"role": "assistant", "content": marks[1]}, third[4]]
     assert [body["max_completion_tokens"] for body in built.bodies] == [5, 5, 5]
     assert all(mark.isascii() for mark in marks)
+
+
+def test_a_backend_of_ones_own_is_read_as_the_one_it_is_made_of(make: Make) -> None:
+    talk = {"name": "conversation", "turns": 2}
+    mine = replace(BACKENDS["openai-chat"], name="mine", path="/mine")
+    built = make(talk, input_len=20, output_len=5, num_prompts=2, context={"backend": mine})
+    assert BACKENDS[json.loads((built.plan.folder / "turns.json").read_text())["backend"]].read is mine.read
+    other = replace(mine, read=lambda payload: BACKENDS["openai"].read(payload))
+    assert make(talk | {"turns": 1}, input_len=20, output_len=5, context={"backend": other}).plan.n
+    with pytest.raises(DataError) as caught:
+        make(talk, input_len=20, output_len=5, context={"backend": other})
+    assert caught.value.message.key == "plan.conversation_backend"
 
 
 def test_completions_hold_the_history_as_text(make: Make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,3 +179,24 @@ def test_what_was_proven_once_is_not_counted_again(make: Make, small: Tokenizer,
     again = make(input_len=512, output_len=1, num_prompts=50, tokenizer=watched, context={**cache, "salt": "next"})
     assert counted < first / 10
     assert set(small.count(again.texts)) == {512}
+
+
+@pytest.mark.parametrize(
+    ("choice", "shares"),
+    [("round_robin", (100, 100, 100)), ("random", (100, 100, 100)), ((6.0, 3.0, 1.0), (180, 90, 30))],
+    ids=["round robin", "random", "weights"],
+)
+def test_requests_are_shared_between_models(make: Make, choice: Any, shares: tuple[int, ...]) -> None:
+    names = ("base", "lora-a", "lora-b")
+    fields: dict[str, Any] = {"input_len": 8, "output_len": 2, "num_prompts": 300, "model_choice": choice}
+    built = make("random", models=names, context={"models": names}, **fields)
+    asked = [body["model"] for body in built.bodies]
+    found = [asked.count(name) for name in names]
+    assert [names[i] for i in built.rows["model"].tolist()] == asked
+    if choice == "round_robin":
+        assert asked == list(names) * 100
+    else:
+        assert found == pytest.approx(shares, abs=30)
+        assert asked == [
+            body["model"] for body in make("random", models=names, context={"models": names}, **fields).bodies
+        ]

@@ -181,3 +181,11 @@ def test_a_bad_config_under_xdist(bench: Bench) -> None:
     result = bench("-n", "2", "--dist", "loadgroup", input_output="wrong")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "input_output" in result.stdout.str()
+
+
+def test_a_dry_run_says_what_the_backend_cannot(bench: Bench) -> None:
+    asked = {"backend": "tgi", "sampling": {"min_p": 0.1}, "base_url": NOWHERE}
+    text = bench("--collect-only", "-v", "--vllm-lang=en", **asked).stdout.str()
+    assert "tgi cannot force the length of its answers" in text
+    assert "tgi knows no min_p: not sent" in text
+    assert "cannot force" not in bench("--collect-only", "--vllm-lang=en", **asked).stdout.str()

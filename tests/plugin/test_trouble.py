@@ -113,6 +113,26 @@ def test_a_server_that_needs_a_key(bench: Bench, pytester: pytest.Pytester, monk
             assert b"sk-very-secret" not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("first", [0, 4], ids=["before the load", "under load"])
+def test_a_server_that_sends_the_key_back(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: int
+) -> None:
+    """Its words are kept without the key: on the screen, in every file, on the tape."""
+    key = "sk-very-secret"
+    faults = script(tmp_path, {"fault": f"status code=400 message=not_with_{key}!", "from": first})
+    monkeypatch.setenv("BENCH_KEY", key)
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        result = bench(f"--vllm-url={server.base_url}", "-v", **ONE, api_key_env="BENCH_KEY", tape="keep")
+    assert key not in result.stdout.str() + result.stderr.str()
+    assert "not with ***!" in result.stdout.str()
+    for path in pytester.path.rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            assert key.encode() not in path.read_bytes(), path
+    if first:
+        assert saved(pytester)["first_error"] == "not with ***!"
+        assert list((pytester.path / "results").rglob("*.tape"))
+
+
 def test_a_wrong_path_and_a_wrong_port_speak_clearly(bench: Bench) -> None:
     with simulator.start() as server:
         result = bench(f"--vllm-url={server.base_url}", **ONE, endpoint="/v1/nowhere")

@@ -45,7 +45,10 @@ def _read(call: Call) -> Asked:
     if stream and form.get("response_format") == "verbose_json":
         raise Refused(400, "verbose_json is not supported with stream", param="response_format")
     spoken = seconds(form["file"])
-    limit = form.get("max_completion_tokens")
+    limit = form.get("max_completion_tokens", "")
+    if limit and not limit.isdecimal():
+        said = "1 validation error:\n  max_completion_tokens: Input should be a valid integer"
+        raise Refused(400, said, param="max_completion_tokens")
     return Asked(
         prompts=(form.get("prompt") or "<|startoftranscript|>",),
         model=form.get("model"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_vllm_bench.simulator.formats.dialects import llama_words
 from pytest_vllm_bench.simulator.formats.shape import (
     Answer,
     Asked,
@@ -16,6 +17,7 @@ from pytest_vllm_bench.simulator.formats.shape import (
     encode,
     prompt_of,
     sse,
+    whole_number,
 )
 
 SETTINGS = {
@@ -27,7 +29,8 @@ SETTINGS = {
 def _read(call: Call) -> Asked:
     """``n_predict`` below 0 is as much as the context holds."""
     body = call.body
-    limit = next((body[k] for k in ("n_predict", "max_tokens", "max_completion_tokens") if body.get(k) is not None), -1)
+    asked = [whole_number(body, key) for key in ("n_predict", "max_tokens", "max_completion_tokens")]
+    limit = next((number for number in asked if number is not None), -1)
     return Asked(
         prompts=(prompt_of(body, "prompt"),),
         max_tokens=limit if limit > 0 else None,
@@ -94,7 +97,7 @@ def _error(refused: Refused) -> dict[str, Any]:
 
 
 def _refusal(refused: Refused) -> Refusal:
-    return Refusal(status=refused.status, body=encode(_error(refused)))
+    return Refusal(status=refused.status, body=encode(_error(llama_words(refused))))
 
 
 def _broken(answer: Answer, refused: Refused) -> Events:

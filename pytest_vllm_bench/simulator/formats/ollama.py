@@ -19,6 +19,7 @@ from pytest_vllm_bench.simulator.formats.shape import (
     positive,
     prompt_of,
     text_of,
+    whole_number,
 )
 
 CREATED_AT = "2026-01-01T00:00:00.123456789Z"
@@ -33,7 +34,7 @@ def _line(value: Any) -> bytes:
 def _read(chat: bool, call: Call) -> Asked:
     """It streams unless told not to; there is no way to ignore EOS."""
     body, options = call.body, call.body.get("options") or {}
-    limit = options.get("num_predict")
+    limit = whole_number(options, "num_predict")
     return Asked(
         prompts=(text_of(body.get("messages") or []) if chat else prompt_of(body, "prompt"),),
         model=body.get("model"),

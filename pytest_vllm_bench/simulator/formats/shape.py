@@ -167,13 +167,19 @@ def media_tokens(messages: Sequence[Body]) -> int:
 
 def positive(body: Body, key: str, default: int | None = None) -> int | None:
     """A whole number ≥ 1 of ``body``; absent or null: ``default``.  Raises Refused."""
-    value = body.get(key)
+    value = whole_number(body, key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Refused(400, f"1 validation error:\n  {key}: Input should be a valid integer", param=key)
     if value < 1:
         raise Refused(400, f"{key} must be at least 1, got {value}.", param=key)
+    return value
+
+
+def whole_number(body: Body, key: str) -> int | None:
+    """None where it is absent or null.  Raises Refused."""
+    value = body.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise Refused(400, f"1 validation error:\n  {key}: Input should be a valid integer", param=key)
     return value
 
 
