@@ -145,6 +145,8 @@ class Search:
     max: float
     runs: int
     seconds: float
+    tier: str = ""  # whose rules these are, where several tiers share the probes
+    line: int | None = None  # of the gate, in config.yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +188,7 @@ class Scenario:
     repeat: int = 1  # 1-based
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
+    probe_of: str = ""  # one probe of this search (its id without a tier): no gate of its own
     percentiles: tuple[float, ...] = (50, 90, 95, 99)
     tape: Literal["keep", "compress", "drop"] = "drop"
     xfail: str = ""

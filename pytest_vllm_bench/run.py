@@ -53,6 +53,11 @@ class Shot:
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
     """Run one scenario and write its result; an interruption is raised again when what was measured is safe."""
+    return (await shoot(scenario, world, watch, keep))[1]
+
+
+async def shoot(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Shot, Result]:
+    """As ``run``, with what the result was judged from."""
     with workplace(scenario, world) as work:
         shot = await once(scenario, world, watch, work)
         result = judged(scenario, world, shot)
@@ -61,7 +66,7 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
         save(result, world, keep, work / "tape")
     if shot.interrupted:
         raise asyncio.CancelledError
-    return result
+    return shot, result
 
 
 def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> None:
