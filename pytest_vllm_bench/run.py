@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +78,11 @@ def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> 
 
 
 async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:
-    """Plan, warm up and send once, with the server's own counters read before and after."""
+    """Plan, warm up and send once, with the server's own counters read before and after.
+
+    Each load has a salt of its own: what is measured once more must not find its prompts in the server's cache.
+    """
+    world = replace(world, salt=secrets.token_hex(8))
     planned = await build(scenario, world, watch, work)
     workers = crew(scenario, await warm_up(scenario, world, watch, work), watch)
     before = await counters.read(world.target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +36,6 @@ class Session:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
         self.folder = rootdir / config.results_dir
         self.started = environment.stamp()
-        self.salt = secrets.token_hex(8)
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.repetitions: dict[str, list[Repetition]] = {}  # by scenario key
         self.last = {s.key: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
@@ -98,7 +96,6 @@ class Session:
             template_tokens=template,
             folder=self.folder,
             base_dir=self.config.base_dir,
-            salt=self.salt,
             session=self.started,
             datasets=self.registry.datasets,
             environment=environment.facts(self.rootdir)

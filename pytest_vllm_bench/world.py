@@ -72,11 +72,11 @@ class World:
     template_tokens: int | None
     folder: Path  # of results
     base_dir: Path  # what relative paths in the config are relative to
-    salt: str  # of this session's prompts
     session: str  # its start, UTC
     datasets: Mapping[str, Dataset]  # ours, and what third parties registered
     environment: Mapping[str, Any]
     repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
+    salt: str = ""  # of one load's prompts
     round_trip_ms: float | None = None  # of a small request before any load
     gate: Gate | None = None  # the reference that results are held against
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.session import Session
 
 
+#: What xdist calls the scenarios, which it must keep on one worker.
+GROUP = "vllm_bench"
+
+
 class Items:
     """Every config of this pytest session, what it expands to, and what is wrong with it."""
 
@@ -98,7 +102,7 @@ class Items:
             )
         ]
         if self.pytest.pluginmanager.hasplugin("xdist"):
-            marks.append(pytest.mark.xdist_group("vllm_bench"))
+            marks.append(pytest.mark.xdist_group(GROUP))
         if scenario.xfail:
             marks.append(pytest.mark.xfail(reason=scenario.xfail))
         if scenario.skip:
@@ -111,7 +115,7 @@ class Items:
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
         trouble += [*self.collisions(items), *self.no_reference()] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
-        if self.scenarios and workers > 1 and not getattr(self.pytest.option, "loadgroup", False):
+        if self.scenarios and workers > 1 and not self.kept_together(items):
             trouble = [say("plugin.contention", self.lang, workers=workers)]
         if not trouble:
             return
@@ -121,6 +125,21 @@ class Items:
             items.clear()
             return
         raise pytest.UsageError(text)
+
+    def kept_together(self, items: Sequence[pytest.Item]) -> bool:
+        """Whether xdist will keep every scenario on one worker: its scheduler reads the group off the end of an id.
+
+        xdist 3.8 writes it where pytest 9.2 no longer reads it; there it is written again, where it is read.
+        """
+        if not getattr(self.pytest.option, "loadgroup", False):
+            return False
+        ours = [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
+        for item in ours:
+            if "@" not in item.nodeid.rpartition("]")[2] and (kind := type(getattr(item, "_id", None))) is not type(
+                None
+            ):
+                item._id = kind.parse(f"{item.nodeid}@{GROUP}")  # type: ignore[attr-defined]
+        return all("@" in item.nodeid.rpartition("]")[2] for item in ours)
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
         """Configs whose results would overwrite one another: the same scenario in the same folder."""

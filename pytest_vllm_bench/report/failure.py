@@ -32,7 +32,9 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
                 lines.append(f"  {rule.get('rule')}: {reason}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
-    lines += [f"  {words.said(note, lang)}" for note in row.get("notes") or []]
+    told = {words.said(rule.get("reason"), lang) for rule in rules}
+    notes = [words.said(note, lang) for note in row.get("notes") or []]
+    lines += [f"  {note}" for note in notes if note not in told]
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 
