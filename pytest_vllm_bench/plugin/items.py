@@ -6,7 +6,7 @@ import collections
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -135,11 +135,10 @@ class Items:
             return False
         ours = [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
         for item in ours:
-            if "@" not in item.nodeid.rpartition("]")[2] and (kind := type(getattr(item, "_id", None))) is not type(
-                None
-            ):
+            kind: Any = type(getattr(item, "_id", None))
+            if not grouped(item.nodeid) and hasattr(kind, "parse"):
                 item._id = kind.parse(f"{item.nodeid}@{GROUP}")  # type: ignore[attr-defined]
-        return all("@" in item.nodeid.rpartition("]")[2] for item in ours)
+        return all(grouped(item.nodeid) for item in ours)
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
         """Configs whose results would overwrite one another: the same scenario in the same folder."""
@@ -223,6 +222,11 @@ class Items:
         """Stop what the sessions started."""
         for session in self.sessions.values():
             session.close()
+
+
+def grouped(nodeid: str) -> bool:
+    """Whether an id ends in a group, as xdist's scheduler reads it."""
+    return "@" in nodeid.rpartition("]")[2]
 
 
 def shown(problem: Problem, lang: str) -> str:
