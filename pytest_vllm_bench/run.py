@@ -107,7 +107,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
         verdict=Verdict.worst([result.verdict, Verdict.FAIL]) if failed else result.verdict,
         baseline=world.gate.name,
         comparisons=tuple(comparisons),
-        notes=(*result.notes, *held.notes),
+        baseline_notes=held.notes,
     )
 
 

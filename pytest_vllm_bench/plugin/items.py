@@ -6,7 +6,7 @@ import collections
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -135,9 +135,9 @@ class Items:
             return False
         ours = [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
         for item in ours:
-            kind = type(getattr(item, "_id", None))
-            if not grouped(item.nodeid) and hasattr(kind, "parse"):
-                item._id = kind.parse(f"{item.nodeid}@{GROUP}")
+            own: Any = getattr(item, "_id", None)
+            if not grouped(item.nodeid) and hasattr(own, "parse"):
+                item._id = own.parse(f"{item.nodeid}@{GROUP}")
         return all(grouped(item.nodeid) for item in ours)
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:

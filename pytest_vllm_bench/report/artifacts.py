@@ -103,7 +103,11 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
         row["capacity"] = plain(result.capacity)
         row |= {f"capacity_{key}": row["capacity"].get(key) for key in CAPACITY}
     if result.baseline:
-        row["baseline"] = {"reference": result.baseline, "comparisons": plain(result.comparisons)}
+        row["baseline"] = {
+            "reference": result.baseline,
+            "comparisons": plain(result.comparisons),
+            "notes": plain(result.baseline_notes),
+        }
     if detailed:
         row |= per_request(result.records)
     return row
@@ -155,7 +159,7 @@ def _identity(scenario: Scenario, result: Result) -> Row:
 
 
 def _notes(result: Result) -> list[Message]:
-    notes = list(result.notes)
+    notes = [*result.notes, *result.baseline_notes]
     if result.plan:
         notes += [n for n in result.plan.notes if n not in notes]
     if result.facts:

@@ -80,11 +80,12 @@ def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
 
 
 def _place(row: Row) -> str:
-    """ "file=…,line=…," of the first rule that did not hold; "" where the row does not say."""
+    """ "file=…,line=…," of the first rule that broke, else that was undecided; "" where the row does not say."""
     if not row.get("config_file"):
         return ""
-    broken = (rule.get("line") for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS")
-    line = next((line for line in broken if line), None)
+    broken = [rule for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS" and rule.get("line")]
+    worst = sorted(broken, key=lambda rule: rule.get("verdict") != "FAIL")
+    line = worst[0]["line"] if worst else None
     return f"file={_property(str(row['config_file']))}," + (f"line={line}," if line else "")
 
 

@@ -184,6 +184,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # baselines
     "judge.environment": ("{what} was {old}, now it is {new}", "{what} 原为 {old}，现为 {new}"),
+    "judge.environment_refused": (
+        "nothing was compared (baseline.other_environment: refuse)",
+        "未作任何比较（baseline.other_environment: refuse）",
+    ),
     "judge.baseline_simulated": (
         "{scenario} ran against the built-in simulator, which is no baseline; give a server with --vllm-url",
         "{scenario} 是针对内置模拟器运行的，不能作为基线；请用 --vllm-url 指定服务器",

@@ -157,6 +157,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.compare.tolerance": ("tolerance", "容差"),
     "report.compare.verdict": ("verdict", "判定"),
     "report.baseline.title": ("  against the baseline {name}:", "  与基线 {name} 对比："),
+    "report.baseline.said": (
+        "{scenario}: against the baseline {name}: {said}",
+        "{scenario}：与基线 {name} 相比：{said}",
+    ),
     "report.baseline.undecided": (
         "{scenario}: undecided against the baseline {name}: {reasons}",
         "{scenario}：与基线 {name} 相比无法判定：{reasons}",
