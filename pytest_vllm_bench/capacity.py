@@ -2,49 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from pytest_vllm_bench.judge import before
-from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, Seen, search
-from pytest_vllm_bench.model import Message, Result, Scenario, Verdict
-from pytest_vllm_bench.run import Keep, run, save
-from pytest_vllm_bench.world import Watch, World
+from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, search
+from pytest_vllm_bench.model import (
+    JudgeSettings,
+    Message,
+    Result,
+    Rule,
+    RuleVerdict,
+    Scenario,
+    ValiditySettings,
+    Verdict,
+)
+from pytest_vllm_bench.reading import Reading
+from pytest_vllm_bench.report import folder, records
+from pytest_vllm_bench.run import Keep, judged, save, shoot
+from pytest_vllm_bench.world import Probes, Sent, Watch, World, search_key
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.
 EACH, SECONDS, FEWEST = 10, 20, 60
-SUFFIX = "-capacity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What came of one probe; ``result`` is None where an interruption left none."""
+
+    result: Result | None
+    outcome: Outcome
 
 
 async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
-    """Probe level after level; each probe is a result of its own.  The last result carries the answer and its gate."""
+    """Probe level after level; each probe is a result of its own.  The last result carries the answer and its gate.
+
+    A probe that another tier of the same search has sent is judged again by this one's rules, and not sent again.
+    """
     assert scenario.search is not None
-    known: dict[float, Seen] = {}
-    steps, results = search(scenario.search, known), list[Result]()
-    probe = next(steps)
+    begin(scenario, world.probes)
+    steps = search(scenario.search, {level(s.scenario, scenario) for s in world.probes.sent})
+    results, probe = list[Result](), next(steps)
     while True:
         watch.phase(Message(key="plugin.probe", values={"level": f"{probe.level:g}"}))
-        for _ in range(2):  # a disturbed machine may spoil one probe; a second one spoilt ends the search
-            result = await run(probed(scenario, probe), replace(world, repetitions=[], gate=None), watch, keep)
-            if result.verdict is not Verdict.INVALID:
-                break
-        results.append(result)
+        one = probed(scenario, probe, world.probes)
+        tried = again(one, world) or await sent(one, world, watch, keep, last_of(scenario, world.probes))
+        results += [tried.result] if tried.result else []
         try:
-            probe = steps.send(outcome(result))
+            probe = steps.send(tried.outcome)
         except StopIteration as end:
             answer: Answer = end.value
             break
-    result = answered(scenario, answer, results)
-    save(result, world, keep)
+    world.probes.answered.add(scenario.id)
+    if results:
+        save(result := answered(scenario, answer, results), world, keep)
+    if answer.stopped == "interrupted":
+        raise asyncio.CancelledError
     return result
 
 
-def probed(scenario: Scenario, probe: Probe) -> Scenario:
-    """The scenario of one probe: the level, and ``multiple`` times its requests."""
+def begin(scenario: Scenario, probes: Probes) -> None:
+    """A tier that runs once more (a rerun) wants fresh measurements."""
+    if scenario.id in probes.answered:
+        probes.sent.clear()
+        probes.answered.clear()
+
+
+def last_of(scenario: Scenario, probes: Probes) -> bool:
+    """Whether no tier is still to come."""
+    return not probes.tiers or probes.tiers[-1].id == scenario.id
+
+
+def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scenario:
+    """The scenario of one probe: the level, and ``multiple`` times the requests that every tier can decide with."""
     assert scenario.search is not None
-    cell = scenario.key.removesuffix(SUFFIX)
-    fewest = max(FEWEST, before.enough(scenario))
+    fewest = max(FEWEST, *(before.enough(tier) for tier in (scenario, *probes.tiers)))
+    cell = search_key(scenario)
     if scenario.search.over == "concurrency":
         cap = int(probe.level)
         n = max(fewest, EACH * cap) * probe.multiple
@@ -52,41 +89,138 @@ def probed(scenario: Scenario, probe: Probe) -> Scenario:
     else:
         n = math.ceil(max(fewest, SECONDS * probe.level) * probe.multiple)
         key, one = f"{cell}-rr{probe.level:g}", replace(scenario, request_rate=probe.level)
-    return replace(one, id=f"{key}-np{n}", key=key, num_prompts=n, search=None)
+    return replace(one, id=f"{key}-np{n}", key=key, num_prompts=n, search=None, probe_of=cell)
+
+
+async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool) -> Tried:
+    """Run a probe, once more where a disturbed machine has spoilt it; kept for the tiers that are still to come."""
+    alone = replace(world, repetitions=[], gate=None, judges=True, patient=not last)
+    clock, results = asyncio.get_running_loop().time, list[Result]()
+    started = clock()
+
+    def note(result: Result, row: dict[str, object]) -> None:
+        results.append(result)
+        keep(result, row)
+
+    try:
+        shot, result = await shoot(one, alone, watch, note)
+        if result.verdict is Verdict.INVALID and result.error is None:
+            shot, result = await shoot(one, replace(alone, repetitions=[]), watch, note)
+    except asyncio.CancelledError:
+        partial = results[-1] if results else None
+        return Tried(result=partial, outcome=Outcome(verdict=Verdict.INCONCLUSIVE, over="interrupted"))
+    if not last and result.complete and result.error is None:
+        world.probes.sent.append(Sent(scenario=one, shot=replace(shot, reading=Reading())))
+    found = replace(outcome(result), runs=len(results), seconds=clock() - started)
+    return Tried(result=result, outcome=found)
+
+
+def again(one: Scenario, world: World) -> Tried | None:
+    """Judge a probe that another tier has sent; None where there is none, or where it says nothing to these rules."""
+    path = world.folder / (folder.stem(one.id) + records.SUFFIX)
+    match = next((s for s in world.probes.sent if unjudged(s.scenario) == unjudged(one)), None)
+    if match is None or not path.exists():
+        return None
+    shot = replace(match.shot, reading=Reading(records=list(records.read(path))))
+    result = judged(one, replace(world, repetitions=[], gate=None, judges=True), shot)
+    if result.verdict is Verdict.INVALID:
+        return None
+    return Tried(result=result, outcome=replace(outcome(result), runs=0))
+
+
+def unjudged(scenario: Scenario) -> Scenario:
+    """What is sent, without what is asked of the answer."""
+    return replace(
+        scenario,
+        rules=(),
+        goodput={},
+        judge=JudgeSettings(),
+        validity=ValiditySettings(),
+        percentiles=(),
+        xfail="",
+        skip="",
+    )
 
 
 def outcome(result: Result) -> Outcome:
-    """What the search needs to know of a probe."""
+    """What the search needs to know of a probe; rules that are compared exactly prove nothing."""
     sides = [v.within for v in result.verdicts]
     within = False if False in sides else None if None in sides else True
-    return Outcome(verdict=result.verdict, within=within, seconds=float(result.metrics.get("duration") or 0))
+    deciding = [v.proven for v in result.verdicts if v.verdict is result.verdict]
+    over = "gone" if result.error is not None else ""
+    return Outcome(verdict=result.verdict, within=within, proven=any(deciding), result=result.scenario.id, over=over)  # type: ignore[arg-type]
 
 
-def answered(scenario: Scenario, answer: Answer, results: list[Result]) -> Result:
-    """The answer as a result: the figures are those of the largest level that held."""
+def answered(scenario: Scenario, answer: Answer, results: Sequence[Result]) -> Result:
+    """The answer as a result: its gate, beside the figures of the largest level that held."""
     assert scenario.search is not None
-    wanted = scenario.search.at_least
-    holds = answer.at_least(wanted) if wanted is not None else answer.held is not None
-    verdict = {True: Verdict.PASS, False: Verdict.FAIL, None: Verdict.INCONCLUSIVE}[holds]
-    best = next((r for r in results if level(r, scenario) == answer.held), results[-1])
-    if answer.stopped == "invalid" and holds is None:
-        verdict, best = Verdict.INVALID, results[-1]  # what made the last probe void is what must be changed
-    said = Message(
-        key="judge.capacity",
+    gate = verdict(scenario, answer)
+    whole = answer.stopped != "interrupted"
+    told = {"invalid": gate.verdict is Verdict.INVALID, "gone": True}  # what must be changed is said by the last probe
+    held = [r for r in results if level(r.scenario, scenario) == answer.held and r.complete]
+    best = held[-1] if held and not told.get(answer.stopped) else results[-1]
+    load = {"concurrency": best.scenario.concurrency, "request_rate": best.scenario.request_rate}
+    stopped = [] if answer.stopped in ("found", "max", "floor") else [f"judge.capacity_stopped.{answer.stopped}"]
+    return replace(
+        best,
+        scenario=replace(scenario, **load),  # type: ignore[arg-type]
+        verdict=gate.verdict if whole else Verdict.worst([gate.verdict, Verdict.INCONCLUSIVE]),
+        verdicts=(gate,),
+        complete=whole,
+        capacity=answer,
+        notes=(gate.reason, *(Message(key=key) for key in stopped), *answer.notes, *best.notes),
+    )
+
+
+def verdict(scenario: Scenario, answer: Answer) -> RuleVerdict:
+    """The gate "at least N", as one rule; without an N anything that holds is enough."""
+    asked = scenario.search
+    assert asked is not None
+    gate = answer.at_least(asked.at_least)
+    text = f"{asked.over} {'>' if asked.at_least is None else '>='} {asked.at_least or 0:g}"
+    return RuleVerdict(
+        rule=Rule(
+            text=text,
+            metric=asked.over,
+            op=">" if asked.at_least is None else ">=",
+            limit=Decimal(repr(asked.at_least or 0)),
+            line=asked.line,
+        ),
+        verdict=gate.verdict,
+        reason=said(scenario, answer),
+        observed=answer.held if answer.held is not None else 0.0 if answer.broken is not None else None,
+        within=gate.within,
+        proven=gate.proven,
+        n=len(answer.levels),
+        interval=(answer.held, answer.broken) if answer.held is not None and answer.broken is not None else None,
+    )
+
+
+def said(scenario: Scenario, answer: Answer) -> Message:
+    """The answer in one sentence."""
+    asked = scenario.search
+    assert asked is not None
+
+    def side(name: str, at: float | None, proven: bool) -> Message:
+        if at is None:
+            return Message(key=f"judge.capacity_none_{name}")
+        how = Message(key="judge.proven" if proven else "judge.observed")
+        return Message(key=f"judge.capacity_{name}", values={"level": f"{at:g}", "how": how})
+
+    return Message(
+        key="judge.capacity" if asked.at_least is None else "judge.capacity_asked",
         values={
-            "over": scenario.search.over,
-            "held": "–" if answer.held is None else f"{answer.held:g}",
-            "broken": "–" if answer.broken is None else f"{answer.broken:g}",
-            "held_how": Message(key="judge.proven" if answer.held_proven else "judge.observed"),
-            "broken_how": Message(key="judge.proven" if answer.broken_proven else "judge.observed"),
-            "wanted": "–" if wanted is None else f"{wanted:g}",
+            "over": asked.over,
+            "held": side("held", answer.held, answer.held_proven),
+            "broken": side("broke", answer.broken, answer.broken_proven),
+            "wanted": f"{asked.at_least or 0:g}",
             "runs": answer.runs,
+            "levels": len(answer.levels),
         },
     )
-    return replace(best, scenario=scenario, verdict=verdict, capacity=answer, notes=(said, *answer.notes, *best.notes))
 
 
-def level(result: Result, scenario: Scenario) -> float | None:
+def level(one: Scenario, scenario: Scenario) -> float:
     """The level that a probe was run at."""
     assert scenario.search is not None
-    return result.scenario.concurrency if scenario.search.over == "concurrency" else result.scenario.request_rate
+    return float((one.concurrency or 0) if scenario.search.over == "concurrency" else one.request_rate)

@@ -164,6 +164,8 @@ class Search:
     max: float
     runs: int
     seconds: float
+    tier: str = ""  # whose rules these are, where several tiers share the probes
+    line: int | None = None  # of the gate, in config.yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +208,7 @@ class Scenario:
     repeat: int = 1  # 1-based
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
+    probe_of: str = ""  # one probe of this search (its id without a tier): no gate of its own
     percentiles: tuple[float, ...] = (50, 90, 95, 99)
     tape: Literal["keep", "compress", "drop"] = "drop"
     xfail: str = ""
@@ -591,6 +594,7 @@ class Result:
     by_model: Mapping[str, Metrics] = field(default_factory=dict)  # where several share the run (LoRA)
     by_turn: Mapping[str, Metrics] = field(default_factory=dict)  # of conversations; "conversation" are whole ones
     baseline: str = ""  # the reference that it was held against
+    baseline_notes: tuple[Message, ...] = ()  # why nothing was compared, or what else differs
     comparisons: Sequence[Any] = ()  # judge's Comparison, a metric each
     capacity: Any = None  # judge's Answer, of a scenario that searches
     date: str = ""  # UTC, ISO 8601

@@ -57,7 +57,7 @@ def hold(gate: Gate, row: Row) -> Held:
         return Held(notes=(why,))
     other = tuple(baseline.differences(old[-1].environment, new.environment))
     if other and gate.refuse_other:
-        return Held(notes=other)
+        return Held(notes=(*other, Message(key="judge.environment_refused")))
     notes = (*other, *missing_gates(old, new, gate.settings))
     return Held(comparisons=compare(old, new, gate.settings, gate.planned), notes=notes)
 

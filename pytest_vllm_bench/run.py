@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -54,6 +55,11 @@ class Shot:
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
     """Run one scenario and write its result; an interruption is raised again when what was measured is safe."""
+    return (await shoot(scenario, world, watch, keep))[1]
+
+
+async def shoot(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Shot, Result]:
+    """As ``run``, with what the result was judged from."""
     with workplace(scenario, world) as work:
         shot = await once(scenario, world, watch, work)
         result = judged(scenario, world, shot)
@@ -62,7 +68,7 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
         save(result, world, keep, work / "tape")
     if shot.interrupted:
         raise asyncio.CancelledError
-    return result
+    return shot, result
 
 
 def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> None:
@@ -75,7 +81,11 @@ def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> 
 
 
 async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:
-    """Plan, warm up and send once, with the server's own counters read before and after."""
+    """Plan, warm up and send once, with the server's own counters read before and after.
+
+    Each load has a salt of its own: what is measured once more must not find its prompts in the server's cache.
+    """
+    world = replace(world, salt=secrets.token_hex(8))
     planned = await build(scenario, world, watch, work)
     workers = crew(scenario, await warm_up(scenario, world, watch, work), watch)
     before = await counters.read(world.target)
@@ -100,7 +110,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
         verdict=Verdict.worst([result.verdict, Verdict.FAIL]) if failed else result.verdict,
         baseline=world.gate.name,
         comparisons=tuple(comparisons),
-        notes=(*result.notes, *held.notes),
+        baseline_notes=held.notes,
     )
 
 

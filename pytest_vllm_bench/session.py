@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from pytest_vllm_bench.model import Backend, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize
 from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.report import folder
-from pytest_vllm_bench.world import Repetition, World
+from pytest_vllm_bench.world import Probes, Repetition, World, search_key
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
@@ -37,10 +36,13 @@ class Session:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
         self.folder = rootdir / config.results_dir
         self.started = environment.stamp()
-        self.salt = secrets.token_hex(8)
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.repetitions: dict[str, list[Repetition]] = {}  # by scenario key
         self.last = {s.key: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
+        self.probes = {
+            key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
+            for key in {search_key(s) for s in scenarios if s.search}
+        }
         self.gate: Gate | None = None
         self._servers: dict[tuple[str, str, str, tuple[str, ...]], ready.Server] = {}
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None, Any]] = {}
@@ -60,7 +62,7 @@ class Session:
             name=named,
             reference=regression.load(self.reference(named)),
             settings=settings,
-            planned=comparisons_planned(len({s.key for s in self.scenarios}), settings),
+            planned=comparisons_planned(len({s.key for s in self.scenarios if s.search is None}), settings),
             refuse_other=asked.other_environment == "refuse",
         )
 
@@ -95,7 +97,6 @@ class Session:
             chat_template=template,
             folder=self.folder,
             base_dir=self.config.base_dir,
-            salt=self.salt,
             session=self.started,
             datasets=self.registry.datasets,
             environment=environment.facts(self.rootdir)
@@ -104,6 +105,7 @@ class Session:
             gate=self.gate,
             repetitions=self.repetitions.setdefault(scenario.key, []),
             judges=self.last.get(scenario.key, scenario.id) == scenario.id,
+            probes=self.probes[search_key(scenario)] if scenario.search else Probes(),
         )
 
     async def _server(
@@ -114,7 +116,7 @@ class Session:
         if key not in self._servers:
             if ready.ca_missing(target):
                 raise ServerError("server.ca_missing", path=target.verify)
-            needed = max((s.concurrency or s.num_prompts or 1 for s in self.scenarios), default=1) + SPARE_FILES
+            needed = max(map(connections, self.scenarios), default=1) + SPARE_FILES
             if problem := load.open_files_problem(needed):
                 raise BenchError(problem.key, **problem.values)
             self._servers[key] = await ready.wait(target, probe_of(scenario, backend), patience, aloud)
@@ -150,6 +152,13 @@ class Session:
     def close(self) -> None:
         """Stop the built-in server, if it was started."""
         self._stack.close()
+
+
+def connections(scenario: Scenario) -> int:
+    """The most that may be open at once, as far as that is known before."""
+    if scenario.search is not None and scenario.search.over == "concurrency":
+        return int(scenario.search.max)
+    return scenario.concurrency or scenario.num_prompts or 1
 
 
 def probe_of(scenario: Scenario, backend: Backend) -> ready.Probe:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_vllm_bench.model import Backend, LoadFacts, Message, Record, Sample, Target
+from pytest_vllm_bench.model import Backend, LoadFacts, Message, Record, Sample, Scenario, Target
 from pytest_vllm_bench.observe.ready import Probe
 from pytest_vllm_bench.plan import Dataset
 from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.run import Shot
 
 
 class Watch(Protocol):
@@ -34,6 +37,29 @@ class Repetition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A probe that was sent for one tier; its records are in its result's file."""
+
+    scenario: Scenario
+    shot: Shot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """What the tiers of one search share: the tiers, in the order of running, and what was sent for one of them."""
+
+    tiers: tuple[Scenario, ...] = ()
+    sent: list[Sent] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)  # ids of the tiers that have run
+
+
+def search_key(scenario: Scenario) -> str:
+    """What the tiers of one search have in common, and under which their probes are kept: the id without the tier."""
+    tier = scenario.search.tier if scenario.search else ""
+    return f"{scenario.key.removesuffix(f'{tier}-capacity')}capacity" if tier else scenario.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What a scenario's run needs and does not say itself: the server found, names resolved, where to write."""
 
@@ -47,11 +73,13 @@ class World:
     chat_template: Any  # the tokenizer whose template is applied here, as transformers has it; None: by the server
     folder: Path  # of results
     base_dir: Path  # what relative paths in the config are relative to
-    salt: str  # of this session's prompts
     session: str  # its start, UTC
     datasets: Mapping[str, Dataset]  # ours, and what third parties registered
     environment: Mapping[str, Any]
     repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
+    salt: str = ""  # of one load's prompts
     round_trip_ms: float | None = None  # of a small request before any load
     gate: Gate | None = None  # the reference that results are held against
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
+    probes: Probes = Probes()  # of the search that the scenario is a tier of
+    patient: bool = False  # nothing that a rule says stops a run: others will be judged by it too

@@ -31,7 +31,7 @@ ALLOWED = {
     "world": {"observe", "plan", "regression"},
     "reading": STAGES | {"environment", "world"},
     "run": STAGES | {"regression", "reading", "world"} | {"backends", "environment", "registry"},
-    "capacity": {"judge", "run", "world"},
+    "capacity": {"judge", "reading", "report", "run", "world"},
     "rejudge": STAGES,
     "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "world", "regression"},
 }

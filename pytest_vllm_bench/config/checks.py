@@ -154,8 +154,10 @@ def _changes(config: Config) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _sla(config: Config) -> Iterator[Problem]:
-    """Rules that cannot be read, at the top and in overrides."""
+    """Rules that cannot be read: at the top, of tiers, and in overrides."""
+    search = config.settings.search
     written = {"sla": config.settings.sla}
+    written |= {f"search.tiers.{name}.sla": tier.sla for name, tier in (search.tiers if search else {}).items()}
     for position, changes in _changes(config):
         if isinstance(rules := changes.get("sla", []), str | list):
             path = f"overrides[{position}].set.sla"
@@ -168,13 +170,27 @@ def _sla(config: Config) -> Iterator[Problem]:
 
 
 def _repeats(config: Config) -> Iterator[Problem]:
-    repeats, search = config.settings.repeats, config.settings.search
+    repeats = config.settings.repeats
     if repeats.max is not None and repeats.max < repeats.min:
         yield _problem(config, "repeats.max", "max_below_min", least=repeats.min)
     if repeats.until is not None and repeats.max is None:
         yield _problem(config, "repeats.until", "until_without_max")
-    if search is not None and search.at_least is not None and search.at_least > search.max:
-        yield _problem(config, "search.at_least", "at_least_above_max", most=f"{search.max:g}")
+
+
+def _search(config: Config) -> Iterator[Problem]:
+    """What each gate asks for is within the search, and whole where slots are counted."""
+    search = config.settings.search
+    if search is None:
+        return
+    if search.tiers and search.at_least is not None:
+        yield _problem(config, "search.at_least", "at_least_of_tiers")
+    asked = {"search": search.at_least, **{f"search.tiers.{name}": t.at_least for name, t in search.tiers.items()}}
+    levels = {"search.max": search.max, **{f"{path}.at_least": least for path, least in asked.items()}}
+    for path, level in levels.items():
+        if level is not None and search.over == "concurrency" and level % 1:
+            yield _problem(config, path, "want_integer", got=f"{level:g}")
+        if level is not None and level > search.max:
+            yield _problem(config, path, "at_least_above_max", most=f"{search.max:g}")
 
 
 def _baseline(config: Config) -> Iterator[Problem]:
@@ -197,6 +213,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _overrides,
     _sla,
     _repeats,
+    _search,
     _baseline,
 )
 

@@ -51,8 +51,8 @@ class Axes:
         cap = "" if self.concurrency is None else f"mc{self.concurrency}"
         searched = self.search is not None and self.search.over == "request_rate"
         rate = "" if searched or math.isinf(self.request_rate) else f"rr{self.request_rate:.12g}"
-        search = "capacity" if self.search else ""
-        return "-".join(filter(None, (self.target.name, named, lengths, cap, rate, search)))
+        tier, search = (self.search.tier, "capacity") if self.search else ("", "")
+        return "-".join(filter(None, (self.target.name, named, lengths, cap, rate, tier, search)))
 
     @property
     def id(self) -> str:
@@ -109,18 +109,32 @@ def axes(config: Config) -> list[Axes]:
     if settings.search is None:
         return cells
     alone = settings.concurrency_prompts is None and bound is None
-    return [*([] if alone else cells), *_searches(cells, settings.search)]
+    return [*([] if alone else cells), *_searches(cells, settings.search, config.lines)]
 
 
-def _searches(cells: Sequence[Axes], asked: SearchFile) -> list[Axes]:
-    """One cell for each place on the axes that the search does not vary; its rate is the highest that may come."""
-    search = Search(over=asked.over, at_least=asked.at_least, max=asked.max, runs=asked.runs, seconds=asked.time)
+def _searches(cells: Sequence[Axes], asked: SearchFile, lines: Mapping[str, int]) -> list[Axes]:
+    """One cell a tier for each place on the axes that the search does not vary; its rate is the highest that may come.
+
+    The tiers of one place stand together, so that a later one finds what an earlier one has measured.
+    """
+    tiers = {f"search.tiers.{name}": (name, tier.at_least) for name, tier in asked.tiers.items()}
     found: dict[str, Axes] = {}
     for cell in cells:
-        made = replace(cell, search=search, concurrency=None, num_prompts=None, seconds=None)
-        if asked.over == "request_rate":
-            made = replace(made, request_rate=asked.max)
-        found.setdefault(made.key, made)
+        for path, (tier, least) in (tiers or {"search": ("", asked.at_least)}).items():
+            line = lines.get(f"{path}.at_least", lines.get(path))
+            search = Search(
+                over=asked.over,
+                at_least=least,
+                max=asked.max,
+                runs=asked.runs,
+                seconds=asked.time,
+                tier=tier,
+                line=line,
+            )
+            made = replace(cell, search=search, concurrency=None, num_prompts=None, seconds=None)
+            if asked.over == "request_rate":
+                made = replace(made, request_rate=asked.max)
+            found.setdefault(made.key, made)
     return list(found.values())
 
 
@@ -159,7 +173,7 @@ def requests(concurrency: int | None, prompts: int | str | None) -> int | None:
 def scenario(config: Config, cell: Axes) -> Scenario:
     """A cell with everything that holds for it."""
     settings = config.settings
-    override = effective(config, cell.id)
+    override = effective(config, cell.id, cell.search.tier if cell.search else "")
     own = override.cell
     goodput = {key: limit for key, limit in own.goodput.model_dump().items() if limit is not None}
     rules = [rule for _, rule in parsed(own.sla, override.sla_lines) if isinstance(rule, Rule)]
@@ -233,11 +247,15 @@ class Effective:
     skip: str = ""
 
 
-def effective(config: Config, id: str) -> Effective:
-    """Later overrides win; mappings are merged key by key, lists replaced."""
+def effective(config: Config, id: str, tier: str = "") -> Effective:
+    """Later overrides win; mappings are merged key by key, lists replaced.  A tier's own rules stand for the file's."""
     settings, lines = config.settings, config.lines
     merged = {key: config.written[key] for key in Cell.model_fields if key in settings.model_fields_set}
     sla_path, xfail, skip = "sla", "", ""
+    if tier:
+        own = config.written["search"]["tiers"][tier]
+        merged |= {key: own[key] for key in ("sla", "goodput") if key in own}
+        sla_path = f"search.tiers.{tier}.sla" if "sla" in own else sla_path
     for position, override in enumerate(settings.overrides):
         if not fnmatchcase(id, override.match):
             continue

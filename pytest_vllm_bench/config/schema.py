@@ -230,12 +230,19 @@ class RepeatsFile(Strict):
         return {"min": value} if not isinstance(value, dict) else value
 
 
+class TierFile(Strict):
+    at_least: Positive | None = None
+    sla: Annotated[list[Text], BeforeValidator(_listed)] = []
+    goodput: GoodputFile = GoodputFile()
+
+
 class SearchFile(Strict):
     over: Annotated[Literal["concurrency", "request_rate"], *_words("concurrency", "request_rate")]
     at_least: Positive | None = None
     max: Positive
     runs: Count = 12
     time: Duration = 1200.0
+    tiers: dict[Label, TierFile] = {}
 
 
 class BaselineFile(Strict):

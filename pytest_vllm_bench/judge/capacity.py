@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,23 +26,38 @@ class Probe:
     multiple: int = 1
 
 
+#: Why a search ended: it has its answer, nothing broke, nothing holds; its budget; a probe that says nothing, or whose
+#: server went away, or that was interrupted.
+Stopped = Literal["found", "max", "floor", "runs", "time", "invalid", "gone", "interrupted"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a probe came to; ``within``: the observed side; ``seconds`` that it took."""
+    """What a probe came to; ``within``: the observed side; ``proven``: it is more than observed.
+
+    ``runs`` and ``seconds``: what it cost, nothing where another tier had measured it; ``result``: where it is kept.
+    ``over``: why no probe will follow.
+    """
 
     verdict: Verdict
     within: bool | None = None
+    proven: bool = False
+    runs: int = 1
     seconds: float = 0.0
+    result: str = ""
+    over: Literal["", "gone", "interrupted"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is known of a level: whether it held, and whether that is proven or only observed."""
+    """What is known of a level: whether it held, whether a verdict or the observed side says so, and by which run."""
 
     level: float
     held: bool
+    decided: bool
     proven: bool
     multiple: int
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,38 +68,53 @@ class Answer:
     broken: float | None
     held_proven: bool = False
     broken_proven: bool = False
-    stopped: Literal["found", "max", "runs", "time", "invalid", "floor"] = "found"
+    stopped: Stopped = "found"
     levels: tuple[Seen, ...] = ()
     runs: int = 0
     seconds: float = 0.0
     notes: tuple[Message, ...] = ()
 
-    def at_least(self, wanted: float) -> bool | None:
-        """Whether the server takes ``wanted``; None where no probe says so."""
-        if self.held is not None and self.held >= wanted:
-            return True
-        if self.broken is not None and self.broken <= wanted:
-            return False
-        return None
+    def at_least(self, wanted: float | None) -> Gate:
+        """Whether the server takes ``wanted``; None: anything at all."""
+        if self.stopped == "gone":
+            return Gate(verdict=Verdict.FAIL, within=False)
+        held = [s for s in self.levels if s.held and (wanted or 0) <= s.level <= (self.held or 0)]
+        broke = [s for s in self.levels if not s.held and s.level <= (math.inf if wanted is None else wanted)]
+        seen = held or broke
+        if not seen:
+            return Gate(verdict=Verdict.INVALID if self.stopped == "invalid" else Verdict.INCONCLUSIVE)
+        side = Verdict.PASS if held else Verdict.FAIL
+        decided = any(s.decided for s in seen)
+        return Gate(
+            verdict=side if decided else Verdict.INCONCLUSIVE,
+            within=bool(held),
+            proven=any(s.proven for s in seen),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What an answer says to "at least N"; INCONCLUSIVE with a side: it was observed, and no verdict says so."""
+
+    verdict: Verdict
+    within: bool | None = None
+    proven: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class _State:
     settings: Search
+    measured: Collection[float] = ()  # levels that another tier has measured
     known: dict[float, Seen] = field(default_factory=dict)
     runs: int = 0
     seconds: float = 0.0
-    stopped: Literal["found", "max", "runs", "time", "invalid", "floor"] = "found"
+    stopped: Stopped = "found"
 
     @property
-    def spent(self) -> bool:
+    def spent(self) -> Literal["", "runs", "time"]:
         if self.runs >= self.settings.runs:
-            self.stopped = "runs"
-        elif self.seconds >= self.settings.seconds:
-            self.stopped = "time"
-        else:
-            return False
-        return True
+            return "runs"
+        return "time" if self.seconds >= self.settings.seconds else ""
 
     @property
     def held(self) -> float | None:
@@ -94,17 +124,24 @@ class _State:
     def broken(self) -> float | None:
         return min((s.level for s in self.known.values() if not s.held), default=None)
 
+    def near(self, wanted: float, low: float, high: float) -> float:
+        """The measured level of [low, high] that is nearest to ``wanted``, which is free; else ``wanted``."""
+        free = [m for m in self.measured if low <= m <= high and m not in self.known]
+        return min(free, key=lambda m: abs(m - wanted), default=wanted)
+
 
 Steps = Generator[Probe, Outcome, Seen | None]
 
 
-def search(settings: Search, known: Mapping[float, Seen] | None = None) -> Generator[Probe, Outcome, Answer]:
-    """Find the capacity: doubling, then bisection; ``known``: levels that another tier's search has settled."""
-    state = _State(settings=settings, known=dict(known or {}))
+def search(settings: Search, measured: Collection[float] = ()) -> Generator[Probe, Outcome, Answer]:
+    """Find the capacity: doubling, then bisection; ``measured``: levels that cost nothing, since another tier of the
+    same search has sent them: they are taken where one is as good as the level that would come next."""
+    state = _State(settings=settings, measured=tuple(measured))
     yield from _bracket(state)
     while state.stopped == "found" and (level := _between(state)) is not None:
         if (yield from _settle(state, level)) is None:
             break
+    yield from _look_above(state)
     return _answer(state)
 
 
@@ -117,13 +154,15 @@ def _bracket(state: _State) -> Generator[Probe, Outcome, None]:
         if level >= settings.max:
             state.stopped = "max"
             return
-        level = min(level * 2, settings.max)
+        double = min(level * 2, settings.max)
+        level = state.near(double, math.nextafter(level, math.inf), double)
         seen = yield from _settle(state, level)
     while seen is not None and not seen.held and (state.held is None):
-        level = _half(state, level)
-        if level <= 0:
+        half = _half(state, level)
+        if half <= 0:
             state.stopped = "floor"
             return
+        level = state.near(half, half, math.nextafter(level, 0))
         seen = yield from _settle(state, level)
 
 
@@ -140,35 +179,60 @@ def _between(state: _State) -> float | None:
     low, high = state.held, state.broken
     if low is None or high is None or low >= high:
         return None
-    whole = state.settings.over == "concurrency"
-    if high - low <= (max(1.0, NEAR * high) if whole else NEAR * high):
+    if high - low <= _step(state, high):
         return None
     middle = (low + high) / 2
-    return float(math.floor(middle)) if whole else float(f"{middle:.4g}")
+    middle = float(math.floor(middle)) if state.settings.over == "concurrency" else float(f"{middle:.4g}")
+    return state.near(middle, math.nextafter(low, high), math.nextafter(high, low))
+
+
+def _step(state: _State, level: float) -> float:
+    """How near two levels are that need not be told apart."""
+    return max(1.0, math.floor(NEAR * level)) if state.settings.over == "concurrency" else NEAR * level
+
+
+def _look_above(state: _State) -> Generator[Probe, Outcome, None]:
+    """Where one level alone broke, the next above it must break too: else the break was no limit of the server's."""
+    broken = [s.level for s in state.known.values() if not s.held]
+    if state.stopped != "found" or len(broken) != 1 or state.spent:
+        return
+    above = broken[0] + _step(state, broken[0])
+    if above <= state.settings.max:
+        yield from _settle(state, state.near(above, above, state.settings.max))
+        state.stopped = "found"  # the answer is there, whatever became of this one
 
 
 def _settle(state: _State, level: float) -> Steps:
     """Probe a level with more and more requests until it is decided; then the observed side counts."""
     if level in state.known:
         return state.known[level]
-    outcome = None
-    multiple = MULTIPLES[0]
+    outcome, ran = None, 0
     for multiple in MULTIPLES:
-        if state.spent:
+        if spent := state.spent:
+            state.stopped = spent
             break
-        outcome = yield Probe(level=level, multiple=multiple)
-        state.runs += 1
+        outcome, ran = (yield Probe(level=level, multiple=multiple)), multiple
+        state.runs += outcome.runs
         state.seconds += outcome.seconds
-        if outcome.verdict is not Verdict.INCONCLUSIVE:
+        if outcome.over or outcome.verdict is not Verdict.INCONCLUSIVE:
             break
     if outcome is None:
+        return None
+    if outcome.over:
+        state.stopped = outcome.over
         return None
     if outcome.verdict is Verdict.INVALID or (outcome.within is None and outcome.verdict is Verdict.INCONCLUSIVE):
         state.stopped = "invalid"
         return None
-    proven = outcome.verdict is not Verdict.INCONCLUSIVE
-    held = outcome.verdict is Verdict.PASS or (not proven and bool(outcome.within))
-    state.known[level] = Seen(level=level, held=held, proven=proven, multiple=multiple)
+    decided = outcome.verdict is not Verdict.INCONCLUSIVE
+    state.known[level] = Seen(
+        level=level,
+        held=outcome.verdict is Verdict.PASS if decided else bool(outcome.within),
+        decided=decided,
+        proven=decided and outcome.proven,
+        multiple=ran,
+        result=outcome.result,
+    )
     return state.known[level]
 
 

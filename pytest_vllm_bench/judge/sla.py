@@ -124,8 +124,11 @@ def number(value: float | str | None) -> str:
 def _compared(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict:
     """A plain comparison: observed, never proven."""
     value = _figure(name, case, window)
+    n = sum(int(s.counted.sum()) for s in case.samples)
     if value is None:
         return _no_data(rule, window, Message(key="judge.not_measured"))
+    if case.samples and n == 0 and name.row.id != "server":  # none failed of none
+        return _no_data(rule, window, Message(key="judge.no_requests"))
     within = bool(COMPARE[rule.op](value, float(rule.limit)))
     key = "judge.observed_within" if within else "judge.observed_over"
     return RuleVerdict(
@@ -136,7 +139,7 @@ def _compared(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
         within=within,
         window=window,
         other=_other(name, case, window),
-        n=sum(int(s.counted.sum()) for s in case.samples),
+        n=n,
     )
 
 

@@ -33,8 +33,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
 ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope" is unset'
 
 ITEMS = pytest.StashKey["Items"]()
-#: On an item: its scenario's row, on its way to the test report.
-ROW = pytest.StashKey[dict[str, Any]]()
+#: On an item: scenario id → row, on their way to the test report; a search has one for each of its probes too.
+MINE = pytest.StashKey[dict[str, dict[str, Any]]]()
 #: On the config: (results folder, scenario id) → row, of this session; two configs may use one id.
 ROWS = pytest.StashKey[dict[tuple[str, str], dict[str, Any]]]()
 
@@ -140,8 +140,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when == "call" and ROW in item.stash:
-        report.vllm_bench = item.stash[ROW]  # type: ignore[attr-defined]
+    if call.when == "call" and MINE in item.stash:
+        report.vllm_bench = [*item.stash[MINE].values()]  # type: ignore[attr-defined]
     return report
 
 
@@ -155,7 +155,7 @@ class Reporter:
         self.shown: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if row := getattr(report, "vllm_bench", None):
+        for row in getattr(report, "vllm_bench", ()):
             self.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
 
     @pytest.hookimpl(optionalhook=True)

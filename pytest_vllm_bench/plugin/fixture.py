@@ -13,7 +13,7 @@ import pytest
 
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario, Verdict
-from pytest_vllm_bench.plugin import ROW, ROWS, chosen
+from pytest_vllm_bench.plugin import MINE, ROWS, chosen
 from pytest_vllm_bench.plugin.console import Progress, aloud
 from pytest_vllm_bench.plugin.given import patience, strict
 from pytest_vllm_bench.text import say
@@ -93,9 +93,10 @@ class Runner:
         if given := chosen(self.items.pytest, "save-baseline"):
             session = self.items.session(self.items.path(self.node))
             row["save_baseline"] = [str(session.reference(str(given[0]))), session.config.settings.baseline.keep]
-        self.node.stash[ROW] = row
+        self.node.stash.setdefault(MINE, {})[row["scenario_id"]] = row
         self.node.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
-        self.node.user_properties.extend(properties(row).items())
+        if not row.get("probe_of"):
+            self.node.user_properties.extend(properties(row).items())
         self.node.ihook.pytest_vllm_bench_result(result=result)
 
     def settle(self, result: Result) -> None:
@@ -105,7 +106,7 @@ class Runner:
 
         wide = width(self.items.pytest)
         unforgiving = strict(self.items.pytest)
-        row = self.node.stash[ROW]
+        row = self.node.stash[MINE][result.scenario.id]
         if result.verdict in (Verdict.FAIL, Verdict.INVALID):
             fail(failure(row, self.items.lang, width=wide))
         if unforgiving and result.scenario.target.simulated:

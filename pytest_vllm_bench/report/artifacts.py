@@ -20,6 +20,8 @@ SCHEMA_VERSION = 1
 
 #: From the best witness of a token count to the worst.
 TOKEN_SOURCES = ("usage", "counter", "ids", "tokenizer", "events")
+#: What a search found, as figures of the result.
+CAPACITY = ("held", "held_proven", "broken", "broken_proven", "runs")
 #: Fields of a Record whose spread over the requests a result carries.
 LENGTHS = ("asked_input", "prompt_tokens", "asked_output", "output_tokens")
 
@@ -95,10 +97,17 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
         row["by_model"] = plain(result.by_model)
     if result.by_turn:
         row["by_turn"] = plain(result.by_turn)
+    if scenario.probe_of:
+        row["probe_of"] = scenario.probe_of
     if result.capacity is not None:
         row["capacity"] = plain(result.capacity)
+        row |= {f"capacity_{key}": row["capacity"].get(key) for key in CAPACITY}
     if result.baseline:
-        row["baseline"] = {"reference": result.baseline, "comparisons": plain(result.comparisons)}
+        row["baseline"] = {
+            "reference": result.baseline,
+            "comparisons": plain(result.comparisons),
+            "notes": plain(result.baseline_notes),
+        }
     if detailed:
         row |= per_request(result.records)
     return row
@@ -150,7 +159,7 @@ def _identity(scenario: Scenario, result: Result) -> Row:
 
 
 def _notes(result: Result) -> list[Message]:
-    notes = list(result.notes)
+    notes = [*result.notes, *result.baseline_notes]
     if result.plan:
         notes += [n for n in result.plan.notes if n not in notes]
     if result.facts:

@@ -49,8 +49,11 @@ def heads(lang: str) -> list[str]:
 
 
 def warnings(rows: Sequence[Row], lang: str) -> Iterator[str]:
-    """A line for each scenario whose gate could not decide; it never fails a test, so it must be read."""
+    """A line for each scenario whose gate could not decide or compare; it never fails a test, so it must be read."""
     for row in rows:
+        if notes := (row.get("baseline") or {}).get("notes"):
+            said = "; ".join(words.said(note, lang) for note in notes)
+            yield say("report.baseline.said", lang, scenario=row["scenario_id"], name=reference(row), said=said)
         undecided = [c for c in comparisons(row, gated=True) if c.get("verdict") == "INCONCLUSIVE"]
         if undecided:
             reasons = "; ".join(words.said(c.get("reason"), lang) for c in undecided)

@@ -38,7 +38,21 @@ COLUMNS = (
     "verdict",
 )
 #: Shown where some row has a value.
-OPTIONAL = ("target", "dataset", "repeat", "model_id", "date", "session", "simulated", "complete")
+OPTIONAL = (
+    "capacity_held",
+    "capacity_held_proven",
+    "capacity_broken",
+    "capacity_broken_proven",
+    "probe_of",
+    "target",
+    "dataset",
+    "repeat",
+    "model_id",
+    "date",
+    "session",
+    "simulated",
+    "complete",
+)
 
 
 def columns(rows: Sequence[Row]) -> list[str]:

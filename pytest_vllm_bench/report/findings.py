@@ -13,6 +13,7 @@ from pytest_vllm_bench.report.artifacts import Row, plain
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
+from pytest_vllm_bench.report.verdict import gates
 
 #: A step of load is worth it while throughput grows by at least this share of what perfect scaling would give.
 WORTH = 0.25
@@ -30,7 +31,12 @@ class Finding:
 
 def findings(rows: Sequence[Row]) -> list[Finding]:
     """What a reader must know: the first of each kind, the most urgent kind first, then the rest."""
-    kinds = [invalid(rows), capacities(rows), breaches(rows), best(rows), knees(rows), failures(rows), undecided(rows)]
+    gated = gates(rows)
+    loads = [row for row in rows if not row.get("capacity")]  # a search's answer repeats one of its probes
+    judged = [row for row in gated if not row.get("capacity")]
+    kinds = [
+        invalid(gated), capacities(rows), breaches(judged), best(loads), knees(loads), failures(loads), undecided(gated)
+    ]  # fmt: skip
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
 
 

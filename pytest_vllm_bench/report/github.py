@@ -12,7 +12,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.folder import make, order, write_text, writing
 from pytest_vllm_bench.report.page import finding_text
-from pytest_vllm_bench.report.verdict import overall
+from pytest_vllm_bench.report.verdict import gates, overall
 from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
@@ -45,7 +45,7 @@ def _summary(rows: Sequence[Row], kept: int, lang: str) -> str:
 
 
 def _broken(rows: Sequence[Row], lang: str) -> list[str]:
-    hits = [(row, rule) for row in rows for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS"]
+    hits = [(row, rule) for row in gates(rows) for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS"]
     if not hits:
         return []
     names = ("rule", "observed", "limit", "n", "verdict")
@@ -70,7 +70,7 @@ def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
     They point at the line of the rule that did not hold, in the row's ``config_file``.
     """
     lines: dict[str, list[str]] = {"error": [], "warning": []}
-    for row in sorted(rows, key=order):
+    for row in sorted(gates(rows), key=order):
         kind = {"FAIL": "error", "INVALID": "error", "INCONCLUSIVE": "warning"}.get(str(row.get("verdict")))
         if kind:
             title = f"{row['scenario_id']}: " + say(f"report.verdict.{row['verdict']}", lang)
@@ -80,11 +80,12 @@ def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
 
 
 def _place(row: Row) -> str:
-    """ "file=…,line=…," of the first rule that did not hold; "" where the row does not say."""
+    """ "file=…,line=…," of the first rule that broke, else that was undecided; "" where the row does not say."""
     if not row.get("config_file"):
         return ""
-    broken = (rule.get("line") for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS")
-    line = next((line for line in broken if line), None)
+    broken = [rule for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS" and rule.get("line")]
+    worst = sorted(broken, key=lambda rule: rule.get("verdict") != "FAIL")
+    line = worst[0]["line"] if worst else None
     return f"file={_property(str(row['config_file']))}," + (f"line={line}," if line else "")
 
 
@@ -123,6 +124,7 @@ _METRICS = (
     "mean_tpot_ms",
     "mean_e2el_ms",
     "p99_e2el_ms",
+    "capacity_held",
 )
 
 

@@ -39,9 +39,9 @@ def _length(value: Any) -> str:
 
 
 def by_shape(rows: Iterable[Row], load: Callable[[Row], float | None]) -> dict[str, list[Row]]:
-    """Rows that have this kind of load, in lines of rising load."""
+    """Rows that have this kind of load, in lines of rising load; a search's answer repeats one of its probes."""
     lines: dict[str, list[Row]] = {}
     for row in sorted(rows, key=order):
-        if load(row) is not None:
+        if not row.get("capacity") and load(row) is not None:
             lines.setdefault(shape(row), []).append(row)
     return {name: sorted(line, key=lambda row: load(row) or 0) for name, line in lines.items()}

@@ -12,9 +12,14 @@ from pytest_vllm_bench.report.artifacts import SCHEMA_VERSION, Row
 from pytest_vllm_bench.report.folder import order, stem, write_text, writing
 
 
+def gates(rows: Sequence[Row]) -> list[Row]:
+    """Those whose verdict is a test's; a probe's belongs to the search, of which some must break."""
+    return [row for row in rows if not row.get("probe_of")]
+
+
 def overall(rows: Sequence[Row]) -> Verdict | None:
     """The worst verdict of all; None where no row has one."""
-    found = [Verdict(row["verdict"]) for row in rows if row.get("verdict") in list(Verdict)]
+    found = [Verdict(row["verdict"]) for row in gates(rows) if row.get("verdict") in list(Verdict)]
     return Verdict.worst(found) if found else None
 
 
@@ -26,7 +31,7 @@ def summary(rows: Sequence[Row]) -> Row:
         "verdict": overall(rows),
         "simulated": any(row.get("simulated") for row in rows),
         "complete": all(row.get("complete", True) for row in rows),
-        "counts": dict(Counter(str(row.get("verdict")) for row in rows)),
+        "counts": dict(Counter(str(row.get("verdict")) for row in gates(rows))),
         "scenarios": [_scenario(row) for row in sorted(rows, key=order)],
     }
 
@@ -34,6 +39,7 @@ def summary(rows: Sequence[Row]) -> Row:
 def _scenario(row: Row) -> Row:
     return {
         "scenario_id": row["scenario_id"],
+        **{key: row[key] for key in ("probe_of", "capacity_held", "capacity_broken") if key in row},
         "verdict": row.get("verdict"),
         "file": f"{stem(row['scenario_id'])}.json",
         "rules": [

@@ -274,6 +274,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "最多重复几次？请加上 max，例如 {{min: 5, max: 10, until: 5%}}",
     ),
     "config.at_least_above_max": ("at_least is above max ({most})", "at_least 大于 max ({most})"),
+    "config.at_least_of_tiers": (
+        "each tier has its own at_least; remove this one",
+        "每个等级 (tier) 有各自的 at_least；请删掉这一项",
+    ),
     "config.same_twice": (
         "two scenarios would have the id {id}; remove one, or tell datasets apart with a label: "
         "{{name: ..., label: ...}}",

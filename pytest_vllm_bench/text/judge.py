@@ -2,9 +2,36 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "judge.capacity": (
-        "capacity ({over}): {held} held ({held_how}), {broken} broke ({broken_how}); at least {wanted} was asked; "
-        "{runs} probes",
-        "容量({over}):{held} 达标({held_how}),{broken} 不达标({broken_how})；要求至少 {wanted}；共试探 {runs} 次",
+        "capacity ({over}): {held}, {broken}; {levels} levels, {runs} runs of its own",
+        "容量（{over}）：{held}，{broken}；共 {levels} 级，本次自行试探 {runs} 次",
+    ),
+    "judge.capacity_asked": (
+        "capacity ({over}): {held}, {broken}; at least {wanted} was asked; {levels} levels, {runs} runs of its own",
+        "容量（{over}）：{held}，{broken}；要求至少 {wanted}；共 {levels} 级，本次自行试探 {runs} 次",
+    ),
+    "judge.capacity_held": ("{level} held ({how})", "{level} 达标（{how}）"),
+    "judge.capacity_broke": ("{level} broke ({how})", "{level} 不达标（{how}）"),
+    "judge.capacity_none_held": ("nothing held", "没有任何一级达标"),
+    "judge.capacity_none_broke": ("nothing broke", "没有任何一级不达标"),
+    "judge.capacity_stopped.runs": (
+        "the search ended before it was done: its runs were used up (search.runs)",
+        "搜索未完成即结束：运行次数已用完（search.runs）",
+    ),
+    "judge.capacity_stopped.time": (
+        "the search ended before it was done: its time was used up (search.time)",
+        "搜索未完成即结束：时间已用完（search.time）",
+    ),
+    "judge.capacity_stopped.invalid": (
+        "the search ended before it was done: a probe was invalid twice, or told nothing",
+        "搜索未完成即结束：某一级两次均无效，或没有给出任何信息",
+    ),
+    "judge.capacity_stopped.gone": (
+        "the search ended before it was done: the server went away",
+        "搜索未完成即结束：服务器已不可用",
+    ),
+    "judge.capacity_stopped.interrupted": (
+        "the search ended before it was done: it was interrupted",
+        "搜索未完成即结束：已被中断",
     ),
     "judge.proven": ("proven", "已证实"),
     "judge.observed": ("observed", "观测值"),
@@ -157,6 +184,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # baselines
     "judge.environment": ("{what} was {old}, now it is {new}", "{what} 原为 {old}，现为 {new}"),
+    "judge.environment_refused": (
+        "nothing was compared (baseline.other_environment: refuse)",
+        "未作任何比较（baseline.other_environment: refuse）",
+    ),
     "judge.baseline_simulated": (
         "{scenario} ran against the built-in simulator, which is no baseline; give a server with --vllm-url",
         "{scenario} 是针对内置模拟器运行的，不能作为基线；请用 --vllm-url 指定服务器",
@@ -247,8 +278,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # capacity
     "judge.capacity_not_monotone": (
-        "{broken} broke although {held} held: the server's capacity changed during the search, so take the lower one",
-        "{broken} 未达标而 {held} 却达标：搜索期间服务器的承载能力有变化，请以较低者为准",
+        "{broken} broke although {held} held: more load was not worse, so this is no limit that can be relied on; "
+        "the lower one counts",
+        "{broken} 未达标而 {held} 却达标：负载更高反而更好，说明这不是可靠的上限；以较低者为准",
     ),
     # validity
     "judge.check.send_lag": (

@@ -230,6 +230,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.search.max": ("Where the search ends.", "搜索上限。"),
     "reference.search.runs": ("How many runs it may take.", "最多运行次数。"),
     "reference.search.time": ("How long it may take.", "最长用时。"),
+    "reference.search.tiers": (
+        "Name → a gate of its own, `...-NAME-capacity`, with its `at_least`, `sla` and `goodput` (default: those of the "
+        "file). Tiers share their probes.",
+        "名称 → 单独的门槛测试 `...-NAME-capacity`，各有 `at_least`、`sla` 与 `goodput`（默认沿用全局设置）。各等级共用试探结果。",
+    ),
+    "reference.search.tiers.at_least": (
+        "The tier's test fails where less than this holds.",
+        "低于此值则该等级的测试失败。",
+    ),
+    "reference.search.tiers.sla": ("The tier's rules, instead of the file's.", "该等级的规则，取代全局规则。"),
+    "reference.search.tiers.goodput": (
+        "The tier's limits per request, instead of the file's.",
+        "该等级的单请求限值，取代全局限值。",
+    ),
     "reference.baseline": ("How results are compared with a saved baseline.", "如何与保存的基线比较。"),
     "reference.baseline.tolerance": (
         "Metric → how much worse is accepted: `5%`, `-3%`, or a number in the metric's unit.",

@@ -82,6 +82,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.model_id": ("Model", "模型"),
     "report.key.date": ("Date (UTC)", "日期 (UTC)"),
     "report.key.session": ("Session", "会话"),
+    "report.key.capacity_held": ("Capacity held", "达标上限"),
+    "report.key.capacity_held_proven": ("Held proven", "达标已证实"),
+    "report.key.capacity_broken": ("Capacity broken", "不达标下限"),
+    "report.key.capacity_broken_proven": ("Broken proven", "不达标已证实"),
+    "report.key.probe_of": ("Probe of", "所属搜索"),
     "report.key.simulated": ("Simulated", "模拟"),
     "report.key.complete": ("Complete", "完整"),
     "report.key.rtfx": ("RTFx", "实时率 RTFx"),
@@ -163,6 +168,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.compare.tolerance": ("tolerance", "容差"),
     "report.compare.verdict": ("verdict", "判定"),
     "report.baseline.title": ("  against the baseline {name}:", "  与基线 {name} 对比："),
+    "report.baseline.said": (
+        "{scenario}: against the baseline {name}: {said}",
+        "{scenario}：与基线 {name} 相比：{said}",
+    ),
     "report.baseline.undecided": (
         "{scenario}: undecided against the baseline {name}: {reasons}",
         "{scenario}：与基线 {name} 相比无法判定：{reasons}",

@@ -197,9 +197,39 @@ def test_a_search_is_one_more_item_for_each_place_it_does_not_vary(config: Read)
     scenarios = matrix(config(text, short=False))
     found = [s for s in scenarios if s.search is not None]
     assert [s.id for s in found] == ["io256x32-rr4-capacity", "io256x32-capacity"]
-    assert found[0].search == Search(over="concurrency", at_least=32, max=512, runs=5, seconds=1200)
+    assert found[0].search == Search(over="concurrency", at_least=32, max=512, runs=5, seconds=1200, line=6)
     assert (found[0].concurrency, found[0].num_prompts, found[0].repeat) == (None, None, 1)
     assert len(scenarios) == 2 * 2 * 2 + 2
+
+
+def test_each_tier_of_a_search_is_an_item(config: Read) -> None:
+    text = """\
+base_url: simulator
+input_output: [[256, 32]]
+sla: [p99_ttft_ms <= 900]
+goodput: {ttft: 400}
+search:
+  over: concurrency
+  max: 64
+  tiers:
+    interactive:
+      at_least: 8
+      sla: [p99_ttft_ms <= 100]
+      goodput: {tpot: 50}
+    batch: {at_least: 16}
+overrides:
+  - {match: "*-batch-capacity", set: {judge: {confidence: 0.99}}}
+"""
+    interactive, batch = matrix(config(text, short=False))
+    assert [s.id for s in (interactive, batch)] == ["io256x32-interactive-capacity", "io256x32-batch-capacity"]
+    assert [r.text for r in interactive.rules if not r.implied] == ["p99_ttft_ms <= 100"]
+    assert (interactive.goodput, batch.goodput) == ({"tpot": 50}, {"ttft": 400})
+    assert [(r.text, r.line) for r in batch.rules if not r.implied] == [("p99_ttft_ms <= 900", 3)]
+    assert [r.line for r in interactive.rules if not r.implied] == [11]
+    assert interactive.search is not None
+    assert batch.search is not None
+    assert (interactive.search.at_least, interactive.search.tier, interactive.search.line) == (8, "interactive", 10)
+    assert (batch.search.at_least, batch.search.max, batch.judge.confidence) == (16, 64, 0.99)
 
 
 def test_a_search_can_be_all_there_is(config: Read) -> None:

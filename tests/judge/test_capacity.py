@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import cache
+from typing import Any, Literal
 
 import pytest
 from runs import judged, scenario
 
 from pytest_vllm_bench.judge.before import enough
-from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, Seen, search
+from pytest_vllm_bench.judge.capacity import Answer, Gate, Outcome, Probe, search
 from pytest_vllm_bench.model import Judgement, Record, Search, Verdict
 from pytest_vllm_bench.simulator.engine import Arrival, LatencyModel, Timeline, simulate
 
@@ -23,10 +25,10 @@ def settings(**changed: object) -> Search:
     return Search(**{**values, **changed})  # type: ignore[arg-type]
 
 
-def drive(asked: Search, probe: Callable[[Probe], Outcome], known: dict[float, Seen] | None = None
+def drive(asked: Search, probe: Callable[[Probe], Outcome], measured: Collection[float] = ()
           ) -> tuple[Answer, list[Probe]]:  # fmt: skip
     """Run a search to its end; also the probes that it asked for."""
-    steps, probes = search(asked, known), []
+    steps, probes = search(asked, measured), []
     try:
         wanted = next(steps)
         while True:
@@ -38,7 +40,9 @@ def drive(asked: Search, probe: Callable[[Probe], Outcome], known: dict[float, S
 
 def below(limit: float) -> Callable[[Probe], Outcome]:
     """A server that holds up to and with ``limit``."""
-    return lambda p: Outcome(verdict=PASS if p.level <= limit else FAIL, within=p.level <= limit, seconds=1)
+    return lambda p: Outcome(
+        verdict=PASS if p.level <= limit else FAIL, within=p.level <= limit, proven=True, seconds=1
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 16, 31, 100, 300, 511])
@@ -60,9 +64,12 @@ def test_doubling_then_bisection() -> None:
 def test_at_least_is_one_probe() -> None:
     answer, probes = drive(settings(at_least=32, runs=1), below(100))
     assert [p.level for p in probes] == [32]
-    assert (answer.at_least(32), answer.at_least(33), answer.stopped) == (True, None, "runs")
+    assert answer.at_least(32) == Gate(verdict=PASS, within=True, proven=True)
+    assert answer.at_least(33) == Gate(verdict=INCONCLUSIVE)
+    assert answer.stopped == "runs"
     answer, probes = drive(settings(at_least=32, runs=1), below(20))
-    assert (answer.at_least(32), answer.at_least(20), answer.held) == (False, None, None)
+    assert answer.at_least(32) == Gate(verdict=FAIL, within=False, proven=True)
+    assert (answer.at_least(20), answer.held) == (Gate(verdict=INCONCLUSIVE), None)
 
 
 def test_halving_where_the_level_asked_for_breaks() -> None:
@@ -124,20 +131,87 @@ def test_an_invalid_probe_ends_the_search() -> None:
     assert len(probes) == 4
 
 
-def test_tiers_share_probes() -> None:
-    strict, _ = drive(settings(), below(11))
-    known = {s.level: s for s in strict.levels if s.held}
-    loose, probes = drive(settings(), below(40), known)
-    assert not {p.level for p in probes} & known.keys()
-    assert loose.held is not None
-    assert 38 <= loose.held <= 40
+@pytest.mark.parametrize("limit", [6, 8, 9])
+def test_an_observed_side_is_no_verdict_of_the_gate(limit: int) -> None:
+    """What was only observed passes or fails as the config says of undecided rules; it is never called proven."""
+    answer, _ = drive(settings(at_least=8), lambda p: Outcome(verdict=INCONCLUSIVE, within=p.level <= limit))
+    assert answer.at_least(8) == Gate(verdict=INCONCLUSIVE, within=limit >= 8)
 
 
-def test_a_level_that_breaks_below_one_that_held_is_said() -> None:
-    known = {8.0: Seen(level=8, held=False, proven=True, multiple=1)}
-    answer, _ = drive(settings(at_least=16), below(20), known)
+def test_an_exact_rule_decides_and_proves_nothing() -> None:
+    answer, _ = drive(settings(at_least=8), lambda p: Outcome(verdict=PASS if p.level < 12 else FAIL))
+    assert answer.at_least(8) == Gate(verdict=PASS, within=True, proven=False)
+    assert (answer.held, answer.held_proven, answer.broken, answer.broken_proven) == (11, False, 12, False)
+
+
+def test_without_a_number_anything_that_holds_is_enough() -> None:
+    assert drive(settings(), below(3))[0].at_least(None).verdict is PASS
+    assert drive(settings(), below(0))[0].at_least(None).verdict is FAIL
+    assert drive(settings(), lambda p: Outcome(verdict=INVALID))[0].at_least(None).verdict is INVALID
+
+
+@pytest.mark.parametrize("over", ["gone", "interrupted"])
+def test_a_search_ends_where_no_probe_can_follow(over: Literal["gone", "interrupted"]) -> None:
+    def probe(p: Probe) -> Outcome:
+        return below(99)(p) if p.level < 8 else Outcome(verdict=INCONCLUSIVE, over=over)
+
+    answer, probes = drive(settings(at_least=2), probe)
+    assert ([p.level for p in probes], answer.stopped, answer.held) == ([2, 4, 8], over, 4)
+    assert answer.at_least(2).verdict is (FAIL if over == "gone" else PASS)
+
+
+def test_a_level_that_broke_alone_is_looked_at_from_above() -> None:
+    """A break at one level is no limit where the next one above holds; then the lower one counts, and it is said."""
+    answer, probes = drive(settings(), lambda p: below(16 if p.level != 8 else 0)(p))
+    assert [p.level for p in probes] == [1, 2, 4, 8, 6, 7, 9]
     assert [n.key for n in answer.notes] == ["judge.capacity_not_monotone"]
-    assert (answer.held, answer.broken) == (None, 8)
+    assert (answer.held, answer.broken, answer.stopped) == (7, 8, "found")
+    assert answer.at_least(9).verdict is FAIL
+    regular, probes = drive(settings(), below(7))
+    assert ([p.level for p in probes][-1], regular.notes, regular.held) == (9, (), 7)
+
+
+# -------------------------------------------------------------------------------------- tiers of one search
+
+
+def shared(limits: dict[str, Search], probe: Callable[[str, Probe], Outcome]) -> dict[str, tuple[Answer, int]]:
+    """One search after another, as tiers of one: what was sent for an earlier one costs a later one nothing."""
+    sent: set[tuple[float, int]] = set()
+    found: dict[str, tuple[Answer, int]] = {}
+    for tier, asked in limits.items():
+        before = frozenset(sent)
+
+        def one(p: Probe, tier: str = tier, before: frozenset[tuple[float, int]] = before) -> Outcome:
+            sent.add((p.level, p.multiple))
+            return replace(probe(tier, p), runs=0 if (p.level, p.multiple) in before else 1)
+
+        answer, _ = drive(asked, one, {level for level, _ in before})
+        found[tier] = answer, answer.runs
+    return found
+
+
+@pytest.mark.parametrize(("strict", "loose"), [(11, 13), (5, 19), (11, 300), (60, 61), (0, 7), (3, 600)])
+@pytest.mark.parametrize("wanted", [(None, None), (4, 16), (10, 35)])
+def test_tiers_find_what_separate_searches_find(strict: int, loose: int, wanted: tuple[Any, Any]) -> None:
+    limits = {"strict": strict, "loose": loose}
+    asked = {"strict": settings(at_least=wanted[0]), "loose": settings(at_least=wanted[1])}
+    together = shared(asked, lambda tier, p: below(limits[tier])(p))
+    alone = {tier: drive(one, below(limits[tier]))[0] for tier, one in asked.items()}
+    for tier, (answer, _) in together.items():
+        separate, near = alone[tier], 0.05 * (alone[tier].broken or 0)
+        assert answer.at_least(asked[tier].at_least) == separate.at_least(asked[tier].at_least)
+        assert answer.held == pytest.approx(separate.held, abs=near) if separate.held else answer.held is None
+        assert answer.held is None or answer.held <= limits[tier]
+        assert answer.broken is None or answer.broken > limits[tier]
+    assert together["strict"][0] == alone["strict"]
+    overlap = strict if wanted == (None, None) else 0  # else the stricter tier never came to where the other one looks
+    assert together["loose"][1] <= alone["loose"].runs - min(overlap, 1)
+
+
+def test_what_another_tier_measured_costs_no_budget() -> None:
+    together = shared({"a": settings(runs=9), "b": settings(runs=1)}, lambda _, p: below(11)(p))
+    assert together["a"][1] == 8
+    assert (together["b"][0].held, together["b"][0].broken, together["b"][1]) == (11, 12, 0)
 
 
 # ---------------------------------------------------------------------- the latency model, in virtual time
@@ -165,14 +239,14 @@ def lengths(rng: random.Random) -> tuple[int, int]:
     return rng.randint(128, 384), rng.randint(4, 12)
 
 
-def closed_probe(level: int, requests: int, seed: int) -> Judgement:
+def closed_probe(level: int, requests: int, seed: int, rules: tuple[str, ...] = RULES) -> Judgement:
     rng = random.Random(f"{seed} {level} {requests}")
     arrivals = []
     for _ in range(requests):
         prompt, output = lengths(rng)
         arrivals.append(Arrival(prompt_len=prompt, output_len=output))
     lines = simulate(arrivals, model=MODEL, concurrency=level, seed=rng.randrange(2**31))
-    return judged(scenario(*RULES, concurrency=level), recorded(lines))
+    return judged(scenario(*rules, concurrency=level), recorded(lines))
 
 
 def within(judgement: Judgement) -> bool:
@@ -180,7 +254,8 @@ def within(judgement: Judgement) -> bool:
 
 
 def outcome(judgement: Judgement) -> Outcome:
-    return Outcome(verdict=judgement.verdict, within=within(judgement), seconds=1)
+    proven = any(v.proven for v in judgement.verdicts if v.verdict is judgement.verdict)
+    return Outcome(verdict=judgement.verdict, within=within(judgement), proven=proven, seconds=1)
 
 
 @cache
@@ -204,3 +279,28 @@ def test_the_concurrency_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> 
         answer, _ = drive(settings(at_least=8, max=64), probe)
         near += answer.held is not None and abs(answer.held - true) <= max(1, 0.1 * true)
     assert near >= 19
+
+
+TIERS = {"interactive": ("p90_ttft_ms <= 120", "p95_tpot_ms <= 30"), "batch": ("p90_ttft_ms <= 250",)}
+
+
+def test_tiers_of_one_search_agree_with_searches_of_their_own_on_fewer_runs() -> None:
+    """On the latency model: every tier judges the same requests by its own rules."""
+    asked = {"interactive": settings(at_least=8, max=256), "batch": settings(at_least=16, max=256)}
+    wanted = max(enough(scenario(*rules)) for rules in TIERS.values())
+
+    def probe(tier: str, p: Probe, seed: int) -> Outcome:
+        level = int(p.level)
+        return outcome(closed_probe(level, max(10 * level, wanted) * p.multiple, seed, TIERS[tier]))
+
+    for seed in range(3):
+        together = shared(asked, lambda tier, p, seed=seed: probe(tier, p, seed))
+        alone = {tier: drive(one, lambda p, t=tier, s=seed: probe(t, p, s))[0] for tier, one in asked.items()}
+        for tier, (answer, _) in together.items():
+            held, separate = answer.held, alone[tier].held
+            assert held is not None
+            assert separate is not None
+            assert abs(held - separate) <= max(1, 0.05 * separate)
+            assert answer.at_least(asked[tier].at_least).within == alone[tier].at_least(asked[tier].at_least).within
+        assert sum(runs for _, runs in together.values()) < sum(answer.runs for answer in alone.values())
+        assert together["interactive"][0].held < together["batch"][0].held  # type: ignore[operator]

@@ -71,25 +71,116 @@ def test_a_slower_target_is_told_apart(bench: Bench) -> None:
     assert "mean_tpot_ms" in result.stdout.str().split("b against a")[1]
 
 
-def test_capacity_is_a_gate_of_its_own(bench: Bench, pytester: pytest.Pytester) -> None:
-    search = {"over": "concurrency", "at_least": 2, "max": 4, "runs": 6, "time": "60s"}
-    test = """
+GATE = """
 import pytest
 
 @pytest.mark.asyncio
 async def test_serving(scenario, vllm_bench):
     await vllm_bench(scenario)
 """
-    keys = {**ONE, "test": test, "search": search, "judge": {"mode": "exact"}}
+SEARCH = {"over": "concurrency", "at_least": 2, "max": 4, "runs": 6, "time": "60s"}
+
+
+def test_capacity_is_a_gate_of_its_own(bench: Bench, pytester: pytest.Pytester) -> None:
+    keys = {**ONE, "test": GATE, "search": SEARCH, "judge": {"mode": "exact"}}
     result = bench("-k", "capacity", sla=["p50_ttft_ms <= 60000"], **keys)
     result.assert_outcomes(passed=1)
     row = saved(pytester, "io64x8_capacity")
     assert row["capacity"]["held"] == 4
-    assert saved(pytester, "io64x8_mc2_np60")["completed"] == 60
+    assert (row["capacity_held"], row["capacity_held_proven"], row["max_concurrency"]) == (4, False, 4)
+    assert [(v["rule"], v["verdict"], v["observed"]) for v in row["verdicts"]] == [("concurrency >= 2", "PASS", 4)]
+    probe = saved(pytester, "io64x8_capacity_mc2_np60")
+    assert (probe["completed"], probe["probe_of"]) == (60, "io64x8-capacity")
     never = ["p50_ttft_ms <= 0.001"]
     result = bench("-k", "capacity", sla=never, **keys)
     result.assert_outcomes(failed=1)
+    assert "nothing held, 1 broke (observed); at least 2 was asked" in " ".join(result.stdout.str().split())
     assert saved(pytester, "io64x8_capacity")["capacity"]["held"] is None
+
+
+def test_probes_that_break_are_no_failures(bench: Bench, pytester: pytest.Pytester, monkeypatch: Any) -> None:
+    """A search must break some level; only its gate counts in what other tools read."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    rule = "max_concurrent_requests <= 3"  # exact, so that the answer is known
+    result = bench("-k", "capacity", "--junitxml=j.xml", sla=[rule], test=GATE, search=SEARCH, **ONE)
+    result.assert_outcomes(passed=1)
+    assert saved(pytester, "io64x8_capacity_mc4_np60")["verdict"] == "FAIL"
+    found = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert (found["verdict"], found["counts"]) == ("PASS", {"PASS": 1})
+    assert "::error" not in result.stdout.str()
+    junit = (pytester.path / "j.xml").read_text()
+    assert junit.count('name="scenario_id"') == 1
+    assert '<property name="capacity_held" value="3' in junit
+
+
+TIERS = {
+    "narrow": {"at_least": 2, "sla": ["max_concurrent_requests <= 3"]},
+    "wide": {"at_least": 2, "sla": ["max_concurrent_requests <= 5"]},
+    "wider": {"at_least": 9, "sla": ["max_concurrent_requests <= 6"]},
+}
+TIERED = {"over": "concurrency", "max": 16, "tiers": TIERS}
+
+
+@pytest.mark.parametrize("more", [(), ("-n", "2", "--dist", "loadgroup")])
+def test_tiers_share_probes(bench: Bench, pytester: pytest.Pytester, more: tuple[str, ...]) -> None:
+    result = bench("-k", "capacity", *more, test=GATE, search=TIERED, **ONE)
+    result.assert_outcomes(passed=2, failed=1)
+    rows = {tier: saved(pytester, f"io64x8_{tier}_capacity") for tier in TIERS}
+    answers = {tier: (row["capacity_held"], row["capacity_broken"], row["verdict"]) for tier, row in rows.items()}
+    assert answers == {"narrow": (3, 4, "PASS"), "wide": (5, 6, "PASS"), "wider": (6, 7, "FAIL")}
+    runs = {tier: row["capacity_runs"] for tier, row in rows.items()}
+    assert runs == {"narrow": 4, "wide": 3, "wider": 1}  # 2, 4, 3, 5; then 10, 7, 6; then 9
+    levels = [s["level"] for s in rows["wide"]["capacity"]["levels"]]
+    assert {2, 4} <= set(levels)
+    with (pytester.path / "results" / "aggregate_results.csv").open() as table:
+        probes = [line for line in table if "io64x8-capacity," in line]
+    assert len(probes) == sum(runs.values())
+    shown = " ".join(result.stdout.str().split())
+    assert "io64x8-narrow-capacity: capacity (concurrency): 3 held (observed), 4 broke (observed)" in shown
+    assert "io64x8-wide-capacity: capacity (concurrency): 5 held (observed), 6 broke (observed)" in shown
+    page = (pytester.path / "results" / "report.html").read_text()
+    assert "io64x8-wide-capacity" in page
+
+
+def test_a_tier_alone_finds_the_same(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench("-k", "wide-capacity", test=GATE, search=TIERED, **ONE).assert_outcomes(passed=1)
+    row = saved(pytester, "io64x8_wide_capacity")
+    assert (row["capacity_held"], row["capacity_broken"]) == (5, 6)
+    assert row["capacity_runs"] == len(row["capacity"]["levels"])
+
+
+def test_only_the_tier_that_failed_runs_again(bench: Bench, pytester: pytest.Pytester) -> None:
+    keys = {**ONE, "test": GATE, "search": TIERED}
+    bench("-k", "capacity", **keys)
+    bench("--lf", **keys).assert_outcomes(failed=1)
+    assert saved(pytester, "io64x8_wider_capacity")["capacity_runs"] > 2
+
+
+def test_a_tier_that_is_tried_again_measures_again(bench: Bench, pytester: pytest.Pytester) -> None:
+    """pytest-rerunfailures: a rerun is no second opinion on the same samples."""
+    pytest.importorskip("pytest_rerunfailures")
+    keys = {**ONE, "test": GATE, "search": TIERED}
+    result = bench("-k", "wide or wider", "--reruns", "1", **keys)
+    assert "1 failed, 1 passed" in result.stdout.str()
+    row = saved(pytester, "io64x8_wider_capacity")
+    assert row["capacity_runs"] == len(row["capacity"]["levels"])
+
+
+def test_a_server_that_goes_away_ends_the_search(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Not one level after another against nobody: the gate fails, and the other tiers are skipped."""
+    test = """
+import pytest
+from pytest_vllm_bench import simulator
+
+@pytest.mark.asyncio
+async def test_serving(scenario, vllm_bench):
+    vllm_bench.items.session(vllm_bench.items.path(vllm_bench.node)).close()
+    await vllm_bench(scenario)
+"""
+    result = bench("-k", "capacity", test=test, search=TIERED, **ONE)
+    result.assert_outcomes(failed=1, skipped=2)
+    row = saved(pytester, "io64x8_narrow_capacity")
+    assert (row["capacity"]["stopped"], row["verdict"], len(row["capacity"]["levels"])) == ("gone", "FAIL", 0)
 
 
 def test_a_hopeless_run_stops_early_and_keeps_what_it_has(bench: Bench, pytester: pytest.Pytester) -> None:

@@ -60,3 +60,21 @@ def test_another_plan_is_refused(bench: Bench, fast: str) -> None:
     bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
     result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, "seed": 7})
     result.assert_outcomes(passed=1)  # a warning; nothing was compared
+    assert "against the baseline main:" in " ".join(result.stdout.str().split())
+
+
+@pytest.mark.parametrize(("asked", "compared"), [("warn", True), ("refuse", False)])
+def test_another_environment_is_said(
+    bench: Bench, fast: str, pytester: pytest.Pytester, asked: str, compared: bool
+) -> None:
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
+    path = pytester.path / "cases" / "baselines" / "main.json"
+    reference = json.loads(path.read_text())
+    for (session,) in reference["scenarios"].values():
+        session["environment"]["client.cpu"] = "another"
+    path.write_text(json.dumps(reference))
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", baseline={"other_environment": asked}, **ONE)
+    result.assert_outcomes(passed=1)
+    said = " ".join(result.stdout.str().split())
+    assert "client.cpu was another, now it is" in said
+    assert ("nothing was compared" in said) is not compared

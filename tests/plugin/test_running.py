@@ -158,6 +158,7 @@ def test_strict_can_be_switched_off_from_outside(bench: Bench, monkeypatch: pyte
 def test_xdist_with_loadgroup(bench: Bench, pytester: pytest.Pytester) -> None:
     result = bench("-n", "2", "--dist", "loadgroup", "-v")
     result.assert_outcomes(passed=4)
+    assert len({line[:5] for line in result.outlines if line.startswith("[gw")}) == 1  # one after another
     assert "io128x8-mc4-np12" in result.stdout.str()
     workers = [line.split()[0] for line in result.outlines if "PASSED" in line]
     assert len(workers) == 4

@@ -1,0 +1,188 @@
+"""Every kind of rule, as the metric table has it: one run in which it passes, one in which it fails, one undecided, one
+invalid, one without any data.  A new metric or statistic is tried here without anyone adding it."""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from functools import cache
+from typing import Any, Literal
+
+import pytest
+from runs import facts, failure, judged, request, scenario
+
+from pytest_vllm_bench.capacity import answered, outcome, probed
+from pytest_vllm_bench.judge.capacity import Answer, Probe, Seen
+from pytest_vllm_bench.judge.sla import is_statistical
+from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, all_names, parse_name, parse_rule
+from pytest_vllm_bench.model import Judgement, Record, Result, Rule, Search, Verdict
+
+GOODPUT = {"ttft": 60.0, "ttfo": 60.0, "tpot": 12.0, "e2el": 165.0, "max_gap": 14.0}
+SERVER = {"prefix_cache_hit_rate": 0.5}
+REQUESTS, RATE, CAP = 400, 20.0, 4
+#: p90 for p99: what can be proven of a tail takes a run that is long enough for it.
+NAMES = [*all_names((50, 90)), "server.prefix_cache_hit_rate", "service_p50_ttft_ms"[8:]]
+#: Figures that no request changes: there they are 0, or nothing is wrong with any value.
+FREE = {"unsent"}
+
+
+@cache
+def run(kind: Literal["usual", "failing", "waiting"]) -> tuple[Record, ...]:
+    """An open loop whose requests vary in everything that is measured; some wait for a slot, some fail."""
+    rng, made = random.Random(7), []
+    for i in range(REQUESTS):
+        due = i / RATE
+        late = 0.0 if kind == "waiting" and i % 3 else rng.uniform(0.001, 0.008)
+        times: dict[str, Any] = {"due": due, "ready": due + late}
+        if kind == "failing" and i % 4 == 0:
+            made.append(failure(i, due + late, ERROR_COUNTS[i // 4 % len(ERROR_COUNTS)], **times))
+            continue
+        gaps = tuple(rng.uniform(0.008, 0.016) for _ in range(9))
+        ttft = rng.uniform(0.03, 0.09)
+        made.append(
+            request(i, due + late + rng.uniform(0.0001, 0.0003), ttft, gaps, **times,
+                    connect_s=rng.uniform(0.001, 0.002), audio_s=1.5, sequences=2,
+                    arrival_tokens=array("i", [1] * 10))
+        )  # fmt: skip
+    return tuple(made)
+
+
+def of(name: str) -> tuple[Record, ...]:
+    """Counts of failures need failures, which would make the largest of every latency infinite; a share not all."""
+    return run("failing" if name.startswith("failed") else "waiting" if name == "cap_bound" else "usual")
+
+
+def asked(text: str, **changed: Any) -> Any:
+    return scenario(text, goodput=GOODPUT, request_rate=RATE, concurrency=None, **changed)
+
+
+def judge(text: str, records: tuple[Record, ...], **evidence: Any) -> Judgement:
+    return judged(asked(text), records, **{"server": SERVER, **evidence})
+
+
+@cache
+def figure(name: str) -> float:
+    """What the rule sees in the usual run."""
+    seen = judge(f"{name} >= 0", of(name)).verdicts[0].observed
+    assert isinstance(seen, float), f"{name}: a metric without a figure in this run is not tested; give the run one"
+    return seen
+
+
+def op_of(name: str) -> Literal["<=", ">="]:
+    """The side on which a limit makes sense."""
+    found = parse_name(name)
+    assert found is not None
+    return ">=" if found.row.better == "higher" else "<="
+
+
+def limited(name: str, side: Literal["good", "bad", "near"]) -> str:
+    """A rule on ``name`` whose limit the usual run keeps by far, breaks by far, or just meets."""
+    op, seen = op_of(name), figure(name)
+    assert math.isfinite(seen)
+    found = parse_name(name)
+    assert found is not None
+    if side == "near":
+        return f"{name} {op} {seen:.17f}"
+    if found.row.unit == "ratio":
+        low, high = "0.001", "0.999"
+    else:
+        low, high = f"{seen / 100:.9f}", f"{seen * 100 + 1:.9f}"
+    return f"{name} {op} {high if (op == '<=') == (side == 'good') else low}"
+
+
+def statistical(name: str) -> bool:
+    rule = parse_rule(limited(name, "near"))
+    assert isinstance(rule, Rule)
+    return is_statistical(rule)
+
+
+def test_every_row_of_the_table_is_among_the_names() -> None:
+    tried = {found.row.id for name in NAMES if (found := parse_name(name)) is not None}
+    assert set(ROWS) | {"slo_attainment", "server"} <= tried
+    assert {f"slo_attainment.{id}" for id in SLO_IDS} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in FREE])
+def test_it_passes(name: str) -> None:
+    found = judge(limited(name, "good"), of(name)).verdicts[0]
+    assert (found.verdict, found.within, found.proven) == (Verdict.PASS, True, statistical(name))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in FREE])
+def test_it_fails(name: str) -> None:
+    judgement = judge(limited(name, "bad"), of(name))
+    found = judgement.verdicts[0]
+    assert (found.verdict, found.within, found.proven) == (Verdict.FAIL, False, statistical(name))
+    assert judgement.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_inconclusive(name: str) -> None:
+    """At its very limit a statistical rule is undecided; an exact one is only where the run was cut short."""
+    text = limited(name, "near")
+    if statistical(name):
+        found = judge(text, of(name)).verdicts[0]
+        assert (found.verdict, found.proven) == (Verdict.INCONCLUSIVE, False)
+        assert found.reason.values["why"]
+        return
+    rules = (text, "failed_ratio <= 1")  # the implied ones would fail in their own right
+    kept = judged(scenario(*rules, request_rate=RATE, concurrency=None, goodput={}), of(name), server=SERVER)
+    cut = judged(scenario(*rules, request_rate=RATE, concurrency=None), of(name), server=SERVER, complete=False)
+    if parse_name(name) and "goodput" in parse_name(name).row.needs:  # type: ignore[union-attr]
+        assert kept.verdicts[0].verdict is Verdict.FAIL  # no SLO, no data
+        return
+    assert kept.verdicts[0].verdict is Verdict.PASS
+    assert cut.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_invalid(name: str) -> None:
+    """A client that was the bottleneck: the rule is judged and shown, and decides nothing."""
+    busy = (facts(cpu_s=9.9),)
+    judgement = judge(limited(name, "good"), of(name), facts=busy)
+    assert judgement.verdict is Verdict.INVALID
+    assert judgement.verdicts[0].observed is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("op", ["<=", ">="])
+def test_no_data_never_passes(name: str, op: str) -> None:
+    judgement = judge(f"{name} {op} 0", (), server={})
+    found = judgement.verdicts[0]
+    assert judgement.verdict is Verdict.FAIL
+    assert (found.verdict, found.observed, found.within) == (Verdict.FAIL, None, None)
+
+
+# ------------------------------------------------------------------------------------ the gate of a search
+
+SEARCH = Search(over="concurrency", at_least=8, max=64, runs=9, seconds=60)
+SEEN = [
+    (Seen(level=8, held=True, decided=True, proven=True, multiple=1), "found", Verdict.PASS),
+    (Seen(level=8, held=False, decided=True, proven=True, multiple=1), "found", Verdict.FAIL),
+    (Seen(level=8, held=True, decided=False, proven=False, multiple=8), "found", Verdict.INCONCLUSIVE),
+    (Seen(level=4, held=True, decided=True, proven=True, multiple=1), "invalid", Verdict.INVALID),
+    (Seen(level=4, held=True, decided=True, proven=True, multiple=1), "runs", Verdict.INCONCLUSIVE),
+    (Seen(level=8, held=True, decided=True, proven=True, multiple=1), "gone", Verdict.FAIL),
+]
+
+
+@pytest.mark.parametrize(("seen", "stopped", "expected"), SEEN)
+def test_the_gate_of_a_search(seen: Seen, stopped: Any, expected: Verdict) -> None:
+    held, broken = (seen.level, None) if seen.held else (None, seen.level)
+    answer = Answer(held=held, broken=broken, levels=(seen,), stopped=stopped)
+    one = scenario("p50_ttft_ms <= 100", search=SEARCH, key="io8x8-capacity")
+    probe = probed(one, Probe(level=seen.level))
+    result = answered(one, answer, [Result(scenario=probe, verdict=Verdict.PASS, complete=True, metrics={})])
+    assert result.verdict is expected
+    assert [v.rule.text for v in result.verdicts] == ["concurrency >= 8"]
+    assert result.verdicts[0].proven == (seen.proven and expected in (Verdict.PASS, Verdict.FAIL) and stopped != "gone")
+
+
+def test_a_probe_without_data_breaks_its_level() -> None:
+    one = scenario("p50_ttft_ms <= 100", search=SEARCH, key="io8x8-capacity")
+    made = judged(probed(one, Probe(level=8)), ())
+    result = Result(scenario=probed(one, Probe(level=8)), verdict=made.verdict, complete=True, metrics={},
+                    verdicts=made.verdicts)  # fmt: skip
+    assert outcome(result).verdict is Verdict.FAIL
+    assert outcome(result).proven is False
