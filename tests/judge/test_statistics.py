@@ -143,6 +143,12 @@ def test_the_interval_counts_in_independent_requests(tau: float) -> None:
     assert (low, high) == (n - min(failing), n - 1 - max(passing))
 
 
+def test_a_sample_too_small_to_prove_anything_bounds_nothing() -> None:
+    series = Series(badness=np.arange(1.0), missed=np.ones(1, dtype=bool), failed=np.zeros(1, dtype=bool), sizes=(1,),
+                    misses=(1,))  # fmt: skip
+    assert value_interval(series, Count(n_eff=1, k_eff=1, tau=1, share=0.1), 0.05) == (-math.inf, math.inf)
+
+
 def ar1(n: int, phi: float, seed: int = 1) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(size=n)
     x = np.empty(n)
