@@ -92,6 +92,13 @@ def test_the_share_is_bounded_at_the_same_level() -> None:
         assert at(seen, low + 1e-6).proven_over(0.05) is False
 
 
+@pytest.mark.parametrize(("misses", "n"), [(0, 20), (1, 20), (20, 20)])
+def test_the_share_is_bounded_as_clopper_and_pearson_do(misses: int, n: int) -> None:
+    low, high = share_interval(Count(n_eff=n, k_eff=misses, tau=1, share=0.1), 0.05)
+    assert low == pytest.approx(float(stats.beta.ppf(0.05, misses, n - misses + 1)) if misses else 0.0, abs=1e-9)
+    assert high == pytest.approx(float(stats.beta.ppf(0.95, misses + 1, n - misses)) if misses < n else 1.0, abs=1e-9)
+
+
 def at(seen: Count, share: float) -> Count:
     return replace(seen, share=share)
 
