@@ -59,7 +59,8 @@ def hold(gate: Gate, row: Row) -> Held:
     if other and gate.refuse_other:
         return Held(notes=(*other, Message(key="judge.environment_refused")))
     notes = (*other, *missing_gates(old, new, gate.settings))
-    return Held(comparisons=compare(old, new, gate.settings, gate.planned), notes=notes)
+    shown = baseline.noise_shown(gate.reference, new.repeats)
+    return Held(comparisons=compare(old, new, gate.settings, gate.planned, shown), notes=notes)
 
 
 def locate(named: str, base: Path) -> Path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from pytest_vllm_bench.model import Message
 
@@ -145,3 +148,36 @@ def sessions_of(reference: Mapping[str, Any], key: str) -> list[Session]:
         )
         for s in reference.get("scenarios", {}).get(key, ())
     ]
+
+
+def noise_shown(reference: Mapping[str, Any], repeats: int) -> dict[str, float]:
+    """By how much a session's mean of ln(metric) varies, as all scenarios of a reference show it together.
+
+    The larger of how its sessions differ and how their repeats do (÷ √``repeats``, of which the new mean is made).
+    A metric of which nothing was measured twice is left out: of its noise nothing is known.
+    """
+    sessions: dict[str, list[Any]] = defaultdict(list)
+    runs: dict[str, list[Any]] = defaultdict(list)
+    for key in reference.get("scenarios", {}):
+        seen: dict[str, list[Any]] = defaultdict(list)
+        for session in sessions_of(reference, key):
+            for metric, values in session.values.items():
+                if min(values) > 0:
+                    seen[metric].append(np.log(values))
+        for metric, logs in seen.items():
+            sessions[metric].append([float(x.mean()) for x in logs])
+            runs[metric] += logs
+    found = {}
+    for metric in sessions:
+        variances = [
+            v / n for groups, n in ((sessions, 1), (runs, repeats)) if (v := _pooled(groups[metric])) is not None
+        ]
+        if variances:
+            found[metric] = math.sqrt(max(variances))
+    return found
+
+
+def _pooled(groups: Collection[Any]) -> float | None:
+    """The variance within groups, weighed by their degrees of freedom; None where there are none."""
+    df = sum(len(x) - 1 for x in groups)
+    return sum(float(np.var(x)) * len(x) for x in groups) / df if df else None

@@ -1,10 +1,24 @@
-"""Sessions kept of a reference and a new one → is it worse, beyond what the noise of both explains?"""
+"""Sessions kept of a reference and a new one → is it worse, beyond what the noise of both explains?
+
+y = mean over repeats of ln(metric), d = y_new − mean(y₁…y_K) counted positive when worse, and
+
+    s₀ = max(assumed noise, what the whole reference has shown; see ``baseline.noise_shown``)
+    s² = (3·s₀² + (K−1)·var(y₁…y_K)) / (K+2);  df = K+2;  h(q) = t[q, df]·s·√(1 + 1/K)
+    FAIL iff d − h(1−α_b) > tolerance in two measurements;  α_b = min(0.01, 0.6/M)
+    printed: tolerance + h(1−α_b) + h(√0.8), which both measurements are over in four of five cases
+
+One scenario's few sessions say little about noise, a matrix of fifty says much.  Without the maximum, noise four times
+what is assumed fails up to 31 % of sessions in which nothing changed, with it fewer than 1 %.  Where nothing at all has
+been seen (K = 1 without repeats, no ``noise`` written), the assumed noise counts double.  The new session's own repeats
+do not enter s: both measurements and the printed figure share one yardstick, and the reference's repeats say as much.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,6 +32,10 @@ GATED = ("output_throughput", "mean_tpot_ms", "mean_e2el_ms")
 DEFAULT_TOLERANCE = "5%"
 #: Degrees of freedom that the prior knowledge of the noise is worth.
 PRIOR = 3
+#: How many times the assumed noise is believed possible before anything has been seen of it.
+UNSEEN = 2
+#: Each of two measurements must be over this often to be over together in four of five cases.
+BOTH = math.sqrt(0.8)
 #: Rounds that a comparison of two targets takes.
 FEWEST_ROUNDS = 5
 
@@ -40,7 +58,7 @@ class BaselineSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One metric against the reference.  ``change``: relative (absolute for an absolute tolerance), positive = more;
-    ``interval``: of the change; ``detectable``: the worsening that would be noticed four times in five."""
+    ``interval``: of the change; ``detectable``: the worsening that would fail four times in five."""
 
     metric: str
     gated: bool
@@ -81,13 +99,39 @@ def comparable(reference: Sequence[Session], new: Session, key: str) -> Message 
     return None
 
 
-def compare(reference: Sequence[Session], new: Session, settings: BaselineSettings, planned: int) -> list[Comparison]:
-    """Every kept metric against the reference's sessions (see ``comparable``); ``planned``: M of this session."""
-    alpha = min(0.01, 0.6 / planned)
-    metrics = dict.fromkeys((*settings.gated, *KEPT))
-    return [
-        made for metric in metrics if (made := _compare_metric(metric, reference, new, settings, alpha)) is not None
-    ]
+def compare(
+    reference: Sequence[Session],
+    new: Session,
+    settings: BaselineSettings,
+    planned: int,
+    shown: Mapping[str, float] = MappingProxyType({}),
+) -> list[Comparison]:
+    """Every kept metric against the reference's sessions (see ``comparable``).
+
+    ``planned``: M of this session; ``shown``: the noise that the whole reference has shown.
+    """
+    found = []
+    for metric in dict.fromkeys((*settings.gated, *KEPT)):
+        old = [s.values[metric] for s in reference if metric in s.values]
+        now = new.values.get(metric)
+        tolerance, relative = tolerance_of(metric, settings)
+        if now is None or not old or (relative and any(v <= 0 for values in (*old, now) for v in values)):
+            continue
+        transform = math.log if relative else float
+        means = [float(np.mean([transform(v) for v in values])) for values in (*old, now)]
+        noise = _noise(metric, settings, shown, alone=len(old) == 1)
+        prior = noise if relative else noise * abs(float(np.mean(means[:-1])))
+        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=min(0.01, 0.6 / planned), power=BOTH)
+        found.append(_comparison(metric, Difference.between(means[:-1], means[-1], prior), settings, bounds))
+    return found
+
+
+def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], *, alone: bool) -> float:
+    """s₀: what is assumed (``noise``), or more if the reference has shown more; ``alone``: one session is kept."""
+    assumed = settings.noise.get(metric, default_noise(metric))
+    if alone and metric not in shown and metric not in settings.noise:
+        return UNSEEN * assumed
+    return max(assumed, shown.get(metric, 0.0))
 
 
 def missing_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> list[Message]:
@@ -107,23 +151,6 @@ def tolerance_of(metric: str, settings: BaselineSettings) -> tuple[float, bool]:
     return abs(float(written)), False
 
 
-def _compare_metric(
-    metric: str, reference: Sequence[Session], new: Session, settings: BaselineSettings, alpha: float
-) -> Comparison | None:
-    tolerance, relative = tolerance_of(metric, settings)
-    old = [s.values[metric] for s in reference if metric in s.values]
-    now = new.values.get(metric)
-    if now is None or not old or (relative and any(v <= 0 for values in (*old, now) for v in values)):
-        return None
-    transform = math.log if relative else float
-    means = [float(np.mean([transform(v) for v in values])) for values in old]
-    repeats = [transform(v) for v in now]
-    noise = settings.noise.get(metric, default_noise(metric))
-    prior = noise if relative else noise * abs(float(np.mean(means)))
-    judged = Difference.between(means, repeats, prior)
-    return _comparison(metric, judged, settings, Bounds(tolerance=tolerance, relative=relative, alpha=alpha))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """A difference d on the scale of the comparison (ln, or the metric's own), with its standard error and df."""
@@ -135,16 +162,14 @@ class Difference:
     sessions: int
 
     @staticmethod
-    def between(means: Sequence[float], repeats: Sequence[float], prior: float) -> Difference:
+    def between(means: Sequence[float], observed: float, prior: float) -> Difference:
         """A new session against K old ones: the prior noise and the sessions' own, weighed by degrees of freedom."""
         k = len(means)
         own = float(np.var(means, ddof=1)) if k > 1 else 0.0
         variance = (PRIOR * prior * prior + (k - 1) * own) / (k + 2)
-        if len(repeats) > 1:
-            variance = max(variance, float(np.var(repeats, ddof=1)) / len(repeats))
         return Difference(
             reference=float(np.mean(means)),
-            observed=float(np.mean(repeats)),
+            observed=observed,
             error=math.sqrt(variance) * math.sqrt(1 + 1 / k),
             df=k + 2,
             sessions=k,
@@ -168,11 +193,12 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much worse is accepted, and how sure a FAIL must be."""
+    """How much worse is accepted, how sure a FAIL must be, how often one measurement is to find what is printed."""
 
     tolerance: float
     relative: bool
     alpha: float
+    power: float
 
 
 def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bounds: Bounds) -> Comparison:
@@ -184,7 +210,7 @@ def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bound
     within = worse + seen.width(settings.confidence) < limit
     shown = _as_share if bounds.relative else float
     half = seen.width(settings.confidence)
-    detectable = limit + (t_quantile(1 - bounds.alpha, seen.df) + t_quantile(0.8, seen.df)) * seen.error
+    detectable = limit + seen.width(1 - bounds.alpha) + seen.width(bounds.power)
     verdict = Verdict.PASS if within else Verdict.INCONCLUSIVE
     back = math.exp if bounds.relative else float
     values = {"metric": metric, "change": _words(shown(change), bounds.relative),
@@ -254,11 +280,13 @@ def worst(comparisons: Sequence[Comparison]) -> Verdict:
 
 
 def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned: int) -> list[Comparison] | Message:
-    """B against A, measured in rounds AB, BA, …: a t interval over the rounds' differences; 5 rounds or more."""
+    """B against A, measured in rounds AB, BA, …: a t interval over the rounds' differences; 5 rounds or more.
+
+    Nothing is measured afresh, so α is a sixtieth of what it is for a baseline: 1 % of sessions err.
+    """
     rounds = min(a.repeats, b.repeats)
     if rounds < FEWEST_ROUNDS:
         return Message(key="judge.targets_rounds", values={"rounds": rounds, "needed": FEWEST_ROUNDS})
-    alpha = min(0.01, 0.6 / planned)
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
         tolerance, relative = tolerance_of(metric, settings)
@@ -267,8 +295,8 @@ def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned:
             continue
         transform = math.log if relative else float
         seen = Difference.paired([transform(v) for v in ours], [transform(v) for v in theirs])
-        made = _comparison(metric, seen, settings, Bounds(tolerance=tolerance, relative=relative, alpha=alpha))
-        found.append(_at_once(made))
+        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=0.01 / planned, power=0.8)
+        found.append(_at_once(_comparison(metric, seen, settings, bounds)))
     return found
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from pytest_vllm_bench.judge.series import Series
-from pytest_vllm_bench.judge.statistics import at_least, at_most, tau_between, tau_of_misses
+from pytest_vllm_bench.judge.statistics import at_least, at_most, level_of_estimate, tau_between, tau_of_misses
 
 FEWEST_FOR_PASS = 25
 FEWEST_MISSES_FOR_FAIL = 2
+#: Lags that the estimate of τ sums over, in τ.
+LAGS = 4
 #: A count that floats put this little beside a whole number is that number.
 ROUNDING = 1e-9
 
@@ -36,7 +38,18 @@ class Count:
     share: float
 
     def proven_within(self, alpha: float) -> bool:
-        return self.n_eff >= FEWEST_FOR_PASS and at_most(self.k_eff, self.n_eff, self.share) <= alpha
+        if self.n_eff < FEWEST_FOR_PASS:
+            return False
+        chance = at_most(self.k_eff, self.n_eff, self.share)
+        return chance <= alpha and chance <= self.level(alpha)
+
+    def level(self, alpha: float) -> float:
+        """What ``alpha`` comes to for PASS.
+
+        A τ above 1 is an estimate from the run itself: a sum over about 2τ lags on either side, with the n/4τ degrees
+        of freedom of such a sum.  So α is then that of Student's t: 0.044 instead of 0.05 at n′ = 100, 0.0065 of 0.01.
+        """
+        return alpha if self.tau == 1 else level_of_estimate(alpha, self.n_eff / LAGS)
 
     def proven_over(self, alpha: float) -> bool:
         return self.k_eff >= FEWEST_MISSES_FOR_FAIL and at_least(self.k_eff, self.n_eff, self.share) <= alpha
@@ -64,7 +77,7 @@ def _more_to_pass(seen: Count, rate: float, limit: float, alpha: float) -> float
         return None
     misses = math.ceil(seen.k_eff)
     while True:
-        enough = max(fewest_to_pass(misses, seen.share, alpha), math.ceil(seen.n_eff))
+        enough = max(fewest_to_pass(misses, seen.share, alpha, seen.tau), math.ceil(seen.n_eff))
         if enough > limit:
             return None
         if rate * enough <= misses + ROUNDING:
@@ -72,15 +85,19 @@ def _more_to_pass(seen: Count, rate: float, limit: float, alpha: float) -> float
         misses += 1
 
 
-def fewest_to_pass(misses: int, share: float, alpha: float) -> int:
+def fewest_to_pass(misses: int, share: float, alpha: float, tau: float = 1.0) -> int:
     """The fewest independent requests that prove a share of misses below ``share`` with that many misses."""
+
+    def enough(n: int) -> bool:
+        return Count(n_eff=n, k_eff=misses, tau=tau, share=share).proven_within(alpha)
+
     low, high = misses, max(FEWEST_FOR_PASS, misses + 1)
-    while at_most(misses, high, share) > alpha:
+    while not enough(high):
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if at_most(misses, middle, share) > alpha else (low, middle)
-    return max(high, FEWEST_FOR_PASS)
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _more_to_fail(seen: Count, rate: float, limit: float, alpha: float) -> float | None:
@@ -101,10 +118,10 @@ def value_interval(series: Series, seen: Count, alpha: float) -> tuple[float, fl
     """The limits that this evidence would leave undecided, in badness: (highest disproven, lowest proven)."""
     ordered = np.sort(series.badness)
     n = series.n
-    excused = _largest(lambda k: Count(n_eff=seen.n_eff, k_eff=k / seen.tau, tau=1, share=seen.share)
+    excused = _largest(lambda k: Count(n_eff=seen.n_eff, k_eff=k / seen.tau, tau=seen.tau, share=seen.share)
                        .proven_within(alpha), n)  # fmt: skip
     upper = float(ordered[n - excused - 1]) if 0 <= excused < n else math.inf
-    tolerated = _largest(lambda k: not Count(n_eff=seen.n_eff, k_eff=k / seen.tau, tau=1, share=seen.share)
+    tolerated = _largest(lambda k: not Count(n_eff=seen.n_eff, k_eff=k / seen.tau, tau=seen.tau, share=seen.share)
                          .proven_over(alpha), n)  # fmt: skip
     lower = float(ordered[n - tolerated - 1]) if tolerated < n else -math.inf
     return lower, upper
@@ -122,7 +139,8 @@ def _largest(holds: Any, n: int) -> int:
 def share_interval(seen: Count, alpha: float) -> tuple[float, float]:
     """The shares of misses that this evidence would leave undecided (Clopper–Pearson)."""
     low = _root(lambda p: at_least(seen.k_eff, seen.n_eff, p) <= alpha) if seen.k_eff > 0 else 0.0
-    high = 1 - _root(lambda p: at_most(seen.k_eff, seen.n_eff, 1 - p) <= alpha) if seen.k_eff < seen.n_eff else 1.0
+    level = seen.level(alpha)
+    high = 1 - _root(lambda p: at_most(seen.k_eff, seen.n_eff, 1 - p) <= level) if seen.k_eff < seen.n_eff else 1.0
     return low, high
 
 

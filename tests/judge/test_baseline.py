@@ -129,8 +129,10 @@ def test_only_the_same_plan_is_comparable() -> None:
 # ---------------------------------------------------------------------------------------- the comparison
 
 
-def compared(reference: list[Session], new: Session, planned: int = 1, **settings: Any) -> dict[str, Comparison]:
-    found = comparison.compare(reference, new, BaselineSettings(**settings), planned)
+def compared(
+    reference: list[Session], new: Session, planned: int = 1, shown: dict[str, float] | None = None, **settings: Any
+) -> dict[str, Comparison]:
+    found = comparison.compare(reference, new, BaselineSettings(**settings), planned, shown or {})
     for c in found:
         assert say(c.reason, "en") != say(c.reason, "zh")
     return {c.metric: c for c in found}
@@ -141,8 +143,6 @@ def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> t
     k = len(old)
     y = np.log(old)
     s2 = (3 * noise**2 + ((k - 1) * np.var(y, ddof=1) if k > 1 else 0)) / (k + 2)
-    if len(new) > 1:
-        s2 = max(s2, np.var(np.log(new), ddof=1) / len(new))
     scale = math.sqrt(s2 * (1 + 1 / k))
     alpha = min(0.01, 0.6 / planned)
     d = float(np.mean(np.log(new)) - y.mean())
@@ -152,15 +152,72 @@ def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> t
 @pytest.mark.parametrize("old", [[10.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
 @pytest.mark.parametrize("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
 @pytest.mark.parametrize("planned", [1, 300])
-def test_the_decision_as_written(old: list[float], new: list[float], planned: int) -> None:
+@pytest.mark.parametrize("shown", [0.01, 0.08])
+def test_the_decision_as_written(old: list[float], new: list[float], planned: int, shown: float) -> None:
     reference = [session(mean_tpot_ms=v) for v in old]
-    found = compared(reference, session(mean_tpot_ms=tuple(new)), planned)["mean_tpot_ms"]
-    d, h_fail, h_pass = by_hand(old, new, 0.03, planned)
+    found = compared(reference, session(mean_tpot_ms=tuple(new)), planned, {"mean_tpot_ms": shown})["mean_tpot_ms"]
+    d, h_fail, h_pass = by_hand(old, new, max(0.03, shown), planned)
     assert found.suspected is (d - h_fail > math.log(1.05))
     assert (found.verdict is PASS) is (d + h_pass < math.log(1.05))
     assert found.change == pytest.approx(math.expm1(d))
     assert found.interval == pytest.approx((math.expm1(d - h_pass), math.expm1(d + h_pass)))
     assert found.sessions == len(old)
+
+
+def interval_of(old: list[float], **more: Any) -> float:
+    """Half the width of the interval on the scale of ln: proportional to the noise that is reckoned with."""
+    reference = [session(mean_tpot_ms=v) for v in old]
+    low, high = compared(reference, session(mean_tpot_ms=10.0), **more)["mean_tpot_ms"].interval
+    return (math.log1p(high) - math.log1p(low)) / 2
+
+
+def test_noise_of_which_nothing_was_seen_counts_double() -> None:
+    """… but what was written is believed, and what the reference has shown too; never less than was assumed."""
+    assumed = interval_of([10.0], noise={"mean_tpot_ms": 0.03})
+    assert interval_of([10.0]) == pytest.approx(2 * assumed)
+    assert interval_of([10.0], shown={"mean_tpot_ms": 0.001}) == pytest.approx(assumed)
+    assert interval_of([10.0], shown={"mean_tpot_ms": 0.09}) == pytest.approx(3 * assumed)
+    assert interval_of([10.0], shown={"mean_tpot_ms": 0.09}, noise={"mean_tpot_ms": 0.3}) == pytest.approx(10 * assumed)
+    two = interval_of([10.0, 10.0], noise={"mean_tpot_ms": 0.03})
+    assert interval_of([10.0, 10.0]) == pytest.approx(two)
+
+
+def kept(**scenarios: list[Session]) -> dict[str, Any]:
+    """A reference of the given scenarios."""
+    return {
+        "scenarios": {
+            key: [{"session": s.session, "plan": s.digest, "metrics": s.values} for s in old]
+            for key, old in scenarios.items()
+        }
+    }
+
+
+def test_noise_is_what_the_whole_reference_has_shown() -> None:
+    one = [session(mean_tpot_ms=v) for v in (10.0, 11.0, 12.0)]
+    two = [session(mean_tpot_ms=v, p99_ttft_ms=0.0) for v in (50.0, 40.0)]
+    shown = baseline.noise_shown(kept(one=one, two=two), repeats=1)
+    within = 2 * np.var(np.log([10, 11, 12]), ddof=1) + np.var(np.log([50, 40]), ddof=1)
+    assert shown == {"mean_tpot_ms": pytest.approx(math.sqrt(within / 3))}
+
+
+def test_repeats_show_noise_even_of_a_single_session() -> None:
+    reference = kept(one=[session(mean_tpot_ms=(10.0, 11.0, 12.0))], two=[session(mean_tpot_ms=(5.0, 6.0))])
+    of_one = (2 * np.var(np.log([10, 11, 12]), ddof=1) + np.var(np.log([5, 6]), ddof=1)) / 3
+    assert baseline.noise_shown(reference, repeats=1) == {"mean_tpot_ms": pytest.approx(math.sqrt(of_one))}
+    assert baseline.noise_shown(reference, repeats=4) == {"mean_tpot_ms": pytest.approx(math.sqrt(of_one / 4))}
+
+
+def test_the_larger_of_sessions_and_repeats_is_the_noise() -> None:
+    apart = kept(one=[session(mean_tpot_ms=(10.0, 10.1)), session(mean_tpot_ms=(14.0, 14.1))])
+    means = [np.log([10, 10.1]).mean(), np.log([14, 14.1]).mean()]
+    assert baseline.noise_shown(apart, repeats=2)["mean_tpot_ms"] == pytest.approx(np.std(means, ddof=1))
+
+
+def test_of_single_measurements_nothing_is_known() -> None:
+    assert (
+        baseline.noise_shown(kept(one=[session(mean_tpot_ms=10.0)], two=[session(mean_tpot_ms=9.0)]), repeats=3) == {}
+    )
+    assert baseline.noise_shown({}, repeats=1) == {}
 
 
 @pytest.mark.parametrize("change", [1.9, 2.1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from pytest_vllm_bench.judge import statistics as ours
-from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more, value_interval
+from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more, share_interval, value_interval
 from pytest_vllm_bench.judge.series import Series
 
 
@@ -67,6 +68,41 @@ def test_misses_that_prove_p99_fail(n: int, misses: int) -> None:
     assert not Count(n_eff=n, k_eff=misses - 1, tau=1, share=0.01).proven_over(0.05)
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+@pytest.mark.parametrize("n", [25, 40, 100, 1000])
+def test_an_estimated_tau_is_held_to_students_t(n: int, confidence: float) -> None:
+    level = float(stats.norm.sf(stats.t.ppf(confidence, n / 4)))
+    assert ours.level_of_estimate(1 - confidence, n / 4) == pytest.approx(level, abs=1e-9)
+    known = Count(n_eff=n, k_eff=0, tau=1, share=0.1)
+    estimated = Count(n_eff=n, k_eff=0, tau=1.2, share=0.1)
+    assert known.level(0.05) == 0.05
+    chance = 0.9**n
+    assert known.proven_within(1 - confidence) is (chance <= 1 - confidence)
+    assert estimated.proven_within(1 - confidence) is (chance <= level)
+
+
+def test_the_share_is_bounded_at_the_same_level() -> None:
+    """What the interval excludes is what is proven."""
+    for tau in (1.0, 2.0):
+        seen = Count(n_eff=200, k_eff=10, tau=tau, share=0.1)
+        low, high = share_interval(seen, 0.05)
+        assert at(seen, high - 1e-6).proven_within(0.05) is False
+        assert at(seen, high + 1e-6).proven_within(0.05) is True
+        assert at(seen, low - 1e-6).proven_over(0.05) is True
+        assert at(seen, low + 1e-6).proven_over(0.05) is False
+
+
+@pytest.mark.parametrize(("misses", "n"), [(0, 20), (1, 20), (20, 20)])
+def test_the_share_is_bounded_as_clopper_and_pearson_do(misses: int, n: int) -> None:
+    low, high = share_interval(Count(n_eff=n, k_eff=misses, tau=1, share=0.1), 0.05)
+    assert low == pytest.approx(float(stats.beta.ppf(0.05, misses, n - misses + 1)) if misses else 0.0, abs=1e-9)
+    assert high == pytest.approx(float(stats.beta.ppf(0.95, misses + 1, n - misses)) if misses < n else 1.0, abs=1e-9)
+
+
+def at(seen: Count, share: float) -> Count:
+    return replace(seen, share=share)
+
+
 def test_one_miss_never_fails_and_24_requests_never_pass() -> None:
     assert not Count(n_eff=1, k_eff=1, tau=1, share=0.01).proven_over(0.05)
     assert not Count(n_eff=24.9, k_eff=0, tau=1, share=0.5).proven_within(0.05)
@@ -84,7 +120,8 @@ def by_hand(seen: Count, levels: Levels) -> int | None:
     rate = seen.k_eff / seen.n_eff
     n = math.ceil(seen.n_eff)
     while n <= 100 / seen.share:
-        if n >= 25 and ours.at_most(math.ceil(rate * n - 1e-12), n, seen.share) <= levels.alpha:
+        level = levels.alpha if seen.tau == 1 else float(stats.norm.sf(stats.t.ppf(1 - levels.alpha, n / 4)))
+        if n >= 25 and ours.at_most(math.ceil(rate * n - 1e-12), n, seen.share) <= level:
             return max(1, math.ceil((n - seen.n_eff) * seen.tau))
         misses = math.floor(rate * n + 1e-12)
         if misses >= 2 and ours.at_least(misses, n, seen.share) <= levels.alpha_fail:
@@ -107,9 +144,16 @@ def test_the_interval_counts_in_independent_requests(tau: float) -> None:
     n, values = 300, np.arange(300.0)
     series = Series(badness=values, missed=values > 290, failed=values < 0, sizes=(n,), misses=(9,))
     low, high = value_interval(series, Count(n_eff=n / tau, k_eff=9 / tau, tau=tau, share=0.1), 0.05)
-    passing = [k for k in range(n) if ours.at_most(k / tau, n / tau, 0.1) <= 0.05]
+    level = 0.05 if tau == 1 else float(stats.norm.sf(stats.t.ppf(0.95, n / tau / 4)))
+    passing = [k for k in range(n) if ours.at_most(k / tau, n / tau, 0.1) <= level]
     failing = [k for k in range(n) if k / tau >= 2 and ours.at_least(k / tau, n / tau, 0.1) <= 0.05]
     assert (low, high) == (n - min(failing), n - 1 - max(passing))
+
+
+def test_a_sample_too_small_to_prove_anything_bounds_nothing() -> None:
+    series = Series(badness=np.arange(1.0), missed=np.ones(1, dtype=bool), failed=np.zeros(1, dtype=bool), sizes=(1,),
+                    misses=(1,))  # fmt: skip
+    assert value_interval(series, Count(n_eff=1, k_eff=1, tau=1, share=0.1), 0.05) == (-math.inf, math.inf)
 
 
 def ar1(n: int, phi: float, seed: int = 1) -> np.ndarray:
@@ -184,6 +228,24 @@ def test_rounding_of_floats_is_no_queue() -> None:
     """Gaps of exactly 10 ms, as differences of growing times: their last digits follow a pattern."""
     times = np.cumsum(np.full(2000, 0.01))
     assert ours.tau_of_misses(np.diff(times) * 1000, np.zeros(1999, dtype=bool)) == 1
+
+
+def test_short_runs_show_in_their_worse_half_that_they_are_no_independent_requests() -> None:
+    """In 100 requests the ten worst may lie apart by chance; the halves of a queue never do."""
+    unseen = [x for seed in range(400) if not ours.correlated(ours.worst_tenth(x := ar1(100, 0.8, seed)))]
+    assert len(unseen) > 3
+    assert all(ours.correlated(ours.worse_half(x)) for x in unseen)
+    assert all(ours.tau(ours.worst_tenth(x)) == 1 for x in unseen)
+    assert max(ours.tau_of_misses(x, np.zeros(100, dtype=bool)) for x in unseen) > 1.5
+
+
+def test_correlation_is_seen_one_time_in_twenty_where_there_is_none() -> None:
+    rng = np.random.default_rng(9)
+    seen = sum(ours.correlated(rng.normal(size=200)) for _ in range(2000))
+    assert 60 <= seen <= 140
+    assert not ours.correlated(np.ones(100))
+    assert not ours.correlated(np.repeat([0, 1], 3))
+    assert ours.correlated(np.repeat([0, 1], 4))
 
 
 def test_the_larger_of_the_two_series_counts() -> None:

@@ -78,3 +78,16 @@ def test_another_environment_is_said(
     said = " ".join(result.stdout.str().split())
     assert "client.cpu was another, now it is" in said
     assert ("nothing was compared" in said) is not compared
+
+
+def test_what_repeats_show_is_confirmed_by_as_many(
+    bench: Bench, pytester: pytest.Pytester, fast: str, slow: str
+) -> None:
+    """A mean of two repeats is measured afresh as one: a single run would be of another plan, and confirm nothing."""
+    twice = {**ONE, "repeats": 2, "baseline": {"tolerance": {"mean_tpot_ms": "80%"}}}
+    for _ in range(2):
+        bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **twice).assert_outcomes(passed=2)
+    bench(f"--vllm-url={slow}", "--vllm-baseline=main", **twice).assert_outcomes(passed=1, failed=1)
+    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40_r2.json").read_text())
+    (gated,) = [c for c in row["baseline"]["comparisons"] if c["gated"]]
+    assert gated["verdict"] == "FAIL"
