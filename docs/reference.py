@@ -32,7 +32,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "requests": ("dataset", "seed", "cache", "ignore_eos", "sampling", "extra_body", "timeouts"),
     "verdict": ("goodput", "sla", "judge", "validity"),
-    "measuring": ("workers", "token_detail", "percentiles"),
+    "measuring": ("workers", "worker_cpus", "token_detail", "percentiles"),
     "more": ("repeats", "search", "baseline"),
     "results": ("results_dir", "tape"),
     "overrides": ("overrides",),

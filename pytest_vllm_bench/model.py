@@ -200,6 +200,7 @@ class Scenario:
     timeouts: Timeouts = Timeouts()
     keep_alive: bool = True  # False: a fresh connection for each request
     workers: int | None = None  # measuring processes; None: auto
+    worker_cpus: tuple[int, ...] = ()  # processors that they are pinned to, in turn; (): the system decides
     goodput: Mapping[str, float] = field(default_factory=dict)  # ms per request: ttft, ttfo, tpot, e2el, max_gap
     rules: tuple[Rule, ...] = ()
     judge: JudgeSettings = JudgeSettings()
@@ -492,6 +493,7 @@ class WorkerFacts:
     peak_reads_per_s: float = 0.0  # in the busiest half second
     peak_cpu: float = 0.0  # share of a core in the busiest half second
     nice: int = 0
+    cpu: int | None = None  # the one that it was pinned to
     loop: str = ""  # "uvloop 0.22.1" or "asyncio"
     died: str = ""  # why, if it did not end by itself
 

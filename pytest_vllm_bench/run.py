@@ -199,6 +199,7 @@ def settings(scenario: Scenario, workers: int) -> load.SendSettings:
     return load.SendSettings(
         timeouts=scenario.timeouts,
         workers=workers,
+        worker_cpus=scenario.worker_cpus,
         keep_alive=scenario.keep_alive,
         drain_s=DRAIN,
         request_id_prefix=f"{scenario.id}-",

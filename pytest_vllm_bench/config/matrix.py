@@ -228,6 +228,7 @@ def _plain(own: Cell) -> dict[str, Any]:
         "timeouts": Timeouts(**own.timeouts.model_dump()),
         "keep_alive": own.keep_alive,
         "workers": own.workers,
+        "worker_cpus": tuple(own.worker_cpus),
         "judge": JudgeSettings(**own.judge.model_dump()),
         "validity": ValiditySettings(**own.validity.model_dump()),
         "token_detail": own.token_detail,

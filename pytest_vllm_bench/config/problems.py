@@ -66,6 +66,8 @@ def translated(
 
 def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) -> Message:
     kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden" and "proxy" in str(parts[-1]).lower():
+        return Message(key="config.proxy", values={"key": str(parts[-1])})
     if kind == "extra_forbidden":
         values: dict[str, Any] = {"key": str(parts[-1]), "hint": suggestion(str(parts[-1]), keys_of(model, parts[:-1]))}
         return Message(key="config.unknown_key", values=values)

@@ -274,6 +274,7 @@ class Cell(Strict):
     workers: Annotated[int | None, *_field(v.or_word("auto", v.whole(1)), {"anyOf": [{"const": "auto"}, _COUNT]})] = (
         None
     )
+    worker_cpus: list[Annotated[int, *_field(v.cpu, {"type": "integer", "minimum": 0})]] = []
     goodput: GoodputFile = GoodputFile()
     sla: Annotated[list[Text], BeforeValidator(_listed)] = []
     judge: JudgeFile = JudgeFile()

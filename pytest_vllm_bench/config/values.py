@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,15 @@ def boolean(value: Any) -> bool:
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
     raise wrong("want_bool", got=show(value))
+
+
+def cpu(value: Any) -> int:
+    """The number of a processor that this process may use."""
+    number = whole(0)(value)
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if number not in usable:
+        raise wrong("cpu", got=number, usable=", ".join(map(str, usable)) or "–")
+    return number
 
 
 def whole(least: int, most: int | None = None) -> Callable[[Any], int]:

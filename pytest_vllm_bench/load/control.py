@@ -37,6 +37,7 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     duration: float | None
     timeouts: Timeouts
     keep_alive: bool
+    cpu: int | None
     drain_s: float
 
 

@@ -36,6 +36,19 @@ def go_first() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
 
 
+def keep_to(cpu: int | None) -> None:
+    """Stay on one processor; None, or one that is not ours any more: the system decides."""
+    if cpu is not None and hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):
+            os.sched_setaffinity(0, {cpu})
+
+
+def _pinned() -> int | None:
+    """The processor that this process must stay on, if it is one."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return next(iter(usable)) if len(usable) == 1 else None
+
+
 def steal_ticks() -> tuple[int, int] | None:
     """(stolen, all) CPU time of this machine so far, in ticks; None where the kernel does not tell."""
     stat = Path("/proc/stat")
@@ -106,5 +119,6 @@ class Watch:
             peak_reads_per_s=self._peak_reads_per_s,
             peak_cpu=self._peak_cpu,
             nice=os.getpriority(os.PRIO_PROCESS, 0),
+            cpu=_pinned(),
             loop=self.loop_name,
         )

@@ -33,6 +33,7 @@ class SendSettings:
 
     timeouts: Timeouts = Timeouts()
     workers: int = 1
+    worker_cpus: Sequence[int] = ()  # processors that the workers are pinned to, in turn
     keep_alive: bool = True
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     drain_s: float = 2.0  # what is in flight when the run is stopped has this long to end
@@ -81,6 +82,7 @@ def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place
         duration=plan.duration,
         timeouts=settings.timeouts,
         keep_alive=settings.keep_alive,
+        cpu=settings.worker_cpus[place[0] % len(settings.worker_cpus)] if settings.worker_cpus else None,
         drain_s=settings.drain_s,
     )
 

@@ -22,7 +22,7 @@ from pytest_vllm_bench.load.clock import Alarm
 from pytest_vllm_bench.load.control import Job
 from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_closed, share
 from pytest_vllm_bench.load.pool import Pool
-from pytest_vllm_bench.load.selfwatch import Watch, go_first
+from pytest_vllm_bench.load.selfwatch import Watch, go_first, keep_to
 from pytest_vllm_bench.load.tape import Tape
 from pytest_vllm_bench.load.turns import NoAnswer, Turns
 from pytest_vllm_bench.load.wire import Connection, Flight, Hooks, address, heads, tls
@@ -253,6 +253,7 @@ async def work() -> None:
     channel.setblocking(False)
     _, stdin = await loop.create_unix_connection(_Stdin, sock=channel)
     job = await stdin.job
+    keep_to(job.cpu)
     worker = stdin.worker = Worker(job, loop)
     await worker.prepare()
     stdin.transport.write(control.frame(control.READY))

@@ -225,7 +225,10 @@ def _load(facts: LoadFacts | None) -> Row | None:
 
 def _worker(worker: WorkerFacts) -> Row:
     lags = sorted(worker.sentinel_lags)
-    names = ("worker", "loop", "cpu_s", "reads", "bytes_in", "bytes_out", "gc_collections", "peak_memory_bytes", "died")
+    names = (
+        "worker", "loop", "nice", "cpu", "cpu_s", "reads", "bytes_in", "bytes_out", "gc_collections",
+        "voluntary_switches", "involuntary_switches", "peak_memory_bytes", "died",
+    )  # fmt: skip
     row: Row = {name: plain(getattr(worker, name)) for name in names}
     return row | {
         "seconds": plain(worker.ended - worker.started),

@@ -52,6 +52,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "config.key_not_text": ("a key must be a word", "键必须是一个单词"),
     # keys
     "config.unknown_key": ('unknown key "{key}"; {hint}', "未知的键 “{key}”；{hint}"),
+    "config.proxy": (
+        'unknown key "{key}": load goes to the server directly, since a proxy would be measured with it; give the '
+        "server's own address as base_url",
+        "未知的键 “{key}”：压测直接发往服务器，不支持代理，否则代理的时延也会被计入；请在 base_url 中填写服务器自己的地址",
+    ),
+    "config.cpu": (
+        "this process may not use processor {got}; it may use: {usable}",
+        "本进程不能使用处理器 {got}；可用的有：{usable}",
+    ),
     "config.missing_key": ('"{key}" is missing here', "这里缺少 “{key}”"),
     "config.invalid": ("{got} does not fit here: {words}", "{got} 不能写在这里：{words}"),
     # values

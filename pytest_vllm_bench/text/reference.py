@@ -205,6 +205,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Measuring processes; `auto`: one, until the warm-up shows that it is not enough.",
         "测量进程数；`auto`: 一个，除非预热表明不够。",
     ),
+    "reference.worker_cpus": (
+        "Processors to pin the measuring processes to, in turn: `[6, 7]`. By default the system decides, which is best "
+        "unless other programs are pinned, too, or the machine has several memory nodes.",
+        "把测量进程依次绑定到这些处理器：`[6, 7]`。默认由系统调度；只有当其他程序也绑核，或机器有多个 NUMA 节点时才需要设置。",
+    ),
     "reference.token_detail": (
         "Ask the server for token ids or running counts in every event: exact token times, at some cost.",
         "要求服务端在每个事件中给出 token id 或计数：token 时刻更精确，但有一定开销。",

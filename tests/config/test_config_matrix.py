@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from decimal import Decimal
 
 import pytest
@@ -251,6 +252,7 @@ def test_a_trace_needs_no_number(config: Read) -> None:
 
 
 def test_settings_reach_the_scenario(config: Read) -> None:
+    cpu = min(os.sched_getaffinity(0))
     text = """\
 request_rate: 4
 burstiness: 0.5
@@ -264,6 +266,7 @@ extra_body: {a: {b: [1]}}
 timeouts: {total: 5m}
 keep_alive: false
 workers: 2
+worker_cpus: [CPU]
 goodput: {ttft: 500, tpot: 50}
 sla: [p99_ttft_ms <= 500]
 judge: {mode: exact, confidence: 99%, inconclusive: fail}
@@ -272,17 +275,18 @@ token_detail: on
 percentiles: [50, 99.9]
 tape: keep
 """
-    [s] = matrix(config(text))
+    [s] = matrix(config(text.replace("CPU", str(cpu))))
     assert s.burstiness == 0.5
     assert s.ramp_up == RampUp(over=30, shape="exponential")
     assert s.warmup == Warmup(multiple=2)
     assert (s.seed, s.cache, s.ignore_eos, s.keep_alive, s.workers) == (7, "warm", True, False, 2)
+    assert s.worker_cpus == (cpu,)
     assert s.sampling == {"temperature": 0, "top_p": 0.9}
     assert s.extra_body == {"a": {"b": [1]}}
     assert (s.timeouts.total, s.timeouts.connect) == (300, 10)
     assert s.goodput == {"ttft": 500, "tpot": 50}
     assert [(r.text, r.limit, r.implied, r.line) for r in s.rules] == [
-        ("p99_ttft_ms <= 500", Decimal(500), False, 17),
+        ("p99_ttft_ms <= 500", Decimal(500), False, 18),
         ("failed == 0", Decimal(0), True, None),
         ("goodput_ratio >= 0.99", Decimal("0.99"), True, None),
     ]

@@ -376,6 +376,16 @@ async def test_workers_share_the_work(tmp_path: Path, workers: int) -> None:
     assert sum(w.reads for w in facts.workers) == sum(len(r.arrivals) for r in requests.values())
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be pinned here")
+async def test_workers_are_pinned_in_turn(tmp_path: Path) -> None:
+    usable = sorted(os.sched_getaffinity(0))
+    cpus = [usable[-1], usable[0]]
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{}] * 6, cap=3)
+        _, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path, workers=3, worker_cpus=cpus)
+    assert [worker.cpu for worker in facts.workers] == [cpus[0], cpus[1], cpus[0]]
+
+
 async def test_the_sentinel_runs_beside_the_load(tmp_path: Path) -> None:
     async with answering() as server:
         plan = make_plan(tmp_path / "plan", [{"n": 20, "gap": 0.02}])
