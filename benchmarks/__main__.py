@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 STANDARD = [Case(concurrency=c, requests=4 * c) for c in (16, 256, 1024)]
 #: Beside the standard case: nothing is tuned to it.
 OTHERS = [
+    Case(name="long", concurrency=1024, requests=16 * 1024),  # so long that decoding has to keep up with the load
     Case(name="slow", ttft_ms=200, itl_ms=20, concurrency=512, requests=2048),
     Case(name="multi-token", tokens=4, concurrency=256, requests=1024),
     Case(name="coalesced", events=5, concurrency=256, requests=1024),

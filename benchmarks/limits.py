@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.own import How, Measured, measured
+from benchmarks.own import How, Measured, backend_of, measured, planned
 from benchmarks.truth import Case, serving
+from pytest_vllm_bench import load, plan
+from pytest_vllm_bench.measure.decode import Decoder
+from pytest_vllm_bench.model import Target
 
 FLOOD = Case(name="flood", ttft_ms=0, itl_ms=0, concurrency=256, requests=32 * 256, output_len=256)
 #: The same flood for longer: 20 million events.
@@ -23,7 +28,9 @@ TAPE_BYTES = 512 << 20
 
 def report(folder: Path) -> str:
     """Run all of it: about two minutes."""
-    return "\n".join(f"- {line}" for line in (flood(folder), memory(folder), stages(folder), command(folder)))
+    return "\n".join(
+        f"- {line}" for line in (flood(folder), memory(folder), stages(folder), tape(folder), command(folder))
+    )
 
 
 def flood(folder: Path) -> str:
@@ -61,6 +68,27 @@ def _flooded(case: Case, folder: Path, how: How) -> tuple[Measured, int, float]:
     return done, truth.events, done.facts.ended - done.facts.started
 
 
+def tape(folder: Path) -> str:
+    """The standard case's tape, decoded when nothing else runs; and how long it is."""
+    made, kept = planned(STANDARD, folder / "plan"), folder / "kept"
+    shutil.rmtree(kept, ignore_errors=True)
+    with serving(STANDARD, folder) as server:
+        sending = load.send(made, Target(base_url=server.url), load.SendSettings(), kept, asyncio.Event())
+        facts = asyncio.run(sending)
+    size = sum(path.stat().st_size for path in kept.glob("*.tape"))
+    costs = []
+    for _ in range(5):
+        decoder = Decoder(made, backend_of(STANDARD), plan.index(made), started=load.started(kept))
+        before = time.process_time()
+        done = [record for entry in load.read(kept) if (record := decoder.feed(entry)) is not None]
+        costs.append((time.process_time() - before) / (len(done) * STANDARD.output_len) * 1e6)
+    shutil.rmtree(kept)
+    return (
+        f"tape: {size / facts.workers[0].bytes_in:.2f} × the bytes received; decoded alone on a core "
+        f"{statistics.median(costs):.2f} µs an event ({min(costs):.2f} … {max(costs):.2f})"
+    )
+
+
 def command(folder: Path) -> str:
     """What the whole command takes beyond the load: start, plan, warm-up left out, results, report."""
     cases = folder / "cases"
@@ -90,5 +118,5 @@ def stages(folder: Path) -> str:
     send = short.cpu_us - 2 * long.cpu_us  # its event, and what follows it
     return (
         f"stages, µs of CPU: send {send:.1f} a request, receive {long.cpu_us:.2f} an event, "
-        f"decode {long.decode_us:.2f} an event, metrics {long.metrics_us:.1f} a request"
+        f"decode beside it {long.decode_us:.2f} an event, metrics {long.metrics_us:.1f} a request"
     )

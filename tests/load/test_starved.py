@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,21 +34,28 @@ OPEN = Scenario(id="o", key="o", target=Target(), backend="vllm", request_rate=5
 LENIENT = ValiditySettings(lag_ms=60_000, rate=0.01, cpu=10.0, steal=1.0)
 
 
-def starve(tape: Path) -> None:
-    """Stop the measuring process for a while, again and again, from its first tape segment on; for a thread."""
+AGAIN_AND_AGAIN = (0.0, *[0.15, 0.1] * 20)
+#: Beyond when the last request of the open loop is due.
+ONCE_FOR_LONG = (0.3, 1.0)
+
+
+def starve(tape: Path, times: Sequence[float]) -> None:
+    """Let the measuring process run and stop it, in turn, for so many seconds from its first tape segment on; for a
+    thread."""
     while not list(tape.glob("*.tape")):
         time.sleep(0.005)
     pid = measuring_process()
     with suppress(ProcessLookupError):
-        while True:
-            os.kill(pid, signal.SIGSTOP)
-            time.sleep(0.15)
-            os.kill(pid, signal.SIGCONT)
-            time.sleep(0.1)
+        for number, seconds in enumerate(times):
+            os.kill(pid, signal.SIGSTOP if number % 2 else signal.SIGCONT)
+            time.sleep(seconds)
+        os.kill(pid, signal.SIGCONT)
 
 
-async def judged(scenario: Scenario, tmp_path: Path, *, starved: bool, strict: ValiditySettings) -> dict[str, Check]:
-    """The scenario's checks under its limits; ``starved``: the client got too little of the machine."""
+async def judged(
+    scenario: Scenario, tmp_path: Path, *, starved: Sequence[float] = (), strict: ValiditySettings
+) -> dict[str, Check]:
+    """The scenario's checks under its limits; ``starved``: when the client got nothing of the machine."""
     ask: dict[str, Any] = {"n": 3, "gap": 0.01}
     rate = scenario.request_rate
     dues = [0.2 + i / rate for i in range(30)] if scenario.open_loop else None
@@ -55,7 +63,7 @@ async def judged(scenario: Scenario, tmp_path: Path, *, starved: bool, strict: V
     async with answering() as server:
         made = make_plan(tmp_path / "plan", [ask] * 30, cap=scenario.concurrency, dues=dues)
         if starved:
-            threading.Thread(target=starve, args=[tape], daemon=True).start()
+            threading.Thread(target=starve, args=[tape, starved], daemon=True).start()
         target = Target(base_url=f"http://127.0.0.1:{server.port}")
         facts = await load.send(made, target, load.SendSettings(), tape, asyncio.Event())
     decoder = Decoder(made, BACKENDS["vllm"], plan.index(made), started=load.started(tape))
@@ -68,7 +76,7 @@ async def judged(scenario: Scenario, tmp_path: Path, *, starved: bool, strict: V
 
 @pytest.mark.parametrize("scenario", [CLOSED, OPEN], ids=["closed", "open"])
 async def test_a_starved_client_is_late_and_says_so(tmp_path: Path, scenario: Scenario) -> None:
-    found = await judged(scenario, tmp_path, starved=True, strict=ValiditySettings(steal=1.0))
+    found = await judged(scenario, tmp_path, starved=AGAIN_AND_AGAIN, strict=ValiditySettings(steal=1.0))
     assert not found["sentinel_lag"].ok
     assert (found["sentinel_lag"].observed or 0) > 0.05
     if scenario is OPEN:
@@ -76,16 +84,18 @@ async def test_a_starved_client_is_late_and_says_so(tmp_path: Path, scenario: Sc
 
 
 async def test_the_same_under_limits_that_allow_it(tmp_path: Path) -> None:
-    found = await judged(OPEN, tmp_path, starved=True, strict=LENIENT)
+    found = await judged(OPEN, tmp_path, starved=AGAIN_AND_AGAIN, strict=LENIENT)
     assert all(check.ok for check in found.values()), found
 
 
 async def test_too_low_a_rate_is_said(tmp_path: Path) -> None:
-    found = await judged(OPEN, tmp_path, starved=False, strict=replace(LENIENT, rate=1.5))
+    """A client that stood still sent its last request long after it was due."""
+    found = await judged(OPEN, tmp_path, starved=ONCE_FOR_LONG, strict=replace(LENIENT, rate=0.98))
     assert not found["rate"].ok
+    assert (found["rate"].observed or 0) < 40
 
 
 async def test_too_busy_a_process_is_said(tmp_path: Path) -> None:
-    found = await judged(CLOSED, tmp_path, starved=False, strict=replace(LENIENT, cpu=1e-6))
+    found = await judged(CLOSED, tmp_path, strict=replace(LENIENT, cpu=1e-6))
     assert not found["cpu"].ok
     assert found["worker"].ok
