@@ -20,10 +20,9 @@ from pytest_vllm_bench.model import (
     ValiditySettings,
     Verdict,
 )
-from pytest_vllm_bench.reading import Reading
 from pytest_vllm_bench.report import folder, records
 from pytest_vllm_bench.run import Keep, judged, save, shoot
-from pytest_vllm_bench.world import Probes, Sent, Watch, World, search_key
+from pytest_vllm_bench.world import Probes, Reading, Sent, Watch, World, search_key
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.

@@ -7,8 +7,8 @@ import contextlib
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,27 +30,15 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.observe import counters
-from pytest_vllm_bench.reading import Reading, Source, read_along
+from pytest_vllm_bench.reading import Source, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
-from pytest_vllm_bench.world import Repetition, Watch, World
+from pytest_vllm_bench.world import Repetition, Shot, Watch, World
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
 #: Who takes a result and its row (the content of its file, and where that lies).
 Keep = Callable[[Result, dict[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
-    """What came of sending one plan."""
-
-    plan: Plan
-    facts: LoadFacts
-    reading: Reading
-    interrupted: bool
-    server: Mapping[str, float] = field(default_factory=dict)  # what the server itself counted meanwhile
-    server_fault: Message | None = None  # it restarted
 
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:

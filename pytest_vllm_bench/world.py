@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from pytest_vllm_bench.model import Backend, LoadFacts, Message, Record, Sample, Scenario, Target
+from pytest_vllm_bench.model import Backend, LoadFacts, Message, Plan, Record, RuleVerdict, Sample, Scenario, Target
 from pytest_vllm_bench.observe.ready import Probe
 from pytest_vllm_bench.plan import Dataset
 from pytest_vllm_bench.regression import Gate
 from pytest_vllm_bench.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from pytest_vllm_bench.run import Shot
 
 
 class Watch(Protocol):
@@ -34,6 +31,29 @@ class Repetition:
     sample: Sample
     figures: Mapping[str, Any]  # its metrics, and the digest of its plan
     facts: LoadFacts
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """What has been read: grows in the reading thread, whole when that has ended."""
+
+    records: list[Record] = field(default_factory=list)
+    hopeless: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
+    gone: Message | None = None  # the server went away
+    looks: int = 0
+    nobody: int = 0  # requests in a row that found nobody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """What came of sending one plan."""
+
+    plan: Plan
+    facts: LoadFacts
+    reading: Reading
+    interrupted: bool
+    server: Mapping[str, float] = field(default_factory=dict)  # what the server itself counted meanwhile
+    server_fault: Message | None = None  # it restarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
