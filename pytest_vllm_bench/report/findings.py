@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,7 +16,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
 from pytest_vllm_bench.report.verdict import gates
 
-#: A step of load is worth it while throughput grows by at least this share of what perfect scaling would give.
+#: A step of load is worth it while throughput grows at least with this power of it: by a fifth for each doubling.
 WORTH = 0.25
 
 
@@ -192,8 +193,8 @@ def knees(rows: Sequence[Row]) -> list[Finding]:
 def _knee(line: Sequence[Row]) -> tuple[Row, Row] | None:
     """The last load worth its step, and the next one."""
     for at, beyond in pairwise(line):
-        step = (concurrency(beyond) or rate(beyond) or 1) / (concurrency(at) or rate(at) or 1) - 1
-        gain = beyond["output_throughput"] / at["output_throughput"] - 1
-        if step > 0 and gain < WORTH * step:
+        step = (concurrency(beyond) or rate(beyond) or 1) / (concurrency(at) or rate(at) or 1)
+        gain = beyond["output_throughput"] / at["output_throughput"]
+        if step > 1 and math.log(gain) < WORTH * math.log(step):
             return at, beyond
     return None
