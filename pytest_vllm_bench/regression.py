@@ -38,10 +38,14 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What came of holding one row against the gate; no comparisons: ``notes`` say why."""
+    """What came of holding one row against the gate; no comparisons: ``notes`` say why.
+
+    ``refused``: the reference has this scenario, and must not be compared with; a gate without data never passes.
+    """
 
     comparisons: Sequence[Comparison] = ()
     notes: tuple[Message, ...] = ()
+    refused: bool = False
 
     @property
     def suspected(self) -> bool:
@@ -54,10 +58,10 @@ def hold(gate: Gate, row: Row) -> Held:
     key = baseline.key_of(row)
     old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row)
     if (why := comparable(old, new, key)) is not None:
-        return Held(notes=(why,))
+        return Held(notes=(why,), refused=bool(old))
     other = tuple(baseline.differences(old[-1].environment, new.environment))
     if other and gate.refuse_other:
-        return Held(notes=(*other, Message(key="judge.environment_refused")))
+        return Held(notes=(*other, Message(key="judge.environment_refused")), refused=True)
     notes = (*other, *missing_gates(old, new, gate.settings))
     return Held(comparisons=compare(old, new, gate.settings, gate.planned), notes=notes)
 

@@ -95,7 +95,10 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
 
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> Result:
-    """Hold the result against the reference; what looks worse is measured once more, and fails if it does again."""
+    """Hold the result against the reference; what looks worse is measured once more, and fails if it does again.
+
+    A comparison that is refused fails: the reference is there, and nobody has looked.
+    """
     assert world.gate is not None
     held = regression.hold(world.gate, artifacts.to_json(result))
     comparisons = held.comparisons
@@ -104,7 +107,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
         alone = replace(world, repetitions=[])
         fresh = judged(result.scenario, alone, await once(result.scenario, alone, watch, work / "again"))
         comparisons = confirmed(comparisons, regression.hold(world.gate, artifacts.to_json(fresh)).comparisons)
-    failed = [c for c in comparisons if c.gated and c.verdict is Verdict.FAIL]
+    failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
     return replace(
         result,
         verdict=Verdict.worst([result.verdict, Verdict.FAIL]) if failed else result.verdict,

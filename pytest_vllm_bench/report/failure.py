@@ -22,14 +22,15 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     if row.get("error"):
         lines.append("  " + words.said(row["error"], lang))
     bad = [check for check in row.get("validity") or [] if not check.get("ok")]
-    lines += [f"  {check.get('check')}: {words.said(check.get('message'), lang)}" for check in bad]
+    why = ((str(check.get("check")), words.said(check.get("message"), lang)) for check in bad)
+    lines += [f"  {words.because(check, reason, lang)}" for check, reason in why]
     rules = sorted(row.get("verdicts") or [], key=lambda rule: rule.get("verdict") == "PASS")
     if rules:
         lines += ["", *rule_table(rules, lang, width), ""]
         for rule in rules:
             reason, name = words.said(rule.get("reason"), lang), str(rule.get("rule"))
             if rule.get("verdict") != "PASS" and reason:
-                lines.append(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}")
+                lines.append(f"  {reason}" if reason.startswith(name) else f"  {words.because(name, reason, lang)}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
     told = {words.said(rule.get("reason"), lang) for rule in rules}

@@ -169,7 +169,7 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     if thin:
         lines.append(say("report.thin", lang))
     found = [row for row in rows if row.get("capacity") and row.get("notes")]
-    lines += [f"{row['scenario_id']}: {words.said(row['notes'][0], lang)}" for row in found]
+    lines += [words.because(row["scenario_id"], words.said(row["notes"][0], lang), lang) for row in found]
     return [*lines, *baseline.warnings(rows, lang)]
 
 
@@ -179,7 +179,8 @@ def undecided(rows: Sequence[Row], lang: str, most: int = 3) -> list[str]:
     for row in rows:
         rules = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and v.get("reason"))
         if row.get("verdict") == "INCONCLUSIVE" and (rule := next(rules, None)):
-            said.append(f"{row['scenario_id']}: {rule['metric']}: {words.said(rule['reason'], lang)}")
+            reason = words.because(rule["metric"], words.said(rule["reason"], lang), lang)
+            said.append(words.because(row["scenario_id"], reason, lang))
     more = [say("report.undecided_more", lang, count=len(said) - most)] if len(said) > most else []
     return said[:most] + more
 

@@ -185,8 +185,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     # baselines
     "judge.environment": ("{what} was {old}, now it is {new}", "{what} 原为 {old}，现为 {new}"),
     "judge.environment_refused": (
-        "nothing was compared (baseline.other_environment: refuse)",
-        "未作任何比较（baseline.other_environment: refuse）",
+        "nothing was compared, so this fails (baseline.other_environment: refuse); save the baseline anew, or set warn",
+        "未作任何比较，因此不通过（baseline.other_environment: refuse）；请重新保存基线，或设为 warn",
     ),
     "judge.baseline_simulated": (
         "{scenario} ran against the built-in simulator, which is no baseline; give a server with --vllm-url",

@@ -139,6 +139,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "另有 {count} 个场景证据不足，原因见 report.html。",
     ),
     # ------------------------------------------------------------------------------- a rule was broken
+    "report.and_also": ("; ", "；"),
+    "report.because": ("{subject}: {reason}", "{subject}：{reason}"),
     "report.failure.title": ("{scenario}: {verdict}", "{scenario}：{verdict}"),
     "report.failure.rule": ("rule", "规则"),
     "report.failure.observed": ("observed", "实测"),
