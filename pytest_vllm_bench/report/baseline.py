@@ -62,6 +62,15 @@ def warnings(rows: Sequence[Row], lang: str) -> Iterator[str]:
             )
 
 
+def reasons(row: Row, lang: str) -> list[str]:
+    """Why the gate failed: the figures that are worse, or why nothing was compared."""
+    found = comparisons(row)
+    told = [c.get("reason") for c in found if c.get("gated") and c.get("verdict") == "FAIL"]
+    if not found:
+        told = list((row.get("baseline") or {}).get("notes") or [])
+    return [words.said(message, lang) for message in told]
+
+
 def figures(row: Row) -> dict[str, Any]:
     """The changes as numbers, for JUnit."""
     return {

@@ -168,8 +168,11 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
     if thin:
         lines.append(say("report.thin", lang))
-    found = [row for row in rows if row.get("capacity") and row.get("notes")]
-    lines += [words.because(row["scenario_id"], words.said(row["notes"][0], lang), lang) for row in found]
+    for row in rows:
+        told = [note for note in row.get("notes") or [] if str(note.get("key")).startswith("judge.capacity")]
+        if told and row.get("capacity"):
+            said = say("report.and_also", lang).join(words.said(note, lang) for note in told)
+            lines.append(words.because(row["scenario_id"], said, lang))
     return [*lines, *baseline.warnings(rows, lang)]
 
 
@@ -178,7 +181,8 @@ def undecided(rows: Sequence[Row], lang: str, most: int = 3) -> list[str]:
     said = []
     for row in rows:
         rules = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and v.get("reason"))
-        if row.get("verdict") == "INCONCLUSIVE" and (rule := next(rules, None)):
+        rule = None if row.get("capacity") else next(rules, None)  # a search says all there is to say beside it
+        if row.get("verdict") == "INCONCLUSIVE" and rule:
             reason = words.because(rule["metric"], words.said(rule["reason"], lang), lang)
             said.append(words.because(row["scenario_id"], reason, lang))
     more = [say("report.undecided_more", lang, count=len(said) - most)] if len(said) > most else []
