@@ -106,13 +106,17 @@ class Pair:
 
 
 def between_targets(rows: Iterable[Row], settings: BaselineSettings = BaselineSettings()) -> list[Pair]:
-    """Compare the first target of each cell with every other one, by rounds; rows are those that pool their repeats."""
+    """Compare the first target of each cell with every other one, by rounds, in the row that pools its repeats.
+
+    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.
+    """
     cells: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row.get("target") and row.get("per_repeat"):
+        if row.get("target"):
             cell = str(row["scenario_key"]).removeprefix(f"{row['target']}-")
             cells.setdefault(cell, {})[str(row["target"])] = row
-    together = {cell: targets for cell, targets in cells.items() if len(targets) > 1}
+    pooled = {cell: {t: row for t, row in rows.items() if row.get("per_repeat")} for cell, rows in cells.items()}
+    together = {cell: targets for cell, targets in pooled.items() if len(targets) > 1}
     planned = comparisons_planned(sum(len(targets) - 1 for targets in together.values()), settings)
     found = []
     for cell, targets in together.items():

@@ -244,6 +244,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         hopeless=shot.reading.hopeless,
     )
     asking = scenario if judges else replace(scenario, rules=(), goodput={})
+    spread = filter(None, [stopping.spread_said(evidence.per_repeat)])
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
     return Result(
         scenario=scenario,
@@ -264,5 +265,5 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         by_turn=by_turn(shot.reading.records, asked),
         date=environment.stamp(),
         session=world.session,
-        notes=(*judgement.faults, *judgement.notes, *shot.plan.notes, *shot.facts.warnings),
+        notes=(*judgement.faults, *judgement.notes, *spread, *shot.plan.notes, *shot.facts.warnings),
     )

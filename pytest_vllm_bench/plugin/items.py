@@ -246,7 +246,7 @@ def rename(item: pytest.Item, nodeid: str) -> None:
     if parse is not None:
         item._id = parse(nodeid)
     else:
-        item._nodeid = nodeid
+        item._nodeid = nodeid  # type: ignore[attr-defined]
 
 
 def shown(problem: Problem, lang: str) -> str:

@@ -158,6 +158,10 @@ def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
     return lines
 
 
+#: Notes that are shown although the scenario passed.
+TOLD = ("judge.capacity", "judge.between_runs")
+
+
 def notes(rows: Sequence[Row], lang: str) -> list[str]:
     """Lines below the table: what a reader must know before quoting a figure."""
     lines = []
@@ -169,8 +173,8 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     if thin:
         lines.append(say("report.thin", lang))
     for row in rows:
-        told = [note for note in row.get("notes") or [] if str(note.get("key")).startswith("judge.capacity")]
-        if told and row.get("capacity"):
+        told = [note for note in row.get("notes") or [] if str(note.get("key")).startswith(TOLD)]
+        if told:
             said = say("report.and_also", lang).join(words.said(note, lang) for note in told)
             lines.append(words.because(row["scenario_id"], said, lang))
     return [*lines, *baseline.warnings(rows, lang)]

@@ -176,6 +176,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有稳态窗口，无法排除排队仍在增长；请延长运行",
     ),
     "judge.interrupted": ("the run was interrupted, so nothing is proven", "运行被中断，不能作为证明"),
+    "judge.between_runs": (
+        "from run to run ({runs} runs) they varied: {figures} (standard deviation over mean)",
+        "{runs} 次运行之间的波动（标准差与均值之比）：{figures}",
+    ),
     # stopping early
     "judge.hopeless": (
         "{rule}: proven broken before the end ({misses} of {n} missed it), so the run was stopped; what was measured "

@@ -43,6 +43,9 @@ def test_repeats_go_round_robin_and_the_last_judges_them_all(bench: Bench, pytes
     assert [v["rule"] for v in first["verdicts"]] == ["failed == 0"]
     assert "p50_ttft_ms <= 60000" in [v["rule"] for v in last["verdicts"]]
     assert len(last["per_repeat"]) == 2
+    shown = " ".join(result.stdout.str().split())
+    assert "io64x8-mc2-np12-r2: from run to run (2 runs) they varied: output_throughput" in shown
+    assert "r1: from run to run" not in shown
 
 
 def test_the_last_selected_to_run_judges(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -63,6 +66,8 @@ def test_two_targets_in_turn(bench: Bench) -> None:
         result = bench("-v", base_url=None, targets=targets, repeats=2, **ONE)
     result.assert_outcomes(passed=4)
     assert [name.split("-")[0] for name in order(result)] == ["a", "b", "b", "a"]
+    assert "targets: a, b (config.yaml:" in result.stdout.str()
+    assert "io64x8-mc2: b against a" in result.stdout.str(), "whichever ended the rounds"
 
 
 def test_a_slower_target_is_told_apart(bench: Bench) -> None:
