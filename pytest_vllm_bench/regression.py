@@ -38,10 +38,14 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What came of holding one row against the gate; no comparisons: ``notes`` say why."""
+    """What came of holding one row against the gate; no comparisons: ``notes`` say why.
+
+    ``refused``: the reference has this scenario, and must not be compared with; a gate without data never passes.
+    """
 
     comparisons: Sequence[Comparison] = ()
     notes: tuple[Message, ...] = ()
+    refused: bool = False
 
     @property
     def suspected(self) -> bool:
@@ -54,10 +58,10 @@ def hold(gate: Gate, row: Row) -> Held:
     key = baseline.key_of(row)
     old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row)
     if (why := comparable(old, new, key)) is not None:
-        return Held(notes=(why,))
+        return Held(notes=(why,), refused=bool(old))
     other = tuple(baseline.differences(old[-1].environment, new.environment))
     if other and gate.refuse_other:
-        return Held(notes=(*other, Message(key="judge.environment_refused")))
+        return Held(notes=(*other, Message(key="judge.environment_refused")), refused=True)
     notes = (*other, *missing_gates(old, new, gate.settings))
     shown = baseline.noise_shown(gate.reference, new.repeats)
     return Held(comparisons=compare(old, new, gate.settings, gate.planned, shown), notes=notes)
@@ -103,13 +107,17 @@ class Pair:
 
 
 def between_targets(rows: Iterable[Row], settings: BaselineSettings = BaselineSettings()) -> list[Pair]:
-    """Compare the first target of each cell with every other one, by rounds; rows are those that pool their repeats."""
+    """Compare the first target of each cell with every other one, by rounds, in the row that pools its repeats.
+
+    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.
+    """
     cells: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row.get("target") and row.get("per_repeat"):
+        if row.get("target"):
             cell = str(row["scenario_key"]).removeprefix(f"{row['target']}-")
             cells.setdefault(cell, {})[str(row["target"])] = row
-    together = {cell: targets for cell, targets in cells.items() if len(targets) > 1}
+    pooled = {cell: {t: row for t, row in rows.items() if row.get("per_repeat")} for cell, rows in cells.items()}
+    together = {cell: targets for cell, targets in pooled.items() if len(targets) > 1}
     planned = comparisons_planned(sum(len(targets) - 1 for targets in together.values()), settings)
     found = []
     for cell, targets in together.items():

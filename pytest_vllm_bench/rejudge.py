@@ -49,7 +49,9 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
     """Judge every result in a file; BenchError if it is nobody's."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BenchError("report.not_read", why=error.strerror or str(error)) from None
+    except ValueError as error:
         raise BenchError("report.not_json", why=str(error)) from None
     if isinstance(data, dict) and {"schema_version", "scenario_id"} <= data.keys():
         yield ours(complete(data, path), asked)

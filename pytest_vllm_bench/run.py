@@ -83,7 +83,10 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
 
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> Result:
-    """Hold the result against the reference; what looks worse is measured once more, and fails if it does again."""
+    """Hold the result against the reference; what looks worse is measured once more, and fails if it does again.
+
+    A comparison that is refused fails: the reference is there, and nobody has looked.
+    """
     assert world.gate is not None
     held = regression.hold(world.gate, artifacts.to_json(result))
     comparisons = held.comparisons
@@ -91,7 +94,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
         watch.phase(Message(key="plugin.again"))
         fresh = await afresh(result, world, watch, work)
         comparisons = confirmed(comparisons, regression.hold(world.gate, artifacts.to_json(fresh)).comparisons)
-    failed = [c for c in comparisons if c.gated and c.verdict is Verdict.FAIL]
+    failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
     return replace(
         result,
         verdict=Verdict.worst([result.verdict, Verdict.FAIL]) if failed else result.verdict,
@@ -240,6 +243,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         hopeless=shot.reading.hopeless,
     )
     asking = scenario if judges else replace(scenario, rules=(), goodput={})
+    spread = filter(None, [stopping.spread_said(evidence.per_repeat)])
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
     return Result(
         scenario=scenario,
@@ -260,5 +264,5 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         by_turn=by_turn(shot.reading.records, asked),
         date=environment.stamp(),
         session=world.session,
-        notes=(*judgement.faults, *judgement.notes, *shot.plan.notes, *shot.facts.warnings),
+        notes=(*judgement.faults, *judgement.notes, *spread, *shot.plan.notes, *shot.facts.warnings),
     )

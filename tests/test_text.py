@@ -26,6 +26,17 @@ def test_both_languages_say_the_same(key: str) -> None:
     assert not HAN.search(english) or key.startswith(("page.language", "page.switch"))
 
 
+#: A Chinese character beside half-width punctuation, or code with a half-width colon before Chinese.
+HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:!?()]|[,;:!?()][\u4e00-\u9fff]|`: ?[\u4e00-\u9fff]")
+#: YAML's own "key: value", and the address of a link.
+AS_WRITTEN = re.compile(r"键: 值|\]\([^)]*\)")
+
+
+@pytest.mark.parametrize("key", [k for k in sorted(table()) if not k.startswith("definitions.formula.")])
+def test_chinese_sentences_have_full_width_punctuation(key: str) -> None:
+    assert HALF_WIDTH.findall(AS_WRITTEN.sub("", table()[key][1])) == []
+
+
 def test_a_message_in_a_message_is_put_into_words_first() -> None:
     inner = Message(key="plugin.warmup")
     outer = Message(key="server.waiting", values={"seconds": 5, "why": inner})

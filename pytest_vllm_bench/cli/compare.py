@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from pytest_vllm_bench.cli import problems_shown
+from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import compare as comparing
 from pytest_vllm_bench.report import rebuild
@@ -21,6 +22,8 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
+    if len(args.folders) < 2:
+        raise BenchError("cli.compare.one_folder", folder=args.folders[0])
     problems: list[Problem] = []
     first, *others = [rebuild.gather([Path(f)], problems, history=False) for f in args.folders]
     found = [

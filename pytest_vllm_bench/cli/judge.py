@@ -40,10 +40,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
             unread = True
             continue
         for result in found:
-            print(failure(artifacts.to_json(result), lang))
-            for note in result.notes:
-                print(f"  {say(note, lang)}")
-            print(flush=True)
+            print(failure(artifacts.to_json(result), lang), end="\n\n", flush=True)
             bad |= breaks(result, strict=args.strict)
     return 1 if bad else 2 * unread
 

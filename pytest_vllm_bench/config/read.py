@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
 from pytest_vllm_bench.errors import ConfigError
-from pytest_vllm_bench.model import Message, Problem
+from pytest_vllm_bench.model import Message, Problem, Target
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.registry import Registry
@@ -125,7 +125,7 @@ def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: Found) 
         settings=settings,
         targets=servers,
         registry=registry,
-        in_force=tuple(_in_force(settings, path, found)),
+        in_force=tuple(_in_force(settings, servers, path, found)),
         lines=found.lines,
         written=hidden,
     )
@@ -161,7 +161,9 @@ def _local_paths(settings: File, base_dir: Path, origins: Mapping[str, str]) -> 
     return settings
 
 
-def _in_force(settings: File, path: Path, found: Found) -> Iterator[tuple[str, str, str]]:
+def _in_force(settings: File, servers: Sequence[Target], path: Path, found: Found) -> Iterator[tuple[str, str, str]]:
+    if "targets" in found.lines:
+        yield "targets", ", ".join(server.name for server in servers), f"{path.name}:{found.lines['targets']}"
     for key in ("base_url", "model", "tokenizer", "backend", "results_dir"):
         if key in found.origins or key in found.lines:
             value = getattr(settings, key)

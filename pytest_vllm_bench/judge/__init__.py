@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_vllm_bench.judge import means
 from pytest_vllm_bench.judge.before import undecidable
@@ -78,10 +78,11 @@ def judge(scenario: Scenario, samples: Sequence[Sample], evidence: Evidence) -> 
 
 
 def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict:
-    """What proved a run hopeless stays proven, although the requests that it cancelled are no sample."""
+    """What proved a run hopeless stays proven, although the requests that it cancelled are no sample; the figure is
+    that of what was measured."""
     if hopeless is None or verdict.rule != hopeless.rule or verdict.verdict is Verdict.FAIL:
         return verdict
-    return hopeless
+    return replace(hopeless, observed=verdict.observed, other=verdict.other)
 
 
 def _held_back(scenario: Scenario, samples: Sequence[Sample]) -> Message | None:

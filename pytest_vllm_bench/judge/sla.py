@@ -235,7 +235,8 @@ def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
     found = means.spread(name, case.samples, case.per_repeat, key)
     limit = float(rule.limit)
     facts: dict[str, Any] = {"rule": rule, "observed": value, "within": bool(COMPARE[rule.op](value, limit)),
-                             "window": window, "other": _other(name, case, window)}  # fmt: skip
+                             "window": window, "other": _other(name, case, window),
+                             "n": sum(int(s.counted.sum()) for s in case.samples)}  # fmt: skip
     values: dict[str, Any] = {"observed": number(value), "limit": _limit(rule), "confidence": _confidence(case)}
     if found is None:
         return _undecided(facts, values, Message(key="judge.no_blocks"), None)

@@ -17,6 +17,8 @@ from pytest_vllm_bench.model import Message, Metrics, Rule, RuleVerdict, Sample,
 LOOKS = 10
 #: Each look may err this much less often than the end.
 PER_LOOK = 20
+#: Whose spread between runs is said.
+SPREAD = ("output_throughput", "mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
 
 
 def due_for_a_look(finished: int, planned: int, looked: int) -> bool:
@@ -105,6 +107,13 @@ def _narrow(values: Sequence[float | None], until: float, confidence: float) -> 
         return False
     mean = math.fsum(known) / len(known)
     return half_width(known, (1 + confidence) / 2) <= until * abs(mean)
+
+
+def spread_said(per_repeat: Sequence[Metrics]) -> Message | None:
+    """How much the main figures varied from run to run; None where there is one run, or nothing to say."""
+    found = {metric: between_runs(per_repeat, metric) for metric in SPREAD}
+    figures = ", ".join(f"{metric} {100 * share:.2g} %" for metric, share in found.items() if share is not None)
+    return Message(key="judge.between_runs", values={"runs": len(per_repeat), "figures": figures}) if figures else None
 
 
 def between_runs(per_repeat: Sequence[Metrics], metric: str) -> float | None:

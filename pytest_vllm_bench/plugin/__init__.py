@@ -30,6 +30,8 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
     "strict": ("unproven verdicts and simulated servers fail", "flag"),
 }
+#: What xdist calls the scenarios, which it must keep on one worker.
+GROUP = "vllm_bench"
 ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope" is unset'
 
 ITEMS = pytest.StashKey["Items"]()
@@ -58,6 +60,11 @@ def language(config: pytest.Config) -> str:
 
     asked = chosen(config, "lang")
     return language(asked[0] if asked else None)
+
+
+def ungrouped(nodeid: str) -> str:
+    """An item's id as it is without xdist."""
+    return nodeid.removesuffix(f"@{GROUP}")
 
 
 def items_of(config: pytest.Config) -> Items:
@@ -114,10 +121,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[ITEMS].check(items)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the terminal reporter asks for our header
+@pytest.hookimpl(tryfirst=True)  # before the terminal reporter asks for our header, and xdist for the ids
 def pytest_collection_finish(session: pytest.Session) -> None:
     if ITEMS in session.config.stash:
         session.config.stash[ITEMS].select(session.items)
+        session.config.stash[ITEMS].group(session.items)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> Sequence[str]:
@@ -154,7 +162,10 @@ class Reporter:
         self.problems: list[str] = []
         self.shown: list[str] = []
 
+    @pytest.hookimpl(tryfirst=True)  # before --lf, JUnit and the terminal note the id
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self.worker:  # a worker's xdist compares it with the item's
+            report.nodeid = ungrouped(report.nodeid)
         for row in getattr(report, "vllm_bench", ()):
             self.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
 

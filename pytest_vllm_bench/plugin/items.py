@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_vllm_bench.errors import BenchError, ConfigError
-from pytest_vllm_bench.plugin import chosen, language
+from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
 from pytest_vllm_bench.plugin.given import troubles
 from pytest_vllm_bench.text import say
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.model import Problem, Scenario
     from pytest_vllm_bench.registry import Registry
     from pytest_vllm_bench.session import Session
-
-
-#: What xdist calls the scenarios, which it must keep on one worker.
-GROUP = "vllm_bench"
 
 
 class Items:
@@ -118,7 +114,8 @@ class Items:
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
         trouble += [*self.collisions(items), *self.no_reference()] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
-        if self.scenarios and workers > 1 and not self.kept_together(items):
+        together = self.kept_together(items)
+        if self.scenarios and workers > 1 and not together:
             trouble = [say("plugin.contention", self.lang, workers=workers)]
         if not trouble:
             return
@@ -130,18 +127,20 @@ class Items:
         raise pytest.UsageError(text)
 
     def kept_together(self, items: Sequence[pytest.Item]) -> bool:
-        """Whether xdist will keep every scenario on one worker: its scheduler reads the group off the end of an id.
-
-        xdist 3.8 writes it where pytest 9.2 no longer reads it; there it is written again, where it is read.
-        """
+        """Whether xdist can keep every scenario on one worker: its scheduler reads the group off the end of an id."""
         if not getattr(self.pytest.option, "loadgroup", False):
             return False
-        ours = [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
-        for item in ours:
-            parse = getattr(type(getattr(item, "_id", None)), "parse", None)
-            if parse is not None and not grouped(item.nodeid):
-                item._id = parse(f"{item.nodeid}@{GROUP}")
-        return all(grouped(item.nodeid) for item in ours)
+        self.group(items)
+        together = all(item.nodeid.endswith(f"@{GROUP}") for item in ours(items))
+        for item in ours(items):  # until the selection is over: --lf and --nf know an item by the id it has without -n
+            rename(item, ungrouped(item.nodeid))
+        return together
+
+    def group(self, items: Sequence[pytest.Item]) -> None:
+        """Write the group where xdist's scheduler reads it (xdist 3.8 writes it where pytest 9.2 no longer reads)."""
+        if getattr(self.pytest.option, "loadgroup", False):
+            for item in ours(items):
+                rename(item, f"{ungrouped(item.nodeid)}@{GROUP}")
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
         """Configs whose results would overwrite one another: the same scenario in the same folder."""
@@ -236,9 +235,18 @@ class Items:
         self.claims.close()
 
 
-def grouped(nodeid: str) -> bool:
-    """Whether an id ends in a group, as xdist's scheduler reads it."""
-    return "@" in nodeid.rpartition("]")[2]
+def ours(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The scenarios among the items of an xdist worker."""
+    return [item for item in items if any(m.args == (GROUP,) for m in item.iter_markers("xdist_group"))]
+
+
+def rename(item: pytest.Item, nodeid: str) -> None:
+    """Give an item another id; where this pytest keeps it is not public."""
+    parse = getattr(type(getattr(item, "_id", None)), "parse", None)
+    if parse is not None:
+        item._id = parse(nodeid)
+    else:
+        item._nodeid = nodeid  # type: ignore[attr-defined]
 
 
 def shown(problem: Problem, lang: str) -> str:

@@ -49,17 +49,26 @@ def heads(lang: str) -> list[str]:
 
 
 def warnings(rows: Sequence[Row], lang: str) -> Iterator[str]:
-    """A line for each scenario whose gate could not decide or compare; it never fails a test, so it must be read."""
+    """A line for each scenario whose gate could not decide or compare."""
     for row in rows:
         if notes := (row.get("baseline") or {}).get("notes"):
-            said = "; ".join(words.said(note, lang) for note in notes)
+            said = say("report.and_also", lang).join(words.said(note, lang) for note in notes)
             yield say("report.baseline.said", lang, scenario=row["scenario_id"], name=reference(row), said=said)
         undecided = [c for c in comparisons(row, gated=True) if c.get("verdict") == "INCONCLUSIVE"]
         if undecided:
-            reasons = "; ".join(words.said(c.get("reason"), lang) for c in undecided)
+            reasons = say("report.and_also", lang).join(words.said(c.get("reason"), lang) for c in undecided)
             yield say(
                 "report.baseline.undecided", lang, scenario=row["scenario_id"], name=reference(row), reasons=reasons
             )
+
+
+def reasons(row: Row, lang: str) -> list[str]:
+    """Why the gate failed: the figures that are worse, or why nothing was compared."""
+    found = comparisons(row)
+    told = [c.get("reason") for c in found if c.get("gated") and c.get("verdict") == "FAIL"]
+    if not found:
+        told = list((row.get("baseline") or {}).get("notes") or [])
+    return [words.said(message, lang) for message in told]
 
 
 def figures(row: Row) -> dict[str, Any]:

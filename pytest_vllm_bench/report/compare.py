@@ -112,16 +112,19 @@ def text(comparison: Comparison, lang: str = "en") -> str:
     ]
     lines = [say("report.compare.title", lang, before=comparison.before, after=comparison.after), ""]
     lines += aligned([head, *body], right={2, 3, 4})
-    lines += notes(comparison, lang)
+    lines += [f"  {note}" for note in notes(comparison, lang)]
     return "\n".join(lines)
 
 
 def markdown(comparison: Comparison, lang: str = "en") -> str:
     """The comparison as a Markdown table."""
-    from pytest_vllm_bench.report.exports import markdown_line
+    from pytest_vllm_bench.report.exports import markdown_line, markdown_safe
 
     head = [say(f"report.compare.{name}", lang) for name in ("scenario", "metric", "before", "after", "change")]
-    lines = [markdown_line(head), "| --- | --- | ---: | ---: | ---: |"]
+    title = say(
+        "report.compare.title", lang, before=markdown_safe(comparison.before), after=markdown_safe(comparison.after)
+    )
+    lines = [f"**{title}**", "", markdown_line(head), "| --- | --- | ---: | ---: | ---: |"]
     for c in comparison.changes:
         sign = {True: " ✅", False: " ❌", None: ""}[c.better]
         figures = [words.number(c.before), words.number(c.after), change_text(c) + sign]

@@ -22,14 +22,15 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     if row.get("error"):
         lines.append("  " + words.said(row["error"], lang))
     bad = [check for check in row.get("validity") or [] if not check.get("ok")]
-    lines += [f"  {check.get('check')}: {words.said(check.get('message'), lang)}" for check in bad]
+    why = ((str(check.get("check")), words.said(check.get("message"), lang)) for check in bad)
+    lines += [f"  {words.because(check, reason, lang)}" for check, reason in why]
     rules = sorted(row.get("verdicts") or [], key=lambda rule: rule.get("verdict") == "PASS")
     if rules:
         lines += ["", *rule_table(rules, lang, width), ""]
         for rule in rules:
             reason, name = words.said(rule.get("reason"), lang), str(rule.get("rule"))
             if rule.get("verdict") != "PASS" and reason:
-                lines.append(f"  {reason}" if reason.startswith(name) else f"  {name}: {reason}")
+                lines.append(f"  {reason}" if reason.startswith(name) else f"  {words.because(name, reason, lang)}")
     lines += _baseline(row, lang)
     lines += _errors(row, lang)
     told = {words.said(rule.get("reason"), lang) for rule in rules}
@@ -155,13 +156,17 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
     return out
 
 
+#: Where a line may not break: inside a word, after an opening bracket, before what closes a clause.
+PIECE = re.compile(r"[（《]*(?:[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+)[，。；：、！？）》]*|\s+")
+
+
 def fold(line: str, width: int, indent: str = "    ") -> list[str]:
     """Break at spaces, or anywhere in Chinese, so that no line is wider than ``width`` cells."""
     from rich.cells import cell_len
 
     lead = line[: len(line) - len(line.lstrip())]
     lines, current = [], lead
-    for piece in re.findall(r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+|\s+", line[len(lead) :]):
+    for piece in PIECE.findall(line[len(lead) :]):
         if cell_len(current + piece.rstrip()) > width and current.strip():
             lines.append(current.rstrip())
             current = indent + piece.lstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_text
 from pytest_vllm_bench.report.failure import observed
@@ -95,6 +95,7 @@ def _reason(row: Row, lang: str) -> str:
         if rule.get("verdict") != "PASS":
             reason = words.said(rule.get("reason"), lang)
             parts.append(f"{rule.get('rule')}: {observed(rule, lang)}" + (f" ({reason})" if reason else ""))
+    parts += baseline.reasons(row, lang)
     return "\n".join(parts) or str(row.get("verdict"))
 
 

@@ -158,6 +158,10 @@ def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
     return lines
 
 
+#: Notes that are shown although the scenario passed.
+TOLD = ("judge.capacity", "judge.between_runs")
+
+
 def notes(rows: Sequence[Row], lang: str) -> list[str]:
     """Lines below the table: what a reader must know before quoting a figure."""
     lines = []
@@ -168,8 +172,11 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
     if thin:
         lines.append(say("report.thin", lang))
-    found = [row for row in rows if row.get("capacity") and row.get("notes")]
-    lines += [f"{row['scenario_id']}: {words.said(row['notes'][0], lang)}" for row in found]
+    for row in rows:
+        told = [note for note in row.get("notes") or [] if str(note.get("key")).startswith(TOLD)]
+        if told:
+            said = say("report.and_also", lang).join(words.said(note, lang) for note in told)
+            lines.append(words.because(row["scenario_id"], said, lang))
     return [*lines, *baseline.warnings(rows, lang)]
 
 
@@ -178,8 +185,10 @@ def undecided(rows: Sequence[Row], lang: str, most: int = 3) -> list[str]:
     said = []
     for row in rows:
         rules = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and v.get("reason"))
-        if row.get("verdict") == "INCONCLUSIVE" and (rule := next(rules, None)):
-            said.append(f"{row['scenario_id']}: {rule['metric']}: {words.said(rule['reason'], lang)}")
+        rule = None if row.get("capacity") else next(rules, None)  # a search says all there is to say beside it
+        if row.get("verdict") == "INCONCLUSIVE" and rule:
+            reason = words.because(rule["metric"], words.said(rule["reason"], lang), lang)
+            said.append(words.because(row["scenario_id"], reason, lang))
     more = [say("report.undecided_more", lang, count=len(said) - most)] if len(said) > most else []
     return said[:most] + more
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_vllm_bench.model import Verdict
+from pytest_vllm_bench.report import baseline
 from pytest_vllm_bench.report.artifacts import SCHEMA_VERSION, Row
 from pytest_vllm_bench.report.folder import order, stem, write_text, writing
 
@@ -47,7 +48,15 @@ def _scenario(row: Row) -> Row:
             for rule in row.get("verdicts") or []
         ],
         "invalid": [check.get("check") for check in row.get("validity") or [] if not check.get("ok")],
+        **({"baseline": _baseline(row)} if row.get("baseline") else {}),
     }
+
+
+def _baseline(row: Row) -> Row:
+    """The reference, what was gated against it, and why that failed."""
+    kept = ("metric", "verdict", "observed", "reference", "change", "tolerance")
+    gated = [{key: c.get(key) for key in kept} for c in baseline.comparisons(row, gated=True)]
+    return {"reference": baseline.reference(row), "comparisons": gated, "failed": baseline.reasons(row, "en")}
 
 
 def write(rows: Sequence[Row], folder: Path) -> Path:

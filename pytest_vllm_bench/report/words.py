@@ -130,3 +130,8 @@ def samples(row: Mapping[str, Any], quantity: str, *, steady: bool = False) -> i
         tokens = row.get("steady_total_output_tokens" if steady else "total_output_tokens")
         return None if tokens is None or done is None else max(0, tokens - done)
     return done if isinstance(done, int) else None
+
+
+def because(subject: str, reason: str, lang: str) -> str:
+    """What is spoken of, and what is said of it."""
+    return say("report.because", lang, subject=subject, reason=reason)

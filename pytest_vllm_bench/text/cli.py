@@ -93,6 +93,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "folders of results; the first is what the others are held against",
         "结果目录；以第一个为基准",
     ),
+    "cli.compare.one_folder": (
+        "there is only {folder}: name two folders or more, the first being what the others are held against",
+        "只给出了 {folder}：请给出两个或更多目录，以第一个为基准",
+    ),
     "cli.compare.format": ("how the comparison is written", "对比结果的格式"),
     "cli.judge.help": (
         "rules on saved results, ours and other tools' (vllm bench serve, GuideLLM, AIPerf, genai-perf, evalscope)",

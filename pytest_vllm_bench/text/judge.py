@@ -176,6 +176,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有稳态窗口，无法排除排队仍在增长；请延长运行",
     ),
     "judge.interrupted": ("the run was interrupted, so nothing is proven", "运行被中断，不能作为证明"),
+    "judge.between_runs": (
+        "from run to run ({runs} runs) they varied: {figures} (standard deviation over mean)",
+        "{runs} 次运行之间的波动（标准差与均值之比）：{figures}",
+    ),
     # stopping early
     "judge.hopeless": (
         "{rule}: proven broken before the end ({misses} of {n} missed it), so the run was stopped; what was measured "
@@ -185,8 +189,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     # baselines
     "judge.environment": ("{what} was {old}, now it is {new}", "{what} 原为 {old}，现为 {new}"),
     "judge.environment_refused": (
-        "nothing was compared (baseline.other_environment: refuse)",
-        "未作任何比较（baseline.other_environment: refuse）",
+        "nothing was compared, so this fails (baseline.other_environment: refuse); save the baseline anew, or set warn",
+        "未作任何比较，因此不通过（baseline.other_environment: refuse）；请重新保存基线，或设为 warn",
     ),
     "judge.baseline_simulated": (
         "{scenario} ran against the built-in simulator, which is no baseline; give a server with --vllm-url",

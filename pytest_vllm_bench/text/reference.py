@@ -67,7 +67,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "每个请求附加的请求头。它们的值不会离开本进程：结果中显示为 `***`。",
     ),
     "reference.tls": ("How an `https://` server is trusted.", "如何信任 `https://` 服务。"),
-    "reference.tls.verify": ("`false`: any certificate will do; said loudly.", "`false`: 接受任何证书，并会明显提示。"),
+    "reference.tls.verify": ("`false`: any certificate will do; said loudly.", "`false`：接受任何证书，并会明显提示。"),
     "reference.tls.ca": ("A file with the CA of a certificate of your own.", "自签证书所用 CA 的文件。"),
     # the load
     "reference.input_output": (
@@ -80,14 +80,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         'Pairs `[concurrency, requests]`; an axis. `"10x"`: ten requests per slot. `null` concurrency: no cap. '
         "`null` "
         "requests: as many as `duration`, `stages` or the trace last for.",
-        '成对的 `[并发数，请求总数]`；是一个维度。`"10x"`: 并发数的 10 倍。并发数为 `null`: 不设上限。请求数为 '
-        "`null`: "
+        '成对的 `[并发数，请求总数]`；是一个维度。`"10x"`：并发数的 10 倍。并发数为 `null`：不设上限。请求数为 '
+        "`null`："
         "由 `duration`、`stages` 或轨迹决定。",
     ),
     "reference.request_rate": (
         "Requests per second, a number or a list; an axis. `inf`: a new request as soon as a slot is free "
         "(closed loop).",
-        "每秒请求数，一个数或列表；是一个维度。`inf`: 有空位就发下一个请求（闭环）。",
+        "每秒请求数，一个数或列表；是一个维度。`inf`：有空位就发下一个请求（闭环）。",
     ),
     "reference.burstiness": (
         "How even arrivals are at a finite rate: 1 Poisson, below 1 burstier, above 1 steadier, `inf` evenly spaced.",
@@ -115,7 +115,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "reference.keep_alive": (
         "`false`: a fresh connection for each request.",
-        "`false`: 每个请求使用新连接。",
+        "`false`：每个请求使用新连接。",
     ),
     # the requests
     "reference.dataset": (
@@ -132,11 +132,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "reference.cache": (
         "`cold`: every prompt is new to the server's prefix cache. `warm`: prompts repeat from run to run.",
-        "`cold`: 每个请求对服务端前缀缓存都是新的。`warm`: 各次运行使用相同内容。",
+        "`cold`：每个请求对服务端前缀缓存都是新的。`warm`：各次运行使用相同内容。",
     ),
     "reference.ignore_eos": (
         "Whether answers must have exactly the asked length; `auto`: where a length is asked for and the backend can.",
-        "是否强制输出达到要求的长度；`auto`: 要求了长度且后端支持时启用。",
+        "是否强制输出达到要求的长度；`auto`：要求了长度且后端支持时启用。",
     ),
     "reference.sampling": (
         "Sampling parameters, always sent explicitly; a temperature of 0 unless given.",
@@ -173,12 +173,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.judge": ("How rules are decided.", "如何判定规则。"),
     "reference.judge.mode": (
         "`evidence`: a verdict needs statistical proof. `exact`: figures are simply compared.",
-        "`evidence`: 结论需要统计证据。`exact`: 直接比较数值。",
+        "`evidence`：结论需要统计证据。`exact`：直接比较数值。",
     ),
     "reference.judge.confidence": ("How sure a proof must be.", "证据所需的置信度。"),
     "reference.judge.inconclusive": (
         "What an unproven rule does to the test: `lean`: the observed side decides; or `fail`, `pass`, `skip`.",
-        "未能证明的规则如何影响测试：`lean`: 以观测值所在一侧为准；或 `fail`、`pass`、`skip`。",
+        "未能证明的规则如何影响测试：`lean`：以观测值所在一侧为准；或 `fail`、`pass`、`skip`。",
     ),
     "reference.validity": (
         "When a run is INVALID, because the load was not what was asked for or the client was the bottleneck; shares.",
@@ -186,7 +186,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "reference.validity.lag_ms": (
         "Most that requests may leave late; `auto`: from the limits, at most 10.",
-        "请求发送允许的最大滞后（毫秒）；`auto`: 由限值推出，至多 10。",
+        "请求发送允许的最大滞后（毫秒）；`auto`：由限值推出，至多 10。",
     ),
     "reference.validity.rate": ("Least share of the planned rate.", "至少达到计划速率的比例。"),
     "reference.validity.concurrency": ("Least share of the concurrency.", "至少达到并发数的比例。"),
@@ -203,7 +203,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     # measuring
     "reference.workers": (
         "Measuring processes; `auto`: one, until the warm-up shows that it is not enough.",
-        "测量进程数；`auto`: 一个，除非预热表明不够。",
+        "测量进程数；`auto`：一个，除非预热表明不够。",
     ),
     "reference.worker_cpus": (
         "Processors to pin the measuring processes to, in turn: `[6, 7]`. By default the system decides, which is best "
@@ -257,8 +257,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.baseline.noise": ("Metric → how much it varies from session to session.", "指标 → 各次会话之间的波动。"),
     "reference.baseline.keep": ("Sessions of a reference that are kept.", "基线保留的会话数。"),
     "reference.baseline.other_environment": (
-        "What to do where model, server or machine differ.",
-        "模型、服务或机器不同时如何处理。",
+        "Where model, server or machine differ: `warn` compares and says so, `refuse` compares nothing and fails.",
+        "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为不通过。",
     ),
     # results
     "reference.results_dir": (

@@ -25,6 +25,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "目录 {folder} 不存在：请指定某次测试的结果目录。",
     ),
     "report.damaged": ("its {name} is damaged: {why}", "它的 {name} 已损坏：{why}"),
+    "report.not_read": ("cannot be read: {why}", "无法读取：{why}"),
     "report.not_json": ("cannot be read as JSON: {why}", "无法按 JSON 读取：{why}"),
     "report.unreadable": (
         "left out, not a readable JSON file: {why}",
@@ -139,6 +140,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "另有 {count} 个场景证据不足，原因见 report.html。",
     ),
     # ------------------------------------------------------------------------------- a rule was broken
+    "report.and_also": ("; ", "；"),
+    "report.because": ("{subject}: {reason}", "{subject}：{reason}"),
     "report.failure.title": ("{scenario}: {verdict}", "{scenario}：{verdict}"),
     "report.failure.rule": ("rule", "规则"),
     "report.failure.observed": ("observed", "实测"),

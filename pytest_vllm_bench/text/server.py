@@ -30,7 +30,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.tls": (
         "TLS to {url} failed: {said}. If the certificate is your own, give its CA: "
         "tls: {{ca: /path/to/ca.pem}}; if the server speaks plain HTTP, write http://.",
-        "与 {url} 的 TLS 握手失败：{said}。如果是自签证书，请用 tls: {{ca: /path/to/ca.pem}} 指定 CA;"
+        "与 {url} 的 TLS 握手失败：{said}。如果是自签证书，请用 tls: {{ca: /path/to/ca.pem}} 指定 CA；"
         "如果服务只支持明文 HTTP，请写 http://。",
     ),
     "server.refused": (
@@ -71,7 +71,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.path": (
         "{url} does not exist on the server (404): {said}. Check endpoint: and backend: in the config, "
         "and whether base_url ends where it should.",
-        "服务上没有 {url}(404):{said}。请检查配置中的 endpoint: 和 backend:，以及 base_url 是否多写或少写了路径。",
+        "服务上没有 {url}（404）：{said}。请检查配置中的 endpoint: 和 backend:，以及 base_url 是否多写或少写了路径。",
     ),
     "server.status": (
         "{url} answered {status}: {said}",

@@ -97,6 +97,26 @@ def test_compare(finished: Path) -> None:
     assert compared
 
 
+def test_compare_three_folders(finished: Path, tmp_path: Path) -> None:
+    """Each table says which two folders it is of, and what is only in one of them."""
+    for name in ("a", "b", "c"):
+        shutil.copytree(finished / "results", tmp_path / name)
+    for gone in (tmp_path / "c").glob("*mc1*"):
+        gone.unlink()
+    for form, titles in (("text", ["a → b", "a → c"]), ("markdown", ["**a → b**", "**a → c**"])):
+        text = shell("compare", "a", "b", "c", "--format", form, cwd=tmp_path)
+        assert [line for line in text.splitlines() if "→" in line] == titles
+        assert "only before: io64x8-mc1" in text.split("a → c")[1]
+    made: Any = json.loads(shell("compare", "a", "b", "c", "--format", "json", cwd=tmp_path))
+    assert [(one["before"], one["after"]) for one in made] == [("a", "b"), ("a", "c")]
+
+
+def test_compare_says_what_is_wrong(finished: Path, tmp_path: Path) -> None:
+    assert "only results" in shell("compare", "results", cwd=finished, code=2)
+    assert "nowhere" in shell("compare", "results", "nowhere", cwd=finished, code=2)
+    assert "no results" in shell("compare", "results", str(tmp_path), cwd=finished, code=2)
+
+
 def test_judge_again_without_a_server(finished: Path) -> None:
     assert "PASS" in shell("judge", "results", "--rule", "p90_ttft_ms <= 60000", cwd=finished)
     assert "FAIL" in shell("judge", "results", "--rule", "p90_ttft_ms <= 0.001", cwd=finished, code=1)
@@ -121,8 +141,14 @@ def test_judge_the_results_of_others(tmp_path: Path) -> None:
     (tmp_path / "theirs.json").write_text(json.dumps(theirs))
     shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 500", "--mode", "exact", cwd=tmp_path)
     shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 200", "--mode", "exact", cwd=tmp_path, code=1)
+    text = shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 500", cwd=tmp_path)
+    assert "INCONCLUSIVE" in text
+    for lack in ("no single requests", "whether the client kept up", "--save-detailed"):
+        assert text.count(lack) == 1, "what a file lacks is said once"
     (tmp_path / "nobodys.json").write_text("{}")
-    shell("judge", "nobodys.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
+    (tmp_path / "broken.json").write_text("{")
+    for name, why in (("nobodys", "no result of"), ("broken", "as JSON"), ("missing", "cannot be read: No such file")):
+        assert why in shell("judge", f"{name}.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
 
 
 def test_judge_says_which_file_it_cannot_read_and_goes_on(finished: Path, tmp_path: Path) -> None:

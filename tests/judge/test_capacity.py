@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
 from collections.abc import Callable, Collection
@@ -277,6 +278,39 @@ def test_the_concurrency_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> 
             return outcome(closed_probe(level, max(10 * level, wanted) * p.multiple, seed))
 
         answer, _ = drive(settings(at_least=8, max=64), probe)
+        near += answer.held is not None and abs(answer.held - true) <= max(1, 0.1 * true)
+    assert near >= 19
+
+
+def rated_probe(level: float, requests: int, seed: int) -> Judgement:
+    """Poisson arrivals, whose latencies count from when they were due."""
+    rng, due, arrivals = random.Random(f"{seed} {level} {requests}"), 0.0, []
+    for _ in range(requests):
+        due += rng.expovariate(level)
+        prompt, output = lengths(rng)
+        arrivals.append(Arrival(due=due, prompt_len=prompt, output_len=output))
+    made = recorded(simulate(arrivals, model=MODEL, seed=rng.randrange(2**31)))
+    for record in made:
+        record.due = record.sent
+    return judged(scenario(*RULES, concurrency=None, request_rate=level), made)
+
+
+def true_rate() -> float:
+    low, high = 16.0, 64.0
+    while high - low > 0.5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(rated_probe(middle, 4000, seed=-1)) else (low, middle)
+    return low
+
+
+def test_the_rate_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
+    true, near, wanted = true_rate(), 0, enough(scenario(*RULES, concurrency=None, request_rate=16.0))
+    for seed in range(20):
+
+        def probe(p: Probe, seed: int = seed) -> Outcome:
+            return outcome(rated_probe(p.level, math.ceil(max(10 * p.level, wanted) * p.multiple), seed))
+
+        answer, _ = drive(settings(over="request_rate", at_least=32.0, max=64), probe)
         near += answer.held is not None and abs(answer.held - true) <= max(1, 0.1 * true)
     assert near >= 19
 

@@ -168,7 +168,7 @@ def test_guidellm_with_its_requests() -> None:
     found = read(guidellm(requests=requests))
     assert [r.sent for r in found.records] == [0, 1, 2]
     assert [r.error for r in found.records] == [None, "protocol", None]
-    asked = scenario("p99_itl_ms <= 500", "p99_max_gap_ms <= 5000", concurrency=None)
+    asked = scenario("p99_itl_ms <= 500", "p99_max_gap_ms <= 5000", "mean_tpot_ms <= 500", concurrency=None)
     settings = settings_of(asked)
     known = found.known_part(sample(found.records, settings))
     figures = summary([known], settings)
@@ -177,7 +177,8 @@ def test_guidellm_with_its_requests() -> None:
     assert figures["mean_tpot_ms"] == pytest.approx((90 + 80) / 2)
     assert figures["mean_itl_ms"] is None, "when its tokens came is not saved"
     judged = judge(asked, [known], Evidence(metrics=figures))
-    assert [v.verdict for v in judged.verdicts[:2]] == [FAIL, FAIL]
+    assert [v.verdict for v in judged.verdicts[:3]] == [FAIL, FAIL, INCONCLUSIVE]
+    assert judged.verdicts[2].n == 3, "too few for an interval, and yet some"
 
 
 def test_guidellm_keeps_several_runs_in_a_file() -> None:

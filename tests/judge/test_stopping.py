@@ -11,7 +11,7 @@ from runs import closed, failure, in_mode, judged, rule, scenario
 
 from pytest_vllm_bench.judge import Evidence, effective_rules, judge
 from pytest_vllm_bench.judge.before import enough, undecidable
-from pytest_vllm_bench.judge.stopping import between_runs, due_for_a_look, enough_repeats, hopeless
+from pytest_vllm_bench.judge.stopping import between_runs, due_for_a_look, enough_repeats, hopeless, spread_said
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, Scenario, Verdict
@@ -96,7 +96,7 @@ def test_what_stopped_a_run_stays_proven() -> None:
     one = sample(rest, settings)
     found = judge(asked, [one], Evidence(metrics=summary([one], settings), hopeless=stopped))
     assert found.verdict is Verdict.FAIL
-    assert found.verdicts[0] == stopped
+    assert found.verdicts[0] == replace(stopped, observed=pytest.approx(1100, rel=0.01), other=found.verdicts[0].other)
     assert found.faults == (stopped.reason,)
 
 
@@ -158,6 +158,10 @@ def test_the_spread_between_runs() -> None:
     assert between_runs([{"x": 1.0}, {"x": None}], "x") is None
     assert between_runs([{"x": 9.0}, {"x": 11.0}], "x") == pytest.approx(np.std([9, 11], ddof=1) / 10)
     assert between_runs([{"x": 1.0}, {"x": -1.0}], "x") is None
+    said = spread_said([{"mean_tpot_ms": 9.0}, {"mean_tpot_ms": 11.0}])
+    assert said is not None
+    assert said.values == {"runs": 2, "figures": "mean_tpot_ms 14 %"}
+    assert spread_said([{"mean_tpot_ms": 9.0}]) is None
 
 
 # -------------------------------------------------------------------------------------------- before load

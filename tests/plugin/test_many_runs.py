@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +43,9 @@ def test_repeats_go_round_robin_and_the_last_judges_them_all(bench: Bench, pytes
     assert [v["rule"] for v in first["verdicts"]] == ["failed == 0"]
     assert "p50_ttft_ms <= 60000" in [v["rule"] for v in last["verdicts"]]
     assert len(last["per_repeat"]) == 2
+    shown = " ".join(result.stdout.str().split())
+    assert "io64x8-mc2-np12-r2: from run to run (2 runs) they varied: output_throughput" in shown
+    assert "r1: from run to run" not in shown
 
 
 def test_the_last_selected_to_run_judges(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -59,6 +66,8 @@ def test_two_targets_in_turn(bench: Bench) -> None:
         result = bench("-v", base_url=None, targets=targets, repeats=2, **ONE)
     result.assert_outcomes(passed=4)
     assert [name.split("-")[0] for name in order(result)] == ["a", "b", "b", "a"]
+    assert "targets: a, b (config.yaml:" in result.stdout.str()
+    assert "io64x8-mc2: b against a" in result.stdout.str(), "whichever ended the rounds"
 
 
 def test_a_slower_target_is_told_apart(bench: Bench) -> None:
@@ -181,6 +190,30 @@ async def test_serving(scenario, vllm_bench):
     result.assert_outcomes(failed=1, skipped=2)
     row = saved(pytester, "io64x8_narrow_capacity")
     assert (row["capacity"]["stopped"], row["verdict"], len(row["capacity"]["levels"])) == ("gone", "FAIL", 0)
+
+
+def test_an_interrupted_search_keeps_its_partial_answer(
+    bench: Bench, begin: Callable[..., subprocess.Popen[str]], pytester: pytest.Pytester
+) -> None:
+    """What held is kept and said; the gate, although met so far, proves nothing."""
+    search = {"over": "request_rate", "at_least": 30, "max": 60}
+    keys = {**ONE, "request_rate": [30], "concurrency_prompts": [[None, 12]], "sla": ["p50_ttft_ms <= 60000"]}
+    bench("--collect-only", test=GATE, search=search, judge={"mode": "exact"}, **{**keys, "input_output": [[64, 400]]})
+    process = begin("-k", "capacity")
+    first, tapes = pytester.path / "results" / "bench_io64x400_capacity_rr30_np600.json", pytester.path / "results"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (first.exists() and [*tapes.glob(".running/*rr60*/tape/*")]):
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    row = saved(pytester, "io64x400_capacity")
+    assert (row["complete"], row["verdict"], row["capacity"]["stopped"]) == (False, "INCONCLUSIVE", "interrupted")
+    assert (row["capacity_held"], row["capacity_broken"]) == (30, None)
+    assert saved(pytester, "io64x400_capacity_rr30_np600")["complete"] is True
+    shown = " ".join(output.split())
+    assert shown.count("capacity (request_rate): 30 held (observed), nothing broke") == 1
+    assert "it was interrupted" in shown
 
 
 def test_a_hopeless_run_stops_early_and_keeps_what_it_has(bench: Bench, pytester: pytest.Pytester) -> None:

@@ -59,8 +59,15 @@ def test_a_reference_that_is_not_there_is_a_usage_error(bench: Bench, fast: str)
 def test_another_plan_is_refused(bench: Bench, fast: str) -> None:
     bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
     result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, "seed": 7})
-    result.assert_outcomes(passed=1)  # a warning; nothing was compared
-    assert "against the baseline main:" in " ".join(result.stdout.str().split())
+    result.assert_outcomes(failed=1)
+    assert "was sent another plan when its baseline was saved" in " ".join(result.stdout.str().split())
+
+
+def test_a_scenario_that_the_reference_does_not_have_yet_is_a_warning(bench: Bench, fast: str) -> None:
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, "input_output": [[32, 16]]})
+    result.assert_outcomes(passed=1)
+    assert "the baseline has nothing on io32x16-mc4" in " ".join(result.stdout.str().split())
 
 
 @pytest.mark.parametrize(("asked", "compared"), [("warn", True), ("refuse", False)])
@@ -74,7 +81,7 @@ def test_another_environment_is_said(
         session["environment"]["client.cpu"] = "another"
     path.write_text(json.dumps(reference))
     result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", baseline={"other_environment": asked}, **ONE)
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(**({"passed": 1} if compared else {"failed": 1}))
     said = " ".join(result.stdout.str().split())
     assert "client.cpu was another, now it is" in said
     assert ("nothing was compared" in said) is not compared

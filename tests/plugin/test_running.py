@@ -87,6 +87,24 @@ def test_last_failed_runs_only_what_failed(bench: Bench) -> None:
     assert "io128x8-mc4-np12" in result.stdout.str()
 
 
+GROUPED = ("-n", "2", "--dist", "loadgroup")
+
+
+@pytest.mark.parametrize(("first", "again"), [(GROUPED, ()), (GROUPED, GROUPED), ((), GROUPED)])
+def test_last_failed_with_and_without_xdist(
+    bench: Bench, pytester: pytest.Pytester, first: tuple[str, ...], again: tuple[str, ...]
+) -> None:
+    """The group that xdist's scheduler reads off an id is no part of what the cache and JUnit call it."""
+    keys = {"sla": ["completed >= 5"], "input_output": [[64, 8]]}
+    bench(*first, "--junitxml=j.xml", **keys).assert_outcomes(passed=1, failed=1)
+    assert "@vllm_bench" not in (pytester.path / "j.xml").read_text()
+    noted = json.loads((pytester.path / ".pytest_cache/v/cache/lastfailed").read_text())
+    assert noted == {"cases/test_cases.py::test_serving[io64x8-mc1-np4]": True}
+    result = bench("--lf", *again, **keys)
+    result.assert_outcomes(failed=1)
+    assert "io64x8-mc1-np4" in result.stdout.str()
+
+
 def test_exitfirst_and_xfail_and_skip(bench: Bench) -> None:
     never = {"sla": ["p99_ttft_ms <= 0.001"], "judge": {"mode": "exact"}}
     bench("-x", "-k", "io64", **never).assert_outcomes(failed=1)

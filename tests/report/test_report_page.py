@@ -144,9 +144,9 @@ def test_a_great_step_that_pays_is_no_knee() -> None:
 
 
 def test_what_a_search_found_is_said_everywhere() -> None:
-    note = Message(key="report.thin")
+    note = Message(key="judge.capacity_stopped.time")
     row = artifacts.to_json(result(notes=(note,), capacity={"held": 16.0}))
-    text = "p99 of fewer than 100 requests"
+    text = "the search ended before it was done"
     assert text in finding_text(findings([row])[0], "en")
     assert f"io1024x256-mc16-np160: {text}" in terminal.summary([row], width=200)
     assert text in failure.failure(row, width=200)

@@ -4,13 +4,14 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from results_made import record, result, rows
 from rich.cells import cell_len
 
 from pytest_vllm_bench.model import Message, Verdict
-from pytest_vllm_bench.report import artifacts, csv, failure, progress, terminal, verdict, words
+from pytest_vllm_bench.report import artifacts, csv, failure, github, progress, terminal, verdict, words
 from pytest_vllm_bench.text.report import TEXTS
 
 Golden = Callable[[str, str], None]
@@ -141,6 +142,34 @@ def test_verdict_file(tmp_path: Path) -> None:
     failed = next(s for s in read["scenarios"] if s["verdict"] == "FAIL")
     assert failed["rules"][0]["observed"] == 523.4
     assert failed["file"] == "bench_io1024x256_mc16_np160.json"
+    assert "baseline" not in failed
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "why"),
+    [
+        ([{"metric": "mean_tpot_ms", "gated": True, "verdict": "FAIL", "reason": {"text": "worse"}}], ["worse"]),
+        ([{"metric": "mean_tpot_ms", "gated": True, "verdict": "PASS", "reason": {"text": "as it was"}}], []),
+        ([], ["another machine"]),
+    ],
+)
+def test_a_baseline_says_why_it_failed(comparisons: list[dict[str, Any]], why: list[str]) -> None:
+    """Also where nothing was compared: an error without a reason helps nobody."""
+    notes = [{"text": "another machine"}]
+    row = rows()[0] | {"verdict": "FAIL", "verdicts": [], "validity": []}
+    row["baseline"] = {"reference": "main", "comparisons": comparisons, "notes": notes}
+    (scenario,) = verdict.summary([row])["scenarios"]
+    assert (scenario["baseline"]["reference"], scenario["baseline"]["failed"]) == ("main", why)
+    (annotation,) = github.workflow_commands([row])
+    assert annotation.endswith("::" + ("".join(why) or "FAIL"))
+
+
+def test_chinese_lines_neither_begin_nor_end_with_the_wrong_sign() -> None:
+    text = "请重新保存基线，或设为（warn），并说明"
+    for width in range(12, 40):
+        for line in failure.fold(text, width, indent=""):
+            assert not line.startswith(tuple("，。）"))
+            assert not line.endswith("（")
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
