@@ -105,6 +105,7 @@ class _Member:
         self.ready = False
         self.facts: WorkerFacts | None = None
         self.died = ""
+        self._unsaid = bytearray()
         self._words = folder / f"w{job.worker}.err"
         with theirs, self._words.open("wb") as words:
             self.process = subprocess.Popen(
@@ -123,12 +124,19 @@ class _Member:
         return self.facts is not None or bool(self.died)
 
     def say(self, kind: int, data: bytes = b"") -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.channel.sendall(control.frame(kind, data))
+        self._unsaid += control.frame(kind, data)
+        self._push()
+
+    def _push(self) -> None:
+        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):  # far behind: again with the next tick
+            while self._unsaid:
+                del self._unsaid[: self.channel.send(self._unsaid)]
 
     def tick(self) -> None:
+        self._push()
         with suppress(OSError):  # gone, or so far behind that the ticks already on the way tell enough
-            self.channel.send(control.frame(control.TICK, control.TIME.pack(perf_counter())))
+            if not self._unsaid:
+                self.channel.send(control.frame(control.TICK, control.TIME.pack(perf_counter())))
 
     def hear(self) -> None:
         """Take what the process says; the end of the stream before its facts is its death."""

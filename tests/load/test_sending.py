@@ -7,6 +7,7 @@ import math
 import os
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -45,6 +46,7 @@ async def until(condition: Callable[[], object]) -> None:
         ({"do": "cut"}, Ending.EOF),
         ({"do": "reset"}, Ending.RESET),
         ({"do": "not http"}, Ending.PROTOCOL),
+        ({"do": "upgrade"}, Ending.PROTOCOL),
     ],
     ids=lambda value: value.get("do", "") + str(value.get("status", "")) if isinstance(value, dict) else "",
 )
@@ -213,6 +215,26 @@ async def test_stop_drains_and_then_cancels(tmp_path: Path) -> None:
     assert facts.stop_reason == "stopped"
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the process with")
+async def test_a_measuring_process_too_far_behind_to_hear_stop_hears_it_later(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"gap": 0.05, "n": 1000}])
+        url = f"http://127.0.0.1:{server.port}"
+        sending = asyncio.create_task(sent(plan, url, tmp_path, stop=stop, drain_s=0.1))
+        await until(lambda: server.in_flight)
+        process = measuring_process()
+        os.kill(process, signal.SIGSTOP)
+        await asyncio.sleep(4)  # by then the ticks fill the socket
+        stop.set()
+        await asyncio.sleep(0.1)
+        os.kill(process, signal.SIGCONT)
+        requests, facts = await sending
+    assert facts.stop_reason == "stopped"
+    assert not any(worker.died for worker in facts.workers)
+    assert requests[0].ending == Ending.CANCELLED
+
+
 async def test_a_cancelled_send_leaves_no_process(tmp_path: Path) -> None:
     async with answering() as server:
         plan = make_plan(tmp_path / "plan", [{"n": 1000, "gap": 0.05}])
@@ -301,6 +323,18 @@ async def test_a_body_larger_than_the_socket_takes(tmp_path: Path) -> None:
         requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
     assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 2
     assert [len(ask["prompt"]) for ask in server.requests] == [10_000_000] * 2
+
+
+async def test_after_an_answer_that_came_before_the_body_was_sent_the_connection_is_not_used_again(
+    tmp_path: Path,
+) -> None:
+    """Else the next request is written into what is left of this one."""
+    async with answering() as server:
+        server.hasty = True
+        large = {"image": "x" * 20_000_000}
+        requests, _ = await sent(make_plan(tmp_path / "plan", [large] * 3), f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [requests[i].ending for i in range(3)] == [Ending.COMPLETE] * 3
+    assert not any(r.reused or r.reconnected for r in requests.values())
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
