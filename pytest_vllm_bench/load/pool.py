@@ -49,6 +49,7 @@ class Pool:
         )  # fmt: skip
         self.idle: list[Connection] = []
         self.connecting = 0
+        self._expected = 0  # connections on their way because requests are due soon
         self.made = 0
         self.failed: OSError | None = None  # why the last one opened ahead could not be
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -110,8 +111,16 @@ class Pool:
     def expect(self, n: int) -> None:
         """So many requests are due soon: open what is missing for them."""
         if self.keep:
-            for _ in range(min(n - len(self.idle) - self.connecting, AT_ONCE - self.connecting)):
-                self.tasks.spawn(self._add_idle())
+            opening = max(self.connecting, self._expected)  # a task that has not begun counts as well
+            for _ in range(min(n - len(self.idle) - opening, AT_ONCE - opening)):
+                self._expected += 1
+                self.tasks.spawn(self._add_expected())
+
+    async def _add_expected(self) -> None:
+        try:
+            await self._add_idle()
+        finally:
+            self._expected -= 1
 
     def send(self, flight: Flight) -> bool:
         """Send on an idle connection, the one used last first; False: it waits for a new one to open."""

@@ -214,15 +214,17 @@ class _Crew:
                 started, before = perf_counter() + HEADSTART_S, steal_ticks()
                 for member in alive:
                     member.say(control.GO, control.TIME.pack(started))
-            if self._stop.is_set() and started and not stopped:
+            if self._stop.is_set() and not stopped:
                 stopped = True
+                if not started:
+                    break  # nothing has been sent yet, and a server that accepts nobody may keep them from being ready
                 for member in alive:
                     member.say(control.STOP)
             if perf_counter() >= next_tick:
                 next_tick += TICK_S * max(1, int((perf_counter() - next_tick) / TICK_S))
                 for member in alive:
                     member.tick()
-        return self._facts(started, stopped, _steal(before, steal_ticks()))
+        return self._facts(started or perf_counter(), stopped, _steal(before, steal_ticks()))
 
     def _facts(self, started: float, stopped: bool, steal: float | None) -> LoadFacts:
         ended = perf_counter()

@@ -12,7 +12,8 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +22,9 @@ from answering import DONE, EVENT, Ending, answering, chunk, make_plan, measurin
 
 from pytest_vllm_bench import load
 from pytest_vllm_bench.load.clock import Alarm
+from pytest_vllm_bench.load.pool import Pool
+from pytest_vllm_bench.load.tape import Tape
+from pytest_vllm_bench.load.wire import Hooks, address
 from pytest_vllm_bench.model import Target, Timeouts
 
 pytestmark = pytest.mark.asyncio
@@ -158,22 +162,64 @@ async def test_a_server_that_refuses(tmp_path: Path) -> None:
     assert facts.complete
 
 
-async def test_a_server_that_does_not_accept(tmp_path: Path) -> None:
-    """Its accept queue is full: connections hang, and the timeout for connecting ends them."""
-    with socket.socket() as busy:
+@contextmanager
+def full_accept_queue() -> Iterator[str]:
+    """The URL of a server to which connections hang."""
+    with socket.socket() as busy, ExitStack() as fillers:
         busy.bind(("127.0.0.1", 0))
         busy.listen(0)
-        fillers = [socket.socket() for _ in range(8)]
-        for filler in fillers:
+        for _ in range(8):
+            filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(busy.getsockname())
-        url = f"http://127.0.0.1:{busy.getsockname()[1]}"
+        yield f"http://127.0.0.1:{busy.getsockname()[1]}"
+
+
+async def test_a_server_that_does_not_accept(tmp_path: Path) -> None:
+    """The timeout for connecting ends it."""
+    with full_accept_queue() as url:
         timeouts = Timeouts(connect=0.2, first_token=0.2, between_tokens=1, total=1)
         requests, _ = await sent(make_plan(tmp_path / "plan", [{}] * 2, cap=1), url, tmp_path, timeouts=timeouts)
-        for filler in fillers:
-            filler.close()
     assert {r.ending for r in requests.values()} <= {Ending.TIMEOUT_CONNECT, Ending.TIMEOUT_FIRST}
     assert Ending.TIMEOUT_CONNECT in {r.ending for r in requests.values()}
+
+
+async def test_stop_does_not_wait_for_connections_that_are_opened_ahead(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    timeouts = Timeouts(connect=3600, first_token=1, between_tokens=1, total=1)
+    with full_accept_queue() as url:
+        sending = asyncio.create_task(
+            sent(make_plan(tmp_path / "plan", [{}] * 8, cap=8), url, tmp_path, stop=stop, timeouts=timeouts)
+        )
+        await asyncio.sleep(0.5)
+        stop.set()
+        async with asyncio.timeout(30):
+            requests, facts = await sending
+    assert not requests
+    assert (facts.stop_reason, facts.complete) == ("stopped", False)
+    assert facts.started <= facts.ended
+
+
+async def test_connections_asked_for_again_before_they_are_begun_are_opened_once(tmp_path: Path) -> None:
+    nothing = Hooks(
+        ended=lambda *_: None,
+        died_early=lambda _: None,
+        connected=lambda _: True,
+        failed=lambda *_: None,
+        lost=lambda _: None,
+    )
+    async with answering() as server:
+        tape = Tape(tmp_path, 0, asyncio.get_running_loop().call_later)
+        pool = Pool(address(f"http://127.0.0.1:{server.port}"), None, 5.0, tape, nothing, True)
+        for _ in range(3):  # several answers end in one turn of the loop, and after each of them is asked
+            pool.expect(10)
+        await until(lambda: len(pool.idle) >= 10)
+        await until(lambda: not pool.connecting)
+        pool.expect(12)
+        await until(lambda: len(pool.idle) == 12)
+        assert server.connections == pool.made == 12
+        pool.close()
+        await asyncio.sleep(0.05)
 
 
 async def test_an_open_loop_without_a_cap_opens_what_it_needs(tmp_path: Path) -> None:
