@@ -15,6 +15,8 @@ from pytest_vllm_bench.model import Ending
 
 #: Connections in the making at one time: more overflow the accept queue of a small server, which costs a second each.
 AT_ONCE = 64
+#: From one try to connect to a Unix socket that takes nobody just now to the next.
+AGAIN_S = 0.001
 
 
 class Tasks:
@@ -71,8 +73,11 @@ class Pool:
     async def _open(self) -> Connection:
         loop, where, self.made = asyncio.get_running_loop(), self.where, self.made + 1
         make = partial(Connection, self.tape, self.hooks, self.made)
-        if where.unix:
-            return (await loop.create_unix_connection(make, where.unix, ssl=self.context))[1]
+        while where.unix:
+            try:
+                return (await loop.create_unix_connection(make, where.unix, ssl=self.context))[1]
+            except BlockingIOError:  # its accept queue is full; of TCP the kernel tries again by itself
+                await asyncio.sleep(AGAIN_S)
         if not self._resolved:
             found = await loop.getaddrinfo(where.host, where.port, type=1)
             self._resolved = [info[4][0] for info in found if isinstance(info[4][0], str)]

@@ -188,12 +188,12 @@ BEHAVIOURS = {
 
 @asynccontextmanager
 async def answering(
-    *, host: str = "127.0.0.1", unix: Path | None = None, context: ssl.SSLContext | None = None
+    *, host: str = "127.0.0.1", unix: Path | None = None, context: ssl.SSLContext | None = None, backlog: int = 100
 ) -> AsyncIterator[Answering]:
     """A running server; ``port`` says where."""
     behaviour = Answering()
     if unix is not None:
-        server: asyncio.AbstractServer = await asyncio.start_unix_server(behaviour.serve, unix)
+        server: asyncio.AbstractServer = await asyncio.start_unix_server(behaviour.serve, unix, backlog=backlog)
     else:
         server = await asyncio.start_server(behaviour.serve, host, 0, ssl=context)
         behaviour.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]

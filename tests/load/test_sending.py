@@ -391,6 +391,16 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_unix_socket_with_a_full_accept_queue_is_tried_again(tmp_path: Path, keep_alive: bool) -> None:
+    place = tmp_path / "s"
+    async with answering(unix=place, backlog=1) as server:
+        plan = make_plan(tmp_path / "plan", [{}] * 80, cap=40)
+        requests, _ = await sent(plan, f"unix://{place}", tmp_path, keep_alive=keep_alive)
+    assert {r.ending for r in requests.values()} == {Ending.COMPLETE}
+    assert server.connections >= 40
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 async def test_ipv6(tmp_path: Path) -> None:
     try:
