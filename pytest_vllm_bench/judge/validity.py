@@ -188,7 +188,7 @@ def _length(run: _Run) -> Check | None:
     excess = (tokens["prompt"] - tokens["asked_input"])[run.sample.ok & _first_turns(run.sample)]
     excess = excess[np.isfinite(excess)]
     template_known = run.plan is None or run.plan.template_tokens > 0
-    constant = len(excess) > 1 and float(excess[0]) > 0 and float(np.ptp(excess)) == 0
+    constant = len(excess) > 0 and float(excess[0]) > 0 and float(np.ptp(excess)) == 0
     template = float(excess[0]) if constant and not template_known else 0.0
     asked = np.where(_first_turns(run.sample), tokens["asked_input"], math.nan)
     return _total("length", run, tokens["prompt"] - template, asked)
