@@ -449,6 +449,7 @@ async def test_tls(tmp_path: Path, certificate: Path) -> None:
             endings.append({r.ending for r in requests.values()})
             if verify is not True:
                 assert all(chunk(DONE) in r.data for r in requests.values())
+                assert sum(r.reused for r in requests.values()) == 2
     assert endings == [{Ending.COMPLETE}, {Ending.COMPLETE}, {Ending.CONNECT}]
     assert "certificate" in requests[0].words
 
