@@ -51,7 +51,7 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
             record.error_detail = world.target.discreet(record.error_detail)
             reading.records.append(record)
             watch.record(record)
-            if pointless(scenario, world, source, reading):
+            if pointless(scenario, world, source, reading, decoder.in_flight):
                 source.stop()
     if decoder is not None:
         reading.records += decoder.rest()
@@ -59,7 +59,7 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
     return reading
 
 
-def pointless(scenario: Scenario, world: World, source: Source, reading: Reading) -> bool:
+def pointless(scenario: Scenario, world: World, source: Source, reading: Reading, in_flight: int) -> bool:
     """Whether going on would tell nothing new: the server is gone, or a rule is proven broken.
 
     Looked at as a record has come; for the rules after each tenth of the plan, while there is still load to be spared.
@@ -75,7 +75,8 @@ def pointless(scenario: Scenario, world: World, source: Source, reading: Reading
     if stopping.due_for_a_look(len(reading.records), source.plan.n, reading.looks):
         reading.looks += 1
         so_far = sample(reading.records, settings_of(scenario, complete=False))
-        reading.hopeless = stopping.hopeless(scenario, so_far, source.plan.max_in_flight or 0)
+        open_at_most = max(in_flight, source.plan.max_in_flight or 0)  # another worker's tape may be read later
+        reading.hopeless = stopping.hopeless(scenario, so_far, open_at_most)
     return reading.hopeless is not None
 
 

@@ -15,6 +15,8 @@ from pytest_vllm_bench.model import Ending
 
 #: Connections in the making at one time: more overflow the accept queue of a small server, which costs a second each.
 AT_ONCE = 64
+#: From one try to connect to a Unix socket that takes nobody just now to the next.
+AGAIN_S = 0.001
 
 
 class Tasks:
@@ -49,6 +51,7 @@ class Pool:
         )  # fmt: skip
         self.idle: list[Connection] = []
         self.connecting = 0
+        self._expected = 0  # connections on their way because requests are due soon
         self.made = 0
         self.failed: OSError | None = None  # why the last one opened ahead could not be
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -70,8 +73,11 @@ class Pool:
     async def _open(self) -> Connection:
         loop, where, self.made = asyncio.get_running_loop(), self.where, self.made + 1
         make = partial(Connection, self.tape, self.hooks, self.made)
-        if where.unix:
-            return (await loop.create_unix_connection(make, where.unix, ssl=self.context))[1]
+        while where.unix:
+            try:
+                return (await loop.create_unix_connection(make, where.unix, ssl=self.context))[1]
+            except BlockingIOError:  # its accept queue is full; of TCP the kernel tries again by itself
+                await asyncio.sleep(AGAIN_S)
         if not self._resolved:
             found = await loop.getaddrinfo(where.host, where.port, type=1)
             self._resolved = [info[4][0] for info in found if isinstance(info[4][0], str)]
@@ -110,8 +116,16 @@ class Pool:
     def expect(self, n: int) -> None:
         """So many requests are due soon: open what is missing for them."""
         if self.keep:
-            for _ in range(min(n - len(self.idle) - self.connecting, AT_ONCE - self.connecting)):
-                self.tasks.spawn(self._add_idle())
+            opening = max(self.connecting, self._expected)  # a task that has not begun counts as well
+            for _ in range(min(n - len(self.idle) - opening, AT_ONCE - opening)):
+                self._expected += 1
+                self.tasks.spawn(self._add_expected())
+
+    async def _add_expected(self) -> None:
+        try:
+            await self._add_idle()
+        finally:
+            self._expected -= 1
 
     def send(self, flight: Flight) -> bool:
         """Send on an idle connection, the one used last first; False: it waits for a new one to open."""

@@ -105,6 +105,7 @@ class _Member:
         self.ready = False
         self.facts: WorkerFacts | None = None
         self.died = ""
+        self._unsaid = bytearray()
         self._words = folder / f"w{job.worker}.err"
         with theirs, self._words.open("wb") as words:
             self.process = subprocess.Popen(
@@ -123,12 +124,19 @@ class _Member:
         return self.facts is not None or bool(self.died)
 
     def say(self, kind: int, data: bytes = b"") -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self.channel.sendall(control.frame(kind, data))
+        self._unsaid += control.frame(kind, data)
+        self._push()
+
+    def _push(self) -> None:
+        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):  # far behind: again with the next tick
+            while self._unsaid:
+                del self._unsaid[: self.channel.send(self._unsaid)]
 
     def tick(self) -> None:
+        self._push()
         with suppress(OSError):  # gone, or so far behind that the ticks already on the way tell enough
-            self.channel.send(control.frame(control.TICK, control.TIME.pack(perf_counter())))
+            if not self._unsaid:
+                self.channel.send(control.frame(control.TICK, control.TIME.pack(perf_counter())))
 
     def hear(self) -> None:
         """Take what the process says; the end of the stream before its facts is its death."""
@@ -206,15 +214,17 @@ class _Crew:
                 started, before = perf_counter() + HEADSTART_S, steal_ticks()
                 for member in alive:
                     member.say(control.GO, control.TIME.pack(started))
-            if self._stop.is_set() and started and not stopped:
+            if self._stop.is_set() and not stopped:
                 stopped = True
+                if not started:
+                    break  # nothing has been sent yet, and a server that accepts nobody may keep them from being ready
                 for member in alive:
                     member.say(control.STOP)
             if perf_counter() >= next_tick:
                 next_tick += TICK_S * max(1, int((perf_counter() - next_tick) / TICK_S))
                 for member in alive:
                     member.tick()
-        return self._facts(started, stopped, _steal(before, steal_ticks()))
+        return self._facts(started or perf_counter(), stopped, _steal(before, steal_ticks()))
 
     def _facts(self, started: float, stopped: bool, steal: float | None) -> LoadFacts:
         ended = perf_counter()

@@ -278,7 +278,7 @@ def blot_out(folder: Path, words: Sequence[str]) -> None:
                 at = data.find(word)
                 while at >= 0:
                     data[at : at + len(word)] = b"*" * len(word)
-                    at = data.find(word, at)
+                    at = data.find(word, at + len(word))
 
 
 def compress(folder: Path) -> None:

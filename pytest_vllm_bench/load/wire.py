@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
             self._look_for_body(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.open = False  # also where a whole answer was followed by something that nobody asked for
             if not self._whole:
                 self._finish(at, Ending.PROTOCOL, str(error))
@@ -220,7 +220,8 @@ class Connection(asyncio.Protocol):
         answered = False
         if ending == Ending.COMPLETE:
             answered = self._answered
-            self.open = self.open and self._keep
+            # Answered before the request was whole (429, 413): the next one would be written into the rest of this one.
+            self.open = self.open and self._keep and not cast(asyncio.Transport, self.transport).get_write_buffer_size()
         else:
             self.open = False
         if not self.open:

@@ -58,6 +58,11 @@ class Decoder:
         self._started = started or 0.0
         self._open: dict[int, Answer] = {}
 
+    @property
+    def in_flight(self) -> int:
+        """Requests sent whose end has not been read yet."""
+        return len(self._open)
+
     def feed(self, entry: Entry) -> Record | None:
         """Take one entry; the Record if it was the request's last."""
         kind, request, time, data = entry

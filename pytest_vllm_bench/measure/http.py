@@ -36,7 +36,8 @@ class Response:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             if not self.complete:
-                self.problem = str(problem) or type(problem).__name__
+                changed = isinstance(problem, httptools.HttpParserUpgrade)  # whose words are a number of bytes
+                self.problem = "101 Switching Protocols" if changed else str(problem) or type(problem).__name__
             self._parser = None
         if self.complete:
             self._parser = None

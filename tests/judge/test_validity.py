@@ -72,7 +72,19 @@ def test_the_start_burst_of_a_closed_loop_is_not_lateness() -> None:
     for record in records[:8]:
         record.ready = -1.0
     assert ok("send_lag", records, concurrency=8)
-    assert not ok("send_lag", records[:8], concurrency=8), "without refills the burst is all there is"
+
+
+def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_before() -> None:
+    burst = closed([0.1] * 8, cap=8)
+    for i, record in enumerate(burst):
+        record.ready, record.sent = 0.0, 0.004 * i
+    assert ok("send_lag", burst, concurrency=8)
+    for record in burst[3:]:
+        record.sent += 0.1
+    assert ok("send_lag", burst, concurrency=8), "one may be late"
+    for record in burst[5:]:
+        record.sent += 0.1
+    assert not ok("send_lag", burst, concurrency=8)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +143,15 @@ def test_rate_is_measured_against_the_plans_own(by: float, holds: bool) -> None:
     assert made is not None
     assert made.ok is holds
     assert made.observed == pytest.approx(1 / by)
+
+
+@pytest.mark.parametrize(("late", "holds"), [(0.004, True), (0.006, False)])
+def test_in_a_short_plan_the_rate_is_missed_only_by_a_send_that_is_late(late: float, holds: bool) -> None:
+    records = opened([0.1] * 20)
+    for i, record in enumerate(records):
+        record.due = record.ready = record.sent = 0.001 * i
+    records[-1].ready = records[-1].sent = 0.019 + late
+    assert ok("rate", records, **RATED) is holds
 
 
 def test_rate_does_not_apply() -> None:
@@ -210,6 +231,7 @@ def test_an_unknown_template_is_a_constant_excess() -> None:
     for record in records:
         record.prompt_tokens = 130
     assert ok("length", records, plan=plan())
+    assert ok("length", records[:1], plan=plan()), "one request may have a template, too"
     for known in (1, 30):
         assert not ok("length", records, plan=plan(template_tokens=known)), "what was asked has the template already"
     records[3].prompt_tokens = 140

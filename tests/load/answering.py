@@ -50,6 +50,7 @@ class Answering:
     peak: int = 0
     port: int = 0
     impatient: bool = False  # closes its first two connections when the first request comes, unanswered
+    hasty: bool = False  # turns each request down before it has read the body
     over: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))  # connection → its requests
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,7 +67,11 @@ class Answering:
     async def _one(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next(int(x.split(":")[1]) for x in head.lower().split("\r\n") if x.startswith("content-length"))
+        if self.hasty:
+            writer.write(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\n\r\n{}")
         ask = json.loads(await reader.readexactly(length))
+        if self.hasty:
+            return True
         if self.impatient and number <= 2:
             return False
         self.heads.append(head)
@@ -114,6 +119,11 @@ async def _continued(ask: Mapping[str, Any], _: asyncio.StreamReader, writer: as
     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     await asyncio.sleep(0.01)
     return await _chunked(ask, _, writer, nth)
+
+
+async def _upgrade(ask: Mapping[str, Any], _: asyncio.StreamReader, writer: asyncio.StreamWriter, nth: int) -> bool:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n")
+    return False
 
 
 async def _cut(ask: Mapping[str, Any], _: asyncio.StreamReader, writer: asyncio.StreamWriter, nth: int) -> bool:
@@ -165,6 +175,7 @@ BEHAVIOURS = {
     "until closed": _until_closed,
     "closing": _closing,
     "continued": _continued,
+    "upgrade": _upgrade,
     "cut": _cut,
     "reset": _reset,
     "not http": _not_http,
@@ -177,12 +188,12 @@ BEHAVIOURS = {
 
 @asynccontextmanager
 async def answering(
-    *, host: str = "127.0.0.1", unix: Path | None = None, context: ssl.SSLContext | None = None
+    *, host: str = "127.0.0.1", unix: Path | None = None, context: ssl.SSLContext | None = None, backlog: int = 100
 ) -> AsyncIterator[Answering]:
     """A running server; ``port`` says where."""
     behaviour = Answering()
     if unix is not None:
-        server: asyncio.AbstractServer = await asyncio.start_unix_server(behaviour.serve, unix)
+        server: asyncio.AbstractServer = await asyncio.start_unix_server(behaviour.serve, unix, backlog=backlog)
     else:
         server = await asyncio.start_server(behaviour.serve, host, 0, ssl=context)
         behaviour.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]

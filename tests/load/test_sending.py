@@ -7,11 +7,13 @@ import math
 import os
 import resource
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -20,6 +22,9 @@ from answering import DONE, EVENT, Ending, answering, chunk, make_plan, measurin
 
 from pytest_vllm_bench import load
 from pytest_vllm_bench.load.clock import Alarm
+from pytest_vllm_bench.load.pool import Pool
+from pytest_vllm_bench.load.tape import Tape
+from pytest_vllm_bench.load.wire import Hooks, address
 from pytest_vllm_bench.model import Target, Timeouts
 
 pytestmark = pytest.mark.asyncio
@@ -45,6 +50,7 @@ async def until(condition: Callable[[], object]) -> None:
         ({"do": "cut"}, Ending.EOF),
         ({"do": "reset"}, Ending.RESET),
         ({"do": "not http"}, Ending.PROTOCOL),
+        ({"do": "upgrade"}, Ending.PROTOCOL),
     ],
     ids=lambda value: value.get("do", "") + str(value.get("status", "")) if isinstance(value, dict) else "",
 )
@@ -156,22 +162,64 @@ async def test_a_server_that_refuses(tmp_path: Path) -> None:
     assert facts.complete
 
 
-async def test_a_server_that_does_not_accept(tmp_path: Path) -> None:
-    """Its accept queue is full: connections hang, and the timeout for connecting ends them."""
-    with socket.socket() as busy:
+@contextmanager
+def full_accept_queue() -> Iterator[str]:
+    """The URL of a server to which connections hang."""
+    with socket.socket() as busy, ExitStack() as fillers:
         busy.bind(("127.0.0.1", 0))
         busy.listen(0)
-        fillers = [socket.socket() for _ in range(8)]
-        for filler in fillers:
+        for _ in range(8):
+            filler = fillers.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(busy.getsockname())
-        url = f"http://127.0.0.1:{busy.getsockname()[1]}"
+        yield f"http://127.0.0.1:{busy.getsockname()[1]}"
+
+
+async def test_a_server_that_does_not_accept(tmp_path: Path) -> None:
+    """The timeout for connecting ends it."""
+    with full_accept_queue() as url:
         timeouts = Timeouts(connect=0.2, first_token=0.2, between_tokens=1, total=1)
         requests, _ = await sent(make_plan(tmp_path / "plan", [{}] * 2, cap=1), url, tmp_path, timeouts=timeouts)
-        for filler in fillers:
-            filler.close()
     assert {r.ending for r in requests.values()} <= {Ending.TIMEOUT_CONNECT, Ending.TIMEOUT_FIRST}
     assert Ending.TIMEOUT_CONNECT in {r.ending for r in requests.values()}
+
+
+async def test_stop_does_not_wait_for_connections_that_are_opened_ahead(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    timeouts = Timeouts(connect=3600, first_token=1, between_tokens=1, total=1)
+    with full_accept_queue() as url:
+        sending = asyncio.create_task(
+            sent(make_plan(tmp_path / "plan", [{}] * 8, cap=8), url, tmp_path, stop=stop, timeouts=timeouts)
+        )
+        await asyncio.sleep(0.5)
+        stop.set()
+        async with asyncio.timeout(30):
+            requests, facts = await sending
+    assert not requests
+    assert (facts.stop_reason, facts.complete) == ("stopped", False)
+    assert facts.started <= facts.ended
+
+
+async def test_connections_asked_for_again_before_they_are_begun_are_opened_once(tmp_path: Path) -> None:
+    nothing = Hooks(
+        ended=lambda *_: None,
+        died_early=lambda _: None,
+        connected=lambda _: True,
+        failed=lambda *_: None,
+        lost=lambda _: None,
+    )
+    async with answering() as server:
+        tape = Tape(tmp_path, 0, asyncio.get_running_loop().call_later)
+        pool = Pool(address(f"http://127.0.0.1:{server.port}"), None, 5.0, tape, nothing, True)
+        for _ in range(3):  # several answers end in one turn of the loop, and after each of them is asked
+            pool.expect(10)
+        await until(lambda: len(pool.idle) >= 10)
+        await until(lambda: not pool.connecting)
+        pool.expect(12)
+        await until(lambda: len(pool.idle) == 12)
+        assert server.connections == pool.made == 12
+        pool.close()
+        await asyncio.sleep(0.05)
 
 
 async def test_an_open_loop_without_a_cap_opens_what_it_needs(tmp_path: Path) -> None:
@@ -211,6 +259,26 @@ async def test_stop_drains_and_then_cancels(tmp_path: Path) -> None:
     assert {i: r.ending for i, r in requests.items()} == {0: Ending.COMPLETE, 1: Ending.CANCELLED}
     assert not facts.complete
     assert facts.stop_reason == "stopped"
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the process with")
+async def test_a_measuring_process_too_far_behind_to_hear_stop_hears_it_later(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"gap": 0.05, "n": 1000}])
+        url = f"http://127.0.0.1:{server.port}"
+        sending = asyncio.create_task(sent(plan, url, tmp_path, stop=stop, drain_s=0.1))
+        await until(lambda: server.in_flight)
+        process = measuring_process()
+        os.kill(process, signal.SIGSTOP)
+        await asyncio.sleep(4)  # by then the ticks fill the socket
+        stop.set()
+        await asyncio.sleep(0.1)
+        os.kill(process, signal.SIGCONT)
+        requests, facts = await sending
+    assert facts.stop_reason == "stopped"
+    assert not any(worker.died for worker in facts.workers)
+    assert requests[0].ending == Ending.CANCELLED
 
 
 async def test_a_cancelled_send_leaves_no_process(tmp_path: Path) -> None:
@@ -303,12 +371,34 @@ async def test_a_body_larger_than_the_socket_takes(tmp_path: Path) -> None:
     assert [len(ask["prompt"]) for ask in server.requests] == [10_000_000] * 2
 
 
+async def test_after_an_answer_that_came_before_the_body_was_sent_the_connection_is_not_used_again(
+    tmp_path: Path,
+) -> None:
+    """Else the next request is written into what is left of this one."""
+    async with answering() as server:
+        server.hasty = True
+        large = {"image": "x" * 20_000_000}
+        requests, _ = await sent(make_plan(tmp_path / "plan", [large] * 3), f"http://127.0.0.1:{server.port}", tmp_path)
+    assert [requests[i].ending for i in range(3)] == [Ending.COMPLETE] * 3
+    assert not any(r.reused or r.reconnected for r in requests.values())
+
+
 async def test_a_unix_socket(tmp_path: Path) -> None:
     place = tmp_path / "s"
     async with answering(unix=place) as server:
         requests, _ = await sent(make_plan(tmp_path / "plan", [{}] * 3), f"unix://{place}", tmp_path)
     assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
     assert server.connections == 1
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_a_unix_socket_with_a_full_accept_queue_is_tried_again(tmp_path: Path, keep_alive: bool) -> None:
+    place = tmp_path / "s"
+    async with answering(unix=place, backlog=1) as server:
+        plan = make_plan(tmp_path / "plan", [{}] * 80, cap=40)
+        requests, _ = await sent(plan, f"unix://{place}", tmp_path, keep_alive=keep_alive)
+    assert {r.ending for r in requests.values()} == {Ending.COMPLETE}
+    assert server.connections >= 40
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
@@ -359,6 +449,7 @@ async def test_tls(tmp_path: Path, certificate: Path) -> None:
             endings.append({r.ending for r in requests.values()})
             if verify is not True:
                 assert all(chunk(DONE) in r.data for r in requests.values())
+                assert sum(r.reused for r in requests.values()) == 2
     assert endings == [{Ending.COMPLETE}, {Ending.COMPLETE}, {Ending.CONNECT}]
     assert "certificate" in requests[0].words
 

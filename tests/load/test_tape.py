@@ -159,3 +159,12 @@ def test_what_has_fallen_behind_is_read_without_a_pause(tmp_path: Path) -> None:
 
 def test_followed_before_there_is_a_folder(tmp_path: Path) -> None:
     assert list(load.follow(tmp_path / "later", lambda: True)) == []
+
+
+def test_words_are_blotted_out_wherever_they_stand(tmp_path: Path) -> None:
+    tape = Tape(tmp_path, 0, lambda after, call: None)
+    tape.begin(0.0)
+    add(tape, 0, 1.0, b"sesame-1 and sesame-1sesame-1, open ********")
+    tape.close()
+    module.blot_out(tmp_path, ["sesame-1", "********"])  # the latter stands for itself, and ends as well
+    assert [e.data for e in load.read(tmp_path)] == [b"******** and ****************, open ********"]

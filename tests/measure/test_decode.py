@@ -188,6 +188,12 @@ def test_compression_that_nobody_asked_for() -> None:
     assert (record.error, record.error_detail) == ("protocol", "content-encoding: gzip")
 
 
+def test_a_server_that_changes_the_protocol_says_so() -> None:
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n"
+    record = decode(VLLM, [switching], Ending.PROTOCOL, words="71")
+    assert (record.error, record.error_detail) == ("protocol", "101 Switching Protocols")
+
+
 def test_a_body_without_length_ends_with_the_connection() -> None:
     body = text("a", '"length"') + usage(1) + DONE
     data = b"HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + body

@@ -223,3 +223,21 @@ def test_a_hopeless_run_stops_early_and_keeps_what_it_has(bench: Bench, pytester
     assert row["complete"] is False
     assert row["verdict"] == "FAIL"
     assert 0 < row["completed"] < 400
+
+
+def test_quick_failures_of_an_open_loop_are_held_against_all_that_is_in_flight(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
+    """A fifth fails at once and all others take two seconds: of the first that have ended all have failed."""
+    failing = list(range(5, 301, 5))  # 0 is the readiness probe
+    faults = [
+        {"fault": "status code=500", "requests": failing},
+        {"fault": "stall at=1 seconds=2", "requests": sorted({*range(1, 301)} - {*failing})},
+    ]
+    script = pytester.path / "faults.json"
+    script.write_text(json.dumps(faults))
+    keys = {"input_output": [[64, 2]], "concurrency_prompts": [[None, 300]], "request_rate": 200, "base_url": None}
+    with simulator.start(SimulatorOptions(faults=str(script))) as server:
+        bench(f"--vllm-url={server.base_url}", sla=["failed_ratio <= 0.4"], **keys)
+    (row,) = (json.loads(path.read_text()) for path in (pytester.path / "results").glob("bench_*.json"))
+    assert (row["complete"], row["completed"], row["failed"]) == (True, 240, 60)

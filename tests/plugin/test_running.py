@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from relay import relay
 
+from pytest_vllm_bench import simulator
 from pytest_vllm_bench.report.folder import claimed
+from pytest_vllm_bench.simulator import SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
@@ -43,6 +46,19 @@ def test_a_matrix_from_config_to_files(bench: Bench, pytester: pytest.Pytester) 
     assert (pytester.path / "results" / "aggregate_results.csv").is_file()
     assert json.loads((pytester.path / "results" / "verdict.json").read_text())
     assert not (pytester.path / "results" / ".running").exists()
+
+
+def test_the_servers_counters_are_read_before_and_after_the_load_and_never_between(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
+    with simulator.start(SimulatorOptions()) as server, relay(server.base_url) as (url, asked):
+        keys = {**ONE, "base_url": None, "warmup": 4}
+        bench(f"--vllm-url={url}", **keys).assert_outcomes(passed=1)
+    first, last = (i for i, path in enumerate(asked) if path == "/metrics")
+    assert asked[first + 1 : last] == ["/v1/completions"] * 8, "the measured requests and nothing else"
+    assert asked[:first].count("/v1/completions") >= 4, "the readiness probe and the warm-up came before"
+    assert "/v1/completions" not in asked[last:]
+    assert saved(pytester, "io64x8_mc2_np8")["server"]["requests"] == 8
 
 
 def test_a_broken_rule_is_a_failure_with_a_table_and_no_traceback(bench: Bench, pytester: pytest.Pytester) -> None:

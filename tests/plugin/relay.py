@@ -1,0 +1,44 @@
+"""A relay in front of a server → what it was asked for, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: list[str] | None) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            if asked is not None and data.startswith((b"GET ", b"POST ")):  # never pipelined
+                asked.append(data.split(b" ", 2)[1].decode())
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@contextmanager
+def relay(base_url: str) -> Iterator[tuple[str, list[str]]]:
+    """Its own base URL, and the paths asked for so far."""
+    asked: list[str] = []
+    loop, port = asyncio.new_event_loop(), urlsplit(base_url).port
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_pass_on(reader, back, asked), _pass_on(there, writer, None))
+
+    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
