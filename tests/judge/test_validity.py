@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,64 @@ def test_token_source(rules: tuple[str, ...], goodput: dict[str, float], holds: 
 def test_counted_tokens_are_fine() -> None:
     assert ok("token_source", closed([0.1] * 20), rules=("mean_tpot_ms <= 500",))
     assert check("token_source", [failure(0, 0.0)]) is None
+
+
+def filled(**changed: Any) -> list[Record]:
+    records = closed([0.1] * 20)
+    for record in records:
+        for field, value in changed.items():
+            setattr(record, field, value)
+    return records
+
+
+TWO = {"facts": [replace(facts(), workers=(*facts(cpu_s=1.0).workers, *facts(worker=1, cpu_s=9.5).workers))]}
+DEAD = {"facts": [replace(facts(), workers=(*facts().workers, *facts(worker=3, died="killed by signal 9").workers))]}
+MADE: list[tuple[str, list[Record], dict[str, Any], str]] = [
+    ("send_lag", late(301, 3, 0.5), {}, "all but a few within 0.00 ms (limit 5.00 ms)"),
+    ("send_lag", late(301, 50, 0.0061), {}, "50 of 300 requests more than 5.00 ms;"),
+    ("sentinel_lag", filled(), {"facts": [facts(sentinel_lags=[0.001] * 500 + [0.002] * 500)]},
+     "all but a few within 2.00 ms (limit 5.00 ms)"),
+    ("sentinel_lag", filled(), {"facts": [facts(sentinel_lags=[0.001] * 500 + [0.02] * 500)]},
+     "500 of 1000 probes more than 5.00 ms;"),
+    ("rate", stretched(1.02), RATED, "sent at 98.0% of the planned 10 requests/s (nominal 10)"),
+    ("rate", stretched(1.25), {**RATED, "request_rate": 12.0}, "only 80.0% of the planned 10 requests/s;"),
+    ("concurrency", idle(60, 0.0, 0.0), {"concurrency": 2}, "2.00 of 2 slots were busy on average"),
+    ("concurrency", idle(60, 0.05, 0.05), {"concurrency": 2},
+     "only 1.58 of 2 slots were busy on average (a free slot waited 50.00 ms);"),
+    ("cpu", filled(), {"facts": [facts(cpu_s=2.0)]}, "the busiest of 1 measuring processes used 20% of a core"),
+    ("cpu", filled(), TWO, "used 95% of a core, so it may have been the bottleneck; raise workers (now 2)"),
+    ("steal", filled(), {"facts": [facts(steal=0.0125)]}, "other machines took 1.2% of this one's CPU time"),
+    ("steal", filled(), {"facts": [facts(steal=0.25)]}, "other machines took 25.0% of this one's CPU time;"),
+    ("worker", filled(), DEAD, "measuring process 3 died (killed by signal 9);"),
+    ("length", filled(prompt_tokens=101), {}, "prompts had 2020 tokens by the server's count, 2000 asked (off by 1.0%)"),
+    ("length", filled(prompt_tokens=90), {}, "prompts had 1800 tokens by the server's count, 2000 asked (off by 10.0%);"),
+    ("output_length", filled(), {"plan": plan(force_length=True)}, "had 200 tokens, 200 asked (off by 0.0%)"),
+    ("output_length", filled(output_tokens=12), {"plan": plan(force_length=True)}, "had 240 tokens, 200 asked (off by 20.0%);"),
+    ("cache", filled(cached_tokens=2), {}, "2.0% of the prompt tokens were in the server's cache"),
+    ("cache", filled(cached_tokens=20), {}, "20.0% of the prompt tokens were in the server's cache although"),
+    ("token_source", filled(token_source="events"), {"rules": ("p90_ttft_ms <= 9", "mean_tpot_ms <= 500")},
+     "20 answers were counted in stream events, not tokens, and mean_tpot_ms <= 500 needs tokens;"),
+    ("token_source", filled(token_source="events"), {"goodput": {"ttft": 50, "tpot": 50}}, "and goodput.tpot needs tokens;"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("id", "records", "known", "words"), MADE, ids=[f"{made[0]}-{i}" for i, made in enumerate(MADE)]
+)
+def test_it_says_what_was_seen(id: str, records: list[Record], known: dict[str, Any], words: str) -> None:
+    made = check(id, records, **known)
+    assert made is not None
+    assert words in say(made.message)
+
+
+def test_limits_and_figures_of_the_checks() -> None:
+    """What the tables show beside the verdict of a check, and which repeat they show."""
+    found = judged(scenario(), filled(cached_tokens=1), facts=[facts(steal=0.01)], plan=plan(force_length=True))
+    assert {c.id: (c.observed, c.limit) for c in found.checks} == {
+        "worker": (0.0, 0.0), "send_lag": (0.0, 0.005), "sentinel_lag": (0.0001, 0.005), "cpu": (0.1, 0.9),
+        "concurrency": (pytest.approx(1.0), 0.95), "steal": (0.01, 0.05), "length": (0.0, 0.01),
+        "output_length": (0.0, 0.01), "cache": (0.01, 0.02), "token_source": (0.0, 0.0),
+    }  # fmt: skip
 
 
 def test_thresholds_are_configurable() -> None:
