@@ -37,8 +37,11 @@ from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
-#: What a mutant may take before it counts as left, and a test that is left out altogether.
-QUICK_S, SLOW_S = 1.0, 3.0
+#: What the tests of a mutant may take before it counts as left, at first and with ``--survivors``; a test that takes
+#: longer than the last is left out altogether.
+QUICK_S, MOST_S, SLOW_S = 1.5, 15.0, 3.0
+#: Where the tests of a module are, if not in the file of its name.
+OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline"}
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33
@@ -59,7 +62,10 @@ class Mutants:
         items = {item.nodeid: item for item in session.items}
         os.chdir("..")
         gc.freeze()
-        self.unchanged([item for item in session.items if state().duration_by_test.get(item.nodeid, 0) < SLOW_S])
+        # Without a mutant every test passes in a fork, or the numbers would say nothing.
+        self.start(
+            SourceFileMutationData(path=""), "", [item for item in session.items if self.took(item.nodeid) < SLOW_S]
+        )
         for number, (data, name, result) in enumerate(self.mutants):
             if result != (SURVIVED if self.survivors else None):
                 continue
@@ -73,7 +79,7 @@ class Mutants:
                 self.wait()
             self.start(data, name, found)
             if number % 50 == 0:
-                for held in {id(data): data for data, _, _ in self.mutants[max(0, number - 100):number + 1]}.values():
+                for held in {id(data): data for data, _, _ in self.mutants[max(0, number - 100) : number + 1]}.values():
                     held.save()
                 print(number, "of", len(self.mutants), name, len(found), flush=True)
         while self.running:
@@ -82,31 +88,22 @@ class Mutants:
             data.save()
         return True
 
-    def unchanged(self, items: list[pytest.Item]) -> None:
-        """Without a mutant every test passes in a fork, or the numbers would say nothing."""
-        source, sink = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os._exit(self.child("", items, sink))
-        os.close(sink)
-        if os.waitpid(pid, 0)[1]:
-            sys.exit(f"fails without a mutant: {os.read(source, 4096).decode()}")
-        os.close(source)
+    def took(self, test: str) -> float:
+        return state().duration_by_test.get(test, 0.0)
 
     def tests(self, name: str) -> list[str]:
-        """Those that run the function of mutant ``name``: earlier killers first, then those that run the least else."""
+        """Those that run the function of mutant ``name``: earlier killers, then the module's own, then the most direct."""
         function = mangled_name_from_mutant_name(name)
-        took = state().duration_by_test
-        found = state().tests_by_mangled_function_name.get(function, ())
-        tests = sorted(found, key=lambda test: (self.runs[test], took.get(test, 0), test))
-        if self.survivors:
-            tests = [test for test in tests if took.get(test, 0) < SLOW_S]
-        else:
-            unlike = [test for test in tests if ALIKE not in test or not zlib.crc32(test.encode()) % ONE_IN]
-            tests = unlike[: bisect(list(accumulate(took.get(test, 0) for test in unlike)), QUICK_S)] or unlike[:1]
-        known = [*self.killers[function], *self.killers[function.rpartition(".")[0]]]
-        killers = list(dict.fromkeys(test for test in known if test in tests))
-        return killers + [test for test in tests if test not in killers]
+        module = function.rpartition(".")[0]
+        own = f"/test_{OWN.get(module.split('.')[-1], module.split('.')[-1])}.py"
+        found = [test for test in state().tests_by_mangled_function_name.get(function, ()) if self.took(test) < SLOW_S]
+        if not self.survivors:
+            found = [test for test in found if ALIKE not in test or not zlib.crc32(test.encode()) % ONE_IN]
+        tests = sorted(found, key=lambda test: (own not in test, ALIKE in test, self.runs[test], self.took(test), test))
+        spent = list(accumulate(self.took(test) for test in tests))
+        tests = tests[: bisect(spent, MOST_S if self.survivors else QUICK_S)] or tests[:1]
+        known = [*self.killers[function], *self.killers[module]]
+        return list(dict.fromkeys([*(test for test in known if test in found), *tests]))
 
     def start(self, data: SourceFileMutationData, name: str, items: list[pytest.Item]) -> None:
         source, sink = os.pipe()
@@ -117,7 +114,7 @@ class Mutants:
         self.running[pid] = (data, name, source)
 
     def child(self, name: str, items: list[pytest.Item], sink: int) -> int:
-        expected = sum(state().duration_by_test.get(item.nodeid, 0) for item in items)
+        expected = sum(self.took(item.nodeid) for item in items)
         limit = int(2 + 1.5 * expected)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         null = os.open(os.devnull, os.O_WRONLY)
@@ -138,6 +135,11 @@ class Mutants:
         data, name, source = self.running.pop(pid)
         killer = os.read(source, 4096).decode()
         os.close(source)
+        if not name:
+            if status:
+                sys.exit(f"fails without a mutant: {killer}")
+            print("every test passes without a mutant", flush=True)
+            return
         data.exit_code_by_key[name] = os.waitstatus_to_exitcode(status)
         if killer:
             function = mangled_name_from_mutant_name(name)
@@ -181,7 +183,14 @@ def main() -> None:
     prepare()
     setup_source_paths()
     load_stats()
-    settings.register_profile("mutants", deadline=None, database=None, derandomize=True, max_examples=20, phases=[Phase.explicit, Phase.generate])
+    settings.register_profile(
+        "mutants",
+        deadline=None,
+        database=None,
+        derandomize=True,
+        max_examples=20,
+        phases=[Phase.explicit, Phase.generate],
+    )
     settings.load_profile("mutants")
     set_mutant_under_test("")
     mutants = Mutants(asked.module, asked.survivors, asked.children)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
+from pytest_vllm_bench.judge.sla import number
 from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
@@ -89,6 +91,78 @@ def test_ratios(text: str, fails: int, expected: Verdict) -> None:
     assert found.observed == pytest.approx(fails / 201 if "failed" in text else 1 - found.misses / found.n, abs=0.01)
     assert found.interval is not None
     assert found.interval[0] <= found.observed <= found.interval[1]
+
+
+def some_fail(n: int, k: int) -> list[Record]:
+    return closed([None if ttft >= 1 else ttft for ttft in with_share(n, k)])
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, rel=1e-3)
+
+
+SAID: list[tuple[str, list[Record], dict[str, Any], str]] = [
+    ("p90_ttft_ms <= 500", closed(with_share(201, 60)), {"observed": near(1111.8), "other": near(1111.8), "n": 200,
+     "misses": 60, "n_eff": 200.0, "misses_eff": 60.0, "tau": 1.0, "interval": near((1108.4, 1115.8)), "proven": True},
+     "observed 1112, asked <= 500: proven to be over at 95 % (60 of 200 missed it; they are worth 200 "
+     "independent requests)"),
+    ("p10_ttft_ms >= 50", closed(with_share(201, 0)), {"observed": near(102), "n": 200, "misses": 0, "misses_eff": 0.0,
+     "interval": near((101.2, 102.7)), "proven": True, "within": True},
+     "observed 102, asked >= 50: proven at 95 % (0 of 200 missed it; they are worth 200 independent requests)"),
+    ("p90_ttft_ms <= 500", closed(with_share(201, 22)), {"within": False, "proven": False, "more": None},
+     "observed 1101, asked <= 500: beyond it, but unproven; too close to the limit to decide"),
+    ("p99_ttft_ms <= 500", closed(with_share(101, 0)), {"within": True, "proven": False, "more": 199},
+     "observed 109.9, asked <= 500: within it, but unproven; about 199 more requests would decide"),
+    ("p90_ttft_ms <= 500", some_fail(201, 60), {"observed": "inf", "misses": 60},
+     "observed inf (60 failed), asked <= 500: proven to be over at 95 % (60 of 200 missed it; they are worth 200 "
+     "independent requests)"),
+    ("failed_ratio <= 0.1", some_fail(201, 18), {"observed": near(0.08955), "interval": near((0.05868, 0.1299)),
+     "window": "whole", "other": None, "n": 201, "misses": 18},
+     "observed 0.08955, asked <= 0.1: within it, but unproven; too close to the limit to decide"),
+    ("goodput_ratio >= 0.9", some_fail(201, 18), {"observed": near(0.91), "interval": near((0.8695, 0.941)),
+     "other": near(0.91045), "n": 200, "window": "steady"},
+     "observed 0.91, asked >= 0.9: within it, but unproven; too close to the limit to decide"),
+    ("max_ttft_ms <= 2000", closed(with_share(201, 0)), {"observed": near(120), "n": 200, "misses": 0, "n_eff": None,
+     "within": True, "proven": False, "other": near(120)}, "observed 120, asked <= 2000: 0 of 200 missed it"),
+    ("max_ttft_ms <= 100", closed(with_share(201, 0)), {"within": False, "misses": 199, "verdict": FAIL},
+     "observed 120, asked <= 100: 199 of 200 missed it"),
+    ("std_ttft_ms <= 2000", closed(with_share(201, 0)), {"observed": near(5.813), "other": near(5.802), "n": 201,
+     "misses": None, "within": True, "window": "steady"}, "observed 5.813, asked <= 2000"),
+    ("std_ttft_ms <= 1", closed(with_share(201, 0)), {"within": False, "verdict": FAIL}, "observed 5.813, asked <= 1"),
+    ("mean_ttft_ms <= 110", closed(noisy(300)), {"observed": near(99.387), "other": near(99.4006), "n": 299,
+     "interval": near((98.871, 99.9026)), "proven": True, "within": True, "misses": None},
+     "observed 99.39 (98.87 to 99.9 at 95 %), asked <= 110: proven"),
+    ("mean_ttft_ms <= 99.5", closed(noisy(300)), {"within": True, "proven": False, "more": 5912},
+     "observed 99.39, asked <= 99.5: within it, but unproven; about 5912 more requests would decide"),
+    ("mean_ttft_ms <= 90", closed(noisy(300)), {"within": False, "proven": True, "n": 299, "other": near(99.4006)},
+     "observed 99.39 (98.87 to 99.9 at 95 %), asked <= 90: proven to be over"),
+    ("request_throughput >= 6", closed(noisy(300)), {"interval": near((5.2337, 5.3262)), "within": False},
+     "observed 5.28 (5.234 to 5.326 at 95 %), asked >= 6: proven to be over"),
+    ("whole_output_throughput >= 60", closed(noisy(300)), {"interval": near((52.435, 53.161)), "window": "whole",
+     "observed": near(52.798), "other": near(52.7997), "n": 299},
+     "observed 52.8 (52.43 to 53.16 at 95 %), asked >= 60: proven to be over"),
+    ("mean_ttft_ms <= 110", closed(noisy(8)), {"within": True, "interval": None, "other": near(102.252), "more": None},
+     "observed 102.1, asked <= 110: within it, but unproven; fewer than 8 requests in a steady window; ask for more "
+     "requests or for repeats: 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "records", "known", "words"), SAID, ids=[f"{s[0]}-{i}" for i, s in enumerate(SAID)])
+def test_a_verdict_and_its_words_to_the_digit(
+    text: str, records: list[Record], known: dict[str, Any], words: str
+) -> None:
+    found = one(text, records, goodput={"ttft": 500})
+    assert {key: getattr(found, key) for key in known} == known
+    assert say(found.reason) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "–"), ("inf", "inf"), (math.inf, "inf"), (-math.inf, "-inf"), (3.0, "3"), (-2.0, "-2"), (0.12345, "0.1235"),
+     (999.96, "1000"), (999.94, "999.9"), (1000.4, "1000"), (-1000.6, "-1001"), (123456.7, "123457")],
+)  # fmt: skip
+def test_a_figure_as_people_read_it(value: float | str | None, words: str) -> None:
+    assert number(value) == words
 
 
 def test_a_failure_is_a_miss_of_every_latency_rule() -> None:

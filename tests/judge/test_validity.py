@@ -311,15 +311,19 @@ MADE: list[tuple[str, list[Record], dict[str, Any], str]] = [
     ("steal", filled(), {"facts": [facts(steal=0.0125)]}, "other machines took 1.2% of this one's CPU time"),
     ("steal", filled(), {"facts": [facts(steal=0.25)]}, "other machines took 25.0% of this one's CPU time;"),
     ("worker", filled(), DEAD, "measuring process 3 died (killed by signal 9);"),
-    ("length", filled(prompt_tokens=101), {}, "prompts had 2020 tokens by the server's count, 2000 asked (off by 1.0%)"),
-    ("length", filled(prompt_tokens=90), {}, "prompts had 1800 tokens by the server's count, 2000 asked (off by 10.0%);"),
+    ("length", filled(prompt_tokens=101), {},
+     "prompts had 2020 tokens by the server's count, 2000 asked (off by 1.0%)"),
+    ("length", filled(prompt_tokens=90), {},
+     "prompts had 1800 tokens by the server's count, 2000 asked (off by 10.0%);"),
     ("output_length", filled(), {"plan": plan(force_length=True)}, "had 200 tokens, 200 asked (off by 0.0%)"),
-    ("output_length", filled(output_tokens=12), {"plan": plan(force_length=True)}, "had 240 tokens, 200 asked (off by 20.0%);"),
+    ("output_length", filled(output_tokens=12), {"plan": plan(force_length=True)},
+     "had 240 tokens, 200 asked (off by 20.0%);"),
     ("cache", filled(cached_tokens=2), {}, "2.0% of the prompt tokens were in the server's cache"),
     ("cache", filled(cached_tokens=20), {}, "20.0% of the prompt tokens were in the server's cache although"),
     ("token_source", filled(token_source="events"), {"rules": ("p90_ttft_ms <= 9", "mean_tpot_ms <= 500")},
      "20 answers were counted in stream events, not tokens, and mean_tpot_ms <= 500 needs tokens;"),
-    ("token_source", filled(token_source="events"), {"goodput": {"ttft": 50, "tpot": 50}}, "and goodput.tpot needs tokens;"),
+    ("token_source", filled(token_source="events"), {"goodput": {"ttft": 50, "tpot": 50}},
+     "and goodput.tpot needs tokens;"),
 ]  # fmt: skip
 
 
