@@ -320,6 +320,82 @@ def test_what_is_not_gated_fails_nobody() -> None:
     assert comparison.worst(comparison.confirmed(first, first)) is PASS
 
 
+THREE = [session(mean_tpot_ms=v, output_throughput=100.0) for v in (10.0, 10.5, 9.8)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "now", "expected", "words"),
+    [
+        ("output_throughput", 101.0, (PASS, 100.0, 101.0, 0.01, (-0.04316, 0.06611), -0.16268),
+         "+1.0% (-4.3% to +6.6%): not worse by 5.0%"),
+        ("output_throughput", 60.0, (INCONCLUSIVE, 100.0, 60.0, -0.4, (-0.43158, -0.36667), -0.16268),
+         "-40.0% (-43.2% to -36.7%): worse by more than 5.0%, to be confirmed by a fresh measurement"),
+        ("mean_tpot_ms", 10.2, (INCONCLUSIVE, 10.09575, 10.2, 0.01033, (-0.06282, 0.08918), 0.25578),
+         "+1.0% (-6.3% to +8.9%): neither shown to be worse by 5.0% nor shown not to be; a change of +25.6% would be "
+         "noticed four times in five"),
+    ],
+)  # fmt: skip
+def test_a_comparison_and_its_words_to_the_digit(
+    metric: str, now: float, expected: tuple[Any, ...], words: str
+) -> None:
+    found = compared(THREE, session(**{metric: now}))[metric]
+    verdict, reference, observed, change, interval, detectable = expected
+    assert found == Comparison(
+        metric=metric, gated=True, verdict=verdict, reason=found.reason, reference=pytest.approx(reference, rel=1e-4),
+        observed=pytest.approx(observed), change=pytest.approx(change, rel=1e-3),
+        interval=pytest.approx(interval, rel=1e-3), tolerance=0.05, detectable=pytest.approx(detectable, rel=1e-4),
+        sessions=3, relative=True, suspected=now == 60,
+    )  # fmt: skip
+    assert say(found.reason) == f"{metric} {words}"
+
+
+@pytest.mark.parametrize(
+    ("again", "words"),
+    [(13.9, ", measured afresh +37.7%: worse by more than 5.0%"),
+     (10.1, ", but measured afresh +0.0%: not confirmed to be worse by 5.0%"),
+     (None, ", but measured afresh –: not confirmed to be worse by 5.0%")],
+)  # fmt: skip
+def test_the_words_of_a_confirmation(again: float | None, words: str) -> None:
+    def measured(value: float) -> list[Comparison]:
+        return comparison.compare(THREE, session(mean_tpot_ms=value), BaselineSettings(), 1)
+
+    (found,) = comparison.confirmed(measured(14.0), [] if again is None else measured(again))
+    assert say(found.reason) == f"mean_tpot_ms +38.7% (+28.6% to +49.5%){words}"
+
+
+def test_the_words_where_nothing_is_compared() -> None:
+    other = comparison.comparable([session("d0"), session()], session("d2"), "k")
+    nothing = comparison.comparable([], session("d2"), "k")
+    assert other is not None
+    assert nothing is not None
+    assert say(other).startswith("k was sent another plan when its baseline was saved (s); ")
+    assert say(nothing) == "the baseline has nothing on k; save it with --vllm-save-baseline"
+    four = session(mean_tpot_ms=(1.0,) * 4)
+    rounds = comparison.compare_targets(four, session(mean_tpot_ms=(1.0,) * 6), BaselineSettings(), 1)
+    assert isinstance(rounds, Message)
+    assert say(rounds) == "comparing two targets takes 5 rounds, and there were 4; set repeats: 5"
+
+
+def test_targets_to_the_digit() -> None:
+    a = tuple(10 * math.exp(x) for x in (0.3, -0.2, 0.1, 0.0, -0.3))
+    b = tuple(v * 1.3 * math.exp(x) for v, x in zip(a, (0.01, -0.01, 0.0, 0.005, -0.005), strict=True))
+    for planned, detectable in ((1, 0.0676), (2, 0.07079)):
+        found = comparison.compare_targets(
+            session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), planned
+        )
+        assert isinstance(found, list)
+        d = np.log(b) - np.log(a)
+        alpha, error = 0.01 / planned, d.std(ddof=1) / math.sqrt(5)
+        wide = float(stats.t.ppf(1 - alpha, 4) + stats.t.ppf(0.8, 4)) * error
+        assert (
+            found[0].detectable
+            == pytest.approx(math.expm1(math.log(1.05) + wide))
+            == pytest.approx(detectable, abs=1e-4)
+        )
+        assert (found[0].sessions, found[0].reference) == (5, pytest.approx(float(np.exp(np.log(a).mean()))))
+        assert say(found[0].reason) == "mean_tpot_ms +30.0% (+29.0% to +31.0%) over the rounds: worse by more than 5.0%"
+
+
 # ------------------------------------------------------------------------------------------------ targets
 
 

@@ -14,7 +14,7 @@ from pytest_vllm_bench.judge.before import enough, undecidable
 from pytest_vllm_bench.judge.stopping import between_runs, due_for_a_look, enough_repeats, hopeless
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, Scenario, Verdict
+from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, RuleVerdict, Scenario, Verdict
 from pytest_vllm_bench.text import say
 
 
@@ -52,6 +52,24 @@ def test_a_rule_beyond_hope_stops_the_run() -> None:
     assert say(found.reason, "en") != say(found.reason, "zh")
     assert look(asked, some_slow(60, 3)) is None
     assert look(asked, []) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "records", "known"),
+    [("p90_ttft_ms <= 500", some_slow(60, 30), {"misses": 29, "n": 59, "window": "steady"}),
+     ("failed_ratio <= 0.1", [failure(i, i * 0.001, "http") for i in range(20)],
+      {"misses": 20, "n": 20, "window": "whole"})],
+)  # fmt: skip
+def test_what_stops_a_run_to_the_digit(text: str, records: list[Record], known: dict[str, Any]) -> None:
+    found = look(scenario(text), records, in_flight=7)
+    assert found == RuleVerdict(
+        rule=rule(text), verdict=Verdict.FAIL, reason=found.reason, observed=None, within=False, proven=True, tau=1.0,
+        window=known["window"], n=known["n"] + 7, misses=known["misses"], n_eff=known["n"] + 7.0,
+        misses_eff=float(known["misses"]),
+    )  # fmt: skip
+    assert say(found.reason).startswith(
+        f"{text}: proven broken before the end ({known['misses']} of {known['n']} missed it), so the run was stopped"
+    )
 
 
 def test_a_look_is_stricter_than_the_end() -> None:
@@ -175,6 +193,16 @@ def test_rules_that_the_planned_number_cannot_decide() -> None:
              "failed_ratio <= 0.05", "max_ttft_ms <= 5")  # fmt: skip
     assert said(*rules, planned=50) == [("p99_ttft_ms <= 5", 299), ("failed_ratio <= 0.05", 59)]
     assert said(*rules, planned=300) == []
+
+
+def test_it_says_how_many_are_lacking() -> None:
+    found = undecidable(scenario("p99_ttft_ms <= 5", "failed_ratio <= 0.05", concurrency=5), 50)
+    assert [say(message) for message in found] == [
+        "p99_ttft_ms <= 5: 41 requests cannot prove this even if none misses; it takes 299 independent ones "
+        "(at least 258 more)",
+        "failed_ratio <= 0.05: 50 requests cannot prove this even if none misses; it takes 59 independent ones "
+        "(at least 9 more)",
+    ]
 
 
 def test_a_closed_loop_loses_its_start_burst() -> None:
