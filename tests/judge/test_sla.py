@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
-from pytest_vllm_bench.judge.sla import number
+from pytest_vllm_bench.judge.sla import is_statistical, number
 from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
@@ -631,6 +631,26 @@ def replace_ready(record: Record) -> Record:
 
 def test_an_unknown_metric_is_refused() -> None:
     asked = replace(scenario("failed == 0").rules[0], metric="nonsense")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="nonsense"):
         judged(replace(scenario(), rules=(asked,)), closed(noisy(20)))
     assert isinstance(parse_rule("nonsense == 0"), Message)
+
+
+@pytest.mark.parametrize(
+    ("text", "proven"),
+    [("p90_ttft_ms <= 3", True), ("p90_ttft_ms == 3", False), ("mean_ttft_ms <= 3", True), ("mean_ttft_ms == 3", False),
+     ("mean_ttft_ms != 3", False), ("goodput_ratio >= 0.9", True), ("goodput_ratio >= 0", False),
+     ("failed_ratio <= 1", False), ("failed_ratio <= 0", False), ("failed == 0", False), ("max_ttft_ms <= 3", False)],
+)  # fmt: skip
+def test_which_rules_are_proven(text: str, proven: bool) -> None:
+    """… and share the error that FAIL is allowed."""
+    asked = scenario(text).rules[0]
+    assert is_statistical(asked) is proven
+    assert not is_statistical(replace(asked, metric="nonsense"))
+    assert one(text, closed(noisy(300)), goodput={"ttft": 500}).proven is proven
+
+
+def test_a_steady_window_that_is_not_there_is_said() -> None:
+    found = one("steady_p90_ttft_ms <= 500", closed(noisy(20)), concurrency=None)
+    assert (found.window, found.rule.text) == ("steady", "steady_p90_ttft_ms <= 500")
+    assert say(found.reason).startswith("p90_ttft_ms: no data, which never passes: there is no steady window; ")
