@@ -650,6 +650,42 @@ def test_which_rules_are_proven(text: str, proven: bool) -> None:
     assert one(text, closed(noisy(300)), goodput={"ttft": 500}).proven is proven
 
 
+@pytest.mark.parametrize(
+    ("text", "records", "window", "why"),
+    [("p90_ttft_ms <= 500", closed([]), "whole", "no request is in the sample"), ("failed == 0", closed([]), "whole", "no request is in the sample"),
+     ("mean_ttft_ms <= 500", some_fail(20, 20), "steady", "it was not measured"),
+     ("std_ttft_ms <= 500", closed([None] * 20), "steady", "it was not measured"),
+     ("server.hits <= 5", closed([0.1] * 20), "whole", "it was not measured"),
+     ("slo_attainment.ttft >= 0.5", closed([0.1] * 20), "steady", "no goodput limits are set"),
+     ("goodput_ratio >= 0.5", closed([0.1] * 20), "steady", "no goodput limits are set")],
+)  # fmt: skip
+def test_why_there_is_no_data(text: str, records: list[Record], window: str, why: str) -> None:
+    found = one(text, records)
+    assert (found.rule.text, found.window, found.verdict, found.other) == (text, window, FAIL, None)
+    assert why in say(found.reason)
+
+
+def test_the_server_and_failures_have_no_other_window() -> None:
+    for text in ("server.hits <= 5", "failed <= 5", "failed_ratio <= 0.5"):
+        found = judged(scenario(text), closed(noisy(60)), server={"hits": 3.0}).verdicts[0]
+        assert (found.window, found.other, found.within) == ("whole", None, True)
+    nothing = judged(scenario("server.hits <= 5"), [], server={"hits": 3.0}).verdicts[0]
+    assert (nothing.verdict, nothing.observed) == (PASS, 3), "the server counts without us"
+
+
+def test_the_interval_of_small_figures() -> None:
+    """Below one unit, and for every comparison."""
+    records = [request(i, float(i), ttft=0.0001 + 1e-6 * (i * 37 % 101)) for i in range(201)]
+    for op, limit in (("<=", 1), ("<", 1), (">=", 0.05), (">", 0.05)):
+        low, high = one(f"p50_ttft_ms {op} {limit}", records).interval or (0, 0)
+        assert 0.13 < low < 0.15 < high < 0.17
+
+
+def test_a_growing_queue_says_nothing_of_failures() -> None:
+    found = one("failed_ratio <= 0.1", growing(300), concurrency=None, request_rate=10.0)
+    assert found.verdict is PASS
+
+
 def test_a_steady_window_that_is_not_there_is_said() -> None:
     found = one("steady_p90_ttft_ms <= 500", closed(noisy(20)), concurrency=None)
     assert (found.window, found.rule.text) == ("steady", "steady_p90_ttft_ms <= 500")
