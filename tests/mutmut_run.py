@@ -1,9 +1,10 @@
-"""Mutants of a module → what the quick tests say of each, in the files that ``mutmut results`` and ``mutmut show`` read.
+"""Mutants of modules → which of them the tests notice, in the files that ``mutmut results`` and ``mutmut show`` read.
 
-``python tests/mutmut_run.py judge.misses [--survivors] [--children 2]``, after ``pip install mutmut``.  mutmut makes the
-mutants and finds the tests of each function; here the tests are collected once instead of once a mutant, a mutant is a fork
-in which those tests run, the ones that killed its neighbours first, and the processor's time is what is limited.
-``--survivors`` tries those that are left again, on every test of ``[tool.mutmut]``, not only the quick ones."""
+``python tests/mutmut_run.py judge.misses [more modules] [--survivors]``, after ``pip install mutmut``.  mutmut makes the
+mutants and finds the tests that run each function.  Here the tests are collected once, not once a mutant; a mutant is a
+fork in which those tests run, the ones that killed its neighbours first, and its processor time is limited, not its wall
+time.  Only mutants without a verdict are tried; with ``--survivors`` those that are left again, by more tests.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +93,7 @@ class Mutants:
         return state().duration_by_test.get(test, 0.0)
 
     def tests(self, name: str) -> list[str]:
-        """Those that run the function of mutant ``name``: earlier killers, then the module's own, then the most direct."""
+        """Those that run the function of a mutant: earlier killers, then the module's own, then the most direct."""
         function = mangled_name_from_mutant_name(name)
         module = function.rpartition(".")[0]
         own = f"/test_{OWN.get(module.split('.')[-1], module.split('.')[-1])}.py"

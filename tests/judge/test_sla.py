@@ -652,7 +652,8 @@ def test_which_rules_are_proven(text: str, proven: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "records", "window", "why"),
-    [("p90_ttft_ms <= 500", closed([]), "whole", "no request is in the sample"), ("failed == 0", closed([]), "whole", "no request is in the sample"),
+    [("p90_ttft_ms <= 500", closed([]), "whole", "no request is in the sample"),
+     ("failed == 0", closed([]), "whole", "no request is in the sample"),
      ("mean_ttft_ms <= 500", some_fail(20, 20), "steady", "it was not measured"),
      ("std_ttft_ms <= 500", closed([None] * 20), "steady", "it was not measured"),
      ("server.hits <= 5", closed([0.1] * 20), "whole", "it was not measured"),
