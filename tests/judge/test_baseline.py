@@ -149,7 +149,7 @@ def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> t
     return d, float(stats.t.ppf(1 - alpha, k + 2)) * scale, float(stats.t.ppf(0.95, k + 2)) * scale
 
 
-@pytest.mark.parametrize("old", [[10.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
+@pytest.mark.parametrize("old", [[10.0], [10.0, 11.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
 @pytest.mark.parametrize("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
 @pytest.mark.parametrize("planned", [1, 300])
 @pytest.mark.parametrize("shown", [0.01, 0.08])
@@ -162,6 +162,8 @@ def test_the_decision_as_written(old: list[float], new: list[float], planned: in
     assert found.change == pytest.approx(math.expm1(d))
     assert found.interval == pytest.approx((math.expm1(d - h_pass), math.expm1(d + h_pass)))
     assert found.sessions == len(old)
+    power = h_pass / float(stats.t.ppf(0.95, len(old) + 2)) * float(stats.t.ppf(math.sqrt(0.8), len(old) + 2))
+    assert found.detectable == pytest.approx(math.expm1(math.log(1.05) + h_fail + power))
 
 
 def interval_of(old: list[float], **more: Any) -> float:
@@ -251,7 +253,7 @@ def test_worse_is_lower_for_a_throughput() -> None:
     ("metric", "noise"),
     [("mean_ttft_ms", 0.05), ("median_ttft_ms", 0.05), ("p90_ttft_ms", 0.1), ("p99_e2el_ms", 0.1),
      ("mean_tpot_ms", 0.03), ("mean_itl_ms", 0.03), ("mean_e2el_ms", 0.03), ("output_throughput", 0.03),
-     ("mean_response_ttft_ms", 0.05)],
+     ("mean_response_ttft_ms", 0.05), ("max_ttft_ms", 0.1), ("std_e2el_ms", 0.1)],
 )  # fmt: skip
 def test_the_noise_assumed(metric: str, noise: float) -> None:
     assert comparison.default_noise(metric) == noise
@@ -295,6 +297,12 @@ def test_a_gate_without_data_is_said() -> None:
     said = comparison.missing_gates([session(mean_tpot_ms=1.0)], session(mean_tpot_ms=1.0), BaselineSettings())
     assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
     assert compared([session(mean_tpot_ms=0.0)], session(mean_tpot_ms=1.0)) == {}
+    everything = session(mean_tpot_ms=1.0, output_throughput=1.0, mean_e2el_ms=1.0)
+    for old, new in (([session(mean_tpot_ms=1.0)], everything), ([everything], session(mean_tpot_ms=1.0))):
+        said = comparison.missing_gates(old, new, BaselineSettings())
+        assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
+        assert all(str(m.values["metric"]) in say(m) for m in said)
+    assert compared([session(p99_ttft_ms=1.0)], session(mean_tpot_ms=1.0)) == {}
 
 
 def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
@@ -396,6 +404,25 @@ def test_targets_to_the_digit() -> None:
         assert say(found[0].reason) == "mean_tpot_ms +30.0% (+29.0% to +31.0%) over the rounds: worse by more than 5.0%"
 
 
+def test_an_absolute_comparison_by_hand() -> None:
+    """The noise assumed is a share of the reference's mean; in two sessions they show their own as well."""
+    found = compared([session(goodput_ratio=0.9), session(goodput_ratio=0.8)], session(goodput_ratio=0.82),
+                     tolerance={"goodput_ratio": 0.05}, noise={"goodput_ratio": 0.1})["goodput_ratio"]  # fmt: skip
+    error = math.sqrt((3 * 0.085**2 + np.var([0.9, 0.8], ddof=1)) / 4 * 1.5)
+    half, wide = (float(stats.t.ppf(q, 4)) * error for q in (0.95, 0.99))
+    assert (found.reference, found.observed, found.relative) == (pytest.approx(0.85), pytest.approx(0.82), False)
+    assert found.interval == pytest.approx((-0.03 - half, -0.03 + half))
+    assert found.detectable == pytest.approx(-0.05 - wide - float(stats.t.ppf(math.sqrt(0.8), 4)) * error)
+    words = (f"{value:+.4g}" for value in (-0.03, -0.03 - half, -0.03 + half, found.detectable))
+    assert [found.reason.values[k] for k in ("change", "low", "high", "detectable")] == list(words)
+    assert found.reason.values["tolerance"] == "0.05"
+
+
+def test_what_is_not_suspected_needs_no_confirmation() -> None:
+    first = comparison.compare(THREE, session(mean_tpot_ms=10.0), BaselineSettings(), 1)
+    assert comparison.confirmed(first, first) == first
+
+
 # ------------------------------------------------------------------------------------------------ targets
 
 
@@ -413,6 +440,22 @@ def test_two_targets_are_compared_by_rounds() -> None:
     same = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
     assert isinstance(same, list)
     assert same[0].verdict is PASS
+
+
+def test_targets_keep_to_the_tolerance_written_and_to_whole_rounds() -> None:
+    five = {"mean_tpot_ms": (1.0,) * 5, "goodput_ratio": (0.0, 0.0, 0.0, 0.0, 0.01), "p99_ttft_ms": (0.5,) * 5}
+    other = {"mean_tpot_ms": (1.1,) * 5, "goodput_ratio": (0.0,) * 5, "p99_ttft_ms": (0.5,) * 5}
+    settings = BaselineSettings(tolerance={"mean_tpot_ms": "20%", "goodput_ratio": 0.1})
+    found = comparison.compare_targets(session(**five), session(**other), settings, 1)
+    assert isinstance(found, list)
+    assert {c.metric: (c.verdict, c.tolerance) for c in found} == {
+        "mean_tpot_ms": (PASS, 0.2), "goodput_ratio": (PASS, 0.1), "p99_ttft_ms": (PASS, 0.05)}  # fmt: skip
+    for less in ({"mean_tpot_ms": (1.1,) * 4}, {"mean_tpot_ms": (0.0, *[1.1] * 4)}, {}):
+        both = session(**less, p99_ttft_ms=(0.5,) * 5), session(**five)
+        for a, b in (both, both[::-1]):
+            left = comparison.compare_targets(a, b, settings, 1)
+            assert isinstance(left, list)
+            assert {c.metric for c in left} == {"p99_ttft_ms"}
 
 
 def test_fewer_than_five_rounds_are_refused() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
+from pytest_vllm_bench.judge import means
 from pytest_vllm_bench.judge.sla import is_statistical, number
-from pytest_vllm_bench.metric_table import parse_rule
+from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
+from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
 
@@ -343,10 +345,6 @@ def test_a_mean_over_successes_needs_eight_in_a_steady_window() -> None:
 
 
 def test_ten_blocks_from_a_thousand_requests() -> None:
-    from pytest_vllm_bench.judge import means
-    from pytest_vllm_bench.measure.rows import MetricSettings, sample
-    from pytest_vllm_bench.metric_table import parse_name
-
     name = parse_name("mean_ttft_ms")
     assert name is not None
     for n, blocks in ((1000, 5), (1001, 10)):  # the first request is before the window
@@ -355,10 +353,84 @@ def test_ten_blocks_from_a_thousand_requests() -> None:
         assert (len(found[0]), found[1]) == (blocks, n - 1)
 
 
+def uneven() -> list[Record]:
+    """Requests of two lengths whose every figure varies."""
+    return [
+        request(i, float(i), ttft=0.1 + 0.001 * (i * 7 % 13), gaps=[0.01 + 0.0001 * (i % 5)] * (9 if i % 3 else 4))
+        for i in range(40)
+    ]
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_blocks_by_hand(shuffled: bool) -> None:
+    """Blocks of as many requests by sending (gaps by their end), throughputs of as much time."""
+    records = uneven()
+    seen = sample(records[::-1] if shuffled else records, MetricSettings(concurrency=1))
+    assert seen.steady is not None
+    begin, end = seen.steady
+    inside = [r for r in records if float(r.sent or 0) >= begin]
+    width = (end - begin) / 5
+
+    def per_request(figure: Any) -> list[float]:
+        return [float(np.mean(block)) for block in np.array_split([figure(r) for r in inside], 5)]
+
+    def per_time(when_and_amount: Any) -> list[float]:
+        totals = [0.0] * 5
+        for record in records:
+            for when, amount in when_and_amount(record):
+                if begin < when <= end:
+                    totals[min(4, math.ceil((when - begin) / width) - 1)] += amount
+        return [total / width for total in totals]
+
+    gaps = [gap for r in records for at, gap in zip(r.arrival_times[1:], np.diff(r.arrival_times), strict=True)
+            if begin < at <= end]  # fmt: skip
+    expected = {
+        "mean_ttft_ms": per_request(lambda r: (r.first_token - r.sent) * 1000),
+        "mean_output_tps_per_user": per_request(lambda r: (r.output_tokens - 1) / (r.last_token - r.first_token)),
+        "mean_itl_ms": [float(np.mean(block)) * 1000 for block in np.array_split(gaps, 5)],
+        "request_throughput": per_time(lambda r: [(r.done, 1)]),
+        "output_throughput": per_time(lambda r: zip(r.arrival_times, r.arrival_tokens, strict=True)),
+    }
+    for text, values in expected.items():
+        name = parse_name(text)
+        assert name is not None
+        found = means.spread(name, [seen], (), text)
+        assert found is not None
+        assert (found[1], found[0]) == (len(inside), pytest.approx(values)), text
+
+
+def test_a_borrowed_width_is_relative() -> None:
+    low, high = means.interval(10.0, [0.4, 0.6], 0.95, borrowed=False)
+    assert means.interval(10.0, [0.4, 0.6], 0.95, borrowed=True) == pytest.approx(
+        (10 - 20 * (10 - low), 20 * high - 190)
+    )
+    assert means.interval(10.0, [0.0, 0.0], 0.95, borrowed=True) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("id", ["response_ttft", "response_e2el"])
+@pytest.mark.parametrize(("factor", "grows"), [(1.0, False), (1.66, False), (1.68, True), (0.5, False)])
+def test_a_queue_grows_where_the_last_fifth_waits_half_as_long_again(id: str, factor: float, grows: bool) -> None:
+    """A straight line within the window, whatever is outside it and in whatever order the requests are."""
+    seen = sample(opened([0.1] * 300), settings_of(scenario(concurrency=None, request_rate=10.0)))
+    chosen = np.flatnonzero(seen.in_steady)
+    values = np.full(300, 0.0)
+    values[chosen] = 0.1 * np.linspace(1, factor, len(chosen))
+    ramp = replace(seen, values={id: values})
+    assert means.queue_grows([ramp]) is grows
+    if id == "response_e2el":
+        unseen = replace(ramp, values={id: values, "response_ttft": np.full(300, np.nan)})
+        assert means.queue_grows([unseen]) is grows
+    order = np.random.default_rng(3).permutation(300)
+    mixed = replace(ramp, values={id: values[order]}, due=seen.due[order], in_steady=seen.in_steady[order])
+    assert means.queue_grows([mixed]) is grows
+    assert not means.queue_grows([replace(ramp, values={})])
+
+
 def test_three_repeats_speak_for_themselves() -> None:
     repeats = [closed(noisy(40, mean, seed)) for seed, mean in ((1, 0.1), (2, 0.13), (3, 0.16))]
     found = judged(scenario("mean_ttft_ms <= 150"), *repeats).verdicts[0]
     assert found.verdict is INCONCLUSIVE, "the repeats differ by far more than the blocks of each"
+    assert found.n == 117, "all but the first of each"
     assert judged(scenario("mean_ttft_ms <= 150"), repeats[1], repeats[1]).verdicts[0].verdict is PASS
     whole = judged(scenario("whole_output_throughput >= 20"), *repeats).verdicts[0]
     assert whole.verdict is PASS

@@ -76,6 +76,7 @@ def test_an_estimated_tau_is_held_to_students_t(n: int, confidence: float) -> No
     known = Count(n_eff=n, k_eff=0, tau=1, share=0.1)
     estimated = Count(n_eff=n, k_eff=0, tau=1.2, share=0.1)
     assert known.level(0.05) == 0.05
+    assert estimated.level(1 - confidence) == pytest.approx(level, abs=1e-9)
     chance = 0.9**n
     assert known.proven_within(1 - confidence) is (chance <= 1 - confidence)
     assert estimated.proven_within(1 - confidence) is (chance <= level)
@@ -137,6 +138,16 @@ def test_more_is_the_smallest_number_that_decides(n: int, k: int, share: float, 
     levels = Levels(alpha=0.05, alpha_fail=0.025)
     if not seen.proven_within(levels.alpha) and not seen.proven_over(levels.alpha_fail):
         assert more(seen, levels) == by_hand(seen, levels)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "share", "tau", "needed"),
+    [(24, 1, 0.1, 2.5, 206), (24, 3, 0.1, 1.0, 600), (24, 0, 0.5, 1.0, 1), (100, 6, 0.05, 1.0, None),
+     (28, 0, 0.1, 1.0, 1), (100, 0, 0.01, 1.0, 199)],
+)  # fmt: skip
+def test_more_by_examples(n: int, k: int, share: float, tau: float, needed: int | None) -> None:
+    seen, levels = Count(n_eff=n / tau, k_eff=k / tau, tau=tau, share=share), Levels(alpha=0.05, alpha_fail=0.025)
+    assert more(seen, levels) == by_hand(seen, levels) == needed
 
 
 @pytest.mark.parametrize("tau", [1.0, 3.0])
