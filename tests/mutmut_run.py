@@ -1,9 +1,10 @@
 """Mutants of modules → which of them the tests notice, in the files that ``mutmut results`` and ``mutmut show`` read.
 
-``python tests/mutmut_run.py judge.misses [more modules] [--survivors]``, after ``pip install mutmut``.  mutmut makes the
-mutants and finds the tests that run each function.  Here the tests are collected once, not once a mutant; a mutant is a
-fork in which those tests run, the ones that killed its neighbours first, and its processor time is limited, not its wall
-time.  Only mutants without a verdict are tried; with ``--survivors`` those that are left again, by more tests.
+``python tests/mutmut_run.py judge.misses [more modules] [--survivors]``, after ``pip install mutmut``.  mutmut makes
+the mutants and finds the tests that run each function.  Here the tests are collected once, not once a mutant; a mutant
+is a fork in which those tests run, the ones that killed its neighbours first, and its processor time is limited, not
+its wall time.  Only mutants without a verdict are tried; with ``--survivors`` those that are left as well, by more
+tests.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 #: What the tests of a mutant may take before it counts as left, at first and with ``--survivors``; a test that takes
 #: longer than the last is left out altogether.
-QUICK_S, MOST_S, SLOW_S = 1.5, 15.0, 3.0
+QUICK_S, MOST_S, SLOW_S = 1.5, 6.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline"}
 #: The tests of every metric are many and alike: one in so many is enough to kill.
@@ -54,7 +55,8 @@ class Mutants:
     def __init__(self, modules: list[str], survivors: bool, children: int) -> None:
         self.survivors, self.children = survivors, children
         found = collect_source_file_mutation_data(mutant_names=[])[0]
-        self.mutants = [mutant for module in modules for mutant in found if f".{module}.x" in mutant[1]]
+        files = [f"pytest_vllm_bench/{module.replace('.', '/')}.py" for module in modules]
+        self.mutants = [mutant for file in files for mutant in found if str(mutant[0].path) == file]
         self.killers: dict[str, list[str]] = defaultdict(list)
         self.runs = Counter(test for tests in state().tests_by_mangled_function_name.values() for test in tests)
         self.running: dict[int, tuple[SourceFileMutationData, str, int]] = {}
@@ -68,7 +70,7 @@ class Mutants:
             SourceFileMutationData(path=""), "", [item for item in session.items if self.took(item.nodeid) < SLOW_S]
         )
         for number, (data, name, result) in enumerate(self.mutants):
-            if result != (SURVIVED if self.survivors else None):
+            if result is not None and (result != SURVIVED or not self.survivors):
                 continue
             chosen = self.tests(name)
             found = [items[test] for test in chosen if test in items]

@@ -61,6 +61,30 @@ def test_with_a_rate_latencies_are_those_from_due() -> None:
     assert made.values["mean_e2el_ms"] == (1000.0,)
 
 
+def test_every_latency_of_a_rate_is_read_from_due() -> None:
+    figures = {"mean_response_e2el_ms": 2000.0, "mean_ttfo_ms": 5.0, "mean_response_ttfo_ms": 6.0}
+    made = baseline.session_of(row(request_rate=5.0, baseline_metrics=["mean_ttfo_ms"], **figures))
+    assert (made.values["mean_e2el_ms"], made.values["mean_ttfo_ms"]) == ((2000.0,), (6.0,))
+
+
+def test_what_a_session_is_called() -> None:
+    made = baseline.session_of(row(session=None, date="2026-01-01", per_repeat=[{"mean_tpot_ms": 1.0}]))
+    assert (made.session, made.digest) == ("2026-01-01", "d1")
+    assert baseline.session_of(row(session=None)).session == ""
+    assert baseline.key_of(row()) == "io1x1-mc1"
+    assert baseline.key_of(row(scenario_key=None)) == "io1x1-mc1-np10"
+    assert baseline.key_of({}) == ""
+    assert baseline.relevant(row(environment=None)) == {"model": "m", "backend": "vllm"}
+
+
+def test_what_is_kept_is_read_again() -> None:
+    reference, _ = baseline.fold(None, [row()], keep=5)
+    assert baseline.sessions_of(reference, "io1x1-mc1") == [baseline.session_of(row())]
+    del reference["scenarios"]["io1x1-mc1"][0]["environment"]
+    assert baseline.sessions_of(reference, "io1x1-mc1")[0].environment == {}
+    assert baseline.sessions_of({}, "io1x1-mc1") == []
+
+
 def test_metrics_that_a_tolerance_names_are_kept_too() -> None:
     assert baseline.session_of(row(baseline_metrics=["rtfx"], rtfx=3.0)).values["rtfx"] == (3.0,)
 
@@ -116,6 +140,8 @@ def test_environments_that_differ() -> None:
     new = baseline.relevant(row(model_id="n", environment={"server": "vllm 0.33", "client": {"cpu": "c"}}))
     assert [m.values["what"] for m in baseline.differences(old, new)] == ["model", "server"]
     assert baseline.differences(old, old) == []
+    words = [say(message) for message in baseline.differences(old, new)]
+    assert all(a in w and b in w for w, a, b in zip(words, ("m", "vllm 0.32"), ("n", "vllm 0.33"), strict=True))
 
 
 def test_only_the_same_plan_is_comparable() -> None:
@@ -198,6 +224,10 @@ def test_noise_is_what_the_whole_reference_has_shown() -> None:
     one = [session(mean_tpot_ms=v) for v in (10.0, 11.0, 12.0)]
     two = [session(mean_tpot_ms=v, p99_ttft_ms=0.0) for v in (50.0, 40.0)]
     shown = baseline.noise_shown(kept(one=one, two=two), repeats=1)
+    small = kept(one=[session(goodput_ratio=0.5), session(goodput_ratio=0.6)])
+    assert baseline.noise_shown(small, repeats=1) == {
+        "goodput_ratio": pytest.approx(float(np.std(np.log([0.5, 0.6]), ddof=1)))
+    }
     within = 2 * np.var(np.log([10, 11, 12]), ddof=1) + np.var(np.log([50, 40]), ddof=1)
     assert shown == {"mean_tpot_ms": pytest.approx(math.sqrt(within / 3))}
 
