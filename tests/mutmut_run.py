@@ -43,7 +43,8 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 #: longer than the last is left out altogether.
 QUICK_S, MOST_S, SLOW_S = 1.5, 6.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
-OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline"}
+OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline", "before": "stopping",
+       "summary": "imports", "answer": "transcripts", "decode": "transcripts", "http": "transcripts"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33
@@ -70,7 +71,7 @@ class Mutants:
             SourceFileMutationData(path=""), "", [item for item in session.items if self.took(item.nodeid) < SLOW_S]
         )
         for number, (data, name, result) in enumerate(self.mutants):
-            if result is not None and (result != SURVIVED or not self.survivors):
+            if result is not None and (result not in (SURVIVED, NO_TESTS) or not self.survivors):
                 continue
             chosen = self.tests(name)
             found = [items[test] for test in chosen if test in items]
