@@ -14,6 +14,7 @@ import gc
 import os
 import resource
 import sys
+import time
 import zlib
 from bisect import bisect
 from collections import Counter, defaultdict
@@ -41,12 +42,14 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 #: What the tests of a mutant may take before it counts as left, at first and with ``--survivors``; a test that takes
 #: longer than the last is left out altogether.
-QUICK_S, MOST_S, SLOW_S = 1.5, 6.0, 3.0
+QUICK_S, MOST_S, SLOW_S = 1.5, 3.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline", "before": "stopping",
        "summary": "imports", "answer": "transcripts", "decode": "transcripts", "http": "transcripts"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
+#: Verdicts are written this often.
+SAVE_S = 5.0
 SURVIVED, KILLED, NO_TESTS = 0, 1, 33
 
 
@@ -66,6 +69,7 @@ class Mutants:
         items = {item.nodeid: item for item in session.items}
         os.chdir("..")
         gc.freeze()
+        saved = time.monotonic()
         # Without a mutant every test passes in a fork, or the numbers would say nothing.
         self.start(
             SourceFileMutationData(path=""), "", [item for item in session.items if self.took(item.nodeid) < SLOW_S]
@@ -82,15 +86,18 @@ class Mutants:
             while len(self.running) >= self.children:
                 self.wait()
             self.start(data, name, found)
-            if number % 50 == 0:
-                for held in {id(data): data for data, _, _ in self.mutants[max(0, number - 100) : number + 1]}.values():
-                    held.save()
+            if time.monotonic() > saved + SAVE_S:
+                saved = self.save()
                 print(number, "of", len(self.mutants), name, len(found), flush=True)
         while self.running:
             self.wait()
-        for data, _, _ in self.mutants:
-            data.save()
+        self.save()
         return True
+
+    def save(self) -> float:
+        for data in {id(data): data for data, _, _ in self.mutants}.values():
+            data.save()
+        return time.monotonic()
 
     def took(self, test: str) -> float:
         return state().duration_by_test.get(test, 0.0)

@@ -282,6 +282,35 @@ def test_tau_between_repeats() -> None:
     assert ours.tau_between([0, 30], [100, 100]) == pytest.approx(wanted)
 
 
+def test_tau_between_repeats_at_its_ends() -> None:
+    assert ours.tau_between([0, 0], [0, 0]) == ours.tau_between([100, 100], [100, 100]) == 1
+    for misses, sizes in (([10, 20], [100, 100]), ([1, 0], [1, 1])):
+        share = sum(misses) / sum(sizes)
+        spread = sum(sizes) / 2 * np.var(np.divide(misses, sizes), ddof=1) / (share * (1 - share))
+        assert 1 < spread <= 4
+        assert ours.tau_between(misses, sizes) == pytest.approx(spread * (6.313751514675043 / 1.645) ** 2)
+
+
+def test_tau_of_eight_values_of_small_ones_and_of_weak_dependence() -> None:
+    step = np.repeat([0.0, 1.0], 4)
+    assert ours.correlated(step / 1000)
+    assert ours.tau(step) > 1
+    assert ours.tau_of_misses(step, step > 2) == ours.tau(step)
+    assert ours.tau_of_misses(np.empty(0), np.empty(0, dtype=bool)) == 1
+    assert any(1.05 < ours.tau(ar1(200, 0.2, seed)) < 1.7 for seed in range(20))
+    assert ours.tau(np.tile([0.0, 1.0], 40_000)) == 1, "block means that do not vary"
+    long = np.random.default_rng(5).normal(size=80_000)
+    means = long.reshape(-1, 2).mean(axis=1)
+    for known in (False, True):
+        wanted = 2 * float(means.var() / long.var()) * ours.tau(means, known=known)
+        assert ours.tau(long, known=known) == pytest.approx(max(1, wanted))
+
+
+def test_the_worse_half_begins_with_the_median() -> None:
+    assert list(ours.worse_half(np.array([1.0, 2, 2, 3]))) == [False, True, True, True]
+    assert list(ours.worse_half(np.array([0.1, 0.2, 0.3, 0.4]))) == [False, False, True, True]
+
+
 def test_slope_is_the_regressions() -> None:
     y = [1.0, 2.5, 2.0, 4.0, 4.5]
     fit = stats.linregress(range(5), y)
