@@ -61,6 +61,30 @@ def test_with_a_rate_latencies_are_those_from_due() -> None:
     assert made.values["mean_e2el_ms"] == (1000.0,)
 
 
+def test_every_latency_of_a_rate_is_read_from_due() -> None:
+    figures = {"mean_response_e2el_ms": 2000.0, "mean_ttfo_ms": 5.0, "mean_response_ttfo_ms": 6.0}
+    made = baseline.session_of(row(request_rate=5.0, baseline_metrics=["mean_ttfo_ms"], **figures))
+    assert (made.values["mean_e2el_ms"], made.values["mean_ttfo_ms"]) == ((2000.0,), (6.0,))
+
+
+def test_what_a_session_is_called() -> None:
+    made = baseline.session_of(row(session=None, date="2026-01-01", per_repeat=[{"mean_tpot_ms": 1.0}]))
+    assert (made.session, made.digest) == ("2026-01-01", "d1")
+    assert baseline.session_of(row(session=None)).session == ""
+    assert baseline.key_of(row()) == "io1x1-mc1"
+    assert baseline.key_of(row(scenario_key=None)) == "io1x1-mc1-np10"
+    assert baseline.key_of({}) == ""
+    assert baseline.relevant(row(environment=None)) == {"model": "m", "backend": "vllm"}
+
+
+def test_what_is_kept_is_read_again() -> None:
+    reference, _ = baseline.fold(None, [row()], keep=5)
+    assert baseline.sessions_of(reference, "io1x1-mc1") == [baseline.session_of(row())]
+    del reference["scenarios"]["io1x1-mc1"][0]["environment"]
+    assert baseline.sessions_of(reference, "io1x1-mc1")[0].environment == {}
+    assert baseline.sessions_of({}, "io1x1-mc1") == []
+
+
 def test_metrics_that_a_tolerance_names_are_kept_too() -> None:
     assert baseline.session_of(row(baseline_metrics=["rtfx"], rtfx=3.0)).values["rtfx"] == (3.0,)
 
@@ -116,6 +140,8 @@ def test_environments_that_differ() -> None:
     new = baseline.relevant(row(model_id="n", environment={"server": "vllm 0.33", "client": {"cpu": "c"}}))
     assert [m.values["what"] for m in baseline.differences(old, new)] == ["model", "server"]
     assert baseline.differences(old, old) == []
+    words = [say(message) for message in baseline.differences(old, new)]
+    assert all(a in w and b in w for w, a, b in zip(words, ("m", "vllm 0.32"), ("n", "vllm 0.33"), strict=True))
 
 
 def test_only_the_same_plan_is_comparable() -> None:
@@ -149,7 +175,7 @@ def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> t
     return d, float(stats.t.ppf(1 - alpha, k + 2)) * scale, float(stats.t.ppf(0.95, k + 2)) * scale
 
 
-@pytest.mark.parametrize("old", [[10.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
+@pytest.mark.parametrize("old", [[10.0], [10.0, 11.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
 @pytest.mark.parametrize("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
 @pytest.mark.parametrize("planned", [1, 300])
 @pytest.mark.parametrize("shown", [0.01, 0.08])
@@ -162,6 +188,8 @@ def test_the_decision_as_written(old: list[float], new: list[float], planned: in
     assert found.change == pytest.approx(math.expm1(d))
     assert found.interval == pytest.approx((math.expm1(d - h_pass), math.expm1(d + h_pass)))
     assert found.sessions == len(old)
+    power = h_pass / float(stats.t.ppf(0.95, len(old) + 2)) * float(stats.t.ppf(math.sqrt(0.8), len(old) + 2))
+    assert found.detectable == pytest.approx(math.expm1(math.log(1.05) + h_fail + power))
 
 
 def interval_of(old: list[float], **more: Any) -> float:
@@ -196,6 +224,10 @@ def test_noise_is_what_the_whole_reference_has_shown() -> None:
     one = [session(mean_tpot_ms=v) for v in (10.0, 11.0, 12.0)]
     two = [session(mean_tpot_ms=v, p99_ttft_ms=0.0) for v in (50.0, 40.0)]
     shown = baseline.noise_shown(kept(one=one, two=two), repeats=1)
+    small = kept(one=[session(goodput_ratio=0.5), session(goodput_ratio=0.6)])
+    assert baseline.noise_shown(small, repeats=1) == {
+        "goodput_ratio": pytest.approx(float(np.std(np.log([0.5, 0.6]), ddof=1)))
+    }
     within = 2 * np.var(np.log([10, 11, 12]), ddof=1) + np.var(np.log([50, 40]), ddof=1)
     assert shown == {"mean_tpot_ms": pytest.approx(math.sqrt(within / 3))}
 
@@ -251,7 +283,7 @@ def test_worse_is_lower_for_a_throughput() -> None:
     ("metric", "noise"),
     [("mean_ttft_ms", 0.05), ("median_ttft_ms", 0.05), ("p90_ttft_ms", 0.1), ("p99_e2el_ms", 0.1),
      ("mean_tpot_ms", 0.03), ("mean_itl_ms", 0.03), ("mean_e2el_ms", 0.03), ("output_throughput", 0.03),
-     ("mean_response_ttft_ms", 0.05)],
+     ("mean_response_ttft_ms", 0.05), ("max_ttft_ms", 0.1), ("std_e2el_ms", 0.1)],
 )  # fmt: skip
 def test_the_noise_assumed(metric: str, noise: float) -> None:
     assert comparison.default_noise(metric) == noise
@@ -295,6 +327,12 @@ def test_a_gate_without_data_is_said() -> None:
     said = comparison.missing_gates([session(mean_tpot_ms=1.0)], session(mean_tpot_ms=1.0), BaselineSettings())
     assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
     assert compared([session(mean_tpot_ms=0.0)], session(mean_tpot_ms=1.0)) == {}
+    everything = session(mean_tpot_ms=1.0, output_throughput=1.0, mean_e2el_ms=1.0)
+    for old, new in (([session(mean_tpot_ms=1.0)], everything), ([everything], session(mean_tpot_ms=1.0))):
+        said = comparison.missing_gates(old, new, BaselineSettings())
+        assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
+        assert all(str(m.values["metric"]) in say(m) for m in said)
+    assert compared([session(p99_ttft_ms=1.0)], session(mean_tpot_ms=1.0)) == {}
 
 
 def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
@@ -320,6 +358,101 @@ def test_what_is_not_gated_fails_nobody() -> None:
     assert comparison.worst(comparison.confirmed(first, first)) is PASS
 
 
+THREE = [session(mean_tpot_ms=v, output_throughput=100.0) for v in (10.0, 10.5, 9.8)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "now", "expected", "words"),
+    [
+        ("output_throughput", 101.0, (PASS, 100.0, 101.0, 0.01, (-0.04316, 0.06611), -0.16268),
+         "+1.0% (-4.3% to +6.6%): not worse by 5.0%"),
+        ("output_throughput", 60.0, (INCONCLUSIVE, 100.0, 60.0, -0.4, (-0.43158, -0.36667), -0.16268),
+         "-40.0% (-43.2% to -36.7%): worse by more than 5.0%, to be confirmed by a fresh measurement"),
+        ("mean_tpot_ms", 10.2, (INCONCLUSIVE, 10.09575, 10.2, 0.01033, (-0.06282, 0.08918), 0.25578),
+         "+1.0% (-6.3% to +8.9%): neither shown to be worse by 5.0% nor shown not to be; a change of +25.6% would be "
+         "noticed four times in five"),
+    ],
+)  # fmt: skip
+def test_a_comparison_and_its_words_to_the_digit(
+    metric: str, now: float, expected: tuple[Any, ...], words: str
+) -> None:
+    found = compared(THREE, session(**{metric: now}))[metric]
+    verdict, reference, observed, change, interval, detectable = expected
+    assert found == Comparison(
+        metric=metric, gated=True, verdict=verdict, reason=found.reason, reference=pytest.approx(reference, rel=1e-4),
+        observed=pytest.approx(observed), change=pytest.approx(change, rel=1e-3),
+        interval=pytest.approx(interval, rel=1e-3), tolerance=0.05, detectable=pytest.approx(detectable, rel=1e-4),
+        sessions=3, relative=True, suspected=now == 60,
+    )  # fmt: skip
+    assert say(found.reason) == f"{metric} {words}"
+
+
+@pytest.mark.parametrize(
+    ("again", "words"),
+    [(13.9, ", measured afresh +37.7%: worse by more than 5.0%"),
+     (10.1, ", but measured afresh +0.0%: not confirmed to be worse by 5.0%"),
+     (None, ", but measured afresh –: not confirmed to be worse by 5.0%")],
+)  # fmt: skip
+def test_the_words_of_a_confirmation(again: float | None, words: str) -> None:
+    def measured(value: float) -> list[Comparison]:
+        return comparison.compare(THREE, session(mean_tpot_ms=value), BaselineSettings(), 1)
+
+    (found,) = comparison.confirmed(measured(14.0), [] if again is None else measured(again))
+    assert say(found.reason) == f"mean_tpot_ms +38.7% (+28.6% to +49.5%){words}"
+
+
+def test_the_words_where_nothing_is_compared() -> None:
+    other = comparison.comparable([session("d0"), session()], session("d2"), "k")
+    nothing = comparison.comparable([], session("d2"), "k")
+    assert other is not None
+    assert nothing is not None
+    assert say(other).startswith("k was sent another plan when its baseline was saved (s); ")
+    assert say(nothing) == "the baseline has nothing on k; save it with --vllm-save-baseline"
+    four = session(mean_tpot_ms=(1.0,) * 4)
+    rounds = comparison.compare_targets(four, session(mean_tpot_ms=(1.0,) * 6), BaselineSettings(), 1)
+    assert isinstance(rounds, Message)
+    assert say(rounds) == "comparing two targets takes 5 rounds, and there were 4; set repeats: 5"
+
+
+def test_targets_to_the_digit() -> None:
+    a = tuple(10 * math.exp(x) for x in (0.3, -0.2, 0.1, 0.0, -0.3))
+    b = tuple(v * 1.3 * math.exp(x) for v, x in zip(a, (0.01, -0.01, 0.0, 0.005, -0.005), strict=True))
+    for planned, detectable in ((1, 0.0676), (2, 0.07079)):
+        found = comparison.compare_targets(
+            session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), planned
+        )
+        assert isinstance(found, list)
+        d = np.log(b) - np.log(a)
+        alpha, error = 0.01 / planned, d.std(ddof=1) / math.sqrt(5)
+        wide = float(stats.t.ppf(1 - alpha, 4) + stats.t.ppf(0.8, 4)) * error
+        assert (
+            found[0].detectable
+            == pytest.approx(math.expm1(math.log(1.05) + wide))
+            == pytest.approx(detectable, abs=1e-4)
+        )
+        assert (found[0].sessions, found[0].reference) == (5, pytest.approx(float(np.exp(np.log(a).mean()))))
+        assert say(found[0].reason) == "mean_tpot_ms +30.0% (+29.0% to +31.0%) over the rounds: worse by more than 5.0%"
+
+
+def test_an_absolute_comparison_by_hand() -> None:
+    """The noise assumed is a share of the reference's mean; in two sessions they show their own as well."""
+    found = compared([session(goodput_ratio=0.9), session(goodput_ratio=0.8)], session(goodput_ratio=0.82),
+                     tolerance={"goodput_ratio": 0.05}, noise={"goodput_ratio": 0.1})["goodput_ratio"]  # fmt: skip
+    error = math.sqrt((3 * 0.085**2 + np.var([0.9, 0.8], ddof=1)) / 4 * 1.5)
+    half, wide = (float(stats.t.ppf(q, 4)) * error for q in (0.95, 0.99))
+    assert (found.reference, found.observed, found.relative) == (pytest.approx(0.85), pytest.approx(0.82), False)
+    assert found.interval == pytest.approx((-0.03 - half, -0.03 + half))
+    assert found.detectable == pytest.approx(-0.05 - wide - float(stats.t.ppf(math.sqrt(0.8), 4)) * error)
+    words = (f"{value:+.4g}" for value in (-0.03, -0.03 - half, -0.03 + half, found.detectable))
+    assert [found.reason.values[k] for k in ("change", "low", "high", "detectable")] == list(words)
+    assert found.reason.values["tolerance"] == "0.05"
+
+
+def test_what_is_not_suspected_needs_no_confirmation() -> None:
+    first = comparison.compare(THREE, session(mean_tpot_ms=10.0), BaselineSettings(), 1)
+    assert comparison.confirmed(first, first) == first
+
+
 # ------------------------------------------------------------------------------------------------ targets
 
 
@@ -337,6 +470,22 @@ def test_two_targets_are_compared_by_rounds() -> None:
     same = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
     assert isinstance(same, list)
     assert same[0].verdict is PASS
+
+
+def test_targets_keep_to_the_tolerance_written_and_to_whole_rounds() -> None:
+    five = {"mean_tpot_ms": (1.0,) * 5, "goodput_ratio": (0.0, 0.0, 0.0, 0.0, 0.01), "p99_ttft_ms": (0.5,) * 5}
+    other = {"mean_tpot_ms": (1.1,) * 5, "goodput_ratio": (0.0,) * 5, "p99_ttft_ms": (0.5,) * 5}
+    settings = BaselineSettings(tolerance={"mean_tpot_ms": "20%", "goodput_ratio": 0.1})
+    found = comparison.compare_targets(session(**five), session(**other), settings, 1)
+    assert isinstance(found, list)
+    assert {c.metric: (c.verdict, c.tolerance) for c in found} == {
+        "mean_tpot_ms": (PASS, 0.2), "goodput_ratio": (PASS, 0.1), "p99_ttft_ms": (PASS, 0.05)}  # fmt: skip
+    for less in ({"mean_tpot_ms": (1.1,) * 4}, {"mean_tpot_ms": (0.0, *[1.1] * 4)}, {}):
+        both = session(**less, p99_ttft_ms=(0.5,) * 5), session(**five)
+        for a, b in (both, both[::-1]):
+            left = comparison.compare_targets(a, b, settings, 1)
+            assert isinstance(left, list)
+            assert {c.metric for c in left} == {"p99_ttft_ms"}
 
 
 def test_fewer_than_five_rounds_are_refused() -> None:

@@ -14,9 +14,10 @@ import pytest
 from runs import judged, scenario
 
 from pytest_vllm_bench.judge.before import enough
-from pytest_vllm_bench.judge.capacity import Answer, Gate, Outcome, Probe, search
+from pytest_vllm_bench.judge.capacity import Answer, Gate, Outcome, Probe, Seen, _State, search
 from pytest_vllm_bench.model import Judgement, Record, Search, Verdict
 from pytest_vllm_bench.simulator.engine import Arrival, LatencyModel, Timeline, simulate
+from pytest_vllm_bench.text import say
 
 PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
 
@@ -101,6 +102,37 @@ def test_rates_are_not_whole() -> None:
     assert nothing.stopped == "floor"
 
 
+def test_the_steps_of_a_rate() -> None:
+    _, probes = drive(settings(over="request_rate", at_least=4.0), below(2.37))
+    assert [p.level for p in probes] == [4, 2, 3, 2.5, 2.25, 2.375, 2.312]
+    _, probes = drive(settings(over="request_rate"), below(1.1))
+    assert [p.level for p in probes] == [1, 2, 1.5, 1.25, 1.125, 1.062, 1.094]
+    for start, least in ((None, 1 / 1024), (4.0, 4 / 1024)):
+        _, probes = drive(settings(over="request_rate", at_least=start), below(0))
+        assert [p.level for p in probes] == [least * 2**i for i in range(10, -1, -1)]
+
+
+def test_what_is_known_of_a_level() -> None:
+    answer, _ = drive(settings(at_least=2, max=4), lambda p: Outcome(
+        verdict=INCONCLUSIVE if p.multiple < 2 else PASS, within=True, proven=p.level == 4, seconds=2, runs=3,
+        result=f"at {p.level:g}"))  # fmt: skip
+    assert answer == Answer(
+        held=4, broken=None, held_proven=True, stopped="max", runs=12, seconds=8,
+        levels=(Seen(level=2, held=True, decided=True, proven=False, multiple=2, result="at 2"),
+                Seen(level=4, held=True, decided=True, proven=True, multiple=2, result="at 4")),
+    )  # fmt: skip
+
+
+def test_the_nearest_level_that_another_tier_measured() -> None:
+    state = _State(settings=settings(), measured=(3.0, 5.0, 8.0, 20.0))
+    assert [state.near(wanted, 3, 8) for wanted in (1, 4.5, 6, 7, 30)] == [3, 5, 5, 8, 8]
+    assert [state.near(9, *ends) for ends in ((5, 7), (9, 19), (9, 20), (21, 30))] == [5, 9, 20, 9]
+    state.known[5.0] = Seen(level=5, held=True, decided=True, proven=True, multiple=1)
+    assert (state.near(6, 3, 8), state.near(6, 4, 7)) == (8, 6)
+    _, probes = drive(settings(), below(11), measured=(7, 9))
+    assert [p.level for p in probes] == [1, 2, 4, 7, 9, 18, 13, 11, 12]
+
+
 def test_an_undecided_probe_is_run_with_more_requests_then_the_observed_side_counts() -> None:
     def shy(p: Probe) -> Outcome:
         within = p.level <= 5
@@ -158,7 +190,9 @@ def test_a_search_ends_where_no_probe_can_follow(over: Literal["gone", "interrup
 
     answer, probes = drive(settings(at_least=2), probe)
     assert ([p.level for p in probes], answer.stopped, answer.held) == ([2, 4, 8], over, 4)
-    assert answer.at_least(2).verdict is (FAIL if over == "gone" else PASS)
+    assert answer.at_least(2) == Gate(
+        verdict=FAIL if over == "gone" else PASS, within=over != "gone", proven=over != "gone"
+    )
 
 
 def test_a_level_that_broke_alone_is_looked_at_from_above() -> None:
@@ -166,6 +200,7 @@ def test_a_level_that_broke_alone_is_looked_at_from_above() -> None:
     answer, probes = drive(settings(), lambda p: below(16 if p.level != 8 else 0)(p))
     assert [p.level for p in probes] == [1, 2, 4, 8, 6, 7, 9]
     assert [n.key for n in answer.notes] == ["judge.capacity_not_monotone"]
+    assert say(answer.notes[0]).startswith("8 broke although 9 held: more load was not worse")
     assert (answer.held, answer.broken, answer.stopped) == (7, 8, "found")
     assert answer.at_least(9).verdict is FAIL
     regular, probes = drive(settings(), below(7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pytest_vllm_bench.judge.imports import Imported
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import JudgeSettings, Verdict
+from pytest_vllm_bench.model import JudgeSettings, Message, Record, Verdict
 from pytest_vllm_bench.text import say
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -60,6 +61,56 @@ def test_a_summary_of_vllm() -> None:
     assert "request_goodput" not in found.figures
     assert found.records == ()
     assert lacks(found) == ["requests", "client", "details"]
+
+
+def test_a_summary_and_a_detailed_result_of_vllm_to_the_letter() -> None:
+    settings = ("num_prompts", "burstiness", "max_concurrency")
+    figures = {k: v for k, v in vllm().items() if isinstance(v, float | int) and k not in settings}
+    assert read(vllm()) == Imported(
+        source="vllm", name="file.json", figures=figures | {"failed_ratio": 0.25}, concurrency=2, model="m",
+        lacks=read(vllm()).lacks,
+    )  # fmt: skip
+    assert [say(lack) for lack in read(vllm()).lacks] == [
+        "it holds no single requests, so nothing can be proven, only observed",
+        "it does not say whether the client kept up, so no figure can be called invalid",
+        "run vllm bench serve with --save-detailed to keep the requests",
+    ]
+    bare = read(vllm(max_concurrency=None, model_id=None, mean_ttft_ms=True, std_ttft_ms=float("nan")))
+    assert (bare.concurrency, bare.model, bare.figures.keys() & {"mean_ttft_ms", "std_ttft_ms"}) == (None, "", set())
+
+    def made(index: int, sent: float, times: list[float], tokens: list[int], **more: Any) -> Record:
+        first, last = (times[0], times[-1]) if times else (None, None)
+        values: dict[str, Any] = {
+            "first_chunk": first, "first_token": first, "first_output": first, "last_token": last, "done": last,
+            "arrival_times": array("d", times), "arrival_events": array("i", [1] * len(times)),
+            "arrival_tokens": array("i", tokens), "output_tokens": sum(tokens),
+        }  # fmt: skip
+        return Record(index=index, chain=index, due=sent, ready=sent, sent=sent, prompt_tokens=100, **(values | more))
+
+    def rounded(record: Record) -> Record:
+        for field in ("first_chunk", "first_token", "first_output", "last_token", "done"):
+            if (value := getattr(record, field)) is not None:
+                setattr(record, field, round(value, 9))
+        record.arrival_times = array("d", [round(t, 9) for t in record.arrival_times])
+        return record
+
+    failed = {"done": 1.0, "output_tokens": None, "error": "protocol"}
+    wanted = (
+        made(0, 0.0, [0.05, 0.06, 0.07], [1, 1, 1]),
+        made(1, 0.5, [0.56, 0.58], [1, 3]),
+        made(2, 1.0, [], [], **failed, error_detail="Timeout"),
+        made(3, 1.5, [1.55, 1.56, 1.57], [1, 1, 1]),
+    )
+    assert tuple(rounded(record) for record in read(detailed()).records) == wanted
+    unsaid = read(detailed() | {"errors": [], "input_lens": None, "output_lens": [3]}).records
+    assert (unsaid[2].error, unsaid[2].error_detail) == ("protocol", "empty")
+    assert [r.prompt_tokens for r in unsaid] == [None] * 4
+    assert [r.output_tokens for r in unsaid] == [3, 2, None, 3]
+    long = read(detailed() | {"errors": ["x" * 900, "", "", ""]}).records[0]
+    assert (long.error_detail, long.done) == ("x" * 500, pytest.approx(0.07))
+    for lacking in ("ttfts", "itls"):
+        assert read({k: v for k, v in detailed().items() if k != lacking}).records == ()
+    assert read(detailed() | {"ttfts": [0.05]}).records == ()
 
 
 def test_failures_of_an_older_vllm_are_what_is_missing() -> None:
@@ -181,6 +232,33 @@ def test_guidellm_with_its_requests() -> None:
     assert judged.verdicts[2].n == 3, "too few for an interval, and yet some"
 
 
+def test_what_guidellm_says_in_full() -> None:
+    found = read(guidellm())
+    assert (found.name, found.has_gaps, found.figures["duration"], found.figures["total_token_throughput"]) == (
+        "file.json", False, 4, 400)  # fmt: skip
+    assert [say(lack) for lack in found.lacks][2:] == [say(Message(key="judge.import.lacks_gaps"))]
+    sent: list[dict[str, Any]] = [
+        {"request_start_time": 7.0, "request_end_time": 9.0, "time_to_first_token_ms": 500.0, "output_tokens": 11,
+         "prompt_tokens": 7},
+        {"request_start_time": 6.0, "request_end_time": None, "time_to_first_token_ms": None},
+    ]  # fmt: skip
+    bad = {"request_start_time": 8.0, "request_end_time": 8.5}
+    first, second, third = read(guidellm(requests={"successful": sent, "errored": [bad]})).records
+    assert (first.sent, first.done, first.first_token, first.first_chunk, first.first_output) == (
+        0,
+        0,
+        None,
+        None,
+        None,
+    )
+    assert (second.index, second.sent, second.first_token, second.last_token) == (1, 1, 1.5, 3)
+    assert (second.prompt_tokens, second.output_tokens, list(second.arrival_tokens)) == (7, 11, [1, 10])
+    assert (third.sent, third.done, third.error, third.error_detail) == (2, 2.5, "protocol", "errored")
+    assert read(guidellm(requests={"successful": [*sent, {}], "errored": []})).records == ()
+    assert read(guidellm(requests={"successful": [], "errored": []})).records == ()
+    assert lacks(read(guidellm(requests={"successful": sent}))) == ["client", "gaps"]
+
+
 def test_guidellm_keeps_several_runs_in_a_file() -> None:
     data = guidellm()
     data["benchmarks"] *= 2
@@ -262,6 +340,39 @@ def test_evalscopes_table_of_percentiles_alone() -> None:
     assert found.figures == {"min_ttft_ms": 1, "p50_ttft_ms": 5, "median_ttft_ms": 5, "p50_tpot_ms": 2,
                              "median_tpot_ms": 2, "max_ttft_ms": 9}  # fmt: skip
     assert lacks(found) == ["requests", "client", "failures"]
+
+
+@pytest.mark.parametrize(
+    ("text", "figures", "seen", "words"),
+    [
+        ("p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0, "completed": 98, "failed": 2}, ("inf", False, "whole", 100),
+         "2 of 100 requests failed, more than the rule excuses"),
+        ("p98_ttft_ms <= 100", {"p98_ttft_ms": 60.0, "completed": 98, "failed": 2}, (60, True, "whole", 100),
+         "observed 60, asked <= 100: within it, but unproven; only a summary was saved, and single requests would be "
+         "needed to prove it"),
+        ("p90_ttft_ms <= 50", {"p90_ttft_ms": 60.0, "completed": 98}, (60, False, "whole", 98),
+         "observed 60, asked <= 50: beyond it, but unproven; only a summary was saved, and single requests would be "
+         "needed to prove it"),
+        ("failed == 0", {"failed": 3}, (3, False, "whole", 3), "observed 3, asked == 0"),
+        ("p99_ttft_ms == 60", {"p99_ttft_ms": 60.0, "completed": 98}, (60, True, "whole", 98),
+         "observed 60, asked == 60"),
+        ("max_ttft_ms <= 60", {"max_ttft_ms": 60.0, "completed": 98}, (60, True, "whole", 98),
+         "observed 60, asked <= 60"),
+        ("p50_ttft_ms <= 100", {"p50_ttft_ms": 60.0, "failed": 1}, ("inf", False, "whole", 1),
+         "1 of 1 requests failed, more than the rule excuses"),
+        ("max_itl_ms <= 100", {"max_itl_ms": 6.0, "completed": 50, "failed": 50}, (6, True, "whole", 100),
+         "observed 6, asked <= 100"),
+        ("p99_ttft_ms <= 100", {"completed": 98}, (None, None, "whole", 98),
+         "p99_ttft_ms: no data, which never passes: it was not measured"),
+        ("steady_p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0}, (None, None, "steady", 0),
+         "p99_ttft_ms: no data, which never passes: there is no steady window; ask for more requests (at least 3 per "
+         "slot) or write whole_ before the metric"),
+    ],
+)  # fmt: skip
+def test_the_words_of_a_summarys_verdict(text: str, figures: dict[str, Any], seen: tuple[Any, ...], words: str) -> None:
+    (found,) = judge_figures([rule(text)], figures, JudgeSettings())
+    assert (found.observed, found.within, found.window, found.n) == seen
+    assert say(found.reason) == words
 
 
 @pytest.mark.parametrize("data", [{}, [], None, 3, "text", {"hello": 1}, [1, 2], {"benchmarks": []}, {"benchmarks": 5},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
-from pytest_vllm_bench.metric_table import parse_rule
+from pytest_vllm_bench.judge import means
+from pytest_vllm_bench.judge.sla import is_statistical, number
+from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
+from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
 
@@ -89,6 +93,78 @@ def test_ratios(text: str, fails: int, expected: Verdict) -> None:
     assert found.observed == pytest.approx(fails / 201 if "failed" in text else 1 - found.misses / found.n, abs=0.01)
     assert found.interval is not None
     assert found.interval[0] <= found.observed <= found.interval[1]
+
+
+def some_fail(n: int, k: int) -> list[Record]:
+    return closed([None if ttft >= 1 else ttft for ttft in with_share(n, k)])
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, rel=1e-3)
+
+
+SAID: list[tuple[str, list[Record], dict[str, Any], str]] = [
+    ("p90_ttft_ms <= 500", closed(with_share(201, 60)), {"observed": near(1111.8), "other": near(1111.8), "n": 200,
+     "misses": 60, "n_eff": 200.0, "misses_eff": 60.0, "tau": 1.0, "interval": near((1108.4, 1115.8)), "proven": True},
+     "observed 1112, asked <= 500: proven to be over at 95 % (60 of 200 missed it; they are worth 200 "
+     "independent requests)"),
+    ("p10_ttft_ms >= 50", closed(with_share(201, 0)), {"observed": near(102), "n": 200, "misses": 0, "misses_eff": 0.0,
+     "interval": near((101.2, 102.7)), "proven": True, "within": True},
+     "observed 102, asked >= 50: proven at 95 % (0 of 200 missed it; they are worth 200 independent requests)"),
+    ("p90_ttft_ms <= 500", closed(with_share(201, 22)), {"within": False, "proven": False, "more": None},
+     "observed 1101, asked <= 500: beyond it, but unproven; too close to the limit to decide"),
+    ("p99_ttft_ms <= 500", closed(with_share(101, 0)), {"within": True, "proven": False, "more": 199},
+     "observed 109.9, asked <= 500: within it, but unproven; about 199 more requests would decide"),
+    ("p90_ttft_ms <= 500", some_fail(201, 60), {"observed": "inf", "misses": 60},
+     "observed inf (60 failed), asked <= 500: proven to be over at 95 % (60 of 200 missed it; they are worth 200 "
+     "independent requests)"),
+    ("failed_ratio <= 0.1", some_fail(201, 18), {"observed": near(0.08955), "interval": near((0.05868, 0.1299)),
+     "window": "whole", "other": None, "n": 201, "misses": 18},
+     "observed 0.08955, asked <= 0.1: within it, but unproven; too close to the limit to decide"),
+    ("goodput_ratio >= 0.9", some_fail(201, 18), {"observed": near(0.91), "interval": near((0.8695, 0.941)),
+     "other": near(0.91045), "n": 200, "window": "steady"},
+     "observed 0.91, asked >= 0.9: within it, but unproven; too close to the limit to decide"),
+    ("max_ttft_ms <= 2000", closed(with_share(201, 0)), {"observed": near(120), "n": 200, "misses": 0, "n_eff": None,
+     "within": True, "proven": False, "other": near(120)}, "observed 120, asked <= 2000: 0 of 200 missed it"),
+    ("max_ttft_ms <= 100", closed(with_share(201, 0)), {"within": False, "misses": 199, "verdict": FAIL},
+     "observed 120, asked <= 100: 199 of 200 missed it"),
+    ("std_ttft_ms <= 2000", closed(with_share(201, 0)), {"observed": near(5.813), "other": near(5.802), "n": 201,
+     "misses": None, "within": True, "window": "steady"}, "observed 5.813, asked <= 2000"),
+    ("std_ttft_ms <= 1", closed(with_share(201, 0)), {"within": False, "verdict": FAIL}, "observed 5.813, asked <= 1"),
+    ("mean_ttft_ms <= 110", closed(noisy(300)), {"observed": near(99.387), "other": near(99.4006), "n": 299,
+     "interval": near((98.871, 99.9026)), "proven": True, "within": True, "misses": None},
+     "observed 99.39 (98.87 to 99.9 at 95 %), asked <= 110: proven"),
+    ("mean_ttft_ms <= 99.5", closed(noisy(300)), {"within": True, "proven": False, "more": 5912},
+     "observed 99.39, asked <= 99.5: within it, but unproven; about 5912 more requests would decide"),
+    ("mean_ttft_ms <= 90", closed(noisy(300)), {"within": False, "proven": True, "n": 299, "other": near(99.4006)},
+     "observed 99.39 (98.87 to 99.9 at 95 %), asked <= 90: proven to be over"),
+    ("request_throughput >= 6", closed(noisy(300)), {"interval": near((5.2337, 5.3262)), "within": False},
+     "observed 5.28 (5.234 to 5.326 at 95 %), asked >= 6: proven to be over"),
+    ("whole_output_throughput >= 60", closed(noisy(300)), {"interval": near((52.435, 53.161)), "window": "whole",
+     "observed": near(52.798), "other": near(52.7997), "n": 299},
+     "observed 52.8 (52.43 to 53.16 at 95 %), asked >= 60: proven to be over"),
+    ("mean_ttft_ms <= 110", closed(noisy(8)), {"within": True, "interval": None, "other": near(102.252), "more": None},
+     "observed 102.1, asked <= 110: within it, but unproven; fewer than 8 requests in a steady window; ask for more "
+     "requests or for repeats: 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "records", "known", "words"), SAID, ids=[f"{s[0]}-{i}" for i, s in enumerate(SAID)])
+def test_a_verdict_and_its_words_to_the_digit(
+    text: str, records: list[Record], known: dict[str, Any], words: str
+) -> None:
+    found = one(text, records, goodput={"ttft": 500})
+    assert {key: getattr(found, key) for key in known} == known
+    assert say(found.reason) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "–"), ("inf", "inf"), (math.inf, "inf"), (-math.inf, "-inf"), (3.0, "3"), (-2.0, "-2"), (0.12345, "0.1235"),
+     (999.96, "1000"), (999.94, "999.9"), (1000.4, "1000"), (-1000.6, "-1001"), (123456.7, "123457")],
+)  # fmt: skip
+def test_a_figure_as_people_read_it(value: float | str | None, words: str) -> None:
+    assert number(value) == words
 
 
 def test_a_failure_is_a_miss_of_every_latency_rule() -> None:
@@ -269,10 +345,6 @@ def test_a_mean_over_successes_needs_eight_in_a_steady_window() -> None:
 
 
 def test_ten_blocks_from_a_thousand_requests() -> None:
-    from pytest_vllm_bench.judge import means
-    from pytest_vllm_bench.measure.rows import MetricSettings, sample
-    from pytest_vllm_bench.metric_table import parse_name
-
     name = parse_name("mean_ttft_ms")
     assert name is not None
     for n, blocks in ((1000, 5), (1001, 10)):  # the first request is before the window
@@ -281,10 +353,84 @@ def test_ten_blocks_from_a_thousand_requests() -> None:
         assert (len(found[0]), found[1]) == (blocks, n - 1)
 
 
+def uneven() -> list[Record]:
+    """Requests of two lengths whose every figure varies."""
+    return [
+        request(i, float(i), ttft=0.1 + 0.001 * (i * 7 % 13), gaps=[0.01 + 0.0001 * (i % 5)] * (9 if i % 3 else 4))
+        for i in range(40)
+    ]
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_the_blocks_by_hand(shuffled: bool) -> None:
+    """Blocks of as many requests by sending (gaps by their end), throughputs of as much time."""
+    records = uneven()
+    seen = sample(records[::-1] if shuffled else records, MetricSettings(concurrency=1))
+    assert seen.steady is not None
+    begin, end = seen.steady
+    inside = [r for r in records if float(r.sent or 0) >= begin]
+    width = (end - begin) / 5
+
+    def per_request(figure: Any) -> list[float]:
+        return [float(np.mean(block)) for block in np.array_split([figure(r) for r in inside], 5)]
+
+    def per_time(when_and_amount: Any) -> list[float]:
+        totals = [0.0] * 5
+        for record in records:
+            for when, amount in when_and_amount(record):
+                if begin < when <= end:
+                    totals[min(4, math.ceil((when - begin) / width) - 1)] += amount
+        return [total / width for total in totals]
+
+    gaps = [gap for r in records for at, gap in zip(r.arrival_times[1:], np.diff(r.arrival_times), strict=True)
+            if begin < at <= end]  # fmt: skip
+    expected = {
+        "mean_ttft_ms": per_request(lambda r: (r.first_token - r.sent) * 1000),
+        "mean_output_tps_per_user": per_request(lambda r: (r.output_tokens - 1) / (r.last_token - r.first_token)),
+        "mean_itl_ms": [float(np.mean(block)) * 1000 for block in np.array_split(gaps, 5)],
+        "request_throughput": per_time(lambda r: [(r.done, 1)]),
+        "output_throughput": per_time(lambda r: zip(r.arrival_times, r.arrival_tokens, strict=True)),
+    }
+    for text, values in expected.items():
+        name = parse_name(text)
+        assert name is not None
+        found = means.spread(name, [seen], (), text)
+        assert found is not None
+        assert (found[1], found[0]) == (len(inside), pytest.approx(values)), text
+
+
+def test_a_borrowed_width_is_relative() -> None:
+    low, high = means.interval(10.0, [0.4, 0.6], 0.95, borrowed=False)
+    assert means.interval(10.0, [0.4, 0.6], 0.95, borrowed=True) == pytest.approx(
+        (10 - 20 * (10 - low), 20 * high - 190)
+    )
+    assert means.interval(10.0, [0.0, 0.0], 0.95, borrowed=True) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("id", ["response_ttft", "response_e2el"])
+@pytest.mark.parametrize(("factor", "grows"), [(1.0, False), (1.66, False), (1.68, True), (0.5, False)])
+def test_a_queue_grows_where_the_last_fifth_waits_half_as_long_again(id: str, factor: float, grows: bool) -> None:
+    """A straight line within the window, whatever is outside it and in whatever order the requests are."""
+    seen = sample(opened([0.1] * 300), settings_of(scenario(concurrency=None, request_rate=10.0)))
+    chosen = np.flatnonzero(seen.in_steady)
+    values = np.full(300, 0.0)
+    values[chosen] = 0.1 * np.linspace(1, factor, len(chosen))
+    ramp = replace(seen, values={id: values})
+    assert means.queue_grows([ramp]) is grows
+    if id == "response_e2el":
+        unseen = replace(ramp, values={id: values, "response_ttft": np.full(300, np.nan)})
+        assert means.queue_grows([unseen]) is grows
+    order = np.random.default_rng(3).permutation(300)
+    mixed = replace(ramp, values={id: values[order]}, due=seen.due[order], in_steady=seen.in_steady[order])
+    assert means.queue_grows([mixed]) is grows
+    assert not means.queue_grows([replace(ramp, values={})])
+
+
 def test_three_repeats_speak_for_themselves() -> None:
     repeats = [closed(noisy(40, mean, seed)) for seed, mean in ((1, 0.1), (2, 0.13), (3, 0.16))]
     found = judged(scenario("mean_ttft_ms <= 150"), *repeats).verdicts[0]
     assert found.verdict is INCONCLUSIVE, "the repeats differ by far more than the blocks of each"
+    assert found.n == 117, "all but the first of each"
     assert judged(scenario("mean_ttft_ms <= 150"), repeats[1], repeats[1]).verdicts[0].verdict is PASS
     whole = judged(scenario("whole_output_throughput >= 20"), *repeats).verdicts[0]
     assert whole.verdict is PASS
@@ -557,6 +703,63 @@ def replace_ready(record: Record) -> Record:
 
 def test_an_unknown_metric_is_refused() -> None:
     asked = replace(scenario("failed == 0").rules[0], metric="nonsense")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="nonsense"):
         judged(replace(scenario(), rules=(asked,)), closed(noisy(20)))
     assert isinstance(parse_rule("nonsense == 0"), Message)
+
+
+@pytest.mark.parametrize(
+    ("text", "proven"),
+    [("p90_ttft_ms <= 3", True), ("p90_ttft_ms == 3", False), ("mean_ttft_ms <= 3", True), ("mean_ttft_ms == 3", False),
+     ("mean_ttft_ms != 3", False), ("goodput_ratio >= 0.9", True), ("goodput_ratio >= 0", False),
+     ("failed_ratio <= 1", False), ("failed_ratio <= 0", False), ("failed == 0", False), ("max_ttft_ms <= 3", False)],
+)  # fmt: skip
+def test_which_rules_are_proven(text: str, proven: bool) -> None:
+    """… and share the error that FAIL is allowed."""
+    asked = scenario(text).rules[0]
+    assert is_statistical(asked) is proven
+    assert not is_statistical(replace(asked, metric="nonsense"))
+    assert one(text, closed(noisy(300)), goodput={"ttft": 500}).proven is proven
+
+
+@pytest.mark.parametrize(
+    ("text", "records", "window", "why"),
+    [("p90_ttft_ms <= 500", closed([]), "whole", "no request is in the sample"),
+     ("failed == 0", closed([]), "whole", "no request is in the sample"),
+     ("mean_ttft_ms <= 500", some_fail(20, 20), "steady", "it was not measured"),
+     ("std_ttft_ms <= 500", closed([None] * 20), "steady", "it was not measured"),
+     ("server.hits <= 5", closed([0.1] * 20), "whole", "it was not measured"),
+     ("slo_attainment.ttft >= 0.5", closed([0.1] * 20), "steady", "no goodput limits are set"),
+     ("goodput_ratio >= 0.5", closed([0.1] * 20), "steady", "no goodput limits are set")],
+)  # fmt: skip
+def test_why_there_is_no_data(text: str, records: list[Record], window: str, why: str) -> None:
+    found = one(text, records)
+    assert (found.rule.text, found.window, found.verdict, found.other) == (text, window, FAIL, None)
+    assert why in say(found.reason)
+
+
+def test_the_server_and_failures_have_no_other_window() -> None:
+    for text in ("server.hits <= 5", "failed <= 5", "failed_ratio <= 0.5"):
+        found = judged(scenario(text), closed(noisy(60)), server={"hits": 3.0}).verdicts[0]
+        assert (found.window, found.other, found.within) == ("whole", None, True)
+    nothing = judged(scenario("server.hits <= 5"), [], server={"hits": 3.0}).verdicts[0]
+    assert (nothing.verdict, nothing.observed) == (PASS, 3), "the server counts without us"
+
+
+def test_the_interval_of_small_figures() -> None:
+    """Below one unit, and for every comparison."""
+    records = [request(i, float(i), ttft=0.0001 + 1e-6 * (i * 37 % 101)) for i in range(201)]
+    for op, limit in (("<=", 1), ("<", 1), (">=", 0.05), (">", 0.05)):
+        low, high = one(f"p50_ttft_ms {op} {limit}", records).interval or (0, 0)
+        assert 0.13 < low < 0.15 < high < 0.17
+
+
+def test_a_growing_queue_says_nothing_of_failures() -> None:
+    found = one("failed_ratio <= 0.1", growing(300), concurrency=None, request_rate=10.0)
+    assert found.verdict is PASS
+
+
+def test_a_steady_window_that_is_not_there_is_said() -> None:
+    found = one("steady_p90_ttft_ms <= 500", closed(noisy(20)), concurrency=None)
+    assert (found.window, found.rule.text) == ("steady", "steady_p90_ttft_ms <= 500")
+    assert say(found.reason).startswith("p90_ttft_ms: no data, which never passes: there is no steady window; ")

@@ -76,6 +76,7 @@ def test_an_estimated_tau_is_held_to_students_t(n: int, confidence: float) -> No
     known = Count(n_eff=n, k_eff=0, tau=1, share=0.1)
     estimated = Count(n_eff=n, k_eff=0, tau=1.2, share=0.1)
     assert known.level(0.05) == 0.05
+    assert estimated.level(1 - confidence) == pytest.approx(level, abs=1e-9)
     chance = 0.9**n
     assert known.proven_within(1 - confidence) is (chance <= 1 - confidence)
     assert estimated.proven_within(1 - confidence) is (chance <= level)
@@ -137,6 +138,16 @@ def test_more_is_the_smallest_number_that_decides(n: int, k: int, share: float, 
     levels = Levels(alpha=0.05, alpha_fail=0.025)
     if not seen.proven_within(levels.alpha) and not seen.proven_over(levels.alpha_fail):
         assert more(seen, levels) == by_hand(seen, levels)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "share", "tau", "needed"),
+    [(24, 1, 0.1, 2.5, 206), (24, 3, 0.1, 1.0, 600), (24, 0, 0.5, 1.0, 1), (100, 6, 0.05, 1.0, None),
+     (28, 0, 0.1, 1.0, 1), (100, 0, 0.01, 1.0, 199)],
+)  # fmt: skip
+def test_more_by_examples(n: int, k: int, share: float, tau: float, needed: int | None) -> None:
+    seen, levels = Count(n_eff=n / tau, k_eff=k / tau, tau=tau, share=share), Levels(alpha=0.05, alpha_fail=0.025)
+    assert more(seen, levels) == by_hand(seen, levels) == needed
 
 
 @pytest.mark.parametrize("tau", [1.0, 3.0])
@@ -269,6 +280,35 @@ def test_tau_between_repeats() -> None:
     spread = 100 * np.var([0.0, 0.3], ddof=1) / (0.15 * 0.85)
     wanted = spread * (float(stats.t.ppf(0.95, 1)) / 1.645) ** 2
     assert ours.tau_between([0, 30], [100, 100]) == pytest.approx(wanted)
+
+
+def test_tau_between_repeats_at_its_ends() -> None:
+    assert ours.tau_between([0, 0], [0, 0]) == ours.tau_between([100, 100], [100, 100]) == 1
+    for misses, sizes in (([10, 20], [100, 100]), ([1, 0], [1, 1])):
+        share = sum(misses) / sum(sizes)
+        spread = sum(sizes) / 2 * np.var(np.divide(misses, sizes), ddof=1) / (share * (1 - share))
+        assert 1 < spread <= 4
+        assert ours.tau_between(misses, sizes) == pytest.approx(spread * (6.313751514675043 / 1.645) ** 2)
+
+
+def test_tau_of_eight_values_of_small_ones_and_of_weak_dependence() -> None:
+    step = np.repeat([0.0, 1.0], 4)
+    assert ours.correlated(step / 1000)
+    assert ours.tau(step) > 1
+    assert ours.tau_of_misses(step, step > 2) == ours.tau(step)
+    assert ours.tau_of_misses(np.empty(0), np.empty(0, dtype=bool)) == 1
+    assert any(1.05 < ours.tau(ar1(200, 0.2, seed)) < 1.7 for seed in range(20))
+    assert ours.tau(np.tile([0.0, 1.0], 40_000)) == 1, "block means that do not vary"
+    long = np.random.default_rng(5).normal(size=80_000)
+    means = long.reshape(-1, 2).mean(axis=1)
+    for known in (False, True):
+        wanted = 2 * float(means.var() / long.var()) * ours.tau(means, known=known)
+        assert ours.tau(long, known=known) == pytest.approx(max(1, wanted))
+
+
+def test_the_worse_half_begins_with_the_median() -> None:
+    assert list(ours.worse_half(np.array([1.0, 2, 2, 3]))) == [False, True, True, True]
+    assert list(ours.worse_half(np.array([0.1, 0.2, 0.3, 0.4]))) == [False, False, True, True]
 
 
 def test_slope_is_the_regressions() -> None:

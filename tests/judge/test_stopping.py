@@ -11,10 +11,18 @@ from runs import closed, failure, in_mode, judged, rule, scenario
 
 from pytest_vllm_bench.judge import Evidence, effective_rules, judge
 from pytest_vllm_bench.judge.before import enough, undecidable
-from pytest_vllm_bench.judge.stopping import between_runs, due_for_a_look, enough_repeats, hopeless, spread_said
+from pytest_vllm_bench.judge.statistics import at_least
+from pytest_vllm_bench.judge.stopping import (
+    between_runs,
+    due_for_a_look,
+    enough_repeats,
+    hopeless,
+    judged_means,
+    spread_said,
+)
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, Scenario, Verdict
+from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, RuleVerdict, Scenario, Verdict
 from pytest_vllm_bench.text import say
 
 
@@ -54,11 +62,60 @@ def test_a_rule_beyond_hope_stops_the_run() -> None:
     assert look(asked, []) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "records", "known"),
+    [("p90_ttft_ms <= 500", some_slow(60, 30), {"misses": 29, "n": 59, "window": "steady"}),
+     ("failed_ratio <= 0.1", [failure(i, i * 0.001, "http") for i in range(20)],
+      {"misses": 20, "n": 20, "window": "whole"})],
+)  # fmt: skip
+def test_what_stops_a_run_to_the_digit(text: str, records: list[Record], known: dict[str, Any]) -> None:
+    found = look(scenario(text), records, in_flight=7)
+    assert found == RuleVerdict(
+        rule=rule(text), verdict=Verdict.FAIL, reason=found.reason, observed=None, within=False, proven=True, tau=1.0,
+        window=known["window"], n=known["n"] + 7, misses=known["misses"], n_eff=known["n"] + 7.0,
+        misses_eff=float(known["misses"]),
+    )  # fmt: skip
+    assert say(found.reason).startswith(
+        f"{text}: proven broken before the end ({known['misses']} of {known['n']} missed it), so the run was stopped"
+    )
+
+
 def test_a_look_is_stricter_than_the_end() -> None:
     asked = scenario("p90_ttft_ms <= 500")
     records = closed([(1.0 if i % 5 == 3 else 0.1) + 0.0001 * (i * 37 % 61) for i in range(61)])
     assert judged(asked, records).verdicts[0].verdict is Verdict.FAIL
     assert look(asked, records) is None
+
+
+def test_a_look_at_goodput_at_tokens_and_in_a_stall() -> None:
+    implied = look(scenario(goodput={"ttft": 500}), some_slow(60, 40))
+    assert implied is not None
+    assert (implied.rule.text, implied.misses) == ("goodput_ratio >= 0.99", 39)
+    assert look(scenario("p90_itl_token_ms <= 1"), some_slow(60, 30)) is None
+    ttfts = [0.1 + 0.0001 * (i * 37 % 61) + (1.0 if 20 <= i < 40 else 0) for i in range(61)]
+    stalled = look(scenario("p90_ttft_ms <= 500"), closed(ttfts))
+    assert stalled is None or (stalled.tau or 0) > 1
+    once = [failure(0, 0.0, "http")]
+    assert look(scenario("failed_ratio <= 0.0001"), once) is None, "one miss proves nothing"
+
+
+def test_looks_share_the_error_among_the_rules() -> None:
+    """A twentieth of 5 %, and with five rules that may fail a fifth of it."""
+    alone, among = (
+        scenario("p90_ttft_ms <= 500"),
+        ["p90_ttft_ms <= 500", *(f"p{q}_e2el_ms <= 9e9" for q in range(50, 54))],
+    )
+
+    def fewest(asked: Scenario) -> int:
+        return next(k for k in range(1, 60) if look(asked, spread(k)) is not None)
+
+    def spread(k: int) -> list[Record]:
+        slow = {1 + int((j + 0.5) * 60 / k) for j in range(k)}
+        return closed([0.1 + 0.0001 * (i * 37 % 61) + (i in slow) for i in range(61)])
+
+    for asked, alpha in ((alone, 0.0025), (scenario(*among), 0.0005)):
+        found = look(asked, spread(fewest(asked)))
+        assert at_least(found.misses, found.n, 0.1) <= alpha < at_least(found.misses - 1, found.n, 0.1)
 
 
 def test_requests_in_flight_count_as_within() -> None:
@@ -142,6 +199,14 @@ def test_the_width_is_that_of_both_sides() -> None:
 def test_repeats_without_until_are_as_many_as_asked() -> None:
     assert not until([100.0], until=None, min=3, max=3)
     assert until([100.0, 5.0, 7.0], until=None, min=3, max=3)
+    assert until([100.0], until=None, min=1)
+    assert not until([100.0], min=1), "one says nothing of how near it is"
+
+
+def test_every_rule_on_a_mean_counts() -> None:
+    asked = scenario("p99_ttft_ms <= 5", "steady_mean_ttft_ms <= 5", "whole_output_throughput >= 1")
+    rows = [{"steady_mean_ttft_ms": v, "mean_ttft_ms": 1.0, "output_throughput": 2.0} for v in (1.0, None)]
+    assert judged_means(asked, rows) == [[1.0, None], [2.0, 2.0]]
 
 
 def test_repeats_prefer_the_steady_figure() -> None:
@@ -162,6 +227,9 @@ def test_the_spread_between_runs() -> None:
     assert said is not None
     assert said.values == {"runs": 2, "figures": "mean_tpot_ms 14 %"}
     assert spread_said([{"mean_tpot_ms": 9.0}]) is None
+    assert between_runs([{"x": 9.0}, {"x": 10.0}, {"x": 12.0}], "x") == pytest.approx(
+        np.std([9, 10, 12], ddof=1) / (31 / 3)
+    )
 
 
 # -------------------------------------------------------------------------------------------- before load
@@ -181,6 +249,16 @@ def test_rules_that_the_planned_number_cannot_decide() -> None:
     assert said(*rules, planned=300) == []
 
 
+def test_it_says_how_many_are_lacking() -> None:
+    found = undecidable(scenario("p99_ttft_ms <= 5", "failed_ratio <= 0.05", concurrency=5), 50)
+    assert [say(message) for message in found] == [
+        "p99_ttft_ms <= 5: 41 requests cannot prove this even if none misses; it takes 299 independent ones "
+        "(at least 258 more)",
+        "failed_ratio <= 0.05: 50 requests cannot prove this even if none misses; it takes 59 independent ones "
+        "(at least 9 more)",
+    ]
+
+
 def test_a_closed_loop_loses_its_start_burst() -> None:
     assert said("p90_ttft_ms <= 5", planned=46, concurrency=10) == [("p90_ttft_ms <= 5", 29)]
     assert said("p90_ttft_ms <= 5", planned=48, concurrency=10) == []
@@ -194,6 +272,22 @@ def test_repeats_are_pooled_before_load_too() -> None:
     assert said("p90_ttft_ms <= 5", planned=31, repeats=three) == [("p90_ttft_ms <= 5", 29)]
     assert said("p99_ttft_ms <= 5", planned=300, repeats=three) == [("p99_ttft_ms <= 5", 299)]
     assert said("p99_ttft_ms <= 5", planned=303, repeats=three) == []
+
+
+def test_where_the_whole_run_is_the_sample() -> None:
+    """Requests left out of the window are 2C − 1; each way in which none is."""
+    assert said("failed_ratio <= 0.1", planned=29, concurrency=5) == []
+    assert said("p90_ttft_ms <= 5", planned=29, concurrency=9) == [("p90_ttft_ms <= 5", 29)]
+    assert said("p90_ttft_ms <= 5", planned=27, concurrency=9) == [("p90_ttft_ms <= 5", 29)]
+    assert [m.values["n"] for m in undecidable(scenario("p90_ttft_ms <= 5", concurrency=9), 27)] == [10]
+    assert [m.values["n"] for m in undecidable(scenario("p90_ttft_ms <= 5", concurrency=9), 26)] == [26]
+    assert said("whole_p90_ttft_ms <= 5", planned=28, concurrency=2) == [("whole_p90_ttft_ms <= 5", 29)]
+    three = scenario("p90_ttft_ms <= 5", repeats=Repeats(min=3, max=3), concurrency=2)
+    assert [m.values["n"] for m in undecidable(three, 20)] == [3 * (6 - 4 + 1)]
+    for text in ("goodput_ratio >= 0", "p99_itl_ms <= 5", "p99_itl_token_ms <= 5", "failed_ratio <= 1"):
+        assert said(text, planned=2) == []
+        assert enough(scenario(text)) == 25
+    assert enough(scenario(goodput={"ttft": 5})) == 628
 
 
 def test_exact_rules_are_always_decided() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_bef
     [
         ((), {}, 0.005),
         (("p99_ttft_ms <= 500",), {}, 0.010),
+        (("p99_ttft_ms <= 600",), {}, 0.010),
         (("p99_ttft_ms <= 300",), {}, 0.006),
         (("p99_ttft_ms <= 300", "p99_itl_ms <= 100"), {}, 0.002),
         (("p99_e2el_ms < 20",), {}, 0.001),
@@ -305,6 +307,125 @@ def test_counted_tokens_are_fine() -> None:
     assert check("token_source", [failure(0, 0.0)]) is None
 
 
+def filled(**changed: Any) -> list[Record]:
+    records = closed([0.1] * 20)
+    for record in records:
+        for field, value in changed.items():
+            setattr(record, field, value)
+    return records
+
+
+TWO = {"facts": [replace(facts(), workers=(*facts(cpu_s=1.0).workers, *facts(worker=1, cpu_s=9.5).workers))]}
+DEAD = {"facts": [replace(facts(), workers=(*facts().workers, *facts(worker=3, died="killed by signal 9").workers))]}
+MADE: list[tuple[str, list[Record], dict[str, Any], str]] = [
+    ("send_lag", late(301, 3, 0.5), {}, "all but a few within 0.00 ms (limit 5.00 ms)"),
+    ("send_lag", late(301, 50, 0.5), {"validity": ValiditySettings(lag_ms=1000)},
+     "all but a few within 500.00 ms (limit 1000.00 ms)"),
+    ("send_lag", late(301, 50, 0.0061), {}, "50 of 300 requests more than 5.00 ms;"),
+    ("sentinel_lag", filled(), {"facts": [facts(sentinel_lags=[0.001] * 500 + [0.002] * 500)]},
+     "all but a few within 2.00 ms (limit 5.00 ms)"),
+    ("sentinel_lag", filled(), {"facts": [facts(sentinel_lags=[0.001] * 500 + [0.02] * 500)]},
+     "500 of 1000 probes more than 5.00 ms;"),
+    ("rate", stretched(1.02), RATED, "sent at 98.0% of the planned 10 requests/s (nominal 10)"),
+    ("rate", stretched(1.25), {**RATED, "request_rate": 12.0}, "only 80.0% of the planned 10 requests/s;"),
+    ("concurrency", idle(60, 0.0, 0.0), {"concurrency": 2}, "2.00 of 2 slots were busy on average"),
+    ("concurrency", idle(60, 0.05, 0.05), {"concurrency": 2},
+     "only 1.58 of 2 slots were busy on average (a free slot waited 50.00 ms);"),
+    ("cpu", filled(), {"facts": [facts(cpu_s=2.0)]}, "the busiest of 1 measuring processes used 20% of a core"),
+    ("cpu", filled(), TWO, "used 95% of a core, so it may have been the bottleneck; raise workers (now 2)"),
+    ("steal", filled(), {"facts": [facts(steal=0.0125)]}, "other machines took 1.2% of this one's CPU time"),
+    ("steal", filled(), {"facts": [facts(steal=0.25)]}, "other machines took 25.0% of this one's CPU time;"),
+    ("worker", filled(), DEAD, "measuring process 3 died (killed by signal 9);"),
+    ("length", filled(prompt_tokens=101), {},
+     "prompts had 2020 tokens by the server's count, 2000 asked (off by 1.0%)"),
+    ("length", filled(prompt_tokens=90), {},
+     "prompts had 1800 tokens by the server's count, 2000 asked (off by 10.0%);"),
+    ("output_length", filled(), {"plan": plan(force_length=True)}, "had 200 tokens, 200 asked (off by 0.0%)"),
+    ("output_length", filled(output_tokens=12), {"plan": plan(force_length=True)},
+     "had 240 tokens, 200 asked (off by 20.0%);"),
+    ("cache", filled(cached_tokens=2), {}, "2.0% of the prompt tokens were in the server's cache"),
+    ("cache", filled(cached_tokens=20), {}, "20.0% of the prompt tokens were in the server's cache although"),
+    ("token_source", filled(token_source="events"), {"rules": ("p90_ttft_ms <= 9", "mean_tpot_ms <= 500")},
+     "20 answers were counted in stream events, not tokens, and mean_tpot_ms <= 500 needs tokens;"),
+    ("token_source", filled(token_source="events"), {"goodput": {"ttft": 50, "tpot": 50}},
+     "and goodput.tpot needs tokens;"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("id", "records", "known", "words"), MADE, ids=[f"{made[0]}-{i}" for i, made in enumerate(MADE)]
+)
+def test_it_says_what_was_seen(id: str, records: list[Record], known: dict[str, Any], words: str) -> None:
+    made = check(id, records, **known)
+    assert made is not None
+    assert words in say(made.message)
+
+
+def test_limits_and_figures_of_the_checks() -> None:
+    """What the tables show beside the verdict of a check, and which repeat they show."""
+    found = judged(scenario(), filled(cached_tokens=1), facts=[facts(steal=0.01)], plan=plan(force_length=True))
+    assert {c.id: (c.observed, c.limit) for c in found.checks} == {
+        "worker": (0.0, 0.0), "send_lag": (0.0, 0.005), "sentinel_lag": (0.0001, 0.005), "cpu": (0.1, 0.9),
+        "concurrency": (pytest.approx(1.0), 0.95), "steal": (0.01, 0.05), "length": (0.0, 0.01),
+        "output_length": (0.0, 0.01), "cache": (0.01, 0.02), "token_source": (0.0, 0.0),
+    }  # fmt: skip
+
+
+def figure(id: str, records: Sequence[Record], **known: Any) -> float | None:
+    made = check(id, records, **known)
+    return None if made is None else made.observed
+
+
+def test_the_cap_of_an_open_loop_excuses_no_burst() -> None:
+    records = opened([0.1] * 64)
+    for record in records[:8]:
+        record.sent = float(record.due or 0) + 0.05
+    assert not ok("send_lag", records, concurrency=8, request_rate=10.0)
+
+
+def test_rate_of_short_runs_and_with_requests_that_were_never_sent() -> None:
+    assert figure("rate", opened([0.1] * 5), **RATED) == pytest.approx(1)
+    gone = failure(101, None, "not_sent", due=10.1, ready=None)
+    assert figure("rate", [*stretched(1.02), gone], **RATED) == pytest.approx(1 / 1.02)
+
+
+def test_concurrency_of_few_requests_and_of_late_starts() -> None:
+    assert check("concurrency", closed([0.1] * 20, cap=10), concurrency=10) is not None, "np = 2C is enough"
+    records = idle(60, 0.02, 0.02)
+    for record in records:
+        for field in ("ready", "sent", "first_chunk", "first_token", "first_output", "last_token", "done"):
+            setattr(record, field, getattr(record, field) + 100)
+    assert figure("concurrency", records, concurrency=2, facts=()) == pytest.approx(0.19 / 0.21, abs=0.01)
+    alone = [request(2 * i, i * 0.19) for i in range(30)] + [request(1, 0.0, gaps=[1.0] * 3)]
+    assert figure("concurrency", alone, concurrency=2) == pytest.approx(
+        0.14 / 0.19 / 2 + 3.05 / (29 * 0.19) / 2, abs=0.01
+    )
+
+
+def test_a_constant_excess_of_a_few_requests() -> None:
+    def prompts(*tokens: int, asked: int = 100) -> list[Record]:
+        return [request(i, i * 0.2, prompt_tokens=n, asked_input=asked) for i, n in enumerate(tokens)]
+
+    assert ok("length", prompts(130), plan=plan()), "one request cannot tell a template from a wrong length"
+    assert not ok("length", prompts(70), plan=plan()), "no template takes tokens away"
+    assert ok("length", prompts(130, 130), plan=plan())
+    assert ok("length", prompts(11, 11, 11, asked=10), plan=plan())
+
+
+def test_hits_of_one_request_do_not_make_up_for_another() -> None:
+    halves = [request(i, i * 0.2, cached_tokens=12 * (i % 2), shared_input=6) for i in range(20)]
+    assert figure("cache", halves, plan=plan(template_tokens=4)) == 0.01
+    assert figure("cache", halves[::2], plan=plan(template_tokens=4)) == 0
+    counted = [request(i, i * 0.2, shared_input=6) for i in range(20)]
+    unsent = failure(20, None, "not_sent", shared_input=6, prompt_tokens=100)
+    assert figure("cache", [*counted, unsent], server={"prefix_cache_hits": 140.0}) == 0.01
+
+
+def test_a_process_is_measured_over_its_own_time() -> None:
+    assert figure("cpu", filled(), facts=[facts(started=5.0, ended=15.0, cpu_s=2.0)]) == 0.2
+    assert check("cpu", filled(), facts=[facts(started=100.0, ended=100.05, cpu_s=0.05)]) is None
+
+
 def test_thresholds_are_configurable() -> None:
     loose = ValiditySettings(rate=0.5, concurrency=0.5, cpu=0.99, steal=0.5, length=0.5, cache=0.5)
     assert ok("rate", stretched(1.5), **RATED, validity=loose)
@@ -320,5 +441,13 @@ def test_of_several_repeats_the_worst_counts() -> None:
         assert found.verdict is Verdict.INVALID
     both = judged(scenario(), good, good, facts=[facts(cpu_s=1.0), facts(cpu_s=5.0)])
     assert {c.id: c.observed for c in both.checks}["cpu"] == pytest.approx(0.5)
+    busiest_first = judged(scenario(), good, good, facts=[facts(cpu_s=5.0), facts(cpu_s=1.0)])
+    assert {c.id: c.observed for c in busiest_first.checks}["cpu"] == pytest.approx(0.5)
+    for pauses in ((0.001, 0.003), (0.003, 0.001)):
+        idlers = judged(scenario(concurrency=2), *(idle(60, pause, pause) for pause in pauses))
+        assert {c.id: c.observed for c in idlers.checks}["concurrency"] == pytest.approx(0.19 / 0.193, abs=1e-3)
+    few, many = ([request(i, i * 0.2) for i in range(n)] for n in (10, 40))
+    counted = judged(scenario(), few, many, server={"prefix_cache_hits": 40.0})
+    assert {c.id: c.observed for c in counted.checks}["cache"] == 0.01, "what the server counted is of the last repeat"
     rates = judged(scenario(**RATED), stretched(1.0), stretched(1.01))
     assert {c.id: c.observed for c in rates.checks}["rate"] == pytest.approx(1 / 1.01)

@@ -52,3 +52,10 @@ def test_a_failed_turn_fails_its_conversation() -> None:
     broken.error = "reset"
     found = by_turn([answered(0, 0, 0, 0.0), broken], MetricSettings())
     assert found["conversation"] == {"conversations": 1, "completed": 0, "mean_duration_ms": None}
+
+
+def test_conversations_that_start_late_and_turns_without_a_window() -> None:
+    records = [answered(i, i // 2, i % 2, 100.0 + i) for i in range(40)]
+    found = by_turn(records, MetricSettings(concurrency=1))
+    assert not [name for figures in found.values() for name in figures if name.startswith("steady_")]
+    assert found["conversation"]["mean_duration_ms"] == pytest.approx(1200)

@@ -201,6 +201,52 @@ def test_percentiles_are_numpys_over_all_repeats_pooled() -> None:
     assert found["completed"] == 11
 
 
+def test_the_columns_of_a_sample() -> None:
+    records = [
+        request(0, 1.0, gaps=[], due=0.5, repeat=2, cached_tokens=3, shared_input=4, prompt_tokens=101, asked_output=2),
+        request(1, 2.0, gaps=[0.01], due=1.5, repeat=2, token_source="events"),
+        request(2, 2.5, gaps=[0.01] * 2, due=2.0, repeat=2),
+        failure(3, None, "connect", due=3.0, ready=None, done=3.5, repeat=2),
+        failure(4, None, "not_sent", due=4.0, ready=None, repeat=2),
+    ]
+    one = sample(records[::-1], MetricSettings(open_loop=True, complete=True))
+    assert (one.repeat, one.open_loop, one.complete, one.begin) == (2, True, True, 1.0)
+    assert one.end == pytest.approx(3.5)
+    assert one.tried.tolist() == [1.0, 2.0, 2.5, 3.5, 4.0]
+    assert one.counted.tolist() == [True] * 5
+    assert one.one_token.tolist() == [True, False, False, False, False]
+    assert (one.token_sources, one.errors) == ({"usage": 2, "events": 1}, {"connect": 1, "not_sent": 1})
+    known = {name: [v for v in values if not np.isnan(v)] for name, values in one.tokens.items()}
+    assert known == {"prompt": [101, 100, 100], "asked_input": [100] * 5, "output": [1, 2, 3], "cached": [3],
+                     "asked_output": [2, 2, 3, 10, 10], "shared": [4, 0, 0, 0, 0]}  # fmt: skip
+    assert [column.dtype for column in (one.ok, one.counted, one.in_steady)] == [np.bool_] * 3
+    closed_loop = sample(records, MetricSettings(complete=False))
+    assert (closed_loop.open_loop, closed_loop.complete) == (False, False)
+    assert closed_loop.counted.tolist() == [True] * 4 + [False]
+    nothing = sample([], PLAIN)
+    assert (nothing.repeat, nothing.begin, nothing.end, nothing.steady) == (1, None, None, None)
+    assert [len(c) for c in (nothing.ok, nothing.counted, nothing.in_steady, nothing.tried)] == [0] * 4
+    assert nothing.ok.dtype == nothing.counted.dtype == nothing.in_steady.dtype == np.bool_
+
+
+def test_repeats_are_pooled_by_their_own_time() -> None:
+    first = [request(0, 0.0, done=2.0), request(1, 0.0, done=4.0)]
+    second = [request(i, i + 1.0, done=i + 1.5, repeat=2) for i in range(3)]
+    found = figures(first + second)
+    assert found["mean_concurrency"] == pytest.approx((6 + 1.5) / (4 + 2.5))
+    assert (found["max_concurrent_requests"], found["duration"]) == (2, 6.5)
+    assert found["request_throughput"] == pytest.approx(5 / 6.5)
+    assert figures([])["max_concurrent_requests"] in (0, None)
+    alone = figures([request(0, 0.0, **arrivals([0.0, 1.0], [3, 4]))], percentiles=(99,))
+    assert alone["max_output_tokens_per_s"] == 4, "a second is long enough, and ends before its end"
+    assert alone["median_itl_ms"] == 1000
+
+
+def test_a_wait_for_the_cap_is_any_wait() -> None:
+    waits = [request(i, i + 0.5, due=float(i), ready=i + wait) for i, wait in enumerate((0.0, 0.2, 0.5))]
+    assert figures(waits, open_loop=True)["cap_bound"] == pytest.approx(2 / 3)
+
+
 def test_a_closed_loop_steadies_from_the_cth_completion_to_the_last_dispatch() -> None:
     records = closed([1.0, 2.0] + [0.1] * 18, cap=2)
     one = sample(records, MetricSettings(concurrency=2))
