@@ -17,7 +17,7 @@ import sys
 import time
 import zlib
 from bisect import bisect
-from collections import Counter, defaultdict
+from collections import defaultdict
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 #: What the tests of a mutant may take before it counts as left, at first and with ``--survivors``; a test that takes
 #: longer than the last is left out altogether.
-QUICK_S, MOST_S, SLOW_S = 1.5, 3.0, 3.0
+QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline", "before": "stopping",
        "summary": "imports", "answer": "transcripts", "decode": "transcripts", "http": "transcripts"}  # fmt: skip
@@ -62,7 +62,6 @@ class Mutants:
         files = [f"pytest_vllm_bench/{module.replace('.', '/')}.py" for module in modules]
         self.mutants = [mutant for file in files for mutant in found if str(mutant[0].path) == file]
         self.killers: dict[str, list[str]] = defaultdict(list)
-        self.runs = Counter(test for tests in state().tests_by_mangled_function_name.values() for test in tests)
         self.running: dict[int, tuple[SourceFileMutationData, str, int]] = {}
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -103,14 +102,14 @@ class Mutants:
         return state().duration_by_test.get(test, 0.0)
 
     def tests(self, name: str) -> list[str]:
-        """Those that run the function of a mutant: earlier killers, then the module's own, then the most direct."""
+        """Those that run the function of a mutant: earlier killers, then the module's own, the shortest first."""
         function = mangled_name_from_mutant_name(name)
         module = function.rpartition(".")[0]
         own = f"/test_{OWN.get(module.split('.')[-1], module.split('.')[-1])}.py"
         found = [test for test in state().tests_by_mangled_function_name.get(function, ()) if self.took(test) < SLOW_S]
         if not self.survivors:
             found = [test for test in found if ALIKE not in test or not zlib.crc32(test.encode()) % ONE_IN]
-        tests = sorted(found, key=lambda test: (own not in test, ALIKE in test, self.runs[test], self.took(test), test))
+        tests = sorted(found, key=lambda test: (own not in test, ALIKE in test, self.took(test), test))
         spent = list(accumulate(self.took(test) for test in tests))
         tests = tests[: bisect(spent, MOST_S if self.survivors else QUICK_S)] or tests[:1]
         known = [*self.killers[function], *self.killers[module]]
