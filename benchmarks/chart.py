@@ -30,6 +30,8 @@ def save(errors: Sequence[Error], path: Path) -> None:
     axes.plot(levels, truth, color="black", linestyle="--", label="what the server did")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xticks(levels, [str(level) for level in levels])
     axes.set_xlabel("concurrent streams")
     axes.set_ylabel("mean TTFT (ms)")
