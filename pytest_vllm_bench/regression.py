@@ -17,6 +17,7 @@ from pytest_vllm_bench.judge.comparison import (
     compare,
     compare_targets,
     comparisons_planned,
+    lost_gates,
     missing_gates,
 )
 from pytest_vllm_bench.model import Message
@@ -40,7 +41,8 @@ class Gate:
 class Held:
     """What came of holding one row against the gate; no comparisons: ``notes`` say why.
 
-    ``refused``: the reference has this scenario, and must not be compared with; a gate without data never passes.
+    ``refused``: the reference has this scenario, and must not be compared with, or the new session lacks what is gated;
+    a gate without data never passes.
     """
 
     comparisons: Sequence[Comparison] = ()
@@ -64,7 +66,8 @@ def hold(gate: Gate, row: Row) -> Held:
         return Held(notes=(*other, Message(key="judge.environment_refused")), refused=True)
     notes = (*other, *missing_gates(old, new, gate.settings))
     shown = baseline.noise_shown(gate.reference, new.repeats)
-    return Held(comparisons=compare(old, new, gate.settings, gate.planned, shown), notes=notes)
+    made = compare(old, new, gate.settings, gate.planned, shown)
+    return Held(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
 
 
 def locate(named: str, base: Path) -> Path:

@@ -143,6 +143,15 @@ def missing_gates(reference: Sequence[Session], new: Session, settings: Baseline
     ]
 
 
+def lost_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> bool:
+    """Whether the new session lacks a gated metric that the config names or the reference has.
+
+    One that only the reference lacks is new, like a new scenario, and no failure.
+    """
+    expected = {*settings.tolerance, *(metric for s in reference for metric in s.values)}
+    return any(metric in expected and metric not in new.values for metric in settings.gated)
+
+
 def tolerance_of(metric: str, settings: BaselineSettings) -> tuple[float, bool]:
     """(how much worse is accepted, whether that is relative); the sign as written says nothing."""
     written = settings.tolerance.get(metric, DEFAULT_TOLERANCE)

@@ -335,6 +335,24 @@ def test_a_gate_without_data_is_said() -> None:
     assert compared([session(p99_ttft_ms=1.0)], session(mean_tpot_ms=1.0)) == {}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "named", "lost"),
+    [
+        (["mean_tpot_ms"], ["mean_tpot_ms"], {}, False),
+        (["mean_tpot_ms"], ["mean_e2el_ms"], {}, True),
+        (["mean_e2el_ms"], ["mean_e2el_ms", "mean_tpot_ms"], {}, False),  # new, like a new scenario
+        (["mean_e2el_ms"], ["mean_e2el_ms"], {}, False),  # pooling has no tokens, and nobody asked for them
+        (["mean_e2el_ms"], ["mean_e2el_ms"], {"mean_tpot_ms": "5%"}, True),
+    ],
+)
+def test_a_gate_that_lost_its_data_is_no_green_gate(
+    old: list[str], new: list[str], named: dict[str, str | float], lost: bool
+) -> None:
+    settings = BaselineSettings(tolerance=named)
+    reference = [session(**dict.fromkeys(old, 1.0))]
+    assert comparison.lost_gates(reference, session(**dict.fromkeys(new, 1.0)), settings) is lost
+
+
 def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
     reference = [session(mean_tpot_ms=10.0)] * 5
     bad, fine = session(mean_tpot_ms=20.0), session(mean_tpot_ms=10.1)
