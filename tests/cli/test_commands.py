@@ -20,13 +20,17 @@ GOLDEN = Path(__file__).parent / "golden"
 QUIET = "validity: {lag_ms: 60000, rate: 0.01, concurrency: 0.01, cpu: 1, steal: 1}\n"
 
 
-def shell(*args: str, cwd: Path, code: int | None = 0, **more: str) -> str:
-    """Run a command in a process of its own → what it printed; ``more``: of its environment, ``code`` None: any."""
+def shell(*args: str, cwd: Path, code: int = 0, **more: str) -> str:
+    """Run a command in a process of its own → what it printed; ``more``: of its environment."""
+    done = ran(*args, cwd=cwd, **more)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def ran(*args: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "COLUMNS": "100", "LC_ALL": "C.UTF-8", "NO_COLOR": "1", **more}
     command = [sys.executable, "-m", "pytest_vllm_bench", *args]
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
-    assert code in (None, done.returncode), done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=240)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +69,13 @@ def test_help(command: str, lang: str, monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_single_is_a_config_of_one_cell(tmp_path: Path, server: str) -> None:
     args = ["--random-input-len", "64", "--random-output-len", "8", "--num-prompts", "20", "--max-concurrency", "2"]
     args += ["--goodput", "ttft:60000", "--num-warmups", "0"]
-    shell("single", "--base-url", server, *args, cwd=tmp_path, code=None)  # INVALID where this machine is too busy
+    done = ran("single", "--base-url", server, *args, cwd=tmp_path)
     row = json.loads((tmp_path / "results" / "bench_io64x8_mc2_np20.json").read_text())
     assert row["completed"] == 20
     assert row["goodput_ratio"] == 1.0
+    broken = {check["check"] for check in row["validity"] if not check["ok"]}
+    assert broken <= {"sentinel_lag", "send_lag", "cpu", "steal"}, "only a machine that is too busy may spoil it"
+    assert (done.returncode, row["verdict"] == "INVALID") == (int(bool(broken)), bool(broken)), done.stdout
 
 
 def test_single_says_what_is_wrong(tmp_path: Path) -> None:
