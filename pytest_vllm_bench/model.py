@@ -150,6 +150,10 @@ class ValiditySettings:
     cache: float = 0.02
 
 
+#: Rounds (repeats) that a comparison of two targets takes.
+FEWEST_ROUNDS = 5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeats:
     min: int = 1

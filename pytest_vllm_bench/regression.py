@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pytest_vllm_bench.judge.comparison import (
     lost_gates,
     missing_gates,
 )
-from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.model import Message, Verdict
 from pytest_vllm_bench.report import folder
 
 Row = Mapping[str, Any]
@@ -38,6 +38,16 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rounds:
+    """A target of this session that the others are held against, in rounds; ``measured``: its row in each cell."""
+
+    name: str
+    settings: BaselineSettings
+    planned: int
+    measured: dict[str, Row] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """What came of holding one row against the gate; no comparisons: ``notes`` say why.
 
@@ -51,14 +61,23 @@ class Held:
 
     @property
     def suspected(self) -> bool:
-        """Something gated looks worse than is accepted: worth a fresh measurement."""
-        return any(c.gated and c.suspected for c in self.comparisons)
+        """Something gated looks worse than is accepted, and a fresh measurement would tell."""
+        return any(c.gated and c.suspected and c.verdict is not Verdict.FAIL for c in self.comparisons)
 
 
-def hold(gate: Gate, row: Row) -> Held:
-    """Compare one row with the sessions that the reference holds of its scenario."""
+def hold(gate: Gate | Rounds, row: Row) -> Held | None:
+    """Compare one row with the sessions that the reference holds of its scenario; None where it is the reference."""
+    if isinstance(gate, Gate):
+        return _hold_sessions(gate, row)
+    if row["target"] == gate.name:
+        gate.measured[_cell(row)] = row
+        return None
+    return _hold_rounds(gate, row)
+
+
+def _hold_sessions(gate: Gate, row: Row) -> Held:
     key = baseline.key_of(row)
-    old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row)
+    old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row, gate.settings.gated)
     if (why := comparable(old, new, key)) is not None:
         return Held(notes=(why,), refused=bool(old))
     other = tuple(baseline.differences(old[-1].environment, new.environment))
@@ -68,6 +87,22 @@ def hold(gate: Gate, row: Row) -> Held:
     shown = baseline.noise_shown(gate.reference, new.repeats)
     made = compare(old, new, gate.settings, gate.planned, shown)
     return Held(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
+
+
+def _hold_rounds(gate: Rounds, row: Row) -> Held:
+    if (first := gate.measured.get(_cell(row))) is None:
+        return Held(notes=(Message(key="judge.target_missing", values={"target": gate.name}),), refused=True)
+    old, new = (baseline.session_of(one, gate.settings.gated) for one in (first, row))
+    made = compare_targets(old, new, gate.settings, gate.planned)
+    if isinstance(made, Message):
+        return Held(notes=(made,), refused=True)
+    notes = tuple(missing_gates([old], new, gate.settings))
+    return Held(comparisons=made, notes=notes, refused=lost_gates([old], new, gate.settings))
+
+
+def _cell(row: Row) -> str:
+    """What a scenario is called on every target."""
+    return str(row["scenario_key"]).removeprefix(f"{row['target']}-")
 
 
 def locate(named: str, base: Path) -> Path:
@@ -89,10 +124,13 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
-def save(path: Path, rows: Iterable[Row], keep: int) -> list[Message]:
-    """Add a session's rows to a reference: sorted and small, meant to be committed; → what may not be saved."""
+def save(path: Path, rows: Iterable[Row], keep: int, gated: Collection[str] = ()) -> list[Message]:
+    """Add a session's rows to a reference: sorted and small, meant to be committed; → what may not be saved.
+
+    ``gated``: metrics that a tolerance names, kept beside the usual ones.
+    """
     old = load(path) if path.is_file() else None
-    made, refused = baseline.fold(old, rows, keep)
+    made, refused = baseline.fold(old, rows, keep, gated)
     if made["scenarios"]:
         folder.make(path.parent)
         folder.write_text(path, json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
@@ -109,23 +147,25 @@ class Pair:
     outcome: Sequence[Comparison] | Message
 
 
-def between_targets(rows: Iterable[Row], settings: BaselineSettings = BaselineSettings()) -> list[Pair]:
+def between_targets(rows: Iterable[Row]) -> list[Pair]:
     """Compare the first target of each cell with every other one, by rounds, in the row that pools its repeats.
 
-    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.
+    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.  Rows that a gate holds
+    against another target have their comparison; ``tolerance`` of a row, where it has one, is the config's.
     """
     cells: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row.get("target"):
-            cell = str(row["scenario_key"]).removeprefix(f"{row['target']}-")
-            cells.setdefault(cell, {})[str(row["target"])] = row
+            cells.setdefault(_cell(row), {})[str(row["target"])] = row
     pooled = {cell: {t: row for t, row in rows.items() if row.get("per_repeat")} for cell, rows in cells.items()}
     together = {cell: targets for cell, targets in pooled.items() if len(targets) > 1}
-    planned = comparisons_planned(sum(len(targets) - 1 for targets in together.values()), settings)
+    pairs = sum(len(targets) - 1 for targets in together.values())
     found = []
     for cell, targets in together.items():
         (a, first), *others = targets.items()
+        settings = BaselineSettings(tolerance=first.get("tolerance") or {})
+        planned = comparisons_planned(pairs, settings)
         for b, other in others:
-            one, two = baseline.session_of(first), baseline.session_of(other)
+            one, two = (baseline.session_of(row, settings.gated) for row in (first, other))
             found.append(Pair(cell=cell, a=a, b=b, outcome=compare_targets(one, two, settings, planned)))
     return found

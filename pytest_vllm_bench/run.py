@@ -51,7 +51,7 @@ async def shoot(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> t
     with workplace(scenario, world) as work:
         shot = await once(scenario, world, watch, work)
         result = judged(scenario, world, shot)
-        if world.gate is not None and world.judges and not shot.interrupted:
+        if world.gate is not None and judges(scenario, world) and not shot.interrupted:
             result = await gated(result, world, watch, work)
         save(result, world, keep, work / "tape")
     if shot.interrupted:
@@ -89,11 +89,14 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
     """
     assert world.gate is not None
     held = regression.hold(world.gate, artifacts.to_json(result))
+    if held is None:
+        return result
     comparisons = held.comparisons
     if held.suspected:
         watch.phase(Message(key="plugin.again"))
         fresh = await afresh(result, world, watch, work)
-        comparisons = confirmed(comparisons, regression.hold(world.gate, artifacts.to_json(fresh)).comparisons)
+        again = regression.hold(world.gate, artifacts.to_json(fresh))
+        comparisons = confirmed(comparisons, again.comparisons if again else ())
     failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
     return replace(
         result,
@@ -106,7 +109,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
 
 async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Result:
     """Measure a result once more, each of the repeats that it pools: a mean of three is confirmed by one of three."""
-    alone = replace(world, repetitions=[])
+    alone = replace(world, repetitions=[], judges=True)
     last = result.scenario.repeat
     first = last - max(0, len(result.per_repeat) - 1)
     for number in range(first, last):
@@ -221,6 +224,11 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
     return Shot(plan=planned, facts=facts, reading=await reading, interrupted=interrupted)
 
 
+def judges(scenario: Scenario, world: World) -> bool:
+    """Whether what was measured so far carries the verdict: the last of the repeats, or enough of them."""
+    return world.judges or stopping.enough_repeats(scenario, [r.figures for r in world.repetitions])
+
+
 def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
     one for validity and failures only."""
@@ -230,8 +238,8 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     metrics = summary([one], asked)
     mine = Repetition(sample=one, figures={**metrics, "plan_digest": shot.plan.digest}, facts=shot.facts)
     world.repetitions.append(mine)
-    judges = world.judges or stopping.enough_repeats(scenario, [r.figures for r in world.repetitions])
-    pool = world.repetitions if judges else [mine]
+    last = judges(scenario, world)
+    pool = world.repetitions if last else [mine]
     pooled = summary([r.sample for r in pool], asked)
     evidence = judge.Evidence(
         metrics=pooled,
@@ -242,7 +250,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         server_fault=shot.server_fault,
         hopeless=shot.reading.hopeless,
     )
-    asking = scenario if judges else replace(scenario, rules=(), goodput={})
+    asking = scenario if last else replace(scenario, rules=(), goodput={})
     spread = filter(None, [stopping.spread_said(evidence.per_repeat)])
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
     return Result(

@@ -16,7 +16,7 @@ from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.model import Backend, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize
-from pytest_vllm_bench.regression import Gate
+from pytest_vllm_bench.regression import Gate, Rounds
 from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.world import Probes, Repetition, World, search_key
 
@@ -43,7 +43,7 @@ class Session:
             key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
             for key in {search_key(s) for s in scenarios if s.search}
         }
-        self.gate: Gate | None = None
+        self.gate: Gate | Rounds | None = self._rounds()
         self._servers: dict[tuple[str, str, str, tuple[str, ...]], ready.Server] = {}
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None, Any]] = {}
         self._simulator: Target | None = None
@@ -51,19 +51,30 @@ class Session:
 
     def hold_against(self, named: str) -> None:
         """Load the reference that this session's results are held against; BenchError if there is none."""
-        asked = self.config.settings.baseline
-        settings = BaselineSettings(
-            tolerance=asked.tolerance,
-            noise=asked.noise,
-            keep=asked.keep,
-            confidence=max((s.judge.confidence for s in self.scenarios), default=0.95),
-        )
+        settings = self._comparing()
         self.gate = Gate(
             name=named,
             reference=regression.load(self.reference(named)),
             settings=settings,
             planned=comparisons_planned(len({s.key for s in self.scenarios if s.search is None}), settings),
-            refuse_other=asked.other_environment == "refuse",
+            refuse_other=self.config.settings.baseline.other_environment == "refuse",
+        )
+
+    def _rounds(self) -> Rounds | None:
+        """The target that the others are held against, where the config names one."""
+        if (named := self.config.settings.baseline.target) is None:
+            return None
+        settings = self._comparing()
+        others = {s.key for s in self.scenarios if s.search is None and s.target.name != named}
+        return Rounds(name=named, settings=settings, planned=comparisons_planned(len(others), settings))
+
+    def _comparing(self) -> BaselineSettings:
+        asked = self.config.settings.baseline
+        return BaselineSettings(
+            tolerance=asked.tolerance,
+            noise=asked.noise,
+            keep=asked.keep,
+            confidence=max((s.judge.confidence for s in self.scenarios), default=0.95),
         )
 
     def reference(self, named: str) -> Path:

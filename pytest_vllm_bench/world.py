@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pytest_vllm_bench.model import Backend, LoadFacts, Message, Plan, Record, RuleVerdict, Sample, Scenario, Target
 from pytest_vllm_bench.observe.ready import Probe
 from pytest_vllm_bench.plan import Dataset
-from pytest_vllm_bench.regression import Gate
+from pytest_vllm_bench.regression import Gate, Rounds
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 
@@ -99,7 +99,7 @@ class World:
     repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
     salt: str = ""  # of one load's prompts
     round_trip_ms: float | None = None  # of a small request before any load
-    gate: Gate | None = None  # the reference that results are held against
+    gate: Gate | Rounds | None = None  # the reference that results are held against
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
     probes: Probes = Probes()  # of the search that the scenario is a tier of
     patient: bool = False  # nothing that a rule says stops a run: others will be judged by it too

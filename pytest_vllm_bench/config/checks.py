@@ -18,7 +18,7 @@ from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
 from pytest_vllm_bench.metric_table import all_names, parse_name, rule_problems
-from pytest_vllm_bench.model import Backend, Message, Problem
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
@@ -201,6 +201,25 @@ def _baseline(config: Config) -> Iterator[Problem]:
                 if difflib.get_close_matches(name, all_names(), n=1):
                     hint = suggestion(name, all_names())
                 yield _problem(config, f"baseline.{key}.{name}", "unknown_metric", name=name, hint=hint)
+    for name in config.settings.baseline.tolerance:
+        known = parse_name(name)
+        if known is not None and (known.row.better == "neither" or known.row.id == "server"):
+            yield _problem(config, f"baseline.tolerance.{name}", "no_worse", name=name)
+
+
+def _rounds(config: Config) -> Iterator[Problem]:
+    """A target that others are held against: there is one of that name, and each takes the same rounds, enough."""
+    settings, path = config.settings, "baseline.target"
+    if (named := settings.baseline.target) is None:
+        return
+    names = [target.name for target in config.targets if target.name]
+    if named not in names:
+        hint = suggestion(named, names) if names else Message(key="config.no_targets")
+        yield _problem(config, path, "unknown_target", name=named, hint=hint)
+    elif len(names) == 1:
+        yield _problem(config, path, "target_alone", name=named)
+    if settings.repeats.min < FEWEST_ROUNDS or settings.repeats.max is not None:
+        yield _problem(config, path, "target_rounds", needed=FEWEST_ROUNDS)
 
 
 #: Each says what is wrong between some keys; a new one is a function and a line here.
@@ -215,6 +234,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _repeats,
     _search,
     _baseline,
+    _rounds,
 )
 
 

@@ -63,12 +63,17 @@ class Axes:
 
 
 def matrix(config: Config) -> tuple[Scenario, ...]:
-    """Every scenario in the order in which they run: repeats round robin, every other round with targets reversed."""
+    """Every scenario in the order in which they run: repeats round robin, every other round with targets reversed.
+
+    A target that the others are held against (``baseline.target``) is the first of the last round, so that it is known
+    when they are judged.
+    """
     found: list[Scenario] = []
     rounds = config.settings.repeats.max or config.settings.repeats.min
+    forwards = rounds % 2 if config.settings.baseline.target else 1
     cells = axes(config)
     for number in range(1, rounds + 1):
-        ordered = cells if number % 2 else _targets_reversed(cells, len(config.targets))
+        ordered = cells if number % 2 == forwards else _targets_reversed(cells, len(config.targets))
         once = [cell for cell in ordered if cell.search is None or number == 1]
         found += [_repeat(scenario(config, cell), number, rounds) for cell in once]
     return tuple(found)
@@ -87,6 +92,8 @@ def axes(config: Config) -> list[Axes]:
     """Every cell of the matrix; the cells of one place on all other axes stand together, one a target."""
     settings = config.settings
     targets = config.targets or (Target(),)  # where the URL is wrong, the rest is still looked at
+    if (first := settings.baseline.target) is not None:
+        targets = tuple(sorted(targets, key=lambda target: target.name != first))
     bound = settings.duration or math.fsum(stage.for_ or 0 for stage in settings.stages) or None
     cells = []
     for dataset in choices(settings):

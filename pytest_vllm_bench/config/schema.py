@@ -249,6 +249,7 @@ class BaselineFile(Strict):
     tolerance: dict[str, Tolerance] = {}
     noise: dict[str, Share] = {}
     keep: Count = 5
+    target: Label | None = None
     other_environment: Annotated[Literal["warn", "refuse"], *_words("warn", "refuse")] = "warn"
 
 

@@ -35,15 +35,15 @@ class Session:
         return max((len(v) for v in self.values.values()), default=0)
 
 
-def session_of(row: Mapping[str, Any]) -> Session:
+def session_of(row: Mapping[str, Any], gated: Iterable[str] = ()) -> Session:
     """The figures that are kept of a result (its JSON): steady ones where every repeat has them, else the whole run's.
 
-    ``per_repeat`` holds the metrics of each repeat, with the first one's ``plan_digest``; a result without it is one.
+    ``gated``: metrics that a tolerance names, kept as well.  ``per_repeat`` holds the metrics of each repeat, with the
+    first one's ``plan_digest``; a result without it is one.
     """
     repeats: Sequence[Mapping[str, Any]] = row.get("per_repeat") or [row]
-    extra = [metric for metric in row.get("baseline_metrics", ()) if metric not in KEPT]
     values = {}
-    for metric in (*KEPT, *extra):
+    for metric in dict.fromkeys((*KEPT, *gated)):
         found = _figures(metric, repeats, rated=_is_finite(row.get("request_rate")))
         if found:
             values[metric] = found
@@ -110,17 +110,17 @@ def key_of(row: Mapping[str, Any]) -> str:
 
 
 def fold(
-    reference: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]], keep: int
+    reference: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]], keep: int, gated: Collection[str] = ()
 ) -> tuple[dict[str, Any], list[Message]]:
     """Add a session to a reference (its JSON, None = a new one); what may not be saved is said.
 
-    ``rows`` are results, one a scenario.  Sessions of another plan than the newest are dropped: nothing can be
-    compared with both.
+    ``rows`` are results, one a scenario; ``gated``: see ``session_of``.  Sessions of another plan than the newest are
+    dropped: nothing can be compared with both.
     """
     scenarios: dict[str, Any] = dict((reference or {}).get("scenarios", {}))
     refused = []
     for row in rows:
-        key, made = key_of(row), session_of(row)
+        key, made = key_of(row), session_of(row, gated)
         if row.get("simulated"):
             refused.append(Message(key="judge.baseline_simulated", values={"scenario": key}))
         elif not made.values or row.get("complete") is False:

@@ -25,7 +25,7 @@ import numpy as np
 from pytest_vllm_bench.judge.baseline import KEPT, Session
 from pytest_vllm_bench.judge.statistics import t_quantile
 from pytest_vllm_bench.metric_table import parse_name
-from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Message, Verdict
 
 #: What is gated unless the config names other metrics.
 GATED = ("output_throughput", "mean_tpot_ms", "mean_e2el_ms")
@@ -36,8 +36,6 @@ PRIOR = 3
 UNSEEN = 2
 #: Each of two measurements must be over this often to be over together in four of five cases.
 BOTH = math.sqrt(0.8)
-#: Rounds that a comparison of two targets takes.
-FEWEST_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +110,12 @@ def compare(
     """
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
-        old = [s.values[metric] for s in reference if metric in s.values]
-        now = new.values.get(metric)
         tolerance, relative = tolerance_of(metric, settings)
-        if now is None or not old or (relative and any(v <= 0 for values in (*old, now) for v in values)):
+        old = [s.values[metric] for s in reference if _has(s, metric, relative)]
+        if not old or not _has(new, metric, relative):
             continue
         transform = math.log if relative else float
-        means = [float(np.mean([transform(v) for v in values])) for values in (*old, now)]
+        means = [float(np.mean([transform(v) for v in values])) for values in (*old, new.values[metric])]
         noise = _noise(metric, settings, shown, alone=len(old) == 1)
         prior = noise if relative else noise * abs(float(np.mean(means[:-1])))
         bounds = Bounds(tolerance=tolerance, relative=relative, alpha=min(0.01, 0.6 / planned), power=BOTH)
@@ -134,22 +131,35 @@ def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], 
     return max(assumed, shown.get(metric, 0.0))
 
 
+def _has(session: Session, metric: str, relative: bool) -> bool:
+    """Whether it has a figure that can be compared: a ratio takes figures above 0."""
+    values = session.values.get(metric, ())
+    return bool(values) and (not relative or min(values) > 0)
+
+
 def missing_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> list[Message]:
-    """Gated metrics that one of the two sides lacks: a gate without data is no green gate."""
-    return [
-        Message(key="judge.baseline_no_metric", values={"metric": metric})
-        for metric in settings.gated
-        if metric not in new.values or not any(metric in s.values for s in reference)
-    ]
+    """Gated metrics of which one of the two sides has no figure to compare: a gate without data is no green gate."""
+    found = []
+    for metric in settings.gated:
+        relative = tolerance_of(metric, settings)[1]
+        if not _has(new, metric, relative) or not any(_has(s, metric, relative) for s in reference):
+            there = metric in new.values and any(metric in s.values for s in reference)
+            key = "judge.baseline_not_positive" if there else "judge.baseline_no_metric"
+            found.append(Message(key=key, values={"metric": metric}))
+    return found
 
 
 def lost_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> bool:
-    """Whether the new session lacks a gated metric that the config names or the reference has.
+    """Whether the new session has no figure for a gated metric that the config names or the reference has.
 
     One that only the reference lacks is new, like a new scenario, and no failure.
     """
-    expected = {*settings.tolerance, *(metric for s in reference for metric in s.values)}
-    return any(metric in expected and metric not in new.values for metric in settings.gated)
+    for metric in settings.gated:
+        relative = tolerance_of(metric, settings)[1]
+        expected = metric in settings.tolerance or any(_has(s, metric, relative) for s in reference)
+        if expected and not _has(new, metric, relative):
+            return True
+    return False
 
 
 def tolerance_of(metric: str, settings: BaselineSettings) -> tuple[float, bool]:
@@ -291,7 +301,8 @@ def worst(comparisons: Sequence[Comparison]) -> Verdict:
 def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned: int) -> list[Comparison] | Message:
     """B against A, measured in rounds AB, BA, …: a t interval over the rounds' differences; 5 rounds or more.
 
-    Nothing is measured afresh, so α is a sixtieth of what it is for a baseline: 1 % of sessions err.
+    Where one of them took more rounds than the other (``until``), those that both took are compared.  Nothing is
+    measured afresh, so α is a sixtieth of what it is for a baseline: 1 % of sessions err.
     """
     rounds = min(a.repeats, b.repeats)
     if rounds < FEWEST_ROUNDS:
@@ -299,11 +310,11 @@ def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned:
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
         tolerance, relative = tolerance_of(metric, settings)
-        ours, theirs = a.values.get(metric, ()), b.values.get(metric, ())
-        if len(ours) != rounds or len(theirs) != rounds or (relative and min((*ours, *theirs)) <= 0):
+        if not all(_has(s, metric, relative) and len(s.values[metric]) == s.repeats for s in (a, b)):
             continue
         transform = math.log if relative else float
-        seen = Difference.paired([transform(v) for v in ours], [transform(v) for v in theirs])
+        ours, theirs = ([transform(v) for v in s.values[metric][:rounds]] for s in (a, b))
+        seen = Difference.paired(ours, theirs)
         bounds = Bounds(tolerance=tolerance, relative=relative, alpha=0.01 / planned, power=0.8)
         found.append(_at_once(_comparison(metric, seen, settings, bounds)))
     return found

@@ -90,9 +90,11 @@ class Runner:
         config = self.items.path(self.node)
         root = self.items.pytest.rootpath
         row["config_file"] = str(config.relative_to(root) if config.is_relative_to(root) else config)
+        session = self.items.session(config)
+        asked = session.config.settings.baseline
+        row |= {"tolerance": dict(asked.tolerance), "rounds": asked.target is not None}
         if given := chosen(self.items.pytest, "save-baseline"):
-            session = self.items.session(self.items.path(self.node))
-            row["save_baseline"] = [str(session.reference(str(given[0]))), session.config.settings.baseline.keep]
+            row["save_baseline"] = [str(session.reference(str(given[0]))), asked.keep]
         self.node.stash.setdefault(MINE, {})[row["scenario_id"]] = row
         self.node.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
         if not row.get("probe_of"):

@@ -164,6 +164,8 @@ class Items:
         given = chosen(self.pytest, "baseline")
         found = []
         for config in self.configs.values() if given else ():
+            if (named := config.settings.baseline.target) is not None:
+                found.append(say("plugin.two_references", self.lang, path=relative(config.file), target=named))
             try:
                 regression.load(regression.locate(str(given[0]), config.base_dir))  # type: ignore[index]
             except BenchError as error:

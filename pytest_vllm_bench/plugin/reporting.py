@@ -49,7 +49,8 @@ def save_baselines(rows: list[Row], lang: str) -> list[str]:
     lines = []
     rows = [row for row in rows if not row.get("probe_of") and not row.get("capacity")]  # "at least N" is their gate
     for path, keep in dict.fromkeys(tuple(row["save_baseline"]) for row in rows if "save_baseline" in row):
-        refused = regression.save(Path(path), rows, keep)
+        gated = {metric for row in rows for metric in row.get("tolerance") or ()}
+        refused = regression.save(Path(path), rows, keep, sorted(gated))
         count = len({row["scenario_key"] for row in rows}) - len(refused)
         lines += [say("plugin.saved_baseline", lang, count=count, path=path)] if count > 0 else []
         lines += list(dict.fromkeys(say(message, lang) for message in refused))
@@ -61,7 +62,7 @@ def compare_targets(rows: list[Row], lang: str) -> list[str]:
     from pytest_vllm_bench import regression
 
     lines = []
-    for pair in regression.between_targets(rows):
+    for pair in regression.between_targets(row for row in rows if not row.get("rounds")):
         lines.append(say("plugin.targets", lang, cell=pair.cell, a=pair.a, b=pair.b))
         if isinstance(pair.outcome, Message):
             lines.append("  " + say(pair.outcome, lang))

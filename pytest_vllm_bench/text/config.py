@@ -282,6 +282,24 @@ TEXTS: dict[str, tuple[str, str]] = {
         "until when at the latest? add max, e.g. {{min: 5, max: 10, until: 5%}}",
         "最多重复几次？请加上 max，例如 {{min: 5, max: 10, until: 5%}}",
     ),
+    "config.no_worse": (
+        "{name} has no better and no worse, so that nothing can be compared; leave it out",
+        "{name} 没有好坏之分，无法比较；请去掉",
+    ),
+    "config.unknown_target": ("there is no target {name}; {hint}", "没有名为 {name} 的目标；{hint}"),
+    "config.no_targets": (
+        "write two, e.g. targets: {{before: http://..., after: http://...}}",
+        "请写上两个，例如 targets: {{before: http://..., after: http://...}}",
+    ),
+    "config.target_alone": (
+        "{name} is the only target, and nothing can be held against it; add another one to targets",
+        "目标只有 {name} 一个，没有可与之比较的；请在 targets 中再加一个",
+    ),
+    "config.target_rounds": (
+        "targets are held against each other in rounds of one number, {needed} or more; "
+        "write repeats: {needed}, without max and until",
+        "目标之间按轮比较，轮数须固定且不少于 {needed}；请写 repeats: {needed}，不要写 max 和 until",
+    ),
     "config.at_least_above_max": ("at_least is above max ({most})", "at_least 大于 max ({most})"),
     "config.at_least_of_tiers": (
         "each tier has its own at_least; remove this one",

@@ -213,6 +213,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{metric} is to be compared, but one of the two sessions has no figure for it",
         "需要比较 {metric}，但两次会话中有一方没有该指标",
     ),
+    "judge.baseline_not_positive": (
+        "{metric} is 0 in one of the two sessions, and no percentage of 0 says anything; "
+        "write its tolerance as a number, {metric}: 0.01",
+        "两次会话中有一方的 {metric} 为 0，无法按百分比比较；请把容差写成数值，例如 {metric}: 0.01",
+    ),
     "judge.baseline_within": (
         "{metric} {change} ({low} to {high}): not worse by {tolerance}",
         "{metric} {change}（{low} 至 {high}）：变差不超过 {tolerance}",
@@ -234,6 +239,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.baseline_not_confirmed": (
         "{metric} {change} ({low} to {high}), but measured afresh {again}: not confirmed to be worse by {tolerance}",
         "{metric} {change}（{low} 至 {high}），但重新测量为 {again}：未能确认变差超过 {tolerance}",
+    ),
+    "judge.target_missing": (
+        "nothing was measured of {target}, so that nothing was compared, and this fails (baseline.target); "
+        "run both targets together",
+        "没有 {target} 的测量结果，未作任何比较，因此不通过（baseline.target）；请让两个目标一起运行",
     ),
     "judge.targets_worse": (
         "{metric} {change} ({low} to {high}) over the rounds: worse by more than {tolerance}",

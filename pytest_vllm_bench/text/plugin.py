@@ -61,6 +61,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.probe": ("probing {level}", "正在试探 {level}"),
     "plugin.enough_repeats": ("the repeats so far are precise enough", "已有的重复测量已足够精确"),
+    "plugin.two_references": (
+        "{path}: --vllm-baseline names one reference, baseline.target ({target}) another; leave one of them out",
+        "{path}：--vllm-baseline 与 baseline.target（{target}）指定了不同的基线；请去掉其中之一",
+    ),
     "plugin.targets": ("{cell}: {b} against {a}", "{cell}：{b} 对比 {a}"),
     "plugin.warmup": ("warming up", "正在预热"),
 }

@@ -249,13 +249,21 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The tier's limits per request, instead of the file's.",
         "该等级的单请求限值，取代全局限值。",
     ),
-    "reference.baseline": ("How results are compared with a saved baseline.", "如何与保存的基线比较。"),
+    "reference.baseline": (
+        "How results are compared with a saved baseline, or with another target.",
+        "如何与保存的基线或另一目标比较。",
+    ),
     "reference.baseline.tolerance": (
         "Metric → how much worse is accepted: `5%`, `-3%`, or a number in the metric's unit.",
         "指标 → 允许变差多少：`5%`、`-3%`，或以该指标单位计的数。",
     ),
     "reference.baseline.noise": ("Metric → how much it varies from session to session.", "指标 → 各次会话之间的波动。"),
     "reference.baseline.keep": ("Sessions of a reference that are kept.", "基线保留的会话数。"),
+    "reference.baseline.target": (
+        "One of `targets`: each of the others fails where it is worse, by rounds (`repeats: 5` or more). Without it a "
+        "difference is only shown.",
+        "`targets` 之一：其余目标按轮（`repeats: 5` 或更多）与它比较，变差则不通过。不写则只显示差异。",
+    ),
     "reference.baseline.other_environment": (
         "Where model, server or machine differ: `warn` compares and says so, `refuse` compares nothing and fails.",
         "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为不通过。",

@@ -176,6 +176,52 @@ def test_repeats_until_plan_for_the_most(config: Read) -> None:
     assert (scenarios[0].repeats.min, scenarios[0].repeats.max, scenarios[0].repeats.until) == (2, 3, 0.05)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "repeats", "expected"),
+    [
+        ("{target: b}", "5", []),
+        ("{target: c}", "5", ["config.unknown_target"]),
+        ("{target: b}", "4", ["config.target_rounds"]),
+        ("{target: c}", "4", ["config.unknown_target", "config.target_rounds"]),
+        ("{target: b}", "{min: 5, max: 9, until: 5%}", ["config.target_rounds"]),
+    ],
+)
+def test_a_target_to_hold_others_against(config: Read, baseline: str, repeats: str, expected: list[str]) -> None:
+    text = f"""
+targets: {{a: http://a, b: http://b}}
+input_output: [[8, 8]]
+concurrency_prompts: [[1, 10]]
+baseline: {baseline}
+repeats: {repeats}
+"""
+    if not expected:
+        assert [s.target.name for s in matrix(config(text, short=False))] == [
+            "b",
+            "a",
+            "a",
+            "b",
+            "b",
+            "a",
+            "a",
+            "b",
+            "b",
+            "a",
+        ]
+        return
+    with pytest.raises(ConfigError) as caught:
+        config(text, short=False)
+    assert [(p.message.key, p.path, p.line) for p in caught.value.problems] == [
+        (key, "baseline.target", 5) for key in expected
+    ]
+
+
+def test_a_target_alone_is_held_against_nothing(config: Read) -> None:
+    text = "targets: {a: http://a}\ninput_output: [[8, 8]]\nconcurrency_prompts: [[1, 10]]\nbaseline: {target: a}\n"
+    with pytest.raises(ConfigError) as caught:
+        config(text + "repeats: 5\n", short=False)
+    assert [p.message.key for p in caught.value.problems] == ["config.target_alone"]
+
+
 def test_targets_take_turns(config: Read) -> None:
     text = """\
 targets: {a: http://a/v1, b: {base_url: http://b, headers: {X: y}}}

@@ -63,7 +63,7 @@ def test_with_a_rate_latencies_are_those_from_due() -> None:
 
 def test_every_latency_of_a_rate_is_read_from_due() -> None:
     figures = {"mean_response_e2el_ms": 2000.0, "mean_ttfo_ms": 5.0, "mean_response_ttfo_ms": 6.0}
-    made = baseline.session_of(row(request_rate=5.0, baseline_metrics=["mean_ttfo_ms"], **figures))
+    made = baseline.session_of(row(request_rate=5.0, **figures), ["mean_ttfo_ms"])
     assert (made.values["mean_e2el_ms"], made.values["mean_ttfo_ms"]) == ((2000.0,), (6.0,))
 
 
@@ -86,7 +86,10 @@ def test_what_is_kept_is_read_again() -> None:
 
 
 def test_metrics_that_a_tolerance_names_are_kept_too() -> None:
-    assert baseline.session_of(row(baseline_metrics=["rtfx"], rtfx=3.0)).values["rtfx"] == (3.0,)
+    assert baseline.session_of(row(rtfx=3.0), ["rtfx"]).values["rtfx"] == (3.0,)
+    reference, _ = baseline.fold(None, [row(rtfx=3.0)], keep=5, gated=["rtfx"])
+    assert baseline.sessions_of(reference, "io1x1-mc1")[0].values["rtfx"] == (3.0,)
+    assert "rtfx" not in baseline.session_of(row(rtfx=3.0)).values
 
 
 def test_folding_keeps_the_last_sessions_sorted_and_small() -> None:
@@ -343,6 +346,7 @@ def test_a_gate_without_data_is_said() -> None:
         (["mean_e2el_ms"], ["mean_e2el_ms", "mean_tpot_ms"], {}, False),  # new, like a new scenario
         (["mean_e2el_ms"], ["mean_e2el_ms"], {}, False),  # pooling has no tokens, and nobody asked for them
         (["mean_e2el_ms"], ["mean_e2el_ms"], {"mean_tpot_ms": "5%"}, True),
+        (["failed_ratio"], [], {"failed_ratio": 0.01}, True),
     ],
 )
 def test_a_gate_that_lost_its_data_is_no_green_gate(
@@ -351,6 +355,41 @@ def test_a_gate_that_lost_its_data_is_no_green_gate(
     settings = BaselineSettings(tolerance=named)
     reference = [session(**dict.fromkeys(old, 1.0))]
     assert comparison.lost_gates(reference, session(**dict.fromkeys(new, 1.0)), settings) is lost
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "tolerance", "suspected", "lost"),
+    [
+        (3.0, 0.0, "5%", None, True),  # from three good requests a second to none
+        (0.0, 0.0, "5%", None, True),
+        (0.0, 3.0, "5%", None, False),  # said; better than nothing is no failure
+        (3.0, 0.0, 0.1, True, False),
+        (0.0, 0.0, 0.1, False, False),
+    ],
+)
+def test_no_percentage_of_nothing(
+    old: float, new: float, tolerance: str | float, suspected: bool | None, lost: bool
+) -> None:
+    """A figure of 0 has no ratio: the gate says so, and a tolerance in numbers compares it."""
+    settings = BaselineSettings(tolerance={"request_goodput": tolerance})
+    before, after = [session(request_goodput=old)], session(request_goodput=new)
+    made = [c.suspected for c in comparison.compare(before, after, settings, 1)]
+    said = [m.key for m in comparison.missing_gates(before, after, settings)]
+    assert made == ([] if suspected is None else [suspected])
+    assert said == (["judge.baseline_not_positive"] if suspected is None else [])
+    assert comparison.lost_gates(before, after, settings) is lost
+
+
+def test_a_session_of_nothing_does_not_hide_the_others() -> None:
+    found = compared([session(mean_tpot_ms=0.0), session(mean_tpot_ms=10.0)], session(mean_tpot_ms=10.0))
+    assert (found["mean_tpot_ms"].sessions, found["mean_tpot_ms"].reference) == (1, pytest.approx(10.0))
+
+
+def test_a_gate_that_was_never_above_nothing_is_not_lost() -> None:
+    """Embeddings have no output tokens, before and now."""
+    nothing = session(output_throughput=0.0, mean_e2el_ms=1.0)
+    assert not comparison.lost_gates([nothing], nothing, BaselineSettings())
+    assert comparison.lost_gates([session(output_throughput=1.0)], nothing, BaselineSettings())
 
 
 def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
@@ -498,12 +537,20 @@ def test_targets_keep_to_the_tolerance_written_and_to_whole_rounds() -> None:
     assert isinstance(found, list)
     assert {c.metric: (c.verdict, c.tolerance) for c in found} == {
         "mean_tpot_ms": (PASS, 0.2), "goodput_ratio": (PASS, 0.1), "p99_ttft_ms": (PASS, 0.05)}  # fmt: skip
-    for less in ({"mean_tpot_ms": (1.1,) * 4}, {"mean_tpot_ms": (0.0, *[1.1] * 4)}, {}):
+    for less in ({"mean_tpot_ms": (1.1,) * 4}, {"mean_tpot_ms": (0.0, *[1.1] * 4)}, {}):  # rounds without a figure
         both = session(**less, p99_ttft_ms=(0.5,) * 5), session(**five)
         for a, b in (both, both[::-1]):
             left = comparison.compare_targets(a, b, settings, 1)
             assert isinstance(left, list)
             assert {c.metric for c in left} == {"p99_ttft_ms"}
+
+
+def test_rounds_that_only_one_target_took_are_left_out() -> None:
+    a, b = session(mean_tpot_ms=(1.0,) * 5), session(mean_tpot_ms=(1.5,) * 5 + (0.01,) * 2)
+    for one, other, verdict in ((a, b, FAIL), (b, a, PASS)):
+        found = comparison.compare_targets(one, other, BaselineSettings(), 1)
+        assert isinstance(found, list)
+        assert [(c.verdict, c.sessions) for c in found] == [(verdict, 5)]
 
 
 def test_fewer_than_five_rounds_are_refused() -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -78,6 +78,64 @@ def test_a_slower_target_is_told_apart(bench: Bench) -> None:
     result.assert_outcomes(passed=10)
     assert "io64x8-mc2: b against a" in result.stdout.str()
     assert "mean_tpot_ms" in result.stdout.str().split("b against a")[1]
+
+
+@pytest.fixture
+def before_and_after() -> Iterator[dict[str, str]]:
+    """Two servers, the second of them twice as slow."""
+    slow = SimulatorOptions(latency=LatencyModel(step_s=0.009))
+    with simulator.start() as a, simulator.start(slow) as b:
+        yield {"after": b.base_url, "before": a.base_url}
+
+
+@pytest.mark.parametrize("rounds", [5, 6])
+def test_a_slower_target_fails_where_the_config_says_so(
+    bench: Bench, pytester: pytest.Pytester, before_and_after: dict[str, str], rounds: int
+) -> None:
+    """Odd or even, the last round ends with the one that is judged, in whatever order the config names them."""
+    gate = {"target": "before", "tolerance": {"median_tpot_ms": "30%"}}
+    result = bench("-v", base_url=None, targets=before_and_after, repeats=rounds, baseline=gate, **ONE)
+    result.assert_outcomes(passed=2 * rounds - 1, failed=1)
+    assert [name.split("-")[0] for name in order(result)[: 2 * rounds]][-4:] == ["after", "before", "before", "after"]
+    row = saved(pytester, f"after_io64x8_mc2_np12_r{rounds}")
+    assert row["baseline"]["reference"] == "before"
+    assert [(c["metric"], c["verdict"]) for c in row["baseline"]["comparisons"] if c["gated"]] == [
+        ("median_tpot_ms", "FAIL")
+    ]
+    assert "baseline" not in saved(pytester, f"before_io64x8_mc2_np12_r{rounds}")
+    said = " ".join(result.stdout.str().split())
+    assert "against the baseline before" in said
+    assert "over the rounds: worse by more than 30.0%" in said
+    assert "after against before" not in said, "said once"
+    verdict = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert verdict["verdict"] == "FAIL"
+
+
+def test_a_target_as_good_as_the_other_passes(bench: Bench, pytester: pytest.Pytester) -> None:
+    with simulator.start() as a, simulator.start() as b:
+        targets = {"before": a.base_url, "after": b.base_url}
+        gate = {"target": "before", "tolerance": {"mean_tpot_ms": "100%"}}
+        bench(base_url=None, targets=targets, repeats=5, baseline=gate, **ONE).assert_outcomes(passed=10)
+    (gated,) = [c for c in saved(pytester, "after_io64x8_mc2_np12_r5")["baseline"]["comparisons"] if c["gated"]]
+    assert gated["verdict"] == "PASS"
+
+
+def test_a_target_whose_rival_was_not_measured_fails(bench: Bench, before_and_after: dict[str, str]) -> None:
+    gate = {"target": "before"}
+    result = bench("-k", "after", base_url=None, targets=before_and_after, repeats=5, baseline=gate, **ONE)
+    result.assert_outcomes(passed=4, failed=1)
+    assert "nothing was measured of before" in " ".join(result.stdout.str().split())
+    result = bench("-k", "r5", base_url=None, targets=before_and_after, repeats=5, baseline=gate, **ONE)
+    result.assert_outcomes(passed=1, failed=1)
+    assert "comparing two targets takes 5 rounds" in " ".join(result.stdout.str().split())
+
+
+def test_one_reference_at_a_time(bench: Bench, before_and_after: dict[str, str]) -> None:
+    keys = {"base_url": None, "targets": before_and_after, "repeats": 5, "baseline": {"target": "before"}, **ONE}
+    result = bench("--vllm-baseline=main", **keys)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = " ".join((result.stdout.str() + result.stderr.str()).split())
+    assert "--vllm-baseline names one reference, baseline.target (before) another" in said
 
 
 GATE = """

@@ -87,6 +87,27 @@ def test_another_environment_is_said(
     assert ("nothing was compared" in said) is not compared
 
 
+def test_a_metric_that_only_a_tolerance_names_is_kept_and_gated(bench: Bench, fast: str, slow: str) -> None:
+    keys = {**ONE, "baseline": {"tolerance": {"median_tpot_ms": "80%"}}}
+    for _ in range(2):
+        bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=1)
+    bench(f"--vllm-url={fast}", "--vllm-baseline=main", **keys).assert_outcomes(passed=1)
+    result = bench(f"--vllm-url={slow}", "--vllm-baseline=main", **keys)
+    result.assert_outcomes(failed=1)
+    assert "median_tpot_ms" in result.stdout.str().split("against the baseline main")[1]
+
+
+def test_repeats_that_end_early_are_held_against_the_reference_too(bench: Bench, fast: str, slow: str) -> None:
+    """A width that anything meets: the second repeat is the last, and the gate must not wait for the third."""
+    keys = {**ONE, "repeats": {"min": 2, "max": 3, "until": "100%"}, "baseline": {"tolerance": {"mean_tpot_ms": "80%"}}}
+    keys["sla"] = ["mean_tpot_ms <= 60000"]
+    for _ in range(2):
+        bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=2, skipped=1)
+    result = bench(f"--vllm-url={slow}", "--vllm-baseline=main", **keys)
+    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    assert "measured afresh" in " ".join(result.stdout.str().split())
+
+
 def test_what_repeats_show_is_confirmed_by_as_many(
     bench: Bench, pytester: pytest.Pytester, fast: str, slow: str
 ) -> None:
