@@ -79,7 +79,12 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
     before = await counters.read(world.target)
     shot = await measured(scenario, world, watch, planned, work, workers)
     after = None if shot.interrupted else await counters.read(world.target)
-    return replace(shot, server=counters.deltas(before, after), server_fault=counters.restarted(before, after))
+    return replace(
+        shot,
+        server=counters.deltas(before, after),
+        server_fault=counters.restarted(before, after),
+        server_note=counters.several(before, after),
+    )
 
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> Result:
@@ -251,7 +256,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         hopeless=shot.reading.hopeless,
     )
     asking = scenario if last else replace(scenario, rules=(), goodput={})
-    spread = filter(None, [stopping.spread_said(evidence.per_repeat)])
+    seen = filter(None, [stopping.spread_said(evidence.per_repeat), shot.server_note])
     judgement = judge.judge(asking, [r.sample for r in pool], evidence)
     return Result(
         scenario=scenario,
@@ -272,5 +277,5 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         by_turn=by_turn(shot.reading.records, asked),
         date=environment.stamp(),
         session=world.session,
-        notes=(*judgement.faults, *judgement.notes, *spread, *shot.plan.notes, *shot.facts.warnings),
+        notes=(*judgement.faults, *judgement.notes, *seen, *shot.plan.notes, *shot.facts.warnings),
     )

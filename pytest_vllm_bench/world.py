@@ -54,6 +54,7 @@ class Shot:
     interrupted: bool
     server: Mapping[str, float] = field(default_factory=dict)  # what the server itself counted meanwhile
     server_fault: Message | None = None  # it restarted
+    server_note: Message | None = None  # it is not one server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import aiohttp
 
@@ -17,6 +18,8 @@ from pytest_vllm_bench.observe.ready import web
 
 #: Seconds: a server that takes longer to say what it counted is done without.
 PATIENCE = 10.0
+#: Times the page is read, each on a connection of its own: behind a load balancer they are not of one server.
+LOOKS = 4
 
 _LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
 _STARTED = "process_start_time_seconds"
@@ -100,14 +103,26 @@ RATIOS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One page: family → its value summed over labels, and when the server's processes were started."""
+    """One page: family → its value summed over labels, and when the server's processes were started.
+
+    ``several``: pages read one after another were not of one server.
+    """
 
     values: Mapping[str, float] = field(default_factory=dict)
     started: frozenset[float] = frozenset()
+    several: bool = False
 
 
 async def read(target: Target) -> Snapshot | None:
-    """Read the page once; None where there is none, or it cannot be read."""
+    """Read the page, more than once to see whose it is; None where there is none, or it cannot be read."""
+    pages: list[Snapshot] = []
+    while len(pages) < LOOKS and (page := await _look(target)) is not None:
+        pages.append(page)
+    several = any(one.started != other.started or _fallen(one, other) for one, other in pairwise(pages))
+    return replace(pages[-1], several=several) if pages else None
+
+
+async def _look(target: Target) -> Snapshot | None:
     url = "http://localhost/metrics" if target.base_url.startswith("unix://") else f"{target.base_url}/metrics"
     try:
         async with web(target, timeout=PATIENCE) as session, session.get(url, allow_redirects=False) as answer:
@@ -143,22 +158,38 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def several(before: Snapshot | None, after: Snapshot | None) -> Message | None:
+    """That more than one server answers at this address, so that their counters say nothing of this load.
+
+    A process that was started before one that was seen earlier is no restart.
+    """
+    if before is None or after is None:
+        return None
+    older = before.started != after.started and max(after.started, default=0) <= max(before.started, default=0)
+    both = before.started and after.started
+    return Message(key="server.several") if before.several or after.several or (both and older) else None
+
+
 def restarted(before: Snapshot | None, after: Snapshot | None) -> Message | None:
     """Why the figures are not of one server process: it was started anew, or a counter fell."""
-    if before is None or after is None:
+    if before is None or after is None or several(before, after) is not None:
         return None
     if before.started and after.started and before.started != after.started:
         return Message(key="server.restarted")
-    for families in COUNTERS.values():
-        name = _present(families, before)
-        if name is not None and name in after.values and after.values[name] < before.values[name]:
-            return Message(key="server.restarted")
-    return None
+    fallen = _fallen(before, after)
+    return Message(key="server.counter_fell", values={"name": fallen}) if fallen else None
+
+
+def _fallen(before: Snapshot, after: Snapshot) -> str | None:
+    """A counter that is lower than it was."""
+    names = filter(None, (_present(families, before) for families in COUNTERS.values()))
+    return next((n for n in names if n in after.values and after.values[n] < before.values[n]), None)
 
 
 def deltas(before: Snapshot | None, after: Snapshot | None) -> dict[str, float]:
-    """What the server counted in between; what it does not count is absent, and nothing is there after a restart."""
-    if before is None or after is None or restarted(before, after) is not None:
+    """What the server counted in between; what it does not count is absent, and nothing is there after a restart or
+    where several servers answer."""
+    if before is None or after is None or several(before, after) or restarted(before, after):
         return {}
     found: dict[str, float] = {}
     for ours, families in COUNTERS.items():

@@ -104,6 +104,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The server restarted while it was measured (its process_start_time_seconds changed).",
         "服务在压测期间重启过（process_start_time_seconds 发生变化）。",
     ),
+    "server.several": (
+        "Several servers answer at this address (a load balancer?), so that their own counters are left out.",
+        "该地址背后有多个服务应答（负载均衡？），因此不采用服务端自己的计数。",
+    ),
     "server.counter_fell": (
         "The server restarted while it was measured (its counter {name} fell).",
         "服务在压测期间重启过（计数器 {name} 变小）。",

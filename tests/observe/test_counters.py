@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import Request, urlopen
 
 import pytest
@@ -11,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_vllm_bench import simulator
-from pytest_vllm_bench.model import Target
+from pytest_vllm_bench.model import Message, Target
 from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.text import say
 
 
 def rise(before: str, after: str) -> dict[str, float]:
@@ -110,21 +116,69 @@ def test_servers_are_understood(server: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "after", "words"),
     [
-        ("process_start_time_seconds 1.0\n", "process_start_time_seconds 2.0\n"),
-        ("vllm:prompt_tokens_total 100\n", "vllm:prompt_tokens_total 7\n"),
+        ("process_start_time_seconds 1.0\n", "process_start_time_seconds 2.0\n", "process_start_time_seconds changed"),
+        ("vllm:prompt_tokens_total 100\n", "vllm:prompt_tokens_total 7\n", "counter vllm:prompt_tokens_total fell"),
     ],
     ids=["started anew", "a counter fell"],
 )
-def test_a_restart_is_seen(before: str, after: str) -> None:
+def test_a_restart_is_seen(before: str, after: str, words: str) -> None:
     one, other = counters.parse(before), counters.parse(after)
     told = counters.restarted(one, other)
     assert told is not None
-    assert told.key == "server.restarted"
+    assert words in say(told)
+    assert counters.several(one, other) is None
     assert counters.deltas(one, other) == {}
     assert counters.restarted(one, one) is None
     assert counters.restarted(one, None) is None
+    assert counters.several(one, None) is None
+
+
+def test_a_process_that_was_there_before_is_another_server_and_no_restart() -> None:
+    one, other = (counters.parse(f"process_start_time_seconds {at}\nvllm:prompt_tokens_total 5\n") for at in (2.0, 1.0))
+    assert counters.restarted(one, other) is None
+    assert counters.several(one, other) == Message(key="server.several")
+    assert counters.deltas(one, other) == {}
+
+
+@contextmanager
+def balanced(*pages: str) -> Iterator[Target]:
+    """A load balancer: each request for /metrics is answered by the next of its servers."""
+    turn = itertools.cycle(pages)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = next(turn).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Target(base_url=f"http://127.0.0.1:{server.server_address[1]}")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        ("process_start_time_seconds 1.0\n", "process_start_time_seconds 2.0\n"),
+        ("vllm:prompt_tokens_total 100\n", "vllm:prompt_tokens_total 7\n", "vllm:prompt_tokens_total 50\n"),
+    ],
+)
+def test_servers_behind_one_address_are_seen_as_several(pages: tuple[str, ...]) -> None:
+    with balanced(*pages) as target:
+        before, after = (asyncio.run(counters.read(target)) for _ in range(2))
+    assert counters.several(before, after) == Message(key="server.several")
+    assert counters.restarted(before, after) is None
+    assert counters.deltas(before, after) == {}
+    with balanced(pages[0]) as target:
+        before, after = (asyncio.run(counters.read(target)) for _ in range(2))
+    assert counters.several(before, after) is None
 
 
 @given(st.text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,13 +21,13 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, a
 
 
 @contextmanager
-def relay(base_url: str) -> Iterator[tuple[str, list[str]]]:
-    """Its own base URL, and the paths asked for so far."""
+def relay(*base_urls: str) -> Iterator[tuple[str, list[str]]]:
+    """Its own base URL, and the paths asked for so far; several servers take its connections in turn."""
     asked: list[str] = []
-    loop, port = asyncio.new_event_loop(), urlsplit(base_url).port
+    loop, ports = asyncio.new_event_loop(), itertools.cycle(urlsplit(url).port for url in base_urls)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
+        there, back = await asyncio.open_connection("127.0.0.1", next(ports))
         await asyncio.gather(_pass_on(reader, back, asked), _pass_on(there, writer, None))
 
     server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))

@@ -54,11 +54,22 @@ def test_the_servers_counters_are_read_before_and_after_the_load_and_never_betwe
     with simulator.start(SimulatorOptions()) as server, relay(server.base_url) as (url, asked):
         keys = {**ONE, "base_url": None, "warmup": 4}
         bench(f"--vllm-url={url}", **keys).assert_outcomes(passed=1)
-    first, last = (i for i, path in enumerate(asked) if path == "/metrics")
-    assert asked[first + 1 : last] == ["/v1/completions"] * 8, "the measured requests and nothing else"
-    assert asked[:first].count("/v1/completions") >= 4, "the readiness probe and the warm-up came before"
-    assert "/v1/completions" not in asked[last:]
+    looks = [i for i, path in enumerate(asked) if path == "/metrics"]
+    before, after = looks[: len(looks) // 2], looks[len(looks) // 2 :]
+    assert asked[before[-1] + 1 : after[0]] == ["/v1/completions"] * 8, "the measured requests and nothing else"
+    assert asked[: before[0]].count("/v1/completions") >= 4, "the readiness probe and the warm-up came before"
+    assert asked[before[0] : before[-1] + 1] + asked[after[0] :] == ["/metrics"] * len(looks)
     assert saved(pytester, "io64x8_mc2_np8")["server"]["requests"] == 8
+
+
+def test_behind_a_load_balancer_the_servers_are_judged_and_their_counters_left_out(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
+    with simulator.start() as one, simulator.start() as other, relay(one.base_url, other.base_url) as (url, _):
+        bench(f"--vllm-url={url}", **{**ONE, "base_url": None}).assert_outcomes(passed=1)
+    row = saved(pytester, "io64x8_mc2_np8")
+    assert (row["verdict"], row["completed"], row["server"]) == ("PASS", 8, {})
+    assert "server.several" in [note["key"] for note in row["notes"]]
 
 
 def test_a_broken_rule_is_a_failure_with_a_table_and_no_traceback(bench: Bench, pytester: pytest.Pytester) -> None:
