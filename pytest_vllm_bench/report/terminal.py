@@ -57,7 +57,7 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
     console.print(_table(sorted(rows, key=order), width, lang))
     for line in sparklines(rows, width, lang):
         console.print(line, markup=False, soft_wrap=True)
-    for note in [*notes(rows, lang), *undecided(rows, lang)]:
+    for note in [*notes(rows, lang, MOST), *undecided(rows, lang)]:
         console.print(note, markup=False, soft_wrap=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
@@ -158,12 +158,14 @@ def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
     return lines
 
 
-#: Notes that are shown although the scenario passed.
-TOLD = ("judge.capacity", "judge.between_runs")
+#: Notes that are shown although the scenario passed: a search's answer, and how far repeats differed.
+ANSWER, SPREAD = "judge.capacity", "judge.between_runs"
+#: Lines of one kind that a terminal shows.
+MOST = 3
 
 
-def notes(rows: Sequence[Row], lang: str) -> list[str]:
-    """Lines below the table: what a reader must know before quoting a figure."""
+def notes(rows: Sequence[Row], lang: str, most: int | None = None) -> list[str]:
+    """Lines below the table: what a reader must know before quoting a figure.  ``most``: of what is said of each."""
     lines = []
     if any(row.get("simulated") for row in rows):
         lines.append(say("report.simulated", lang))
@@ -172,15 +174,29 @@ def notes(rows: Sequence[Row], lang: str) -> list[str]:
     thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
     if thin:
         lines.append(say("report.thin", lang))
+    lines += _told(rows, ANSWER, lang)
+    return [
+        *lines, *few(_told(rows, SPREAD, lang), lang, most), *few(list(baseline.warnings(rows, lang)), lang, most)
+    ]  # fmt: skip
+
+
+def few(lines: list[str], lang: str, most: int | None) -> list[str]:
+    """The first of them, and how many more there are."""
+    more = len(lines) - most if most is not None else 0
+    return [*lines[:most], say("report.more_notes", lang, count=more)] if more > 0 else lines
+
+
+def _told(rows: Sequence[Row], kind: str, lang: str) -> list[str]:
+    """A line for each scenario that has notes of this kind."""
+    lines = []
     for row in rows:
-        told = [note for note in row.get("notes") or [] if str(note.get("key")).startswith(TOLD)]
-        if told:
+        if told := [note for note in row.get("notes") or [] if str(note.get("key")).startswith(kind)]:
             said = say("report.and_also", lang).join(words.said(note, lang) for note in told)
             lines.append(words.because(row["scenario_id"], said, lang))
-    return [*lines, *baseline.warnings(rows, lang)]
+    return lines
 
 
-def undecided(rows: Sequence[Row], lang: str, most: int = 3) -> list[str]:
+def undecided(rows: Sequence[Row], lang: str, most: int = MOST) -> list[str]:
     """Why scenarios are INCONCLUSIVE, which may well have passed: the first such rule of the first few."""
     said = []
     for row in rows:

@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{workers} 个 xdist 进程会同时压测，互相干扰。请去掉 -n，或使用 -n {workers} --dist loadgroup，让所有场景在同一进程中依次运行。",
     ),
     "plugin.header": (
-        "vllm-bench: {count} scenarios from {path}; {where}",
+        "vllm-bench: {path}, scenarios: {count}; {where}",
         "vllm-bench：{path} 中的 {count} 个场景；{where}",
     ),
     "plugin.unverified": (
@@ -56,7 +56,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "结果似乎劣于基线，正在复测确认",
     ),
     "plugin.saved_baseline": (
-        "added {count} scenarios to the baseline {path}",
+        "added to the baseline {path}, scenarios: {count}",
         "已将 {count} 个场景写入基线 {path}",
     ),
     "plugin.probe": ("probing {level}", "正在试探 {level}"),

@@ -135,6 +135,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "p99 of fewer than 100 requests is little more than the slowest one (dim; not in the CSV).",
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",
     ),
+    "report.more_notes": (
+        "{count} more lines like this are in report.html.",
+        "另有 {count} 条类似说明，见 report.html。",
+    ),
     "report.undecided_more": (
         "{count} more INCONCLUSIVE; report.html says why.",
         "另有 {count} 个场景证据不足，原因见 report.html。",
@@ -202,7 +206,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "report.step.title": ("LLM serving benchmark: {verdict}", "大模型推理服务压测：{verdict}"),
     "report.step.cut": (
-        "The table was cut: {n} more scenarios are in the CSV file.",
+        "The table was cut; scenarios that are in the CSV file only: {n}.",
         "表格已截断：另有 {n} 个场景，见 CSV 文件。",
     ),
     "report.step.broken": ("Rules that did not pass", "未通过的规则"),

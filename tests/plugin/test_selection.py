@@ -48,7 +48,7 @@ def test_selecting(bench: Bench, args: list[str], expected: int) -> None:
 def test_a_dry_run_contacts_nothing_and_says_what_is_in_force(bench: Bench) -> None:
     result = bench("--collect-only", f"--vllm-url={NOWHERE}")
     assert result.ret == 0
-    result.stdout.fnmatch_lines([f"*4 scenarios from *config.yaml*{NOWHERE} (--vllm-url)*"])
+    result.stdout.fnmatch_lines([f"vllm-bench: *config.yaml, scenarios: 4; *{NOWHERE} (--vllm-url)*"])
 
 
 def test_precedence(bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

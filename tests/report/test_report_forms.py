@@ -126,7 +126,7 @@ def test_the_step_summary_stays_small_with_many_scenarios() -> None:
     one = rows()[0]
     text = github.step_summary([one | {"scenario_id": f"{'x' * 400}-{k}"} for k in range(3000)])
     assert len(text.encode()) <= github.MOST_BYTES
-    assert "more scenarios are in the CSV" in text
+    assert "scenarios that are in the CSV file only" in text
 
 
 def test_annotations_cannot_be_broken_out_of() -> None:

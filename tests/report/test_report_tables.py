@@ -245,3 +245,15 @@ def test_summary_says_why_the_first_few_are_undecided() -> None:
     text = terminal.summary([one | {"scenario_id": f"io{i}"} for i in range(5)], width=120)
     assert [f"io{i}: p99_ttft_ms: " in text for i in range(5)] == [True, True, True, False, False]
     assert "2 more INCONCLUSIVE" in text
+
+
+def test_a_matrix_that_was_repeated_does_not_fill_the_screen() -> None:
+    """How far repeats differed is said of the first few scenarios; Markdown, which can be scrolled, has it of all."""
+    note = {"key": "judge.between_runs", "values": {"runs": 5, "figures": "mean_ttft_ms 3 %"}, "text": ""}
+    one = rows()[0] | {"notes": [note], "verdict": "PASS"}
+    made = [one | {"scenario_id": f"io{i}"} for i in range(6)]
+    text = terminal.summary(made, width=120)
+    assert [f"io{i}: from run to run (5 runs)" in text for i in range(6)] == [True] * 3 + [False] * 3
+    assert "3 more lines like this are in report.html." in text
+    assert "more lines" not in terminal.summary(made[:3], width=120)
+    assert all(f"io{i}: from run to run" in "\n".join(terminal.notes(made, "en")) for i in range(6))
