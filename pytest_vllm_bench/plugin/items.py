@@ -143,18 +143,22 @@ class Items:
                 rename(item, f"{ungrouped(item.nodeid)}@{GROUP}")
 
     def collisions(self, items: Sequence[pytest.Item]) -> list[str]:
-        """Configs whose results would overwrite one another: the same scenario in the same folder."""
-        owners: dict[tuple[Path, str], Path] = {}
-        found: dict[tuple[Path, Path], str] = {}
+        """Tests whose results would overwrite one another: the same scenario in the same folder."""
+        owners: dict[tuple[Path, str], tuple[Path, pytest.Item]] = {}
+        found: dict[object, str] = {}
         for item in items:
             path, asked = self.path(item), getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
             scenario = next((mine for mine in self.scenarios.get(path, ()) if mine is asked), None)
             if scenario is None:  # another suite's own parameter of this name
                 continue
-            other = owners.setdefault((self.pytest.rootpath / self.configs[path].results_dir, scenario.id), path)
+            place = self.pytest.rootpath / self.configs[path].results_dir, scenario.id
+            other, first = owners.setdefault(place, (path, item))
             if other != path:
                 names = {"path": relative(path), "other": relative(other), "scenario": scenario.id}
                 found.setdefault((path, other), say("plugin.collision", self.lang, **names))
+            elif first is not item:
+                names = {"test": ungrouped(item.nodeid), "other": ungrouped(first.nodeid)}
+                found.setdefault(path, say("plugin.collision_tests", self.lang, **names))
         return list(found.values())
 
     def no_reference(self) -> list[str]:

@@ -13,6 +13,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{origin}: there is no '{value}'; write one of: {known}",
         "{origin}：没有“{value}”这个取值；可选：{known}",
     ),
+    "plugin.collision_tests": (
+        "{test} and {other} run the same scenario, and one result would overwrite the other; run one of them, give it a "
+        'config of its own with @pytest.mark.vllm_bench(config="other.yaml"), or measure it repeatedly with repeats:',
+        "{test} 与 {other} 运行同一个场景，结果会互相覆盖；请只运行其中一个，或用 "
+        '@pytest.mark.vllm_bench(config="other.yaml") 另外指定配置；要多次测量请写 repeats:',
+    ),
     "plugin.collision": (
         "{path}: its results would overwrite those of {other}: both have the scenario {scenario} and the same results "
         "folder. Give one of them a results_dir of its own, or run them one after the other.",

@@ -146,6 +146,27 @@ def test_two_configs_must_not_overwrite_one_another(bench: Bench, pytester: pyte
     assert bench("--collect-only", text=USERS + "results_dir: elsewhere\n", test=OTHER).ret == 0
 
 
+TWICE = """
+import pytest
+
+def test_one(scenario, vllm_bench): ...
+
+@pytest.mark.parametrize("how", ["plain", "again"])
+def test_two(scenario, vllm_bench, how): ...
+"""
+
+
+def test_two_tests_must_not_overwrite_one_another(bench: Bench) -> None:
+    """Which of the two would have the last word is no accident to leave to the reader."""
+    result = bench("--collect-only", "-k", "io64x8-mc1", test=TWICE)
+    assert result.ret == 4
+    said = " ".join(result.stderr.str().split())
+    assert "test_cases.py::test_two[io64x8-mc1-np4-plain] and cases/test_cases.py::test_one[io64x8-mc1-np4]" in said
+    assert "repeats:" in said
+    assert bench("--collect-only", "-k", "again and io64", test=TWICE).ret == 0, "one of them may run"
+    assert bench("--collect-only", "-k", "test_two and mc1", test=TWICE).ret == 4
+
+
 def test_a_test_with_one_of_the_fixtures_is_not_ours(bench: Bench) -> None:
     test = """
 import pytest
