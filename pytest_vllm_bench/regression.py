@@ -78,6 +78,8 @@ def hold(gate: Gate | Rounds, row: Row) -> Held | None:
 def _hold_sessions(gate: Gate, row: Row) -> Held:
     key = baseline.key_of(row)
     old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row, gate.settings.gated)
+    if old and baseline.is_part(row):
+        return Held(notes=(Message(key="judge.baseline_part", values={"scenario": key}),), refused=True)
     if (why := comparable(old, new, key)) is not None:
         return Held(notes=(why,), refused=bool(old))
     other = tuple(baseline.differences(old[-1].environment, new.environment))

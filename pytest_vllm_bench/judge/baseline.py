@@ -109,20 +109,27 @@ def key_of(row: Mapping[str, Any]) -> str:
     return str(row.get("scenario_key") or row.get("scenario_id") or "")
 
 
+def is_part(row: Mapping[str, Any]) -> bool:
+    """Whether earlier repeats are missing: they failed to run, or were not selected."""
+    return int(row.get("repeat") or 1) > max(1, len(row.get("per_repeat") or ()))
+
+
 def fold(
     reference: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]], keep: int, gated: Collection[str] = ()
 ) -> tuple[dict[str, Any], list[Message]]:
     """Add a session to a reference (its JSON, None = a new one); what may not be saved is said.
 
-    ``rows`` are results, one a scenario; ``gated``: see ``session_of``.  Sessions of another plan than the newest are
-    dropped: nothing can be compared with both.
+    ``rows`` are results; of a scenario the last one counts.  ``gated``: see ``session_of``.  Sessions of another plan
+    than the newest are dropped: nothing can be compared with both.
     """
     scenarios: dict[str, Any] = dict((reference or {}).get("scenarios", {}))
     refused = []
-    for row in rows:
-        key, made = key_of(row), session_of(row, gated)
+    for key, row in {key_of(row): row for row in rows}.items():
+        made = session_of(row, gated)
         if row.get("simulated"):
             refused.append(Message(key="judge.baseline_simulated", values={"scenario": key}))
+        elif is_part(row):
+            refused.append(Message(key="judge.baseline_part", values={"scenario": key}))
         elif not made.values or row.get("complete") is False:
             refused.append(Message(key="judge.baseline_no_data", values={"scenario": key}))
         else:

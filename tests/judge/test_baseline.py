@@ -112,6 +112,20 @@ def test_folding_keeps_the_last_sessions_sorted_and_small() -> None:
     assert baseline.sessions_of(reference, "unknown") == []
 
 
+def test_of_repeats_the_last_row_counts_and_a_part_of_them_is_not_saved() -> None:
+    """Another plan would drop the sessions that are kept."""
+    whole, _ = baseline.fold(None, [row()], keep=5)
+    figures = {"mean_tpot_ms": 1.0, "plan_digest": "r1"}
+    repeats = [row(repeat=1), row(repeat=2, plan_digest="d2"), row(repeat=3, per_repeat=[figures] * 3)]
+    made, refused = baseline.fold(None, repeats, keep=5)
+    assert refused == []
+    assert [s["plan"] for s in made["scenarios"]["io1x1-mc1"]] == ["r1"]
+    for part in (repeats[:2], [row(repeat=3, per_repeat=[figures] * 2)], [row(repeat=2)]):
+        made, refused = baseline.fold(whole, part, keep=5)
+        assert [m.key for m in refused] == ["judge.baseline_part"]
+        assert made == whole
+
+
 def test_folding_a_session_again_replaces_it() -> None:
     reference, _ = baseline.fold(None, [row()], keep=5)
     reference, _ = baseline.fold(reference, [row(mean_tpot_ms=20.0)], keep=5)

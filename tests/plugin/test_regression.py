@@ -116,3 +116,8 @@ def test_what_repeats_show_is_confirmed_by_as_many(
     row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40_r2.json").read_text())
     (gated,) = [c for c in row["baseline"]["comparisons"] if c["gated"]]
     assert gated["verdict"] == "FAIL"
+    kept = (pytester.path / "cases" / "baselines" / "main.json").read_text()
+    for option in ("--vllm-baseline=main", "--vllm-save-baseline=main"):
+        result = bench(f"--vllm-url={fast}", option, "-k", "r2", **twice)
+        assert "not all of its repeats were run" in " ".join(result.stdout.str().split())
+    assert (pytester.path / "cases" / "baselines" / "main.json").read_text() == kept
