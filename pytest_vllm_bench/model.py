@@ -601,6 +601,7 @@ class Result:
     by_turn: Mapping[str, Metrics] = field(default_factory=dict)  # of conversations; "conversation" are whole ones
     baseline: str = ""  # the reference that it was held against
     baseline_notes: tuple[Message, ...] = ()  # why nothing was compared, or what else differs
+    baseline_refused: bool = False  # what is gated was not compared, which fails
     comparisons: Sequence[Any] = ()  # judge's Comparison, a metric each
     capacity: Any = None  # judge's Answer, of a scenario that searches
     date: str = ""  # UTC, ISO 8601

@@ -109,6 +109,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> Resul
         baseline=world.gate.name,
         comparisons=tuple(comparisons),
         baseline_notes=held.notes,
+        baseline_refused=held.refused,
     )
 
 

@@ -107,6 +107,7 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
             "reference": result.baseline,
             "comparisons": plain(result.comparisons),
             "notes": plain(result.baseline_notes),
+            "refused": result.baseline_refused,
         }
     if detailed:
         row |= per_request(result.records)

@@ -62,13 +62,16 @@ def warnings(rows: Sequence[Row], lang: str) -> Iterator[str]:
             )
 
 
+def failed(row: Row) -> list[Any]:
+    """Why the gate failed, as saved messages: the figures that are worse, and why what is gated was not compared."""
+    part = row.get("baseline") or {}
+    worse = [c.get("reason") for c in comparisons(row, gated=True) if c.get("verdict") == "FAIL"]
+    refused = part.get("refused", not part.get("comparisons"))
+    return [*worse, *(part.get("notes") or [] if refused else [])]
+
+
 def reasons(row: Row, lang: str) -> list[str]:
-    """Why the gate failed: the figures that are worse, or why nothing was compared."""
-    found = comparisons(row)
-    told = [c.get("reason") for c in found if c.get("gated") and c.get("verdict") == "FAIL"]
-    if not found:
-        told = list((row.get("baseline") or {}).get("notes") or [])
-    return [words.said(message, lang) for message in told]
+    return [words.said(message, lang) for message in failed(row)]
 
 
 def figures(row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row, plain
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
@@ -36,7 +36,8 @@ def findings(rows: Sequence[Row]) -> list[Finding]:
     loads = [row for row in rows if not row.get("capacity")]  # a search's answer repeats one of its probes
     judged = [row for row in gated if not row.get("capacity")]
     kinds = [
-        invalid(gated), capacities(rows), breaches(judged), best(loads), knees(loads), failures(loads), undecided(gated)
+        invalid(gated), capacities(rows), breaches(judged), regressions(judged), best(loads), knees(loads),
+        failures(loads), undecided(gated),
     ]  # fmt: skip
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
 
@@ -98,6 +99,26 @@ def breaches(rows: Sequence[Row]) -> list[Finding]:
     return found
 
 
+def regressions(rows: Sequence[Row]) -> list[Finding]:
+    """What failed against each reference: the scenario that changed most, or was not compared, and how many more."""
+    hits: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.get("verdict") == "FAIL" and baseline.failed(row):
+            hits.setdefault(baseline.reference(row), []).append(row)
+    found = []
+    for name, of in hits.items():
+        worst = max(of, key=_changed)
+        said = some("page.finding.regression", worst["scenario_id"], len(of), name=name)
+        found.append(Finding(kind="bad", message=said, scenario=worst["scenario_id"], saved=baseline.failed(worst)[0]))
+    return found
+
+
+def _changed(row: Row) -> float:
+    """The largest change that failed, as a share of the reference."""
+    worse = [c for c in baseline.comparisons(row, gated=True) if c.get("verdict") == "FAIL" and c.get("reference")]
+    return max((abs(c["observed"] / c["reference"] - 1) for c in worse), default=0.0)
+
+
 def over(rule: Row) -> float:
     """How far over its limit, as a share of it; infinite where there is no number to compare."""
     value, limit = rule.get("observed"), rule.get("limit")
@@ -143,9 +164,11 @@ def undecided(rows: Sequence[Row]) -> list[Finding]:
     return found
 
 
-def some(key: str, scenario: str, n: int) -> Message:
+def some(key: str, scenario: str, n: int, **values: str) -> Message:
     """A sentence about one scenario, or about it and others."""
-    return message(key, scenario=scenario) if n == 1 else message(f"{key}_some", scenario=scenario, others=n - 1)
+    if n == 1:
+        return message(key, scenario=scenario, **values)
+    return message(f"{key}_some", scenario=scenario, others=n - 1, **values)
 
 
 def best(rows: Sequence[Row]) -> list[Finding]:

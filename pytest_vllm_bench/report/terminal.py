@@ -139,14 +139,18 @@ def spark(values: Sequence[float]) -> str:
 
 
 def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
-    """One line for each row of rising loads: how every figure goes, as far as it fits."""
+    """One line for each row of rising loads: how every figure goes, as far as it fits; of repeats the last counts."""
     from rich.cells import cell_len
 
+    def load(row: Row) -> float | None:
+        return concurrency(row) or rate(row)
+
     lines = []
-    for name, line in by_shape(rows, lambda row: concurrency(row) or rate(row)).items():
+    for name, line in by_shape(rows, load).items():
         parts = [name]
+        once = {load(row): row for row in line}.values()
         for key in SPARKED:
-            values = [row[key] for row in line if isinstance(row.get(key), int | float)]
+            values = [row[key] for row in once if isinstance(row.get(key), int | float)]
             if len(values) < LOADS:
                 continue
             head = say(f"report.spark.{key}", lang)

@@ -33,7 +33,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "page.partial_mark": ("stopped early", "提前停止"),
     "page.verdict.PASS": ("every rule held", "所有规则均满足"),
-    "page.verdict.FAIL": ("at least one rule was broken", "至少一条规则未满足"),
+    "page.verdict.FAIL": (
+        "at least one rule was broken, or a figure is worse than its reference",
+        "至少一条规则未满足，或有指标劣于基线",
+    ),
     "page.verdict.INCONCLUSIVE": ("too little evidence to decide", "样本不足，无法判定"),
     "page.verdict.INVALID": (
         "the load was not what was asked for; the figures cannot be used",
@@ -158,6 +161,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "超限最严重：{scenario} 未满足“{rule}”（实测 {observed}）。",
     ),
     "page.finding.more_breaches": ("{n} more rule(s) were broken.", "另有 {n} 条规则未满足。"),
+    "page.finding.regression": ("{scenario} fails against {name}:", "{scenario} 与 {name} 对比未通过："),
+    "page.finding.regression_some": (
+        "{scenario} and {others} more fail against {name}:",
+        "{scenario} 及另外 {others} 个场景与 {name} 对比未通过：",
+    ),
     "page.finding.failed": (
         "{failed} of {n} requests failed, most of them in {scenario}.",
         "{n} 个请求中有 {failed} 个失败，主要在 {scenario}。",

@@ -136,7 +136,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",
     ),
     "report.more_notes": (
-        "{count} more lines like this are in report.html.",
+        "More lines like this in report.html: {count}.",
         "另有 {count} 条类似说明，见 report.html。",
     ),
     "report.undecided_more": (

@@ -26,6 +26,7 @@ from pytest_vllm_bench.report import (
     terminal,
 )
 from pytest_vllm_bench.report.charts.overview import overview
+from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.text import say
 
 
@@ -243,6 +244,20 @@ def test_an_undecided_baseline_is_a_warning_below_the_table() -> None:
     text = terminal.summary([held("INCONCLUSIVE")], width=120)
     assert "io1024x256-mc16-np160: undecided against the baseline main: no data" in text
     assert "undecided" not in terminal.summary([held("PASS")], width=120)
+
+
+def test_what_failed_against_a_reference_is_found_first() -> None:
+    """The one that changed most is named, the others are counted; a passing one with the same notes is not."""
+    rows = [held("FAIL") | {"verdict": "FAIL", "scenario_id": f"io{i}"} for i in range(3)]
+    rows[1]["baseline"]["comparisons"][1]["observed"] = 500.0
+    refused = held("PASS") | {"verdict": "FAIL", "scenario_id": "io3"}
+    refused["baseline"] = {"reference": "dev", "refused": True, "comparisons": [], "notes": [{"text": "another plan"}]}
+    found = [page.finding_text(f, "en") for f in findings([held("PASS") | {"verdict": "PASS"}, *rows, refused])]
+    assert [text for text in found if "against" in text] == [
+        "io1 and 2 more fail against main: no data", "io3 fails against dev: another plan"]  # fmt: skip
+    made = page.page([held("PASS") | {"scenario_id": "a"}, held("FAIL") | {"scenario_id": "b"}])
+    table = made.split('id="baseline"')[1].split("</section>")[0]
+    assert table.index(">b<") < table.index(">a<"), "what failed comes first"
 
 
 def test_a_baseline_is_in_page_and_properties() -> None:

@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from results_made import record, result, rows
@@ -146,22 +145,29 @@ def test_verdict_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("comparisons", "why"),
+    ("verdicts", "refused", "why"),
     [
-        ([{"metric": "mean_tpot_ms", "gated": True, "verdict": "FAIL", "reason": {"text": "worse"}}], ["worse"]),
-        ([{"metric": "mean_tpot_ms", "gated": True, "verdict": "PASS", "reason": {"text": "as it was"}}], []),
-        ([], ["another machine"]),
+        (["FAIL"], False, ["worse"]),
+        (["PASS"], False, []),
+        (["PASS"], True, ["another machine"]),  # one gate has no data
+        (["FAIL"], True, ["worse", "another machine"]),
+        ([], True, ["another machine"]),
+        ([], None, ["another machine"]),  # a result of before this was written down
+        ([], False, []),  # a new scenario
     ],
 )
-def test_a_baseline_says_why_it_failed(comparisons: list[dict[str, Any]], why: list[str]) -> None:
+def test_a_baseline_says_why_it_failed(verdicts: list[str], refused: bool | None, why: list[str]) -> None:
     """Also where nothing was compared: an error without a reason helps nobody."""
     notes = [{"text": "another machine"}]
     row = rows()[0] | {"verdict": "FAIL", "verdicts": [], "validity": []}
-    row["baseline"] = {"reference": "main", "comparisons": comparisons, "notes": notes}
+    made = [{"metric": "mean_tpot_ms", "gated": True, "verdict": v, "reason": {"text": "worse"}} for v in verdicts]
+    row["baseline"] = {"reference": "main", "comparisons": made, "notes": notes}
+    if refused is not None:
+        row["baseline"]["refused"] = refused
     (scenario,) = verdict.summary([row])["scenarios"]
     assert (scenario["baseline"]["reference"], scenario["baseline"]["failed"]) == ("main", why)
     (annotation,) = github.workflow_commands([row])
-    assert annotation.endswith("::" + ("".join(why) or "FAIL"))
+    assert annotation.endswith("::" + ("%0A".join(why) or "FAIL"))
 
 
 def test_chinese_lines_neither_begin_nor_end_with_the_wrong_sign() -> None:
@@ -254,6 +260,7 @@ def test_a_matrix_that_was_repeated_does_not_fill_the_screen() -> None:
     made = [one | {"scenario_id": f"io{i}"} for i in range(6)]
     text = terminal.summary(made, width=120)
     assert [f"io{i}: from run to run (5 runs)" in text for i in range(6)] == [True] * 3 + [False] * 3
-    assert "3 more lines like this are in report.html." in text
-    assert "more lines" not in terminal.summary(made[:3], width=120)
+    assert "More lines like this in report.html: 3." in text
+    assert "More lines" not in terminal.summary(made[:3], width=120)
+    assert "▁" not in text, "six times one load do not rise"
     assert all(f"io{i}: from run to run" in "\n".join(terminal.notes(made, "en")) for i in range(6))

@@ -93,7 +93,7 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         rest=listed[FINDINGS:LISTED],
         comparison=comparison,
         comparison_notes=[compare.notes(comparison, one) for one in LANGUAGES] if comparison else [],
-        baselines=[(row["scenario_id"], one) for row in rows for one in baseline.comparisons(row)][:LISTED],
+        baselines=_baselines(rows)[:LISTED],
         **_rules(rows),
         errors=_errors(rows),
         notes=_notes(rows),
@@ -119,6 +119,12 @@ def _with_round_trip(row: Row) -> Row:
 def _parts(rows: Sequence[Row], key: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Scenario, part, figures: of each model or turn that a scenario's requests are told apart by."""
     return [(row["scenario_id"], name, of) for row in rows for name, of in (row.get(key) or {}).items()]
+
+
+def _baselines(rows: Sequence[Row]) -> list[tuple[str, Row]]:
+    """Comparisons of all scenarios; what failed comes first and is the last to be left out."""
+    found = [(row["scenario_id"], one) for row in rows for one in baseline.comparisons(row)]
+    return sorted(found, key=lambda pair: pair[1].get("verdict") != "FAIL")
 
 
 def _rules(rows: Sequence[Row]) -> dict[str, Any]:
