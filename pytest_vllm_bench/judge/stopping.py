@@ -43,15 +43,15 @@ def hopeless(scenario: Scenario, so_far: Sample, in_flight: int) -> RuleVerdict 
 
 def _broken(rule: Rule, scenario: Scenario, so_far: Sample, in_flight: int, alpha: float) -> RuleVerdict | None:
     name = parse_name(rule.metric)
-    share = allowed_share(rule, name) if name else None
-    if name is None or share is None or name.row.per in ("gap", "token"):
+    if name is None or name.row.per in ("gap", "token"):
+        return None
+    share = allowed_share(rule, name)
+    if share is None:
         return None
     steady = so_far.steady is not None and rule.window != "whole" and name.row.id != "failed_ratio"
     if rule.window == "steady" and not steady:
         return None
     found = series(rule, name, [so_far], "steady" if steady else "whole", scenario.goodput)
-    if found.n == 0:
-        return None
     seen = misses.count(found, share)
     seen = replace(seen, n_eff=(found.n + in_flight) / seen.tau)
     if not seen.proven_over(alpha):
