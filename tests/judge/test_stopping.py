@@ -159,7 +159,7 @@ def test_windows_are_respected() -> None:
 def test_what_stopped_a_run_stays_proven() -> None:
     asked = scenario("p90_ttft_ms <= 500", "p50_ttft_ms <= 1200", "max_ttft_ms <= 500")
     stopped = look(asked, some_slow(60, 30))
-    rest = some_slow(60, 8)
+    rest = some_slow(80, 11)
     settings = settings_of(asked, complete=False)
     one = sample(rest, settings)
     found = judge(asked, [one], Evidence(metrics=summary([one], settings), hopeless=stopped))
