@@ -71,9 +71,8 @@ def judge(scenario: Scenario, samples: Sequence[Sample], evidence: Evidence) -> 
     faults = [evidence.server_fault] if evidence.server_fault else []
     worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
     if not all(sample.complete for sample in samples):
-        stopped = evidence.hopeless
-        faults.append(stopped.reason if stopped else Message(key="judge.interrupted"))
-        worst.append(Verdict.FAIL if stopped else Verdict.INCONCLUSIVE)
+        faults.append(evidence.hopeless.reason if evidence.hopeless else Message(key="judge.interrupted"))
+        worst.append(Verdict.INCONCLUSIVE)  # at best: the rule that stopped it is FAIL by itself
     return Judgement(verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults))
 
 

@@ -51,6 +51,6 @@ def enough(scenario: Scenario) -> int:
     for rule in rules:
         name = parse_name(rule.metric)
         share = allowed_share(rule, name) if name and name.row.per not in ("gap", "token") else None
-        if share is not None and 0 < share < 1:
+        if share:
             needed.append(fewest_to_pass(2, float(share), 1 - scenario.judge.confidence))
     return max(needed)

@@ -139,8 +139,7 @@ def search(settings: Search, measured: Collection[float] = ()) -> Generator[Prob
     state = _State(settings=settings, measured=tuple(measured))
     yield from _bracket(state)
     while state.stopped == "found" and (level := _between(state)) is not None:
-        if (yield from _settle(state, level)) is None:
-            break
+        yield from _settle(state, level)
     yield from _look_above(state)
     return _answer(state)
 
@@ -155,14 +154,14 @@ def _bracket(state: _State) -> Generator[Probe, Outcome, None]:
             state.stopped = "max"
             return
         double = min(level * 2, settings.max)
-        level = state.near(double, math.nextafter(level, math.inf), double)
+        level = state.near(double, level, double)
         seen = yield from _settle(state, level)
     while seen is not None and not seen.held and (state.held is None):
         half = _half(state, level)
         if half <= 0:
             state.stopped = "floor"
             return
-        level = state.near(half, half, math.nextafter(level, 0))
+        level = state.near(half, half, level)
         seen = yield from _settle(state, level)
 
 
@@ -177,13 +176,11 @@ def _half(state: _State, level: float) -> float:
 def _between(state: _State) -> float | None:
     """The middle of the bracket; None when it is narrow enough."""
     low, high = state.held, state.broken
-    if low is None or high is None or low >= high:
-        return None
-    if high - low <= _step(state, high):
+    if low is None or high is None or high - low <= _step(state, high):
         return None
     middle = (low + high) / 2
     middle = float(math.floor(middle)) if state.settings.over == "concurrency" else float(f"{middle:.4g}")
-    return state.near(middle, math.nextafter(low, high), math.nextafter(high, low))
+    return state.near(middle, low, high)
 
 
 def _step(state: _State, level: float) -> float:
@@ -206,7 +203,7 @@ def _settle(state: _State, level: float) -> Steps:
     """Probe a level with more and more requests until it is decided; then the observed side counts."""
     if level in state.known:
         return state.known[level]
-    outcome, ran = None, 0
+    outcome = None
     for multiple in MULTIPLES:
         if spent := state.spent:
             state.stopped = spent
@@ -241,7 +238,7 @@ def _answer(state: _State) -> Answer:
     notes = []
     if held is not None and broken is not None and broken < held:
         notes.append(Message(key="judge.capacity_not_monotone", values={"broken": f"{broken:g}", "held": f"{held:g}"}))
-        held = max((s.level for s in state.known.values() if s.held and s.level < broken), default=None)
+        held = max(s.level for s in state.known.values() if s.held and s.level < broken)
     return Answer(
         held=held,
         broken=broken,

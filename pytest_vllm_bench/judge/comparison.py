@@ -133,8 +133,10 @@ def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], 
 
 def _has(session: Session, metric: str, relative: bool) -> bool:
     """Whether it has a figure that can be compared: a ratio takes figures above 0."""
-    values = session.values.get(metric, ())
-    return bool(values) and (not relative or min(values) > 0)
+    values = session.values.get(metric)
+    if not values:
+        return False
+    return not relative or min(values) > 0
 
 
 def missing_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> list[Message]:
@@ -184,8 +186,8 @@ class Difference:
     def between(means: Sequence[float], observed: float, prior: float) -> Difference:
         """A new session against K old ones: the prior noise and the sessions' own, weighed by degrees of freedom."""
         k = len(means)
-        own = float(np.var(means, ddof=1)) if k > 1 else 0.0
-        variance = (PRIOR * prior * prior + (k - 1) * own) / (k + 2)
+        own = k * float(np.var(means))  # (K−1)·var
+        variance = (PRIOR * prior * prior + own) / (k + 2)
         return Difference(
             reference=float(np.mean(means)),
             observed=observed,
@@ -236,7 +238,7 @@ def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bound
               "low": _words(shown(change - half), bounds.relative),
               "high": _words(shown(change + half), bounds.relative),
               "detectable": _words(_worsening(detectable, higher_is_better, bounds.relative), bounds.relative),
-              "tolerance": _words(bounds.tolerance, bounds.relative).lstrip("+")}  # fmt: skip
+              "tolerance": _words(bounds.tolerance, bounds.relative).removeprefix("+")}  # fmt: skip
     key = "judge.baseline_suspected" if over else "judge.baseline_within" if within else "judge.baseline_unproven"
     return Comparison(
         metric=metric,
@@ -287,7 +289,7 @@ def _settled(first: Comparison, again: Comparison | None) -> Comparison:
         return replace(first, verdict=Verdict.FAIL, reason=reason)
     seen = again.reason.values["change"] if again else "–"
     reason = Message(key="judge.baseline_not_confirmed", values={**first.reason.values, "again": seen})
-    return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    return replace(first, reason=reason)
 
 
 def worst(comparisons: Sequence[Comparison]) -> Verdict:

@@ -48,7 +48,7 @@ class Unknown:
     message: Message = field(default_factory=lambda: Message(key="judge.import.unknown"))
 
 
-def read(data: Any, name: str = "") -> list[Imported] | Unknown:
+def read(data: Any, name: str) -> list[Imported] | Unknown:
     """Results of a parsed JSON file (GuideLLM keeps several in one); Unknown if it is nobody's."""
     for knows, reader in READERS.values():
         if knows(data):
@@ -63,8 +63,8 @@ def _number(value: Any) -> float | None:
     return value
 
 
-def _missing(what: str, **values: Any) -> Message:
-    return Message(key=f"judge.import.lacks_{what}", values=values)
+def _missing(what: str) -> Message:
+    return Message(key=f"judge.import.lacks_{what}")
 
 
 def _summary_only(*more: Message) -> tuple[Message, ...]:
@@ -163,7 +163,7 @@ def _is_guidellm(data: Any) -> bool:
     runs = data.get("benchmarks") if isinstance(data, Mapping) else None
     if not runs or not isinstance(runs, Sequence):
         return False
-    return all(isinstance(run, Mapping) and "request_totals" in run.get("metrics", {}) for run in runs)
+    return all(isinstance(run, Mapping) and "request_totals" in (run.get("metrics") or ()) for run in runs)
 
 
 def _guidellm(data: Json, name: str) -> Iterator[Imported]:
@@ -193,7 +193,7 @@ def _successes(metrics: Json, key: str) -> Json:
 
 
 def _guidellm_latency(id: str, found: Json, scale: float) -> dict[str, float | int | None]:
-    if not found.get("count", 1):
+    if found.get("count") == 0:
         return {}
     values = {"mean": found.get("mean"), "median": found.get("median"), "std": found.get("std_dev"),
               "min": found.get("min"), "max": found.get("max")}  # fmt: skip
@@ -229,6 +229,7 @@ def _guidellm_records(requests: Any) -> Iterator[Record]:
 
 _NVIDIA = {"time_to_first_token": "ttft", "inter_token_latency": "tpot", "inter_chunk_latency": "itl",
            "request_latency": "e2el", "output_token_throughput_per_user": "output_tps_per_user"}  # fmt: skip
+_NVIDIA_STATISTICS = {"avg": ("mean",), "p50": ("median", "p50")}
 _NVIDIA_RATES = {"request_throughput": "request_throughput", "output_token_throughput": "output_throughput",
                  "total_token_throughput": "total_token_throughput", "goodput": "request_goodput",
                  "request_goodput": "request_goodput", "request_count": "completed",
@@ -269,12 +270,11 @@ def _nvidia(data: Json, name: str) -> Iterator[Imported]:
 
 def _nvidia_statistics(id: str, found: Json) -> dict[str, float | int | None]:
     scale = _MILLISECONDS.get(str(found.get("unit")), 1.0)
-    labels = {"avg": "mean", "p50": "median"}
     figures: dict[str, float | int | None] = {}
     for theirs, value in found.items():
         if (number := _number(value)) is not None and re.fullmatch(r"avg|min|max|std|p\d+(\.\d+)?", theirs):
-            figures[sampled_key(labels.get(theirs, theirs), id)] = number * scale
-            figures[sampled_key(theirs if theirs != "avg" else "mean", id)] = number * scale
+            for ours in _NVIDIA_STATISTICS.get(theirs, (theirs,)):
+                figures[sampled_key(ours, id)] = number * scale
     return figures
 
 
@@ -294,28 +294,29 @@ _EVALSCOPE = {
     "test duration": "duration", "time taken for tests": "duration",
 }  # fmt: skip
 _EVALSCOPE_COLUMNS = {"ttft": "ttft", "itl": "itl", "tpot": "tpot", "latency": "e2el"}
-_KEY = re.compile(r"\s*(.+?)\s*(?:\(([^)]*)\))?\s*")
 
 
 def _is_evalscope(data: Any) -> bool:
-    """A summary; a table of percentiles; or both, as in a run's ``metrics`` and ``percentiles``."""
-    if isinstance(data, Mapping) and "metrics" in data and "percentiles" in data:
-        return _is_evalscope(data["metrics"]) or _is_evalscope(data["percentiles"])
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        return bool(data) and all(isinstance(row, Mapping) and "Percentiles" in row for row in data)
-    return isinstance(data, Mapping) and sum(_words(key)[0] in _EVALSCOPE for key in data) >= 3
+    return any(_evalscope_parts(data))
+
+
+def _evalscope_parts(data: Any) -> tuple[Json, Sequence[Json]]:
+    """The summary and the table of percentiles: both, as a run's ``metrics`` and ``percentiles``, or one alone."""
+    both = isinstance(data, Mapping) and {"metrics", "percentiles"} <= data.keys()
+    summary, rows = (data["metrics"], data["percentiles"]) if both else (data, data)
+    is_summary = isinstance(summary, Mapping) and sum(_words(key)[0] in _EVALSCOPE for key in summary) >= 3
+    is_table = isinstance(rows, Sequence) and all(isinstance(row, Mapping) and "Percentiles" in row for row in rows)
+    return summary if is_summary else {}, rows if is_table else ()
 
 
 def _words(key: str) -> tuple[str, str]:
     """A key's words in lower case, and its unit."""
-    found = _KEY.fullmatch(str(key))
-    return (found[1].lower(), (found[2] or "").lower()) if found else ("", "")
+    words, _, unit = key.strip().removesuffix(")").partition("(")
+    return words.rstrip().lower(), unit.lower()
 
 
 def _evalscope(data: Any, name: str) -> Iterator[Imported]:
-    both = isinstance(data, Mapping) and "percentiles" in data and "metrics" in data
-    summary = data["metrics"] if both else data if isinstance(data, Mapping) else {}
-    rows = data["percentiles"] if both else data if isinstance(data, Sequence) else ()
+    summary, rows = _evalscope_parts(data)
     figures: dict[str, float | int | None] = {}
     concurrency = None
     for key, value in summary.items():
@@ -335,7 +336,7 @@ def _evalscope(data: Any, name: str) -> Iterator[Imported]:
 
 def _evalscope_row(row: Json) -> dict[str, float | int | None]:
     label = str(row["Percentiles"])
-    statistic = label if label in ("min", "max") else percentile_label(float(label.rstrip("%")))
+    statistic = label if label in ("min", "max") else percentile_label(float(label.removesuffix("%")))
     found: dict[str, float | int | None] = {}
     for key, value in row.items():
         words, unit = _words(key)

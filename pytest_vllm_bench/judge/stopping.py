@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.judge import misses
-from pytest_vllm_bench.judge.series import allowed_share, series
+from pytest_vllm_bench.judge.series import Window, allowed_share, series
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical
 from pytest_vllm_bench.judge.statistics import half_width
 from pytest_vllm_bench.metric_table import implied_rules, parse_name
@@ -43,15 +43,16 @@ def hopeless(scenario: Scenario, so_far: Sample, in_flight: int) -> RuleVerdict 
 
 def _broken(rule: Rule, scenario: Scenario, so_far: Sample, in_flight: int, alpha: float) -> RuleVerdict | None:
     name = parse_name(rule.metric)
-    share = allowed_share(rule, name) if name else None
-    if name is None or share is None or name.row.per in ("gap", "token"):
+    if name is None or name.row.per in ("gap", "token"):
+        return None
+    share = allowed_share(rule, name)
+    if share is None:
         return None
     steady = so_far.steady is not None and rule.window != "whole" and name.row.id != "failed_ratio"
     if rule.window == "steady" and not steady:
         return None
-    found = series(rule, name, [so_far], "steady" if steady else "whole", scenario.goodput)
-    if found.n == 0:
-        return None
+    window: Window = "steady" if steady else "whole"
+    found = series(rule, name, [so_far], window, scenario.goodput)
     seen = misses.count(found, share)
     seen = replace(seen, n_eff=(found.n + in_flight) / seen.tau)
     if not seen.proven_over(alpha):
@@ -64,7 +65,7 @@ def _broken(rule: Rule, scenario: Scenario, so_far: Sample, in_flight: int, alph
         observed=None,
         within=False,
         proven=True,
-        window="steady" if steady else "whole",
+        window=window,
         n=found.n + in_flight,
         misses=found.k,
         n_eff=seen.n_eff,

@@ -20,9 +20,8 @@ def judge_figures(rules: Sequence[Rule], figures: Metrics, settings: JudgeSettin
 
 
 def _judge(rule: Rule, figures: Metrics, settings: JudgeSettings) -> RuleVerdict:
-    plain = replace(rule, window="whole") if rule.window == "auto" else rule
-    (seen,) = judge_rules([plain], Case(samples=(), metrics=figures, settings=replace(settings, mode="exact")))
-    seen = replace(seen, rule=rule, n=int(figures.get("completed") or 0) + int(figures.get("failed") or 0))
+    (seen,) = judge_rules([rule], Case(samples=(), metrics=figures))
+    seen = replace(seen, n=int(figures.get("completed") or 0) + int(figures.get("failed") or 0))
     if seen.observed is None:
         return seen
     if _too_many_failed(rule, figures):

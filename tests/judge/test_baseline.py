@@ -343,12 +343,14 @@ def test_gates_are_the_three_unless_tolerances_name_others() -> None:
 def test_a_gate_without_data_is_said() -> None:
     said = comparison.missing_gates([session(mean_tpot_ms=1.0)], session(mean_tpot_ms=1.0), BaselineSettings())
     assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
+    assert {m.key for m in said} == {"judge.baseline_no_metric"}
     assert compared([session(mean_tpot_ms=0.0)], session(mean_tpot_ms=1.0)) == {}
     everything = session(mean_tpot_ms=1.0, output_throughput=1.0, mean_e2el_ms=1.0)
     for old, new in (([session(mean_tpot_ms=1.0)], everything), ([everything], session(mean_tpot_ms=1.0))):
         said = comparison.missing_gates(old, new, BaselineSettings())
         assert [m.values["metric"] for m in said] == ["output_throughput", "mean_e2el_ms"]
         assert all(str(m.values["metric"]) in say(m) for m in said)
+        assert {m.key for m in said} == {"judge.baseline_no_metric"}
     assert compared([session(p99_ttft_ms=1.0)], session(mean_tpot_ms=1.0)) == {}
 
 

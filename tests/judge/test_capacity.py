@@ -100,11 +100,15 @@ def test_rates_are_not_whole() -> None:
     assert answer.broken - answer.held <= 0.05 * answer.broken
     nothing, _ = drive(settings(over="request_rate", at_least=4.0), below(0))
     assert nothing.stopped == "floor"
+    little, _ = drive(settings(over="request_rate"), below(0.3))
+    assert little.at_least(None) == Gate(verdict=PASS, within=True, proven=True), "less than one a second is something"
 
 
-def test_the_steps_of_a_rate() -> None:
+def test_the_steps_of_a_search() -> None:
     _, probes = drive(settings(over="request_rate", at_least=4.0), below(2.37))
     assert [p.level for p in probes] == [4, 2, 3, 2.5, 2.25, 2.375, 2.312]
+    _, probes = drive(settings(), below(100))
+    assert [p.level for p in probes][7:] == [128, 96, 112, 104, 100], "100 and 104 are within 5 %"
     _, probes = drive(settings(over="request_rate"), below(1.1))
     assert [p.level for p in probes] == [1, 2, 1.5, 1.25, 1.125, 1.062, 1.094]
     for start, least in ((None, 1 / 1024), (4.0, 4 / 1024)):
@@ -151,6 +155,9 @@ def test_the_budget_ends_a_search() -> None:
     assert (len(probes), answer.stopped, answer.held, answer.runs) == (4, "runs", 8, 4)
     answer, probes = drive(settings(seconds=3), below(100))
     assert (len(probes), answer.stopped, answer.seconds) == (3, "time", 3)
+    answer, probes = drive(settings(runs=6), below(11))
+    assert ([p.level for p in probes], answer.stopped) == ([1, 2, 4, 8, 16, 12], "runs")
+    assert (answer.held, answer.broken) == (8, 12)
 
 
 def test_the_budget_may_end_while_a_level_is_undecided() -> None:
@@ -205,6 +212,9 @@ def test_a_level_that_broke_alone_is_looked_at_from_above() -> None:
     assert answer.at_least(9).verdict is FAIL
     regular, probes = drive(settings(), below(7))
     assert ([p.level for p in probes][-1], regular.notes, regular.held) == (9, (), 7)
+    for most, measured, last in ((9, (), 9), (8, (), 7), (512, (10,), 10)):
+        _, probes = drive(settings(max=most), below(7), measured)
+        assert [p.level for p in probes][-1] == last
 
 
 # -------------------------------------------------------------------------------------- tiers of one search

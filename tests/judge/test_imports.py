@@ -119,6 +119,13 @@ def test_failures_of_an_older_vllm_are_what_is_missing() -> None:
     assert read(data).figures["failed"] == 1
     nothing = read(vllm(completed=0, failed=0)).figures
     assert "failed_ratio" not in nothing
+    for completed, failed, ratio in ((1, 0, 0), (2, 2, 0.5), (0, 1, 1)):
+        assert read(vllm(completed=completed, failed=failed)).figures["failed_ratio"] == ratio
+
+
+def test_the_least_of_a_vllm_result() -> None:
+    least = {"request_throughput": 1.5, "completed": 3, "duration": 2.0}
+    assert (read(least).source, read(least).figures) == ("vllm", least)
 
 
 def test_a_detailed_result_of_vllm_has_its_requests() -> None:
@@ -202,8 +209,19 @@ def test_guidellm() -> None:
 
 def test_a_distribution_of_nothing_is_no_figure() -> None:
     data = guidellm()
-    data["benchmarks"][0]["metrics"]["time_to_first_token_ms"] = distribution(count=0, mean=0.0)
-    assert not [key for key in read(data).figures if "ttft" in key]
+    metrics = data["benchmarks"][0]["metrics"]
+    metrics["time_to_first_token_ms"] = distribution(count=0, mean=0.0)
+    metrics |= {"request_latency": None, "requests_per_second": {}, "tokens_per_second": {"successful": None}}
+    figures = read(data).figures
+    assert not [key for key in figures if "ttft" in key or "e2el" in key]
+    assert not figures.keys() & {"request_throughput", "total_token_throughput"}
+    assert figures["output_throughput"] == 300
+
+
+def test_a_distribution_that_does_not_count_is_read() -> None:
+    data = guidellm()
+    del data["benchmarks"][0]["metrics"]["time_to_first_token_ms"]["successful"]["count"]
+    assert read(data).figures["mean_ttft_ms"] == 5.5
 
 
 def test_guidellm_with_its_requests() -> None:
@@ -254,7 +272,8 @@ def test_what_guidellm_says_in_full() -> None:
     assert (second.index, second.sent, second.first_token, second.last_token) == (1, 1, 1.5, 3)
     assert (second.prompt_tokens, second.output_tokens, list(second.arrival_tokens)) == (7, 11, [1, 10])
     assert (third.sent, third.done, third.error, third.error_detail) == (2, 2.5, "protocol", "errored")
-    assert read(guidellm(requests={"successful": [*sent, {}], "errored": []})).records == ()
+    for unknown in ({"successful": [*sent, {}], "errored": []}, {"successful": sent, "errored": [{}]}):
+        assert read(guidellm(requests=unknown)).records == (), "of some nobody knows when they were sent"
     assert read(guidellm(requests={"successful": [], "errored": []})).records == ()
     assert lacks(read(guidellm(requests={"successful": sent}))) == ["client", "gaps"]
 
@@ -300,10 +319,27 @@ def test_genai_perf_and_aiperf() -> None:
     assert read(newer | {"error_request_count": {"unit": "requests", "avg": 10}}).figures["failed_ratio"] == 0.1
 
 
-def test_units_are_read_from_the_file() -> None:
-    data = {"request_latency": {"unit": "s", "avg": 1.5}, "time_to_first_token": {"unit": "us", "avg": 2000}}
-    figures = read(data).figures
-    assert (figures["mean_e2el_ms"], figures["mean_ttft_ms"]) == (1500, 2)
+@pytest.mark.parametrize(
+    ("more", "source", "figures", "lacking"),
+    [
+        ({"schema_version": "1.0"}, "aiperf", {}, ["failures", "gaps"]),
+        ({"aiperf_version": "0.2", "request_count": {"unit": "requests", "avg": 9}}, "aiperf",
+         {"completed": 9, "failed": 0, "failed_ratio": 0}, ["gaps"]),
+        ({"request_count": {"unit": "requests", "avg": 9}}, "genai-perf", {"completed": 9}, ["failures", "gaps"]),
+        ({"benchmark_duration": {"unit": "ms", "avg": 2500}}, "genai-perf", {"duration": 2.5}, ["failures", "gaps"]),
+        ({"benchmark_duration": {"avg": 2.5}}, "genai-perf", {"duration": 2.5}, ["failures", "gaps"]),
+        ({"time_to_first_token": {"unit": "us", "avg": 2000, "p95": None, "count": 9}}, "genai-perf",
+         {"mean_ttft_ms": 2}, ["failures", "gaps"]),
+    ],
+)  # fmt: skip
+def test_what_nvidias_tools_say_and_leave_out(
+    more: dict[str, Any], source: str, figures: dict[str, float], lacking: list[str]
+) -> None:
+    """Units are read from the file; that none failed is known of AIPerf alone."""
+    found = read({"request_latency": {"unit": "s", "avg": 1.5, "p50": 2, "p99": 3}} | more)
+    latency = {"mean_e2el_ms": 1500, "median_e2el_ms": 2000, "p50_e2el_ms": 2000, "p99_e2el_ms": 3000}
+    assert (found.source, found.name, found.figures) == (source, "file.json", latency | figures)
+    assert lacks(found) == ["requests", "client", *lacking]
 
 
 @pytest.mark.parametrize(
@@ -319,7 +355,8 @@ def test_units_are_read_from_the_file() -> None:
 )  # fmt: skip
 def test_evalscope_of_two_generations(summary_keys: dict[str, Any]) -> None:
     found = read(summary_keys)
-    assert (found.source, found.concurrency) == ("evalscope", 4)
+    assert (found.source, found.name, found.concurrency) == ("evalscope", "file.json", 4)
+    assert lacks(found) == ["requests", "client"]
     assert found.figures == pytest.approx(
         {"duration": 30, "completed": 9, "failed": 1, "failed_ratio": 0.1, "request_throughput": 3,
          "mean_e2el_ms": 1500, "output_throughput": 300, "mean_ttft_ms": 50, "mean_tpot_ms": 10}
@@ -340,6 +377,27 @@ def test_evalscopes_table_of_percentiles_alone() -> None:
     assert found.figures == {"min_ttft_ms": 1, "p50_ttft_ms": 5, "median_ttft_ms": 5, "p50_tpot_ms": 2,
                              "median_tpot_ms": 2, "max_ttft_ms": 9}  # fmt: skip
     assert lacks(found) == ["requests", "client", "failures"]
+
+
+@pytest.mark.parametrize(
+    ("data", "figures", "concurrency"),
+    [
+        ({"Avg TTFT": 50, " Avg TPOT  (ms) ": 10, "Failed Requests": 0, "": 1, "metrics": 2},
+         {"mean_ttft_ms": 50, "mean_tpot_ms": 10, "failed": 0}, None),
+        ({"Avg TTFT (s) ": 2, "Avg TPOT (us)": 10, "Test Duration (s)": 3, "Concurrency": 1},
+         {"mean_ttft_ms": 2000, "mean_tpot_ms": 0.01, "duration": 3}, 1),
+        ({"Avg TTFT (ms)": 2, "Avg TPOT (ms)": 3, "Avg ITL (ms)": 4, "Concurrency": 0},
+         {"mean_ttft_ms": 2, "mean_tpot_ms": 3, "mean_itl_ms": 4}, None),
+        ([{"Percentiles": "99.5%", "TTFT": 8, "Latency (s)": 2}], {"p99.5_ttft_ms": 8, "p99.5_e2el_ms": 2000}, None),
+        ({"metrics": None, "percentiles": [{"Percentiles": "max", "ITL (ms)": 8}]}, {"max_itl_ms": 8}, None),
+        ({"metrics": {"Avg TTFT": 1, "Avg TPOT": 2, "Avg ITL": 3}, "percentiles": None},
+         {"mean_ttft_ms": 1, "mean_tpot_ms": 2, "mean_itl_ms": 3}, None),
+    ],
+)  # fmt: skip
+def test_what_evalscope_leaves_out(data: Any, figures: dict[str, float], concurrency: int | None) -> None:
+    """Latencies without a unit are in milliseconds; of a run's two parts one may be missing."""
+    found = read(data)
+    assert (found.source, found.figures, found.concurrency) == ("evalscope", pytest.approx(figures), concurrency)
 
 
 @pytest.mark.parametrize(
@@ -376,9 +434,11 @@ def test_the_words_of_a_summarys_verdict(text: str, figures: dict[str, Any], see
 
 
 @pytest.mark.parametrize("data", [{}, [], None, 3, "text", {"hello": 1}, [1, 2], {"benchmarks": []}, {"benchmarks": 5},
-                                  {"request_latency": 5}])  # fmt: skip
+                                  {"benchmarks": [1]}, {"benchmarks": [{}]}, {"benchmarks": [{"metrics": None}]},
+                                  {"request_latency": 5}, {"Avg TTFT (ms)": 2, "Avg TPOT (ms)": 3},
+                                  {"metrics": 1, "percentiles": [2]}, {"metrics": {}, "percentiles": []}])  # fmt: skip
 def test_what_is_nobodys(data: Any) -> None:
-    found = imports.read(data)
+    found = imports.read(data, "file.json")
     assert isinstance(found, imports.Unknown)
     assert say(found.message, "en") != say(found.message, "zh")
 
