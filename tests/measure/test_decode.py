@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tapes import chunked, decode, entries, head, plain, plan, response, row, sent
+from tapes import chunked, cut, decode, entries, head, plain, plan, response, row, sent
 
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.measure.answer import Answer
@@ -201,7 +201,11 @@ def test_who_counts_an_unstreamed_answer(backend: str, body: str, tokens: int | 
     assert (record.output_tokens, record.token_source) == (tokens, source)
 
 
-@pytest.mark.parametrize("body", [b'{"text":\n\n"a b"}\n\n', b'[{"text":\n\n"a b"}]\n\n'], ids=["object", "list"])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"text":\n\n"a b"}\n\n', b'[{"text":\n\n"a b"}]\n\n', b'\r\n {"text":"a b"}\n\n'],
+    ids=["object", "list", "after blanks"],
+)
 def test_json_where_a_stream_was_asked_for_is_one_answer(body: bytes) -> None:
     """Even if it has lines that would end an event."""
     seen: list[bytes] = []
@@ -210,9 +214,11 @@ def test_json_where_a_stream_was_asked_for_is_one_answer(body: bytes) -> None:
         seen.append(payload)
         return Delta(text="a b", terminal=True)
 
-    record = decode(replace(VLLM, read=read), [plain(body)])
-    assert seen == [body]
-    assert (record.error, record.text, record.first_token) == (None, "a b", None)
+    data, said = plain(body), body.lstrip()
+    for places in ([], [len(data) - len(said)]):
+        record = decode(replace(VLLM, read=read), cut(data, places))
+        assert (record.error, record.text, record.first_token) == (None, "a b", None)
+    assert seen == [said, said]
 
 
 def test_the_end_of_the_body_completes_an_event_without_a_blank_line() -> None:
