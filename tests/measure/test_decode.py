@@ -497,6 +497,7 @@ def test_times_count_from_the_start_of_the_run(started: float | None, by: float)
     tape[0] = sent(time=101.0)
     record = [decoder.feed(entry) for entry in tape][-1]
     assert record is not None
+    assert (record.reused, record.reconnected) == (True, False)
     found = (record.sent, record.ready, record.first_chunk, record.first_token, record.first_output, record.last_token)
     assert [time - by for time in found if time is not None] == pytest.approx([101, 101, 101.2, 101.2, 101.2, 101.3])
     assert record.done == pytest.approx(101.4 + by)
