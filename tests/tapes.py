@@ -63,10 +63,11 @@ def decode(
     words: str = "",
     asked: int = -1,
     counter: Callable[[list[str]], list[int]] | None = None,
+    keep_text: bool = True,
     **of_plan: object,
 ) -> Record:
     """The Record of one request whose response came in these reads."""
-    decoder = Decoder(plan(**of_plan), backend, [row(asked)], count_tokens=counter, keep_text=True, started=0.0)
+    decoder = Decoder(plan(**of_plan), backend, [row(asked)], count_tokens=counter, keep_text=keep_text, started=0.0)
     records = [decoder.feed(entry) for entry in entries(reads, ending, words)]
     assert records[:-1] == [None] * (len(records) - 1)
     assert decoder.rest() == []

@@ -21,8 +21,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_events", "_keep_text", "_so_far", "backend", "counted", "error", "error_body", "error_kind", "events", "ids",
-        "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
+        "_events", "_keep_text", "_so_far", "backend", "counted", "error", "error_body", "events", "ids", "over",
+        "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, record: Record, backend: Backend, streamed: bool, *, keep_text: bool, may_count: bool) -> None:
@@ -32,11 +32,10 @@ class Answer:
         self.text = StringIO() if keep_text or may_count else None
         self._keep_text = keep_text
         self.response = Response()
-        self.error: str | None = None  # the server's words inside a 200
-        self.error_kind: ErrorKind = "in_stream"
+        self.error: tuple[ErrorKind, str] | None = None  # in the server's words inside a 200
         self.error_body = b""  # of an HTTP error
         self.over = False  # the terminal sign or an error came; what follows is ignored
-        self.whole = False  # HTTP agrees that the message is whole
+        self.whole: bool  # HTTP agrees that the message is whole; known at its end
         self.spoke = False  # something was said, in text or tokens
         self.usage: int | None = None  # the server's own total of output tokens
         self.total: int | None = None  # its running count of them
@@ -55,10 +54,7 @@ class Answer:
         body = self.response.feed(data)
         events = self._events
         if events is None:
-            if not body:
-                return
-            body = self._begin(body)
-            events = self._events
+            events, body = self._begin(body), body.lstrip()
         if body and events is not None and not self.over and (payloads := events.feed(body)):
             self._understand(at, payloads)
 
@@ -67,7 +63,7 @@ class Answer:
         record, response = self.record, self.response
         self.whole = response.complete or (ending == Ending.EOF and response.ends_with_connection)
         record.status = response.status
-        if response.status is not None and response.status >= 300:
+        if response.refused:
             record.retry_after = response.retry_after
         if self._events is not None and self.whole and not self.over and record.done is not None:
             payloads = self._events.flush()
@@ -77,22 +73,18 @@ class Answer:
                 self._understand_whole(payloads[0])
         response.close()
 
-    def _begin(self, body: bytes) -> bytes:
-        """Choose the framing once the first byte that is no space tells; give what is to be framed."""
-        status = self.response.status
-        if status is None or not 200 <= status < 300:
+    def _begin(self, body: bytes) -> Events | None:
+        """The framing, chosen once the first byte that is no space tells; None before that and without an answer."""
+        first, encoding, framing = body.lstrip()[:1], self.response.encoding, self.backend.framing
+        if self.response.refused:
             self.error_body = (self.error_body + body)[:_ERROR_BODY]
-            return b""
-        body = body.lstrip()
-        if self.response.encoding and body:
-            self._fail(f"content-encoding: {self.response.encoding}", "protocol")
-            return b""
-        framing = self.backend.framing
-        if body:
+        elif first and encoding:
+            self._fail(f"content-encoding: {encoding}", "protocol")
+        elif first:
             if framing == "sse":  # some stream by their path alone, some never do: the first byte tells
-                self.streamed = body[:1] not in (b"{", b"[")
+                self.streamed = first not in (b"{", b"[")
             self._events = Events(framing if self.streamed else "json")
-        return body
+        return self._events
 
     def _understand(self, at: float, payloads: list[bytes]) -> None:
         """Events that came in one read: one arrival, if any of them bears tokens."""
@@ -204,5 +196,5 @@ class Answer:
         return text
 
     def _fail(self, words: str, kind: ErrorKind | None) -> None:
-        self.error, self.error_kind = words, kind or "in_stream"
+        self.error = kind or "in_stream", words
         self.over = True

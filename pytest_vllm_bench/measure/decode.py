@@ -70,12 +70,13 @@ class Decoder:
             (self._open.get(request) or self._begin(request)).take(time - self._started, data)
             return None
         if kind == EntryKind.SENT:
-            self._open.pop(request, None)  # sent once more on a fresh connection: the first sending does not count
+            # Perhaps once more, on a fresh connection: the first sending does not count.
             self._sent(self._begin(request).record, time, data)
             return None
-        answer = self._open.pop(request, None) or self._begin(request, keep=False)
+        answer = self._open.get(request) or self._begin(request)
+        del self._open[request]
         answer.record.done = time - self._started
-        return self._close(answer, data[0], data[1:].decode("utf-8", "replace"))
+        return self._close(answer, data[0], data[1:].decode(errors="replace"))
 
     def rest(self) -> list[Record]:
         """Those whose end is not on the tape: whoever wrote it was stopped."""
@@ -83,7 +84,7 @@ class Decoder:
         self._open.clear()
         return left
 
-    def _begin(self, request: int, keep: bool = True) -> Answer:
+    def _begin(self, request: int) -> Answer:
         _, _, chain, turn, model, due, _, input_len, output_len, shared, audio = self._rows[request]
         models = self._plan.models
         record = Record(
@@ -100,8 +101,7 @@ class Decoder:
         streamed = self._plan.streamed and self._backend.framing != "json"
         may_count = self._count is not None
         answer = Answer(record, self._backend, streamed, keep_text=self._keep_text, may_count=may_count)
-        if keep:
-            self._open[request] = answer
+        self._open[request] = answer
         return answer
 
     def _sent(self, record: Record, time: float, data: bytes) -> None:
@@ -139,11 +139,11 @@ def _error(answer: Answer, ending: int, words: str, forced: bool) -> tuple[Error
     """What went wrong, the most telling first, in the server's or the system's words."""
     if ending in _BEFORE:
         return _BEFORE[ending], words
-    status = answer.record.status
-    if status is not None and not 200 <= status < 300:
+    if answer.response.refused:
+        status = answer.record.status
         return "rejected" if status in _SHED else "http", of_body(answer.error_body) or f"HTTP {status}"
     if answer.error is not None:
-        return answer.error_kind, answer.error
+        return answer.error
     if ending in _TIMEOUTS:
         return "timeout", words
     if answer.response.problem or ending == Ending.PROTOCOL:
@@ -164,9 +164,8 @@ def _unfinished(answer: Answer, forced: bool) -> tuple[ErrorKind | None, str]:
         return "empty", ""
     if not answer.over and record.finish_reason is None and backend.terminal != "end":
         return "truncated", ""
+    got, asked = record.output_tokens, record.asked_output
     by_server = record.token_source in ("usage", "counter", "ids")
-    if forced and by_server and record.output_tokens is not None and record.asked_output is not None:
-        missing = record.asked_output - record.output_tokens
-        if missing > 0:
-            return "short", f"{record.output_tokens} < {record.asked_output}"
+    if forced and by_server and got is not None and asked is not None and got < asked:
+        return "short", f"{got} < {asked}"
     return None, ""

@@ -20,7 +20,7 @@ class Response:
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append  # what llhttp calls with each piece of the body
-        self._end = 0  # pieces that were there when the message was complete
+        self._end: int  # pieces that were there when the message was complete
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self.status: int | None = None
@@ -37,7 +37,7 @@ class Response:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
             if not self.complete:
                 changed = isinstance(problem, httptools.HttpParserUpgrade)  # whose words are a number of bytes
-                self.problem = "101 Switching Protocols" if changed else str(problem) or type(problem).__name__
+                self.problem = "101 Switching Protocols" if changed else str(problem)
             self._parser = None
         if self.complete:
             self._parser = None
@@ -51,6 +51,11 @@ class Response:
     def close(self) -> None:
         """No more bytes will come; breaks the cycle between parser and response."""
         self._parser = None
+
+    @property
+    def refused(self) -> bool:
+        """The status says that what follows is no answer."""
+        return self.status is not None and self.status >= 300
 
     @property
     def ends_with_connection(self) -> bool:

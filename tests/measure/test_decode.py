@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tapes import chunked, decode, entries, head, plain, plan, response, row, sent
+from tapes import chunked, cut, decode, entries, head, plain, plan, response, row, sent
 
 from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench.measure.answer import Answer
 from pytest_vllm_bench.measure.decode import Decoder, shift
 from pytest_vllm_bench.measure.tokens import share
-from pytest_vllm_bench.model import SENT_FIELDS, Ending, Entry, EntryKind
+from pytest_vllm_bench.model import SENT_FIELDS, Delta, Ending, Entry, EntryKind, Record
 
 VLLM, CHAT = BACKENDS["vllm"], BACKENDS["openai-chat"]
 DONE = b"data: [DONE]\n\n"
@@ -102,6 +105,63 @@ def test_usage_of_zero_beside_text_is_no_count() -> None:
     assert decode(VLLM, reads(text("a", '"stop"'), usage(0), DONE)).token_source == "events"
 
 
+def test_text_is_kept_only_as_long_as_somebody_needs_it() -> None:
+    """For the record where that was asked for, else for the tokenizer, until the wire turns out to count."""
+
+    def words(texts: list[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    def nobody(texts: list[str]) -> list[int]:
+        raise AssertionError(texts)
+
+    body = reads(text("one two"), text(" three", '"length"'), DONE)
+    counted = decode(VLLM, body, counter=words, keep_text=False)
+    assert (counted.output_tokens, counted.token_source, counted.text) == (3, "tokenizer", None)
+    ids = reads(text("one", more=',"token_ids":[1]'), text(" two", '"length"', ',"token_ids":[2,3]'), DONE)
+    by_wire = decode(VLLM, ids, counter=nobody, keep_text=False)
+    assert (by_wire.output_tokens, by_wire.token_source, by_wire.text) == (3, "ids", None)
+    assert decode(VLLM, ids, counter=nobody).text == "one two"
+    assert Answer(counted, VLLM, True, keep_text=False, may_count=False).text is None
+    plain_decoder = Decoder(plan(), VLLM, [row()])
+    assert [record.text for entry in entries(body) if (record := plain_decoder.feed(entry))] == [None]
+
+
+def test_thoughts_and_calls_of_tools_take_their_share_of_the_tokens() -> None:
+    """18 tokens, one to each of three events; the other 15 by length: 5 characters came first, then 10."""
+    call = delta('"tool_calls":[{"index":0,"function":{"arguments":"bbb"}}]')
+    record = decode(
+        CHAT, reads(delta('"content":"aa"') + call, delta('"reasoning":"cccccccccc"'), delta("", '"stop"'), usage(18))
+    )
+    assert list(record.arrival_events) == [2, 1]
+    assert list(record.arrival_tokens) == [7, 11]
+    assert record.text == "aabbbcccccccccc"
+
+
+def test_a_running_count_is_known_although_the_end_never_came() -> None:
+    running = ',"usage":{"prompt_tokens":7,"completion_tokens":%d}'
+    events = [f'data: {{"choices":[{{"text":"a"}}]{running % n}}}\n\n'.encode() for n in (1, 4)]
+    record = decode(VLLM, [head(), *(chunked(event, end=False) for event in events)], Ending.EOF)
+    assert (record.error, record.prompt_tokens, record.output_tokens) == ("reset", 7, 4)
+    assert list(record.arrival_tokens) == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (["a", "a b", "a b c"], "a b c"),
+        (["a X\ufffd", "a X\u00e9!"], "a X\ufffd\u00e9!"),
+        (["a b c", " d", " d"], "a b c d d"),
+        (["abc", "xyz", "xyzw"], "abcxyzw"),
+    ],
+    ids=["everything so far", "half a character becomes whole", "deltas after all", "something else of equal length"],
+)
+def test_what_is_new_in_a_text_that_should_hold_everything_so_far(said: list[str], text: str) -> None:
+    events = [b"data: " + json.dumps({"text_output": words}).encode() + b"\n\n" for words in said]
+    record = decode(BACKENDS["tensorrt-llm-llmapi"], reads(*events))
+    assert record.text == text
+    assert list(record.arrival_events) == [1, 1, 1][: len(said)]
+
+
 def test_a_token_that_left_no_text_is_no_empty_answer() -> None:
     record = decode(VLLM, reads(text("", '"length"'), usage(1), DONE))
     assert (record.error, record.output_tokens, record.first_token) == (None, 1, None)
@@ -128,6 +188,46 @@ def test_an_unstreamed_answer_has_an_end_and_no_first_token() -> None:
 
 
 @pytest.mark.parametrize(
+    ("backend", "body", "tokens", "source"),
+    [
+        ("vllm", '{"choices":[{"text":"a b","token_ids":[5,6,7]}]}', 3, "ids"),
+        ("llama.cpp", '{"choices":[{"text":"a b"}],"timings":{"predicted_n":4}}', 4, "usage"),
+        ("vllm", '{"choices":[{"text":"a b"}]}', None, None),
+    ],
+    ids=["ids", "the server's own timings", "nothing"],
+)
+def test_who_counts_an_unstreamed_answer(backend: str, body: str, tokens: int | None, source: str | None) -> None:
+    record = decode(BACKENDS[backend], [plain(body.encode())], streamed=False)
+    assert (record.output_tokens, record.token_source) == (tokens, source)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"text":\n\n"a b"}\n\n', b'[{"text":\n\n"a b"}]\n\n', b'\r\n {"text":"a b"}\n\n'],
+    ids=["object", "list", "after blanks"],
+)
+def test_json_where_a_stream_was_asked_for_is_one_answer(body: bytes) -> None:
+    """Even if it has lines that would end an event."""
+    seen: list[bytes] = []
+
+    def read(payload: bytes) -> Delta:
+        seen.append(payload)
+        return Delta(text="a b", terminal=True)
+
+    data, said = plain(body), body.lstrip()
+    for places in ([], [len(data) - len(said)]):
+        record = decode(replace(VLLM, read=read), cut(data, places))
+        assert (record.error, record.text, record.first_token) == (None, "a b", None)
+    assert seen == [said, said]
+
+
+def test_the_end_of_the_body_completes_an_event_without_a_blank_line() -> None:
+    record = decode(VLLM, reads(text("a"), text("b", '"stop"')[:-1]))
+    assert (record.error, record.text) == (None, "ab")
+    assert record.last_token == record.done == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
     ("ending", "error", "timeout"),
     [
         (Ending.CONNECT, "connect", None),
@@ -142,6 +242,24 @@ def test_ends_without_a_beginning(ending: int, error: str, timeout: str | None) 
     assert (record.error, record.timeout, record.sent, record.done) == (error, timeout, None, 2.0)
     assert record.error_detail == "Verbindung verweigert"
     assert record.asked_output == 4
+
+
+def test_an_answer_whose_beginning_is_not_on_the_tape() -> None:
+    """The oldest parts of a long tape are deleted."""
+    decoder = Decoder(plan(), VLLM, [row(4)] * 3, started=10.0)
+    assert decoder.feed(Entry(EntryKind.READ, 2, 11.0, chunked(text("a")))) is None
+    assert decoder.in_flight == 1
+    record = decoder.feed(Entry(EntryKind.END, 2, 12.0, bytes([Ending.COMPLETE])))
+    assert record is not None
+    assert (record.index, record.error, record.sent, record.done, record.status) == (2, "protocol", None, 2.0, None)
+    assert decoder.in_flight == 0
+
+
+def test_words_that_were_cut_in_the_middle_of_a_character() -> None:
+    words = "Zeit\u00fc".encode()[:-1]
+    record = Decoder(plan(), VLLM, [row()]).feed(Entry(EntryKind.END, 0, 1.0, bytes([Ending.CONNECT]) + words))
+    assert record is not None
+    assert record.error_detail == "Zeit\ufffd"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +281,55 @@ def test_what_was_cut_keeps_what_had_come(ending: int, error: str, timeout: str 
     assert record.output_tokens == 2
 
 
+_USAGE_3 = text("a b c", '"stop"') + usage(3) + DONE
+_IDS_3 = text("a b c", '"stop"', ',"token_ids":[1,2,3]') + DONE
+_TEXT_3 = text("a") + text(" b") + text(" c", '"stop"') + DONE
+_TGI_3 = (
+    b'data: {"token":{"text":"a"},"generated_text":"a","details":{"generated_tokens":3,"finish_reason":"stop"}}\n\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("backend", "body", "forced", "asked", "error", "detail"),
+    [
+        ("vllm", _USAGE_3, True, 4, "short", "3 < 4"),
+        ("vllm", _IDS_3, True, 4, "short", "3 < 4"),
+        ("tgi", _TGI_3, True, 4, "short", "3 < 4"),
+        ("vllm", _USAGE_3, True, 3, None, ""),
+        ("vllm", _USAGE_3, True, 2, None, ""),
+        ("vllm", _USAGE_3, True, -1, None, ""),
+        ("vllm", _USAGE_3, False, 4, None, ""),
+        ("vllm", _TEXT_3, True, 4, None, ""),
+        ("vllm", text("a"), False, -1, "truncated", ""),
+        ("vllm", DONE, False, -1, "empty", ""),
+        ("vllm", text("a", '"abort"') + DONE, False, -1, "in_stream", "finish_reason: abort"),
+        ("openai-embeddings", b'{"data":[{}]}', False, -1, None, ""),
+        ("openai-embeddings", b"", False, -1, "empty", ""),
+    ],
+    ids=[
+        "short by usage", "short by ids", "short by its counter", "as long as asked", "longer", "nothing asked",
+        "not forced", "events are no tokens", "no sign of the end", "nothing but the sign", "aborted", "pooled",
+        "nothing pooled",
+    ],
+)  # fmt: skip
+def test_what_a_whole_answer_lacks(
+    backend: str, body: bytes, forced: bool, asked: int, error: str | None, detail: str
+) -> None:
+    record = decode(BACKENDS[backend], [response(body)], asked=asked, force_length=forced)
+    assert (record.error, record.error_detail) == (error, detail)
+
+
+def test_a_tokenizer_of_ours_proves_no_answer_short() -> None:
+    record = decode(VLLM, [response(_TEXT_3)], asked=4, force_length=True, counter=lambda texts: [3] * len(texts))
+    assert (record.error, record.output_tokens, record.token_source) == (None, 3, "tokenizer")
+
+
+def test_the_answer_failed_before_the_time_ran_out() -> None:
+    half = head(500, "text/plain") + chunked(b"out of", b" memory", end=False)
+    record = decode(VLLM, [half], Ending.TIMEOUT_TOTAL, words="600 s")
+    assert (record.error, record.error_detail, record.timeout) == ("http", "out of memory", None)
+
+
 def test_the_servers_words_say_more_than_the_reset_that_follows() -> None:
     body = head() + chunked(b'data: {"error":{"message":"out of memory","code":500}}\n\n', end=False)
     record = decode(VLLM, [body], Ending.RESET, words="Connection reset by peer")
@@ -170,6 +337,37 @@ def test_the_servers_words_say_more_than_the_reset_that_follows() -> None:
     assert decode(VLLM, [head()], Ending.RESET, words="Connection reset by peer").error_detail == (
         "Connection reset by peer"
     )
+
+
+def test_an_error_is_one_in_the_stream_unless_the_backend_says_otherwise() -> None:
+    said = [Delta(error="full"), Delta(error="full", error_kind="rejected")]
+    found = [decode(replace(VLLM, read=lambda _, delta=delta: delta), [response(DONE)]) for delta in said]
+    assert [(record.error, record.error_detail) for record in found] == [("in_stream", "full"), ("rejected", "full")]
+
+
+@pytest.mark.parametrize(("status", "error"), [(200, None), (299, None), (300, "http"), (429, "rejected")])
+def test_which_status_is_an_answer(status: int, error: str | None) -> None:
+    body = b'{"choices":[{"text":"a b","finish_reason":"length"}],"usage":{"completion_tokens":2}}'
+    record = decode(VLLM, [plain(body, status, extra="retry-after: 7\r\n")], streamed=False)
+    assert (record.status, record.error, record.retry_after) == (status, error, 7.0 if error else None)
+    assert record.error_detail == (body.decode() if error else "")
+
+
+def test_an_error_body_in_pieces() -> None:
+    pieces = [chunked(b" out of", end=False), chunked(b" ", b"memory ", end=False), chunked()]
+    assert decode(VLLM, [head(500, "text/plain"), *pieces]).error_detail == "out of memory"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one read", "in a read of its own"])
+def test_what_follows_a_whole_response_is_ignored(apart: bool) -> None:
+    body = b'{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"completion_tokens":1}}'
+    other = plain(body, 503, extra="retry-after: 7\r\ncontent-encoding: gzip\r\n")
+    for first, error in ((plain(body), None), (plain(b"busy", 429), "rejected")):
+        data = [first, other] if apart else [first + other]
+        record = decode(VLLM, data, streamed=False)
+        assert (record.error, record.retry_after) == (error, None)
+        assert (record.text, record.error_detail) == (("", "busy") if error else ("a", ""))
+        assert (record.reads, record.bytes_in) == (len(data), len(first + other))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +378,20 @@ def test_what_is_not_http(data: bytes) -> None:
     record = decode(VLLM, [data], Ending.PROTOCOL, words="not HTTP")
     assert record.error == "protocol"
     assert record.error_detail
+
+
+@pytest.mark.parametrize("ending", [Ending.PROTOCOL, Ending.EOF, Ending.RESET])
+def test_where_it_stops_being_http(ending: int) -> None:
+    """Told in the parser's words, however the connection ended; what came before is kept, what follows is not read."""
+    before, broken = chunked(text("a"), end=False), b"zz\r\nno chunk\r\n"
+    record = decode(VLLM, [head(), before, broken, chunked(text("b"))], ending, words="words of the system")
+    assert (record.error, record.text, record.reads) == ("protocol", "a", 4)
+    assert record.error_detail == "Invalid character in chunk size"
+
+
+def test_what_only_the_load_found_wrong() -> None:
+    record = decode(VLLM, [head()], Ending.PROTOCOL, words="too much")
+    assert (record.error, record.error_detail) == ("protocol", "too much")
 
 
 def test_compression_that_nobody_asked_for() -> None:
@@ -245,7 +457,7 @@ def test_whose_end_is_not_on_the_tape_was_stopped() -> None:
     for entry in entries(reads(text("a"), text("b")))[:-1]:
         decoder.feed(entry)
     (record,) = decoder.rest()
-    assert (record.error, record.done, record.output_tokens) == ("cancelled", None, 2)
+    assert (record.error, record.error_detail, record.done, record.output_tokens) == ("cancelled", "", None, 2)
     assert decoder.rest() == []
 
 
@@ -256,7 +468,40 @@ def test_the_row_tells_what_was_asked() -> None:
     (record,) = decoder.rest()
     assert (record.chain, record.turn, record.model) == (4, 2, "b")
     assert (record.due, record.ready, record.sent) == (1.5, 1.75, 2.0)
+    assert (record.connect_s, record.reused, record.reconnected) == (None, False, False)
     assert (record.asked_input, record.asked_output, record.shared_input, record.audio_s) == (100, 20, 16, 2.5)
+
+
+def test_the_row_alone_tells_of_what_was_never_sent() -> None:
+    nan = math.nan
+    index = [(0, 0, 4, 2, 1, 1.5, 0.0, 0, 0, 16, 2.5), (0, 0, 5, 0, 0, nan, 0.0, -1, -1, 0, nan)]
+
+    def not_sent(models: tuple[str, ...], i: int) -> Record:
+        decoder = Decoder(plan(models=models), VLLM, index, started=100.0)
+        record = decoder.feed(Entry(EntryKind.END, i, 103.0, bytes([Ending.NOT_SENT])))
+        assert record is not None
+        return record
+
+    first, second = not_sent(("a", "b"), 0), not_sent((), 1)
+    assert (first.index, first.chain, first.turn, first.model, first.due) == (0, 4, 2, "b", 1.5)
+    assert (first.asked_input, first.asked_output, first.shared_input, first.audio_s) == (0, 0, 16, 2.5)
+    assert (second.index, second.chain, second.turn, second.model, second.due) == (1, 5, 0, "", None)
+    assert (second.asked_input, second.asked_output, second.shared_input, second.audio_s) == (None, None, 0, None)
+    assert (first.status, first.sent, first.done, first.text) == (None, None, 3.0, None)
+
+
+@pytest.mark.parametrize(("started", "by"), [(100.0, -100.0), (None, 0.0)], ids=["since the start", "absolute"])
+def test_times_count_from_the_start_of_the_run(started: float | None, by: float) -> None:
+    decoder = Decoder(plan(), VLLM, [row()], started=started)
+    tape = [entry._replace(time=entry.time + 101.0) for entry in entries(reads(text("a"), text("b", '"stop"'), DONE))]
+    tape[0] = sent(time=101.0)
+    record = [decoder.feed(entry) for entry in tape][-1]
+    assert record is not None
+    assert (record.reused, record.reconnected) == (True, False)
+    found = (record.sent, record.ready, record.first_chunk, record.first_token, record.first_output, record.last_token)
+    assert [time - by for time in found if time is not None] == pytest.approx([101, 101, 101.2, 101.2, 101.2, 101.3])
+    assert record.done == pytest.approx(101.4 + by)
+    assert list(record.arrival_times) == pytest.approx([101.2 + by, 101.3 + by])
 
 
 def test_times_can_be_moved_afterwards() -> None:
