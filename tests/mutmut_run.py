@@ -45,7 +45,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"misses": "statistics", "means": "sla", "series": "sla", "comparison": "baseline", "before": "stopping",
-       "summary": "imports", "answer": "transcripts", "decode": "transcripts", "http": "transcripts"}  # fmt: skip
+       "summary": "imports", "answer": "decode", "http": "decode"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
 #: Verdicts are written this often.
@@ -171,6 +171,9 @@ def passes(item: Any, following: pytest.Item | None) -> None:
 
 def prepare() -> None:
     """In a process of its own: what imports the mutants or runs tests would be seen by every fork."""
+    known = Path("mutants/mutmut-stats.json")
+    if known.exists() and any(test.stat().st_mtime > known.stat().st_mtime for test in Path("tests").rglob("*.py")):
+        known.unlink()  # a test is known by its name: one that was changed would not be looked at again
     if os.fork() == 0:
         Path("mutants").mkdir(exist_ok=True)
         copy_src_dir()

@@ -113,7 +113,7 @@ def _narrow(values: Sequence[float | None], until: float, confidence: float) -> 
 def spread_said(per_repeat: Sequence[Metrics]) -> Message | None:
     """How much the main figures varied from run to run; None where there is one run, or nothing to say."""
     found = {metric: between_runs(per_repeat, metric) for metric in SPREAD}
-    figures = ", ".join(f"{metric} {100 * share:.2g} %" for metric, share in found.items() if share is not None)
+    figures = ", ".join(f"{metric} {share:.1%}" for metric, share in found.items() if share is not None)
     return Message(key="judge.between_runs", values={"runs": len(per_repeat), "figures": figures}) if figures else None
 
 

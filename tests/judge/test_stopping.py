@@ -241,7 +241,7 @@ def test_the_spread_between_runs() -> None:
     said = spread_said(runs)
     assert said is not None
     assert say(said) == (
-        "from run to run (3 runs) they varied: mean_tpot_ms 60 %, mean_e2el_ms 60 % (standard deviation over mean)"
+        "from run to run (3 runs) they varied: mean_tpot_ms 60.0%, mean_e2el_ms 60.0% (standard deviation over mean)"
     )
     assert spread_said([{"mean_tpot_ms": 9.0}]) is None
     assert between_runs([{"x": 9.0}, {"x": 10.0}, {"x": 12.0}], "x") == pytest.approx(

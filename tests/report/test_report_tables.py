@@ -255,7 +255,7 @@ def test_summary_says_why_the_first_few_are_undecided() -> None:
 
 def test_a_matrix_that_was_repeated_does_not_fill_the_screen() -> None:
     """How far repeats differed is said of the first few scenarios; Markdown, which can be scrolled, has it of all."""
-    note = {"key": "judge.between_runs", "values": {"runs": 5, "figures": "mean_ttft_ms 3 %"}, "text": ""}
+    note = {"key": "judge.between_runs", "values": {"runs": 5, "figures": "mean_ttft_ms 3.0%"}, "text": ""}
     one = rows()[0] | {"notes": [note], "verdict": "PASS"}
     made = [one | {"scenario_id": f"io{i}"} for i in range(6)]
     text = terminal.summary(made, width=120)
