@@ -76,7 +76,8 @@ class _View:
     def spans(self) -> tuple[Any, Any]:
         """[sent, done) of each request, cut to the view; a request that never ended lasts to the end."""
         starts, ends = np.maximum(self.sample.sent, self.begin), np.fmin(self.sample.done, self.end)
-        return starts[ends > starts], ends[ends > starts]
+        seen = ends > starts
+        return starts[seen], ends[seen]
 
 
 def _figures(views: Sequence[_View], settings: MetricSettings) -> Figures:

@@ -234,7 +234,8 @@ def test_guidellm_with_its_requests() -> None:
         asked = scenario(text, goodput={"ttft": 500, "max_gap": 500}, concurrency=None)
         known = found.known_part(sample(found.records, settings_of(asked)))
         only = judge(asked, [known], Evidence(metrics=summary([known], settings_of(asked)))).verdicts[0]
-        assert (only.verdict, only.observed, only.reason.values["why"].key) == (FAIL, None, "judge.not_measured"), text
+        assert (only.rule.text, only.verdict, only.observed, only.window) == (text, FAIL, None, "whole")
+        assert only.reason.values["why"].key == "judge.not_measured"
 
 
 def test_what_guidellm_says_in_full() -> None:

@@ -155,6 +155,9 @@ def test_the_order_statistic_that_decides(text: str, value: float) -> None:
 
 def test_a_limit_that_nobody_set_is_no_data() -> None:
     found = verdict("slo_attainment.ttft >= 0.5", MIXED, goodput={"e2el": 500})
-    assert (found.verdict.value, found.observed) == ("FAIL", None)
-    assert "goodput has no limit for ttft" in say(found.reason)
+    assert (found.verdict.value, found.observed, found.window) == ("FAIL", None, "steady")
+    assert say(found.reason) == (
+        "slo_attainment.ttft: no data, which never passes: slo_attainment.ttft >= 0.5: goodput has no limit for ttft; "
+        "add it, as in goodput: {ttft: 500}"
+    )
     assert verdict("slo_attainment.e2el >= 0.5", MIXED, goodput={"e2el": 500}).misses == 1

@@ -76,6 +76,8 @@ def test_reads_without_tokens_and_reads_at_one_time_have_no_infinite_figures() -
     assert figures(empty_read)["mean_itl_token_ms"] == pytest.approx(100), (
         "two tokens in 200 ms; a read of none has none"
     )
+    twos = figures([request(0, 0.0, **arrivals([0.1, 0.2, 0.4], [1, 2, 2]))])
+    assert twos["mean_itl_token_ms"] == pytest.approx((2 * 50 + 2 * 100) / 4)
     assert figures([request(0, 0.0, gaps=[0.03])])["mean_tpot_ms"] == pytest.approx(30), "two tokens are enough"
     one = sample(
         [request(0, 0.0, **arrivals([0.1, 0.2], [5, 0])), request(1, 0.0, **arrivals([0.1, 0.1], [1, 1]))], PLAIN
@@ -143,6 +145,8 @@ def test_nothing_sent_is_null_and_no_time_is_no_rate() -> None:
     assert (stopped["duration"], stopped["mean_send_lag_ms"]) == (None, None)
     at_once = figures([request(0, 0.0, ttft=0.0, gaps=[])])
     assert (at_once["duration"], at_once["request_throughput"], at_once["mean_concurrency"]) == (0, None, None)
+    pooled = figures([*refused, request(0, 0.0, repeat=2)])
+    assert (pooled["mean_concurrency"], pooled["duration"]) == (1, pytest.approx(0.14)), "the second repeat's alone"
     nobody = figures([failure(0, 0.0, "reset", after=0.0), failure(1, None, "connect", done=1.0)])
     assert (nobody["duration"], nobody["max_concurrent_requests"], nobody["mean_concurrency"]) == (1, 0, 0)
 
@@ -402,7 +406,8 @@ def test_the_open_window_to_the_bit() -> None:
     assert sample(records, asked).steady == (1, 3)
     assert np.flatnonzero(sample(records, asked).in_steady).tolist() == list(range(8, 25))
     records[7].sent = 1.0
-    records[12].sent = 3.5
+    for late in (8, 12, 24):
+        records[late] = failure(late, 3.5, due=late / 8)
     records[20] = failure(20, 20 / 8, "cancelled", due=20 / 8)
     expected = [7, *range(8, 20), *range(21, 25)]
     assert np.flatnonzero(sample(records, asked).in_steady).tolist() == expected
