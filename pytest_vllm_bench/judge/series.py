@@ -121,7 +121,7 @@ def _in_order(sample: Sample, chosen: Any) -> Any:
 
 
 def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
-    id = metric_id(name, sample.open_loop)
+    (id,) = _counts(name, sample)
     values = sample.values[id]
     chosen = sample.counted if window == "whole" else sample.in_steady
     if id in CLIENT_FIGURES:

@@ -114,6 +114,9 @@ def test_the_order_is_that_of_sending_and_of_the_plan_where_many_were_sent_at_on
     burst = [request(i, 1.0, ttft=0.001 * ((i * 37) % 100)) for i in range(1, 101)]
     found = counted("p90_ttft_ms <= 100", made([request(0, 2.0, ttft=0.5), *burst], open_loop=False))
     assert found.badness.tolist() == near([*((i * 37) % 100 for i in range(1, 101)), 500])
+    parts = [((i * 37) % 100 + 1) / 128 for i in range(100)]
+    at_once = made([request(i, 0.0, ttft=1 - part, gaps=[part]) for i, part in enumerate(parts)])
+    assert counted("p90_itl_ms <= 100", at_once).badness.tolist() == [1000 * part for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,17 @@ def test_the_order_statistic_that_decides(text: str, value: float) -> None:
     assert observed(counted(text, made(records)), share, asked) == pytest.approx(value)
     failed = counted(text, made([failure(i, float(i)) for i in range(5)]))
     assert observed(failed, share, asked) == "inf"
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [("p90_slot_wait_ms <= 100", 0), ("p90_response_ttft_ms <= 100", 0), ("p90_ttft_ms <= 100", 5),
+     ("failed_ratio <= 0.5", 6), ("goodput_ratio >= 0.5", 5), ("p90_itl_ms <= 100", 18)],
+)  # fmt: skip
+def test_what_a_closed_loop_does_not_have_was_not_measured(text: str, n: int) -> None:
+    found = verdict(text, MIXED, goodput=GOODPUT)
+    assert (found.reason.key == "judge.no_data", found.n) == (n == 0, n)
+    assert n or (found.reason.values["why"].key, found.window) == ("judge.not_measured", "steady")
 
 
 def test_a_limit_that_nobody_set_is_no_data() -> None:
