@@ -38,7 +38,8 @@ class Imported:
         if self.has_gaps:
             return sample
         values = {id: column for id, column in sample.values.items() if id != "max_gap"}
-        return replace(sample, gaps={}, values=values)
+        nothing = {id: (ended[:0], gaps[:0]) for id, (ended, gaps) in sample.gaps.items()}
+        return replace(sample, gaps=nothing, values=values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,20 @@ def metric_id(name: Name, open_loop: bool) -> str:
     return name.row.id
 
 
+def measured(name: Name, sample: Sample) -> bool:
+    """Whether the sample has the values that the rule counts; another tool may not have saved them."""
+    return all(id in sample.values for id in _counts(name, sample))
+
+
+def _counts(name: Name, sample: Sample) -> list[str]:
+    """The metrics whose values a rule on requests counts."""
+    if name.row.per == "request":
+        return [metric_id(name, sample.open_loop)]
+    if name.row.id == "goodput_ratio":
+        return list(sample.met)
+    return [name.slo] if name.slo else []
+
+
 def series(
     rule: Rule, name: Name, samples: Sequence[Sample], window: Window, goodput: Mapping[str, float]
 ) -> Series:  # fmt: skip
@@ -75,7 +89,7 @@ def series(
         if name.row.per in ("gap", "token"):
             parts.append(_gaps(rule, name, sample, window))
         elif name.row.per == "run":
-            parts.append(_ratio(rule, name, sample, window, goodput))
+            parts.append(_ratio(name, sample, window, goodput))
         else:
             parts.append(_requests(rule, name, sample, window))
     badness, missed, failed = (np.concatenate([p[i] for p in parts]) for i in range(3))
@@ -107,11 +121,9 @@ def _in_order(sample: Sample, chosen: Any) -> Any:
 
 
 def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
-    id = metric_id(name, sample.open_loop)
-    values = sample.values.get(id)
+    (id,) = _counts(name, sample)
+    values = sample.values[id]
     chosen = sample.counted if window == "whole" else sample.in_steady
-    if values is None:
-        values = np.full(len(sample.ok), math.nan)
     if id in CLIENT_FIGURES:
         chosen = chosen & np.isfinite(values)
     elif id in NEED_TWO_TOKENS:
@@ -125,15 +137,15 @@ def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
 
 
 def _gaps(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
-    ended, gaps = sample.gaps.get(name.row.id, (np.empty(0), np.empty(0)))
+    ended, gaps = sample.gaps[name.row.id]
     if window == "steady" and sample.steady is not None:
         inside = (ended > sample.steady[0]) & (ended <= sample.steady[1])
         ended, gaps = ended[inside], gaps[inside]
     found = gaps[np.argsort(ended, kind="stable")] * 1000
-    return _badness(rule, found), _beyond(rule, found), np.zeros(len(found), dtype=np.bool_)
+    return _badness(rule, found), _beyond(rule, found), np.isnan(found)
 
 
-def _ratio(rule: Rule, name: Name, sample: Sample, window: Window, goodput: Mapping[str, float]) -> Part:
+def _ratio(name: Name, sample: Sample, window: Window, goodput: Mapping[str, float]) -> Part:
     """failed_ratio, goodput_ratio, slo_attainment.x: a request's badness is its worst value ÷ limit."""
     if name.row.id == "failed_ratio":
         rows = _in_order(sample, sample.counted)
@@ -141,15 +153,13 @@ def _ratio(rule: Rule, name: Name, sample: Sample, window: Window, goodput: Mapp
         return failed.astype(np.float64), failed, failed
     chosen = sample.counted if window == "whole" else sample.in_steady | (sample.counted & ~sample.ok)
     rows = _in_order(sample, chosen)
-    slos = [name.slo] if name.slo else list(sample.met)
-    met = (
-        np.logical_and.reduce([sample.met[slo][rows] for slo in slos]) if slos else np.zeros(len(rows), dtype=np.bool_)
-    )
+    slos = _counts(name, sample)
+    met = np.logical_and.reduce([sample.met[slo][rows] for slo in slos])
     ratios = [
         sample.values[FROM_DUE[slo] if sample.open_loop and slo in FROM_DUE else slo][rows] * 1000 / goodput[slo]
         for slo in slos
     ]
-    worst = np.fmax.reduce(ratios) if ratios else np.full(len(rows), math.inf)
+    worst = np.fmax.reduce(ratios)
     failed = ~sample.ok[rows]
     worst = np.where(failed | (np.isnan(worst) & ~met), math.inf, np.where(np.isnan(worst), 0.0, worst))
     return worst, ~met, failed
@@ -157,8 +167,8 @@ def _ratio(rule: Rule, name: Name, sample: Sample, window: Window, goodput: Mapp
 
 def observed(series: Series, share: Fraction, rule: Rule) -> float | Literal["inf"]:
     """The order statistic that decides: sorted[⌈n(1−m)⌉ − 1], misses last; "inf" if it is a failure."""
-    position = max(0, math.ceil(series.n * (1 - share)) - 1)
+    position = math.ceil(series.n * (1 - share)) - 1
     value = float(np.partition(series.badness, position)[position])
     if math.isinf(value):
         return "inf"
-    return value if rule.op in ("<=", "<") else -value
+    return float(_badness(rule, value))

@@ -41,7 +41,6 @@ def _conversations(chains: Iterable[list[Record]]) -> Figures:
     spans = [
         1000 * (max(r.done for r in chain if r.done is not None) - min(r.sent for r in chain if r.sent is not None))
         for chain in whole
-        if any(r.done is not None for r in chain) and any(r.sent is not None for r in chain)
     ]
     return {"conversations": len(listed), "completed": len(whole), "mean_duration_ms": _mean(spans)}
 

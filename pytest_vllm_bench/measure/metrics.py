@@ -25,6 +25,8 @@ def metrics(records: Iterable[Record], *, settings: MetricSettings) -> Figures:
 def summary(samples: Sequence[Sample], settings: MetricSettings) -> Figures:
     """All figures of one or several repeats; what was not measured is None, never 0."""
     figures = _figures([_View(s, None) for s in samples], settings)
+    for kind in ERROR_COUNTS:
+        figures[f"failed_{kind}"] = sum(s.errors.get(kind, 0) for s in samples) if samples else None
     windows = [_View(s, s.steady) for s in samples if s.steady is not None]
     figures["steady_requests"] = sum(int(v.chosen.sum()) for v in windows) if windows else None
     single = windows[0].window if len(windows) == 1 else None
@@ -40,20 +42,20 @@ class _View:
         self.sample = of
         self.window = window
         self.chosen = of.counted if window is None else of.in_steady
-        begin, end = window or (of.begin, of.end)
-        self.begin, self.end = begin, end
-        self.seconds = end - begin if begin is not None and end is not None else None
+        self.begin: Any  # unknown, as the seconds are, where nothing was sent or nothing ended
+        self.end: Any
+        self.begin, self.end = window or (of.begin, of.end)
+        self.seconds: float | None = None if self.begin is None or self.end is None else self.end - self.begin
 
     def request_values(self, id: str) -> Any:
         values = self.sample.values.get(id)
         if values is None:
             return np.empty(0)
-        mine = self.chosen if self.window is not None else np.isfinite(self.sample.sent)
-        chosen = values[mine]
+        chosen = values[self.chosen]
         return chosen[np.isfinite(chosen)]
 
     def gap_values(self, id: str) -> Any:
-        ended, gaps = self.sample.gaps.get(id, (np.empty(0), np.empty(0)))
+        ended, gaps = self.sample.gaps[id]
         if self.window is None:
             return gaps
         return gaps[(ended > self.window[0]) & (ended <= self.window[1])]
@@ -73,14 +75,9 @@ class _View:
 
     def spans(self) -> tuple[Any, Any]:
         """[sent, done) of each request, cut to the view; a request that never ended lasts to the end."""
-        sent, done = self.sample.sent, self.sample.done
-        was_sent = np.isfinite(sent)
-        starts = sent[was_sent]
-        ends = np.where(np.isnan(done[was_sent]), self.sample.end, done[was_sent])
-        if self.begin is None or self.end is None:
-            return np.empty(0), np.empty(0)
-        starts, ends = np.clip(starts, self.begin, self.end), np.clip(ends, self.begin, self.end)
-        return starts[ends > starts], ends[ends > starts]
+        starts, ends = np.maximum(self.sample.sent, self.begin), np.fmin(self.sample.done, self.end)
+        seen = ends > starts
+        return starts[seen], ends[seen]
 
 
 def _figures(views: Sequence[_View], settings: MetricSettings) -> Figures:
@@ -107,9 +104,6 @@ def _statistics(id: str, values: Any, percentiles: Sequence[float]) -> Figures:
 
 
 def _counts(views: Sequence[_View]) -> Figures:
-    names = ["completed", "failed", "unsent", *(f"failed_{kind}" for kind in ERROR_COUNTS)]
-    if not views:
-        return dict.fromkeys([*names, "duration", "total_input_tokens", "total_output_tokens", "failed_ratio"])
     completed = sum(int((v.chosen & v.sample.ok).sum()) for v in views)
     counted = sum(int(v.chosen.sum()) for v in views)
     seconds = [v.seconds for v in views if v.seconds is not None]
@@ -120,13 +114,11 @@ def _counts(views: Sequence[_View]) -> Figures:
         "failed_ratio": (counted - completed) / counted if counted else None,
         "duration": sum(seconds) if seconds else None,
     }
-    if all(v.window is None for v in views):
-        figures |= {f"failed_{kind}": sum(v.sample.errors.get(kind, 0) for v in views) for kind in ERROR_COUNTS}
     for key, name in (("total_input_tokens", "prompt"), ("total_output_tokens", "output")):
-        known = np.concatenate([v.sample.tokens[name][v.chosen & v.sample.ok] for v in views])
+        known = np.concatenate([np.empty(0), *(v.sample.tokens[name][v.chosen & v.sample.ok] for v in views)])
         known = known[np.isfinite(known)]
         figures[key] = int(known.sum()) if len(known) else None
-    return figures
+    return figures if views else dict.fromkeys(figures)
 
 
 def _rates(views: Sequence[_View]) -> Figures:
@@ -141,17 +133,15 @@ def _rates(views: Sequence[_View]) -> Figures:
 
 def _busiest_second(view: _View) -> float | None:
     """Most output tokens in any second [t, t + 1); None for less than a second."""
-    if view.begin is None or view.end is None or view.end - view.begin < 1:
-        return None
-    if "output_throughput" not in view.sample.tallies:
+    if view.seconds is None or view.seconds < 1 or "output_throughput" not in view.sample.tallies:
         return None
     when, amount = view.sample.tallies["output_throughput"]
-    first, last = np.searchsorted(when, view.begin, side="left"), np.searchsorted(when, view.end, side="right")
+    first, last = np.searchsorted(when, view.begin), np.searchsorted(when, view.end, side="right")
     when, amount = when[first:last], amount[first:last]
     if not len(when):
         return None
     total = np.concatenate(([0.0], np.cumsum(amount)))
-    return float((total[np.searchsorted(when, when + 1.0, side="left")] - total[:-1]).max())
+    return float((total[np.searchsorted(when, when + 1.0)] - total[:-1]).max())
 
 
 def _ratios(views: Sequence[_View], settings: MetricSettings) -> Figures:
@@ -173,11 +163,13 @@ def _concurrency(views: Sequence[_View]) -> Figures:
     """Exact sweep over [sent, done): ends come before starts at a tie."""
     peak, busy, seconds = 0, 0.0, 0.0
     for view in views:
+        if view.seconds is None:
+            continue
         starts, ends = view.spans()
         busy += float((ends - starts).sum())
-        seconds += view.seconds or 0.0
+        seconds += view.seconds
         times = np.concatenate((ends, starts))
-        steps = np.concatenate((-np.ones(len(ends), dtype=np.int64), np.ones(len(starts), dtype=np.int64)))
+        steps = np.repeat((-1, 1), len(ends))
         order = np.argsort(times, kind="stable")  # ends stand first, so a tie keeps them first
         peak = max(peak, int(np.cumsum(steps[order]).max(initial=0)))
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
     rows = sorted(records, key=lambda r: r.index)
     made = _Columns(rows, settings)
     steady = window.steady(made.times, made.values.get("response_e2el"), settings)
-    good, met = made.goodput(settings.goodput)
+    good, met = made.goodput(settings)
     tallies = made.tallies(good)
     return Sample(
         repeat=rows[0].repeat if rows else 1,
@@ -54,8 +54,7 @@ def _first(pick: Any, column: Floats) -> float | None:
 
 def column(rows: Sequence[Record], name: str) -> Floats:
     """A field of every record as float64; None becomes NaN."""
-    values = (getattr(row, name) for row in rows)
-    return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
+    return np.array([getattr(row, name) for row in rows], dtype=np.float64)
 
 
 def _is_sample(record: Record, settings: MetricSettings) -> bool:
@@ -71,8 +70,7 @@ class _Columns:
     def __init__(self, rows: Sequence[Record], settings: MetricSettings) -> None:
         self.rows = rows
         self.times: dict[str, Any] = {name: column(rows, name) for name in ("sent", "due", "ready", "done")}
-        held = np.array([r.error == "not_sent" for r in rows], dtype=np.bool_)
-        given_up = np.where(held, self.times["due"], self.times["done"])
+        given_up = np.array([r.due if r.error == "not_sent" else r.done for r in rows], dtype=np.float64)
         self.times["tried"] = np.where(np.isnan(self.times["sent"]), given_up, self.times["sent"])
         self.times["chain"] = np.array([r.chain for r in rows], dtype=np.int64)
         self.times["ok"] = np.array([r.error is None for r in rows], dtype=np.bool_)
@@ -92,8 +90,8 @@ class _Columns:
         self.arrival_row = np.repeat(np.array(kept, dtype=np.int64), lengths)
         times = [np.frombuffer(self.rows[i].arrival_times, dtype=np.float64) for i in kept]
         tokens = [np.frombuffer(self.rows[i].arrival_tokens, dtype=np.int32) for i in kept]
-        self.arrival_time = np.concatenate(times) if times else np.empty(0)
-        self.arrival_tokens = np.concatenate(tokens).astype(np.float64) if tokens else np.empty(0)
+        self.arrival_time = np.concatenate((np.empty(0), *times))
+        self.arrival_tokens = np.concatenate((np.empty(0), *tokens))
         starts = np.cumsum(lengths) - lengths
         self.first_tokens = np.full(len(self.rows), math.nan)
         self.first_tokens[kept] = self.arrival_tokens[starts]
@@ -104,15 +102,13 @@ class _Columns:
         ended = self.arrival_time[1:][same]
         tokens = self.arrival_tokens[1:][same]
         self.gaps = {"itl": (ended, gap)}
-        some = tokens > 0
         if (tokens == 1).all():
             self.gaps["itl_token"] = self.gaps["itl"]
         else:
-            times = tokens[some].astype(np.int64)
-            self.gaps["itl_token"] = (np.repeat(ended[some], times), np.repeat(gap[some] / tokens[some], times))
-        self.largest_gap = np.full(len(self.rows), -math.inf)
-        np.maximum.at(self.largest_gap, self.arrival_row[1:][same], gap)
-        self.largest_gap[np.isinf(self.largest_gap)] = math.nan
+            times = tokens.astype(np.int64)
+            self.gaps["itl_token"] = (np.repeat(ended, times), np.repeat(gap / np.maximum(tokens, 1), times))
+        self.largest_gap = np.full(len(self.rows), math.nan)
+        np.fmax.at(self.largest_gap, self.arrival_row[1:][same], gap)
 
     def _latencies(self, open_loop: bool) -> dict[str, Floats]:
         t = self.times
@@ -134,12 +130,13 @@ class _Columns:
             values |= {FROM_DUE[id]: values[id] + t["sent"] - came for id in FROM_DUE}
         return values
 
-    def goodput(self, limits_ms: Mapping[str, float]) -> tuple[Any, dict[str, Any]]:
+    def goodput(self, settings: MetricSettings) -> tuple[Any, dict[str, Any]]:
         """(good, met per SLO) as bool columns; good is None where there are no limits."""
         met: dict[str, Any] = {}
         ok = self.times["ok"]
-        for id, limit in limits_ms.items():
-            value = self.values.get(FROM_DUE.get(id, id), self.values[id])
+        read_from = FROM_DUE if settings.open_loop else {}
+        for id, limit in settings.goodput.items():
+            value = self.values[read_from.get(id, id)]
             within = value * 1000 <= limit
             if id in ("tpot", "max_gap"):
                 within |= np.isnan(value) & self.one_token
@@ -157,7 +154,7 @@ class _Columns:
         prompts = self._counted_at(came, self.tokens["prompt"])
         found = {"request_throughput": (done[ok], np.ones(int(ok.sum()))), "input_throughput": prompts}
         outputs = self._outputs(ok)
-        if outputs is not None:
+        if len(outputs[0]):
             found["output_throughput"] = outputs
         found["total_token_throughput"] = _joined(prompts, outputs)
         for id, name in (("rtfx", "audio_s"), ("input_sequence_throughput", "sequences")):
@@ -166,23 +163,18 @@ class _Columns:
                 found[id] = self._counted_at(done, amounts)
         if good is not None:
             found["request_goodput"] = (done[good], np.ones(int(good.sum())))
-            if outputs is not None:
-                all_good = bool((good == ok).all())
-                found["good_output_throughput"] = (
-                    outputs if all_good else self._outputs(good) or (np.empty(0), np.empty(0))
-                )
+            if len(outputs[0]):
+                found["good_output_throughput"] = outputs if (good == ok).all() else self._outputs(good)
         return found
 
     def _counted_at(self, when: Floats, amounts: Floats) -> tuple[Floats, Floats]:
         known = self.times["ok"] & np.isfinite(amounts) & np.isfinite(when)
         return when[known], amounts[known]
 
-    def _outputs(self, chosen: Any) -> tuple[Floats, Floats] | None:
+    def _outputs(self, chosen: Any) -> tuple[Floats, Floats]:
         """Output tokens of the chosen requests as they arrived, in order; without a stream, all at the end."""
         streamed = chosen[self.arrival_row]
         unstreamed = chosen & np.isnan(self.first_tokens) & np.isfinite(self.tokens["output"])
-        if not streamed.any() and not unstreamed.any():
-            return None
         when, amount = _joined(
             (self.arrival_time[streamed], self.arrival_tokens[streamed]),
             (self.times["done"][unstreamed], self.tokens["output"][unstreamed]),
@@ -191,7 +183,5 @@ class _Columns:
         return when[order], amount[order]
 
 
-def _joined(one: tuple[Floats, Floats], other: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
-    if other is None or not len(other[0]):
-        return one
+def _joined(one: tuple[Floats, Floats], other: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     return np.concatenate((one[0], other[0])), np.concatenate((one[1], other[1]))

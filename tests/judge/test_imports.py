@@ -248,6 +248,12 @@ def test_guidellm_with_its_requests() -> None:
     judged = judge(asked, [known], Evidence(metrics=figures))
     assert [v.verdict for v in judged.verdicts[:3]] == [FAIL, FAIL, INCONCLUSIVE]
     assert judged.verdicts[2].n == 3, "too few for an interval, and yet some"
+    for text in ("p99_max_gap_ms <= 5000", "goodput_ratio >= 0.5", "slo_attainment.max_gap >= 0.5"):
+        asked = scenario(text, goodput={"ttft": 500, "max_gap": 500}, concurrency=None)
+        known = found.known_part(sample(found.records, settings_of(asked)))
+        only = judge(asked, [known], Evidence(metrics=summary([known], settings_of(asked)))).verdicts[0]
+        assert (only.rule.text, only.verdict, only.observed, only.window) == (text, FAIL, None, "whole")
+        assert only.reason.values["why"].key == "judge.not_measured"
 
 
 def test_what_guidellm_says_in_full() -> None:

@@ -513,6 +513,17 @@ def test_times_can_be_moved_afterwards() -> None:
     assert record.due is None
 
 
+@pytest.mark.parametrize(
+    ("tokens", "events", "sizes", "shares"),
+    [(6, [1, 2, 1], [0, 1, 1], [1, 3, 2]),  # one an event, the other two by their length
+     (3, [1, 1, 1], [9, 0, 0], [1, 1, 1]),  # just enough for one an event
+     (2, [1, 2, 1], [1, 1, 2], [1, 0, 1]),  # fewer than events
+     (7, [1, 2], [0, 0], [2, 5])],  # without lengths by events
+)  # fmt: skip
+def test_how_tokens_are_shared(tokens: int, events: list[int], sizes: list[int], shares: list[int]) -> None:
+    assert list(share(tokens, events, sizes)) == shares
+
+
 @settings(deadline=None)
 @given(
     arrivals=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 50)), min_size=1, max_size=30),

@@ -14,7 +14,7 @@ from runs import closed, failure, opened, request, scenario
 from pytest_vllm_bench.measure.metrics import metrics
 from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import SAMPLED, SCALAR, parse_name
-from pytest_vllm_bench.model import Record
+from pytest_vllm_bench.model import Record, Stage
 
 PLAIN = MetricSettings(concurrency=1)
 
@@ -70,6 +70,22 @@ def test_an_answer_in_one_read_has_no_tpot() -> None:
     assert found["mean_output_tps_per_user"] is None
 
 
+def test_reads_without_tokens_and_reads_at_one_time_have_no_infinite_figures() -> None:
+    empty_read = [request(0, 0.0, **arrivals([0.1, 0.2, 0.4], [1, 0, 2]))]
+    assert figures(empty_read)["mean_itl_ms"] == pytest.approx(150)
+    assert figures(empty_read)["mean_itl_token_ms"] == pytest.approx(100), (
+        "two tokens in 200 ms; a read of none has none"
+    )
+    twos = figures([request(0, 0.0, **arrivals([0.1, 0.2, 0.4], [1, 2, 2]))])
+    assert twos["mean_itl_token_ms"] == pytest.approx((2 * 50 + 2 * 100) / 4)
+    assert figures([request(0, 0.0, gaps=[0.03])])["mean_tpot_ms"] == pytest.approx(30), "two tokens are enough"
+    one = sample(
+        [request(0, 0.0, **arrivals([0.1, 0.2], [5, 0])), request(1, 0.0, **arrivals([0.1, 0.1], [1, 1]))], PLAIN
+    )
+    assert one.values["tpot"] == pytest.approx([np.nan, 0], nan_ok=True), "all of it in the first read: nobody knows"
+    assert one.values["output_tps_per_user"] == pytest.approx([np.nan, np.nan], nan_ok=True)
+
+
 def test_without_a_stream_the_end_counts() -> None:
     changed: dict[str, Any] = {"first_token": None, "first_chunk": None, "first_output": None, "last_token": None}
     empty: dict[str, Any] = {"arrival_times": array("d"), "arrival_tokens": array("i"), "arrival_events": array("i")}
@@ -103,12 +119,45 @@ def test_failures_are_not_in_latencies_or_throughput_but_in_ratios() -> None:
     assert found["max_e2el_ms"] == pytest.approx(140)
 
 
+def test_tokens_are_those_of_successes_whose_number_is_known() -> None:
+    cut = failure(2, 0.5, "truncated", prompt_tokens=70, output_tokens=5)
+    found = figures([request(0, 0.0, prompt_tokens=None), request(1, 1.0, prompt_tokens=30, done=2.0), cut])
+    assert (found["total_input_tokens"], found["total_output_tokens"]) == (30, 20)
+    assert found["input_throughput"] == pytest.approx(30 / 2)
+    assert found["total_token_throughput"] == pytest.approx((30 + 20) / 2)
+
+
+def test_audio_is_measured_by_its_length() -> None:
+    records = [request(0, 0.0, audio_s=3.0), request(1, 1.0, audio_s=5.0, done=2.0), failure(2, 1.0, audio_s=9.0)]
+    assert figures(records)["rtfx"] == pytest.approx((3 + 5) / 2)
+    assert figures([request(0, 0.0)])["rtfx"] is None
+
+
+def test_nothing_sent_is_null_and_no_time_is_no_rate() -> None:
+    refused = [failure(i, None, "connect", due=float(i), ready=None, done=i + 1.0) for i in range(2)]
+    found = figures(refused, open_loop=True)
+    assert (found["failed"], found["failed_connect"], found["failed_ratio"]) == (2, 2, 1)
+    unknown = ("duration", "request_throughput", "max_output_tokens_per_s", "max_concurrent_requests",
+               "mean_concurrency", "cap_bound")  # fmt: skip
+    assert {name: found[name] for name in unknown} == dict.fromkeys(unknown)
+    stopped = figures([failure(0, 0.0, "cancelled", done=None)])
+    assert (stopped["completed"], stopped["failed"], stopped["unsent"], stopped["failed_ratio"]) == (0, 0, 1, None)
+    assert (stopped["duration"], stopped["mean_send_lag_ms"]) == (None, None)
+    at_once = figures([request(0, 0.0, ttft=0.0, gaps=[])])
+    assert (at_once["duration"], at_once["request_throughput"], at_once["mean_concurrency"]) == (0, None, None)
+    pooled = figures([*refused, request(0, 0.0, repeat=2)])
+    assert (pooled["mean_concurrency"], pooled["duration"]) == (1, pytest.approx(0.14)), "the second repeat's alone"
+    nobody = figures([failure(0, 0.0, "reset", after=0.0), failure(1, None, "connect", done=1.0)])
+    assert (nobody["duration"], nobody["max_concurrent_requests"], nobody["mean_concurrency"]) == (1, 0, 0)
+
+
 def test_nothing_measured_is_null_never_zero() -> None:
     for records in ([], [failure(0, 0.0), failure(1, 0.1)]):
         found = figures(records, goodput={"ttft": 60})
         zeros = {key for key, value in found.items() if value == 0 and not key.startswith("failed")}
         zeros = {key for key in zeros if "send_lag" not in key}  # the client's own figure: failed requests have it too
         assert zeros <= {"completed", "unsent", "goodput_ratio", "slo_attainment.ttft"}
+        assert (found["failed"], found["failed_timeout"]) == ((2, 2) if records else (None, None))
         assert found["mean_ttft_ms"] is None
         assert found["p99_e2el_ms"] is None
         assert found["output_throughput"] is None
@@ -177,6 +226,17 @@ def test_goodput_with_a_rate_reads_the_response() -> None:
     assert figures([record], open_loop=True, goodput={"ttft": 200})["goodput_ratio"] == 0
 
 
+def test_without_a_good_request_goodput_is_zero() -> None:
+    found = figures(closed([0.1] * 20), goodput={"ttft": 1})
+    for name in ("goodput_ratio", "request_goodput", "good_output_throughput", "slo_attainment.ttft"):
+        assert (found[name], found[f"steady_{name}"]) == (0, 0), name
+
+
+def test_what_never_ended_is_in_flight_to_the_end() -> None:
+    found = figures([request(0, 0.0, done=10.0), failure(1, 2.0, "cancelled", done=None)])
+    assert (found["max_concurrent_requests"], found["mean_concurrency"]) == (2, (10 + 8) / 10)
+
+
 def test_concurrency_ends_before_it_starts_at_a_tie() -> None:
     found = figures([request(i, i * 0.14, done=(i + 1) * 0.14) for i in range(11)])
     assert found["max_concurrent_requests"] == 1
@@ -187,6 +247,8 @@ def test_the_busiest_second_slides() -> None:
     times = [0.0, 0.9, 1.2, 1.8, 1.95, 4.0]
     found = figures([request(0, 0.0, **arrivals(times, [1, 2, 3, 4, 5, 1]))])
     assert found["max_output_tokens_per_s"] == 12, "1.2 to 1.95: 12 in [1.2, 2.2), 11 in [0.9, 1.9), not 14"
+    burst = figures([request(0, 0.0, **arrivals([0.0, 0.5, 3.0], [5, 6, 1]))])
+    assert burst["max_output_tokens_per_s"] == 11, "the first second of all"
 
 
 def test_percentiles_are_numpys_over_all_repeats_pooled() -> None:
@@ -199,6 +261,8 @@ def test_percentiles_are_numpys_over_all_repeats_pooled() -> None:
     assert found["std_ttft_ms"] == pytest.approx(float(np.std(values)))
     assert found["duration"] == pytest.approx((6 + 0.16 + 0.09) + (3 + 0.56 + 0.09))
     assert found["completed"] == 11
+    alone = figures([request(i, float(i), ttft=ttft) for i, ttft in enumerate((0.1, 0.2, 0.6))], percentiles=(99,))
+    assert (alone["median_ttft_ms"], alone["p99_ttft_ms"]) == (pytest.approx(200), pytest.approx(592))
 
 
 def test_the_columns_of_a_sample() -> None:
@@ -257,6 +321,23 @@ def test_a_closed_loop_steadies_from_the_cth_completion_to_the_last_dispatch() -
     assert found["steady_max_ttft_ms"] == pytest.approx(100)
     assert found["steady_requests"] == int(one.in_steady.sum())
     assert found["steady_duration"] == pytest.approx(one.steady[1] - one.steady[0])
+
+
+def test_every_steady_figure_is_that_of_the_window() -> None:
+    """Each request takes a second, its arrivals after 0.25, 0.5 and 1 s: the window is (1, 9]."""
+    records = [request(i, float(i), ttft=0.25, gaps=[0.25, 0.5]) for i in range(10)]
+    found = figures(records)
+    known = {
+        "begin_s": 1, "end_s": 9, "duration": 8, "requests": 9, "completed": 9, "failed": 0, "failed_ratio": 0,
+        "total_input_tokens": 900, "total_output_tokens": 27, "request_throughput": 1, "input_throughput": 100,
+        "output_throughput": 3, "total_token_throughput": 103, "mean_itl_ms": 375, "mean_itl_token_ms": 375,
+        "mean_ttft_ms": 250, "max_output_tokens_per_s": 3, "max_concurrent_requests": 1, "mean_concurrency": 1,
+    }  # fmt: skip
+    assert {name: found[f"steady_{name}"] for name in known} == known
+    again = figures([*records, *(request(i, float(i), ttft=0.25, gaps=[0.25, 0.5], repeat=2) for i in range(10))])
+    assert (again["steady_requests"], again["steady_duration"]) == (18, 16)
+    assert (again["steady_begin_s"], again["steady_end_s"]) == (None, None), "each has its own"
+    assert figures(records[:3]).keys() == found.keys(), "the same figures, known or not"
 
 
 def test_steady_gaps_are_those_that_end_in_the_window() -> None:
@@ -318,6 +399,28 @@ def test_waiting_for_the_cap_when_the_window_closed_belongs_to_it() -> None:
     assert one.in_steady[40]
 
 
+def test_the_open_window_to_the_bit() -> None:
+    """Due eight a second, from due to end a second each: the window is [1, 3] of the 3 s that it takes at least."""
+    records = [request(i, i / 8, ttft=0.5, gaps=[0.5], due=i / 8) for i in range(25)]
+    asked = MetricSettings(open_loop=True)
+    assert sample(records[:24], asked).steady is None
+    assert sample(records, asked).steady == (1, 3)
+    assert np.flatnonzero(sample(records, asked).in_steady).tolist() == list(range(8, 25))
+    records[7].sent = 1.0
+    for late in (8, 12, 24):
+        records[late] = failure(late, 3.5, due=late / 8)
+    records[20] = failure(20, 20 / 8, "cancelled", due=20 / 8)
+    expected = [7, *range(8, 20), *range(21, 25)]
+    assert np.flatnonzero(sample(records, asked).in_steady).tolist() == expected
+
+
+def test_those_that_wait_for_the_cap_make_a_window_too() -> None:
+    records = [request(i, i / 8, ttft=0.5, gaps=[0.5], due=i / 8) for i in range(25)]
+    records[15:] = [failure(i, 4.0, due=i / 8) for i in range(15, 25)]
+    one = sample(records, MetricSettings(open_loop=True))
+    assert (one.steady, int(one.in_steady.sum())) == ((1, 3), 17)
+
+
 def test_failures_outside_the_window_stay_in_the_steady_ratio() -> None:
     found = figures(closed([None] * 4 + [0.1] * 36, cap=4), concurrency=4, goodput={"ttft": 500})
     assert found["steady_failed"] == 0
@@ -369,3 +472,12 @@ def test_every_row_of_the_table_has_its_figures() -> None:
 def test_settings_add_the_percentiles_of_rules() -> None:
     settings = settings_of(scenario("p99.9_ttft_ms <= 500", "p12_output_tps_per_user >= 3", percentiles=(50,)))
     assert settings.percentiles == (12, 50, 99.9)
+
+
+def test_settings_say_what_the_load_was() -> None:
+    staged = scenario(stages=(Stage(seconds=1, concurrency=2), Stage(seconds=1, rate=3.0)), goodput={"ttft": 5})
+    found = settings_of(staged, workers=3, complete=False)
+    assert (found.staged, found.workers, found.complete, found.concurrency) == (True, 3, False, 1)
+    assert found.goodput == {"ttft": 5}
+    plain = settings_of(scenario(stages=(Stage(seconds=1, rate=3.0),)))
+    assert (plain.staged, plain.workers, plain.complete) == (False, 1, True)
