@@ -32,6 +32,7 @@ class Source:
     tape: Path
     over: threading.Event
     stop: Callable[[], object]
+    workers: int = 1
 
 
 def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -> Reading:
@@ -74,7 +75,7 @@ def pointless(scenario: Scenario, world: World, source: Source, reading: Reading
         return False
     if stopping.due_for_a_look(len(reading.records), source.plan.n, reading.looks):
         reading.looks += 1
-        so_far = sample(reading.records, settings_of(scenario, complete=False))
+        so_far = sample(reading.records, settings_of(scenario, workers=source.workers, complete=False))
         open_at_most = max(in_flight, source.plan.max_in_flight or 0)  # another worker's tape may be read later
         reading.hopeless = stopping.hopeless(scenario, so_far, open_at_most)
     return reading.hopeless is not None

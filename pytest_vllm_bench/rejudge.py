@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,21 +17,46 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import imports
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
-from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.measure.rows import sample
+from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
 from pytest_vllm_bench.metric_table import parse_rule
-from pytest_vllm_bench.model import Check, JudgeSettings, Message, Record, Result, Rule, Scenario, Target, Verdict
+from pytest_vllm_bench.model import (
+    Check,
+    JudgeSettings,
+    Message,
+    Record,
+    Repeats,
+    Result,
+    Rule,
+    Sample,
+    Scenario,
+    Stage,
+    Target,
+    ValiditySettings,
+    Verdict,
+)
 from pytest_vllm_bench.report import records
-from pytest_vllm_bench.report.folder import complete, records_of
+from pytest_vllm_bench.report.folder import complete, records_of, stem
 from pytest_vllm_bench.report.words import restore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The rules to judge by; empty: each result's own (another tool's has none)."""
+    """What to judge by; what is not said is each result's own (another tool's has none)."""
 
     rules: tuple[Rule, ...] = ()
     goodput: Mapping[str, float] = field(default_factory=dict)
-    settings: JudgeSettings = JudgeSettings()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of JudgeSettings
+
+
+class Saved(msgspec.Struct):
+    """What a result's ``config`` says of its scenario and verdicts depend on."""
+
+    stages: tuple[Stage, ...] = ()
+    repeats: Repeats = Repeats()
+    cache: Literal["cold", "warm"] = "cold"
+    validity: ValiditySettings = ValiditySettings()
+    judge: JudgeSettings = JudgeSettings()
 
 
 def parsed(texts: Sequence[str]) -> tuple[Rule, ...]:
@@ -64,9 +89,37 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
 
 
 def ours(row: Mapping[str, Any], asked: Asked) -> Result:
-    """A saved result of ours: from its records where they are, else from its figures."""
+    """A saved result of ours: from its records where they are, else from its figures.
+
+    The last of a scenario's repeats pools them all, if their records are there; an earlier one is judged by rules only
+    if these are asked for, as after the run.
+    """
+    found, workers = pooled(row), len((row.get("client") or {}).get("workers") or ()) or 1
+    scenario = saved_scenario(row, asked)
+    if not asked.rules and scenario.repeats.max > 1 and not row.get("per_repeat"):
+        scenario = replace(scenario, rules=(), goodput={})
+    if found:
+        server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
+        settings = settings_of(scenario, workers=workers, complete=row.get("complete") is not False)
+        made = judged(scenario, [sample(records_in(path), settings) for path in found], settings, server=server)
+    else:
+        made = by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
+    if len(found) < len(row.get("per_repeat") or ()):
+        lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
+        made = replace(made, notes=(*made.notes, lost))
+    void = tuple(saved_check(c) for c in row.get("validity") or () if not c.get("ok"))
+    # What the client saw of itself is not in the file, only what was found of it: a void run stays void.
+    return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
+
+
+def saved_scenario(row: Mapping[str, Any], asked: Asked) -> Scenario:
+    """What verdicts need to know of the scenario; BenchError where the file is damaged."""
     was = row.get("config") or {}
-    scenario = Scenario(
+    try:
+        saved = msgspec.convert(was, Saved, strict=False)
+    except msgspec.ValidationError as error:
+        raise BenchError("report.damaged", name=str(row["scenario_id"]), why=str(error)) from None
+    return Scenario(
         id=row["scenario_id"],
         key=row.get("scenario_key") or row["scenario_id"],
         target=Target(base_url=row.get("base_url") or "", simulated=bool(row.get("simulated"))),
@@ -76,23 +129,48 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
         num_prompts=row.get("num_prompts"),
         input_len=row.get("input_len"),
         output_len=row.get("output_len"),
+        stages=saved.stages,
+        repeats=saved.repeats,
+        cache=saved.cache,
+        validity=saved.validity,
         goodput=asked.goodput or was.get("goodput") or {},
         rules=asked.rules or parsed(was.get("rules") or ()),
-        judge=asked.settings,
+        judge=replace(saved.judge, **asked.settings),
     )
-    where = records_of(dict(row))
-    if where is not None:
-        server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
-        try:
-            requests = list(records.read(where))
-        except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
-            raise BenchError("report.damaged", name=where.name, why=str(error)) from None
-        made = judged(scenario, requests, whole=row.get("complete") is not False, server=server)
-    else:
-        made = by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
-    void = tuple(saved_check(c) for c in row.get("validity") or () if not c.get("ok"))
-    # What the client saw of itself is not in the file, only what was found of it: a void run stays void.
-    return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
+
+
+def pooled(row: Mapping[str, Any]) -> list[Path]:
+    """The records that the verdict is of: the result's own, or of all the repeats that it pooled; none: not kept."""
+    own = records_of(dict(row))
+    if own is None:
+        return []
+    last, count = int(row.get("repeat") or 1), len(row.get("per_repeat") or ())
+    name = str(row["scenario_id"]).removesuffix(f"-r{last}")
+    found = [own]
+    for number in range(last - 1, last - count, -1):
+        beside = own.with_name(f"{stem(f'{name}-r{number}')}.json")
+        where = beside.with_name(beside.stem + records.SUFFIX)
+        if not where.exists() or session_in(beside) != row.get("session"):
+            return [own]
+        found.insert(0, where)
+    return found
+
+
+def session_in(path: Path) -> str | None:
+    """The session that a result is of; None where that cannot be read."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data.get("session") if isinstance(data, dict) else None
+
+
+def records_in(path: Path) -> list[Record]:
+    """BenchError if they cannot be read."""
+    try:
+        return list(records.read(path))
+    except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
+        raise BenchError("report.damaged", name=path.name, why=str(error)) from None
 
 
 def saved_check(saved: Mapping[str, Any]) -> Check:
@@ -118,37 +196,32 @@ def theirs(one: imports.Imported, asked: Asked) -> Result:
         request_rate=one.request_rate,
         goodput=asked.goodput,
         rules=asked.rules,
-        judge=asked.settings,
+        judge=replace(JudgeSettings(), **asked.settings),
     )
-    if one.records:
-        return judged(scenario, list(one.records), imported=one)
-    return by_figures(scenario, one.figures, notes=one.lacks)
+    if not one.records:
+        return by_figures(scenario, one.figures, notes=one.lacks)
+    settings = settings_of(scenario)
+    made = judged(scenario, [one.known_part(sample(one.records, settings))], settings)
+    return replace(made, notes=(*made.notes, *one.lacks))
 
 
 def judged(
-    scenario: Scenario,
-    found: list[Record],
-    *,
-    whole: bool = True,
-    server: Mapping[str, float] | None = None,
-    imported: imports.Imported | None = None,
+    scenario: Scenario, samples: Sequence[Sample], settings: MetricSettings, server: Mapping[str, float] | None = None
 ) -> Result:
-    """Verdicts from requests."""
-    settings = settings_of(scenario, complete=whole)
-    one = sample(found, settings)
-    one = imported.known_part(one) if imported else one
-    metrics = summary([one], settings)
+    """Verdicts from requests, of one run or of several repeats."""
+    metrics = summary(samples, settings)
+    per_repeat = tuple(summary([one], settings) for one in samples)
     judgement = judge.judge(
-        scenario, [one], judge.Evidence(metrics=metrics, per_repeat=(metrics,), server=server or {})
+        scenario, samples, judge.Evidence(metrics=metrics, per_repeat=per_repeat, server=server or {})
     )
     return Result(
         scenario=scenario,
         verdict=judgement.verdict,
-        complete=whole,
+        complete=settings.complete,
         metrics=metrics,
         verdicts=judgement.verdicts,
         checks=judgement.checks,
-        notes=(*judgement.faults, *judgement.notes, *(imported.lacks if imported else ())),
+        notes=(*judgement.faults, *judgement.notes),
     )
 
 

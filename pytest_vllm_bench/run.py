@@ -213,7 +213,7 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
     """
     stop, over, tape = asyncio.Event(), threading.Event(), work / "tape"
     halt = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
-    source = Source(plan=planned, tape=tape, over=over, stop=halt)
+    source = Source(plan=planned, tape=tape, over=over, stop=halt, workers=workers)
     sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, workers), tape, stop))
     reading = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, source))
     asyncio.get_running_loop().run_in_executor(None, reports.load_libraries)

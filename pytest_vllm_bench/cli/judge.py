@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_vllm_bench import rejudge
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import JudgeSettings, Result, Verdict
+from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
 from pytest_vllm_bench.text import say
@@ -19,17 +19,18 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument("files", nargs="+", help=say("cli.judge.files", lang))
     parser.add_argument("--rule", "--sla", dest="rules", nargs="+", default=[], help=say("cli.judge.rule", lang))
     parser.add_argument("--goodput", nargs="+", default=[], metavar="NAME:MS", help=say("cli.single.goodput", lang))
-    parser.add_argument("--mode", choices=("evidence", "exact"), default="evidence", help=say("cli.judge.mode", lang))
-    parser.add_argument("--confidence", type=float, default=0.95, help=say("cli.judge.confidence", lang))
+    parser.add_argument("--mode", choices=("evidence", "exact"), help=say("cli.judge.mode", lang))
+    parser.add_argument("--confidence", type=float, help=say("cli.judge.confidence", lang))
     parser.add_argument("--strict", action="store_true", help=say("cli.judge.strict", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
     """Exit 0 when everything passes or leans that way, 1 when something fails, 2 when a file is no result."""
+    settings = {"mode": args.mode, "confidence": args.confidence}
     asked = rejudge.Asked(
         rules=rejudge.parsed(args.rules),
         goodput=dict(map(slo, args.goodput)),
-        settings=JudgeSettings(mode=args.mode, confidence=args.confidence),
+        settings={key: value for key, value in settings.items() if value is not None},
     )
     bad = unread = False
     for path in files(args.files):
@@ -57,7 +58,9 @@ def files(names: list[str]) -> list[Path]:
 
 
 def breaks(result: Result, *, strict: bool) -> bool:
-    """FAIL and INVALID; what is undecided if it leans that way, or always under --strict."""
+    """FAIL and INVALID; what is undecided as the result's own settings say, or always under --strict."""
     if result.verdict is Verdict.INCONCLUSIVE:
-        return strict or any(v.within is False for v in result.verdicts)
+        how = result.scenario.judge.inconclusive
+        leans = how == "lean" and any(v.within is False for v in result.verdicts)
+        return strict or how == "fail" or leans
     return result.verdict is not Verdict.PASS

@@ -107,8 +107,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         'rules: "p99_ttft_ms <= 500" (default: the result\'s own)',
         '规则，如 "p99_ttft_ms <= 500"（默认用结果自带的规则）',
     ),
-    "cli.judge.mode": ("evidence: proven or not; exact: compared", "evidence：按统计证据判定；exact：直接比较"),
-    "cli.judge.confidence": ("of the evidence (default: 0.95)", "置信度（默认 0.95）"),
+    "cli.judge.mode": (
+        "evidence: proven or not; exact: compared (default: the result's own)",
+        "evidence：按统计证据判定；exact：直接比较（默认用结果自带的设置）",
+    ),
+    "cli.judge.confidence": (
+        "of the evidence (default: the result's own, or 0.95)",
+        "置信度（默认用结果自带的设置，否则 0.95）",
+    ),
     "cli.judge.strict": ("what is unproven fails", "未证实的结果视为失败"),
     "cli.init.help": (
         "write a commented config.yaml and its test file, to start from",

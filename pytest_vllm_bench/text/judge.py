@@ -121,6 +121,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.not_measured": ("it was not measured", "没有测到该指标"),
     "judge.no_requests": ("no request is in the sample", "样本中没有任何请求"),
+    "judge.not_pooled": (
+        "judged by this repeat alone: the requests of the {repeats} that were judged together are not all beside it",
+        "仅按这一次重复判定：当时一并判定的 {repeats} 次重复的请求记录不全",
+    ),
     "judge.no_goodput": ("no goodput limits are set", "没有设置 goodput 限值"),
     "judge.observed_within": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
     "judge.observed_over": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
