@@ -299,8 +299,10 @@ def test_tau_of_eight_values_of_small_ones_and_of_weak_dependence() -> None:
     assert ours.tau_of_misses(np.empty(0), np.empty(0, dtype=bool)) == 1
     assert any(1.05 < ours.tau(ar1(200, 0.2, seed)) < 1.7 for seed in range(20))
     assert ours.tau(np.tile([0.0, 1.0], 40_000)) == 1, "block means that do not vary"
-    long = np.random.default_rng(5).normal(size=80_000)
+    long = np.random.default_rng(7).normal(size=80_000)
     means = long.reshape(-1, 2).mean(axis=1)
+    assert ours.tau(np.tile([0.0, 1.0], 40), known=True) == 1, "neighbours that could not be less alike"
+    assert ours.tau(np.random.default_rng(5).normal(size=ours.LONGEST_SERIES)) == 1
     for known in (False, True):
         wanted = 2 * float(means.var() / long.var()) * ours.tau(means, known=known)
         assert ours.tau(long, known=known) == pytest.approx(max(1, wanted))
