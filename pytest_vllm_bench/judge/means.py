@@ -58,9 +58,11 @@ def _blocks(name: Name, sample: Sample) -> list[float]:
 
 def _equal_times(id: str, sample: Sample, count: int) -> list[float]:
     """Throughput of each of ``count`` stretches of the window; 0 throughout where nothing was answered."""
+    if id not in sample.tallies:
+        return [0.0] * count
     assert sample.steady is not None
     begin, end = sample.steady
-    when, amount = sample.tallies.get(id, (np.empty(0), np.empty(0)))
+    when, amount = sample.tallies[id]
     inside = (when > begin) & (when <= end)
     place = np.searchsorted(np.linspace(begin, end, count + 1), when[inside]) - 1
     totals = np.bincount(place, weights=amount[inside], minlength=count)
