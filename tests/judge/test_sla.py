@@ -470,6 +470,8 @@ def test_five_answers_show_whether_a_queue_grows() -> None:
         values = np.full(300, np.nan)
         values[np.flatnonzero(seen.in_steady)[-few:]] = np.linspace(0.1, 0.3, few)
         assert means.queue_grows([replace(seen, values={"response_ttft": values})]) is (few == 5)
+    values[np.isfinite(values)] = [1, 1.125, 1.25, 1.375, 1.5]
+    assert not means.queue_grows([replace(seen, values={"response_ttft": values})]), "by half and no more"
 
 
 @pytest.mark.parametrize("window", ["", "whole_"])

@@ -459,6 +459,7 @@ def test_hits_of_one_request_do_not_make_up_for_another() -> None:
 
 def test_a_process_is_measured_over_its_own_time() -> None:
     assert figure("cpu", filled(), facts=[facts(started=5.0, ended=15.0, cpu_s=2.0)]) == 0.2
+    assert figure("cpu", filled(), facts=[facts(started=0.0, ended=0.1, cpu_s=0.05)]) == 0.5
     assert check("cpu", filled(), facts=[facts(started=100.0, ended=100.05, cpu_s=0.05)]) is None
 
 
@@ -468,6 +469,19 @@ def test_thresholds_are_configurable() -> None:
     assert ok("cpu", closed([0.1] * 20), facts=[facts(cpu_s=9.5)], validity=loose)
     assert ok("steal", closed([0.1] * 20), facts=[facts(steal=0.4)], validity=loose)
     assert ok("cache", [request(i, i * 0.2, cached_tokens=40) for i in range(20)], validity=loose)
+
+
+def test_what_just_reaches_its_limit_is_enough() -> None:
+    half = ValiditySettings(rate=0.5, concurrency=0.5, lag_ms=1000)
+    assert ok("rate", stretched(2.0), **RATED, validity=half)
+    two = opened([0.1] * 2)
+    two[0].due, two[1].due, two[0].sent, two[1].sent = 0.0, 0.005, 0.0, 0.01
+    assert ok("rate", two, **RATED), "late by 5 ms and no more"
+    busy = [request(i, float(i), ttft=0.25, gaps=[0.25], ready=i - 0.5) for i in range(8)]
+    assert ok("concurrency", busy, validity=half)
+    soon = [request(0, 0.0, ttft=0.0005, gaps=()), request(1, 0.001, ready=0.0)]
+    assert figure("concurrency", soon) == 0.5
+    assert ok("concurrency", soon), "a free slot waited for 1 ms and no more"
 
 
 def test_of_several_repeats_the_worst_counts() -> None:
