@@ -26,7 +26,7 @@ def spread(
 
     From three repeats on: the repeats' own figures; else blocks of the steady windows.
     """
-    requests = sum(int(s.in_steady.sum()) if s.steady else 0 for s in samples)
+    requests = sum(int(s.in_steady.sum()) for s in samples)
     if len(per_repeat) >= FEWEST_REPEATS:
         figures = [m.get(key) for m in per_repeat]
         if all(f is not None for f in figures):
@@ -57,13 +57,14 @@ def _blocks(name: Name, sample: Sample) -> list[float]:
 
 
 def _equal_times(id: str, sample: Sample, count: int) -> list[float]:
-    if id not in sample.tallies or sample.steady is None:
-        return []
-    when, amount = sample.tallies[id]
+    """Throughput of each of ``count`` stretches of the window; 0 throughout where nothing was answered."""
+    if id not in sample.tallies:
+        return [0.0] * count
+    assert sample.steady is not None
     begin, end = sample.steady
-    edges = np.linspace(begin, end, count + 1)
+    when, amount = sample.tallies[id]
     inside = (when > begin) & (when <= end)
-    place = np.clip(np.searchsorted(edges, when[inside], side="left") - 1, 0, count - 1)
+    place = np.searchsorted(np.linspace(begin, end, count + 1), when[inside]) - 1
     totals = np.bincount(place, weights=amount[inside], minlength=count)
     return [float(t) for t in totals / ((end - begin) / count)]
 
@@ -71,11 +72,12 @@ def _equal_times(id: str, sample: Sample, count: int) -> list[float]:
 def _ordered(name: Name, sample: Sample) -> Any:
     """Values of successes of the steady window by ``sent`` (gaps: by their end), in seconds or as they are."""
     if name.row.per == "request":
-        values = sample.values.get(metric_id(name, sample.open_loop), np.full(len(sample.ok), math.nan))
+        values = sample.values[metric_id(name, sample.open_loop)]
         chosen = np.flatnonzero(sample.in_steady & np.isfinite(values))
         return values[chosen[np.argsort(sample.sent[chosen], kind="stable")]]
-    ended, gaps = sample.gaps.get(name.row.id, (np.empty(0), np.empty(0)))
-    begin, end = sample.steady or (-math.inf, math.inf)
+    assert sample.steady is not None
+    ended, gaps = sample.gaps[name.row.id]
+    begin, end = sample.steady
     inside = (ended > begin) & (ended <= end)
     return gaps[inside][np.argsort(ended[inside], kind="stable")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -118,11 +118,9 @@ def value_interval(series: Series, seen: Count, alpha: float) -> tuple[float, fl
     """The limits that this evidence would leave undecided, in badness: (highest disproven, lowest proven)."""
     ordered = np.sort(series.badness)
     n = series.n
-    excused = _largest(lambda k: Count(n_eff=seen.n_eff, k_eff=k / seen.tau, tau=seen.tau, share=seen.share)
-                       .proven_within(alpha), n)  # fmt: skip
-    upper = float(ordered[n - excused - 1]) if 0 <= excused < n else math.inf
-    tolerated = _largest(lambda k: not Count(n_eff=seen.n_eff, k_eff=k / seen.tau, tau=seen.tau, share=seen.share)
-                         .proven_over(alpha), n)  # fmt: skip
+    excused = _largest(lambda k: replace(seen, k_eff=k / seen.tau).proven_within(alpha), n)
+    upper = float(ordered[n - excused - 1]) if excused >= 0 else math.inf
+    tolerated = _largest(lambda k: not replace(seen, k_eff=k / seen.tau).proven_over(alpha), n)
     lower = float(ordered[n - tolerated - 1]) if tolerated < n else -math.inf
     return lower, upper
 
@@ -138,14 +136,13 @@ def _largest(holds: Any, n: int) -> int:
 
 def share_interval(seen: Count, alpha: float) -> tuple[float, float]:
     """The shares of misses that this evidence would leave undecided (Clopper–Pearson)."""
-    low = _root(lambda p: at_least(seen.k_eff, seen.n_eff, p) <= alpha) if seen.k_eff > 0 else 0.0
     level = seen.level(alpha)
-    high = 1 - _root(lambda p: at_most(seen.k_eff, seen.n_eff, 1 - p) <= level) if seen.k_eff < seen.n_eff else 1.0
-    return low, high
+    low = _root(lambda p: at_least(seen.k_eff, seen.n_eff, p) <= alpha)
+    return low, 1 - _root(lambda p: at_most(seen.k_eff, seen.n_eff, 1 - p) <= level)
 
 
 def _root(holds: Any) -> float:
-    """The largest p in [0, 1] up to which ``holds``."""
+    """The largest p in [0, 1] up to which ``holds``; 0 if for none."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2

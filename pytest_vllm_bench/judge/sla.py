@@ -95,7 +95,7 @@ def figure_key(name: Name, open_loop: bool) -> str:
 
 def _figure(name: Name, case: Case, window: Window) -> float | None:
     if name.row.id == "server":
-        return case.server.get(name.text.partition(".")[2])
+        return case.server.get(name.text.removeprefix("server."))
     key = figure_key(name, case.open_loop)
     value = case.metrics.get(f"steady_{key}" if window == "steady" else key)
     return None if value is None else float(value)
@@ -130,11 +130,10 @@ def _compared(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
     if case.samples and n == 0 and name.row.id != "server":  # none failed of none
         return _no_data(rule, window, Message(key="judge.no_requests"))
     within = bool(COMPARE[rule.op](value, float(rule.limit)))
-    key = "judge.observed_within" if within else "judge.observed_over"
     return RuleVerdict(
         rule=rule,
         verdict=Verdict.PASS if within else Verdict.FAIL,
-        reason=Message(key=key, values={"observed": number(value), "limit": _limit(rule)}),
+        reason=Message(key="judge.compared", values={"observed": number(value), "limit": _limit(rule)}),
         observed=value,
         within=within,
         window=window,
@@ -164,9 +163,8 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
                              "other": _other(name, case, window), "n": found.n, "misses": found.k}  # fmt: skip
     values = {"observed": _observed_words(shown, found), "limit": _limit(rule), "n": found.n, "misses": found.k}
     if share == 0 or case.settings.mode == "exact":
-        key = "judge.counted_within" if within else "judge.counted_over"
         verdict = Verdict.PASS if within else Verdict.FAIL
-        return RuleVerdict(**facts, verdict=verdict, reason=Message(key=key, values=values))
+        return RuleVerdict(**facts, verdict=verdict, reason=Message(key="judge.counted", values=values))
     seen = misses.count(found, share)
     facts |= {"n_eff": seen.n_eff, "misses_eff": seen.k_eff, "tau": seen.tau,
               "interval": _interval(rule, name, found, seen, case.levels.alpha)}  # fmt: skip

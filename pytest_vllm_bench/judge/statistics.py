@@ -28,24 +28,20 @@ def beta(x: float, a: float, b: float) -> float:
 
 
 def _beta_tail(x: float, a: float, b: float) -> float:
-    """I(x; a, b) for x below the mean, by its continued fraction (modified Lentz)."""
-    tiny = 1e-300
-    c, d = 1.0, 1.0 - (a + b) * x / (a + 1)
-    d = 1 / (d if abs(d) > tiny else tiny)
+    """I(x; a, b) for x below the mean, where no denominator of its continued fraction is near 0 (Lentz)."""
+    c, d = 1.0, 1 / (1.0 - (a + b) * x / (a + 1))
     fraction = d
     for i in range(1, 100_000):
         for step in (
             i * (b - i) * x / ((a + 2 * i - 1) * (a + 2 * i)),
             -(a + i) * (a + b + i) * x / ((a + 2 * i) * (a + 2 * i + 1)),
         ):
-            d = 1 + step * d
-            d = 1 / (d if abs(d) > tiny else tiny)
+            d = 1 / (1 + step * d)
             c = 1 + step / c
-            c = c if abs(c) > tiny else tiny
             fraction *= d * c
         if abs(d * c - 1) < 1e-15:
             break
-    return min(1.0, math.exp(_log_front(x, a, b)) * fraction / a)
+    return math.exp(_log_front(x, a, b)) * fraction / a
 
 
 def _log_front(x: float, a: float, b: float) -> float:
@@ -112,18 +108,16 @@ def level_of_estimate(alpha: float, df: float) -> float:
 
 def autocorrelation(series: Any) -> Any:
     """Autocorrelation of a series at every lag (r[0] = 1), mean removed, by FFT; the variance must not be 0."""
-    x = np.asarray(series, dtype=np.float64)
-    x = x - x.mean()
+    x = series - series.mean()
     size = 1 << (2 * len(x) - 1).bit_length()
     spectrum = np.fft.rfft(x, size)
-    r = np.fft.irfft(spectrum * np.conj(spectrum), size)[: len(x)]
+    r = np.fft.irfft(spectrum * np.conj(spectrum))[: len(x)]
     return r / r[0]
 
 
 def correlated(series: Any) -> bool:
     """Whether neighbours are more alike than chance explains, at 5 %."""
-    x = np.asarray(series, dtype=np.float64)
-    x = x - x.mean()
+    x = series - series.mean()
     square = float((x * x).sum())
     return len(x) >= 8 and square > 0 and float((x[1:] * x[:-1]).sum()) / square >= 1.645 / math.sqrt(len(x))
 
@@ -134,18 +128,17 @@ def tau(series: Any, *, known: bool = False) -> float:
     Geyer's initial monotone sequence, enlarged for the bias of short series; long series by blocks.  ``known``: that
     they depend on one another is known from elsewhere and need not be seen in this series.
     """
-    x = np.asarray(series, dtype=np.float64)
-    n = len(x)
-    if n < 8 or x.min() == x.max():
+    n = len(series)
+    if n < 8 or series.min() == series.max():
         return 1.0
     if n > LONGEST_SERIES:
         size = math.ceil(n / LONGEST_SERIES)
-        means = x[: n // size * size].reshape(-1, size).mean(axis=1)
-        return max(1.0, size * float(means.var() / x.var()) * tau(means, known=known))
-    if not (known or correlated(x)):
+        means = series[: n // size * size].reshape(-1, size).mean(axis=1)
+        return max(1.0, size * float(means.var() / series.var()) * tau(means, known=known))
+    if not (known or correlated(series)):
         return 1.0
-    r = autocorrelation(x)
-    pairs = r[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
+    r = autocorrelation(series)
+    pairs = r[:-1:2] + r[1::2]
     ends = np.flatnonzero(pairs <= 0)
     kept = np.minimum.accumulate(pairs[: ends[0]] if len(ends) else pairs)
     found = max(1.0, 2 * float(kept.sum()) - 1)
@@ -155,9 +148,9 @@ def tau(series: Any, *, known: bool = False) -> float:
 def tau_between(misses: Sequence[int], sizes: Sequence[int]) -> float:
     """The least τ that the spread of the miss shares between repeats allows (1 = no more than chance)."""
     repeats, n = len(sizes), sum(sizes)
-    share = sum(misses) / n if n else 0.0
-    if repeats < 2 or not 0 < share < 1 or min(sizes) == 0:
+    if repeats < 2 or min(sizes) == 0 or not 0 < sum(misses) < n:
         return 1.0
+    share = sum(misses) / n
     shares = np.array(misses) / np.array(sizes)
     spread = (n / repeats) * float(shares.var(ddof=1)) / (share * (1 - share))
     return spread * (t_quantile(0.95, repeats - 1) / 1.645) ** 2 if spread > 1 else 1.0
@@ -175,7 +168,7 @@ def worst_tenth(badness: Any) -> Any:
     marked = badness >= cut
     if marked.all():
         worse = badness > cut
-        return worse if worse.sum() >= 5 else np.zeros(n, dtype=np.bool_)
+        return worse if worse.sum() >= 5 else ~marked
     return marked
 
 
@@ -192,19 +185,18 @@ def tau_of_misses(badness: Any, missed: Any) -> float:
     in 40); the worse half shows it always.  How strong it is in the tail, the tail still says.
     """
     found = tau(worst_tenth(badness), known=correlated(worse_half(badness))) if len(badness) >= 8 else 1.0
-    k = int(missed.sum())
-    return max(found, tau(missed)) if 5 <= k < len(missed) else found
+    return max(found, tau(missed)) if missed.sum() >= 5 else found
 
 
 def half_width(values: Sequence[float], confidence: float) -> float:
     """t[confidence, B − 1] · s / √B of B ≥ 2 values."""
-    x = np.asarray(values, dtype=np.float64)
-    return t_quantile(confidence, len(x) - 1) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    count = len(values)
+    return t_quantile(confidence, count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
 
 
 def slope_t(values: Sequence[float]) -> float:
     """The t value of a straight line's slope through equally spaced values; ±inf for a perfect line."""
-    y = np.asarray(values, dtype=np.float64)
+    y = np.array(values)
     x = np.arange(len(y)) - (len(y) - 1) / 2
     slope = float((x * y).sum() / (x * x).sum())
     rest = y - y.mean() - slope * x

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from pytest_vllm_bench.judge.series import metric_id
 from pytest_vllm_bench.metric_table import SAMPLED, parse_name
 from pytest_vllm_bench.model import Check, LoadFacts, Message, Plan, Rule, Sample, Scenario
 
@@ -51,21 +50,17 @@ def checks(scenario: Scenario, samples: Sequence[Sample], rules: Sequence[Rule],
             server=client.server if i == len(samples) - 1 else {},
         )
         for check in (made for make in CHECKS if (made := make(run)) is not None):
-            old = found.get(check.id)
-            if old is None or (old.ok and not check.ok) or (old.ok == check.ok and _excess(check) > _excess(old)):
-                found[check.id] = check
+            found[check.id] = max(found.get(check.id, check), check, key=_badness)
     return tuple(found.values())
 
 
-def _excess(check: Check) -> float:
-    """How far a figure is towards its limit or beyond; below for those that must not be under it."""
-    if check.observed is None or not check.limit:
-        return 0.0
-    ratio = check.observed / check.limit
-    return -ratio if check.id in ("rate", "concurrency") else ratio
+def _badness(check: Check) -> tuple[bool, float]:
+    """Larger for the worse of two repeats, whose limit is the same."""
+    assert check.observed is not None
+    return not check.ok, -check.observed if check.id in ("rate", "concurrency") else check.observed
 
 
-def _check(id: str, ok: bool, observed: float | None, limit: float | None, **values: Any) -> Check:
+def _check(id: str, ok: bool, observed: float, limit: float, **values: Any) -> Check:
     key = f"judge.check.{id}" if ok else f"judge.check.{id}.bad"
     return Check(id=id, ok=ok, observed=observed, limit=limit, message=Message(key=key, values=values))
 
@@ -84,14 +79,14 @@ def lag_limit(scenario: Scenario, rules: Sequence[Rule]) -> float:
     limits = [limit for id, limit in scenario.goodput.items() if id in _GUARDED]
     for rule in rules:
         name = parse_name(rule.metric)
-        if name and rule.op in ("<=", "<") and metric_id(name, scenario.open_loop) in _GUARDED:
+        if name and rule.op in ("<=", "<") and name.row.id in _GUARDED:
             limits.append(float(rule.limit))
     return min(10.0, max(1.0, 0.02 * min(limits))) / 1000 if limits else LATE_S
 
 
 def _late(id: str, lags: Any, limit: float) -> Check | None:
     """More than max(1, 1 %) of the lags above the limit; observed is the largest lag that is not excused."""
-    lags = np.asarray(lags, dtype=np.float64)
+    lags = np.array(lags)
     lags = lags[np.isfinite(lags)]
     if not len(lags):
         return None
@@ -188,8 +183,8 @@ def _length(run: _Run) -> Check | None:
     excess = (tokens["prompt"] - tokens["asked_input"])[run.sample.ok & _first_turns(run.sample)]
     excess = excess[np.isfinite(excess)]
     template_known = run.plan is None or run.plan.template_tokens > 0
-    constant = len(excess) > 0 and float(excess[0]) > 0 and float(np.ptp(excess)) == 0
-    template = float(excess[0]) if constant and not template_known else 0.0
+    constant = len(excess) > 0 and float(np.ptp(excess)) == 0
+    template = max(0.0, float(excess[0])) if constant and not template_known else 0.0
     asked = np.where(_first_turns(run.sample), tokens["asked_input"], math.nan)
     return _total("length", run, tokens["prompt"] - template, asked)
 
@@ -257,7 +252,8 @@ def _token_source(run: _Run) -> Check | None:
     events = run.sample.token_sources.get("events", 0)
     share = events / sum(run.sample.token_sources.values())
     bad = events > 0 and bool(needing)
-    return _check("token_source", not bad, share, 0.0, events=events, rule=needing[0] if needing else "–")
+    values = {"events": events, "rule": needing[0]} if bad else {}
+    return _check("token_source", not bad, share, 0.0, **values)
 
 
 # -------------------------------------------------------------------------------------------- the machine
@@ -287,9 +283,8 @@ def _steal(run: _Run) -> Check | None:
 def _worker(run: _Run) -> Check | None:
     if run.facts is None:
         return None
-    dead = [w for w in run.facts.workers if w.died]
-    why = dead[0].died if dead else ""
-    return _check("worker", not dead, float(len(dead)), 0.0, worker=dead[0].worker if dead else "–", why=why)
+    dead = [{"worker": w.worker, "why": w.died} for w in run.facts.workers if w.died]
+    return _check("worker", not dead, float(len(dead)), 0.0, **dead[0] if dead else {})
 
 
 #: The validity table, in the order in which it is shown.

@@ -126,13 +126,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "仅按这一次重复判定：当时一并判定的 {repeats} 次重复的请求记录不全",
     ),
     "judge.no_goodput": ("no goodput limits are set", "没有设置 goodput 限值"),
-    "judge.observed_within": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
-    "judge.observed_over": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
-    "judge.counted_within": (
-        "observed {observed}, asked {limit}: {misses} of {n} missed it",
-        "实测 {observed}，要求 {limit}：{n} 个中有 {misses} 个超限",
-    ),
-    "judge.counted_over": (
+    "judge.compared": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
+    "judge.counted": (
         "observed {observed}, asked {limit}: {misses} of {n} missed it",
         "实测 {observed}，要求 {limit}：{n} 个中有 {misses} 个超限",
     ),

@@ -11,7 +11,7 @@ import pytest
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
 from pytest_vllm_bench.judge import means
-from pytest_vllm_bench.judge.sla import is_statistical, number
+from pytest_vllm_bench.judge.sla import figure_key, is_statistical, number
 from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
@@ -297,6 +297,7 @@ def test_confidence_is_asked_for() -> None:
     [
         ("mean_ttft_ms <= 110", PASS),
         ("mean_ttft_ms <= 99.5", INCONCLUSIVE),
+        ("mean_ttft_ms < 99.5", INCONCLUSIVE),
         ("mean_ttft_ms <= 90", FAIL),
         ("mean_ttft_ms >= 90", PASS),
         ("mean_ttft_ms > 110", FAIL),
@@ -333,6 +334,8 @@ def test_a_mean_too_close_to_its_limit_says_so() -> None:
     assert near.interval is not None
     width = (near.interval[1] - near.interval[0]) / 2
     assert near.more == pytest.approx(299 * ((width / 0.2) ** 2 - 1), rel=0.05)
+    for times, more in ((1.0005, 1), (9.9, math.ceil(299 * (9.9**2 - 1))), (10.1, None), (10.9, None)):
+        assert one(f"mean_ttft_ms <= {seen + width / times:.12f}", records).more == more
 
 
 def test_a_mean_over_successes_needs_eight_in_a_steady_window() -> None:
@@ -355,11 +358,14 @@ def test_ten_blocks_from_a_thousand_requests() -> None:
 
 
 def uneven() -> list[Record]:
-    """Requests of two lengths whose every figure varies."""
-    return [
-        request(i, float(i), ttft=0.1 + 0.001 * (i * 7 % 13), gaps=[0.01 + 0.0001 * (i % 5)] * (9 if i % 3 else 4))
+    """Requests of two lengths whose every figure varies; the last token but those of the last comes as that is sent."""
+    made = [
+        request(i, float(i), ttft=0.1 + 0.001 * (i * 7 % 13), gaps=[0.01 + 0.0001 * (i % 5)] * (9 if i % 3 else 4),
+                sequences=i % 4 if i < 20 else None)
         for i in range(40)
-    ]
+    ]  # fmt: skip
+    made[38] = request(38, 38.0, ttft=0.5, gaps=[0.25, 0.25])
+    return made
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -391,6 +397,7 @@ def test_the_blocks_by_hand(shuffled: bool) -> None:
         "mean_itl_ms": [float(np.mean(block)) * 1000 for block in np.array_split(gaps, 5)],
         "request_throughput": per_time(lambda r: [(r.done, 1)]),
         "output_throughput": per_time(lambda r: zip(r.arrival_times, r.arrival_tokens, strict=True)),
+        "input_sequence_throughput": per_time(lambda r: [(r.done, r.sequences or 0)]),
     }
     for text, values in expected.items():
         name = parse_name(text)
@@ -398,6 +405,37 @@ def test_the_blocks_by_hand(shuffled: bool) -> None:
         found = means.spread(name, [seen], (), text)
         assert found is not None
         assert (found[1], found[0]) == (len(inside), pytest.approx(values)), text
+
+
+def test_a_repeat_without_an_answer_is_evidence_of_a_throughput_of_nothing() -> None:
+    name = parse_name("request_throughput")
+    assert name is not None
+    good, dead = (sample(closed(ttfts), MetricSettings(concurrency=1)) for ttfts in (noisy(40), [None] * 40))
+    alone, both = (means.spread(name, samples, (), "request_throughput") for samples in ([good], [good, dead]))
+    assert alone is not None
+    assert both == (alone[0] + [0.0] * 5, 39 + 39)
+
+
+def test_a_mean_of_two_gaps_has_an_interval_and_one_gap_has_none() -> None:
+    for gaps, interval, why in (([0.01], None, "judge.no_blocks"), ([0.01, 0.011], (7.34312, 13.65688), "judge.more")):
+        records = [request(i, float(i), gaps=gaps if i == 10 else ()) for i in range(20)]
+        found = one("mean_itl_ms <= 12", records)
+        assert found.verdict is INCONCLUSIVE
+        assert found.reason.values["why"].key == why
+        assert found.interval == (interval and near(interval))  # t = 6.3138 of two values 0.5 from their mean
+
+
+def test_a_whole_run_borrows_the_relative_width_of_its_steady_window() -> None:
+    """A first request of 20 s halves the throughput of the run, and what is known of it to the same part."""
+    records = closed([20.0, *noisy(99)])
+    steady, whole = (one(f"{window}output_throughput >= 1", records) for window in ("", "whole_"))
+    assert steady.interval is not None
+    assert whole.interval is not None
+    seen, half = float(whole.observed or 0), (whole.interval[1] - whole.interval[0]) / 2
+    assert seen < 0.6 * float(steady.observed or 0)
+    assert half / seen == pytest.approx((steady.interval[1] / float(steady.observed or 0)) - 1, rel=0.02)
+    for away, expected in ((1.1, FAIL), (0.9, INCONCLUSIVE), (-0.9, INCONCLUSIVE), (-1.1, PASS)):
+        assert one(f"whole_output_throughput >= {seen + away * half}", records).verdict is expected
 
 
 def test_a_borrowed_width_is_relative() -> None:
@@ -425,6 +463,38 @@ def test_a_queue_grows_where_the_last_fifth_waits_half_as_long_again(id: str, fa
     mixed = replace(ramp, values={id: values[order]}, due=seen.due[order], in_steady=seen.in_steady[order])
     assert means.queue_grows([mixed]) is grows
     assert not means.queue_grows([replace(ramp, values={})])
+
+
+def test_five_answers_show_whether_a_queue_grows() -> None:
+    seen = sample(opened([0.1] * 300), settings_of(scenario(concurrency=None, request_rate=10.0)))
+    for few in (4, 5):
+        values = np.full(300, np.nan)
+        values[np.flatnonzero(seen.in_steady)[-few:]] = np.linspace(0.1, 0.3, few)
+        assert means.queue_grows([replace(seen, values={"response_ttft": values})]) is (few == 5)
+    values[np.isfinite(values)] = [1, 1.125, 1.25, 1.375, 1.5]
+    assert not means.queue_grows([replace(seen, values={"response_ttft": values})]), "by half and no more"
+
+
+@pytest.mark.parametrize("window", ["", "whole_"])
+def test_with_a_rate_the_repeats_differ_in_what_was_waited_from_due(window: str) -> None:
+    repeats = [opened(noisy(200), late=late) for late in (0.1, 0.2, 0.3)]
+    asked = scenario(f"{window}mean_ttft_ms <= 500", concurrency=None, request_rate=10.0)
+    found = judged(asked, *repeats).verdicts[0]
+    half = 2.919985580353726 * 100 / math.sqrt(3)
+    assert found.interval == near((float(found.observed or 0) - half, float(found.observed or 0) + half))
+
+
+def test_with_a_rate_the_blocks_are_of_what_was_waited_from_due() -> None:
+    records = opened([0.1] * 200)
+    for i, record in enumerate(records):
+        assert record.due is not None
+        record.due -= 0.01 * (i % 4)
+    waits, served = (one(f"mean_{id}_ms <= 500", records, concurrency=None, request_rate=10.0).interval
+                     for id in ("ttft", "service_ttft"))  # fmt: skip
+    assert served == near((100, 100))
+    assert waits is not None
+    assert waits[0] < 115 < waits[1]
+    assert waits[1] - waits[0] > 0.1
 
 
 def test_three_repeats_speak_for_themselves() -> None:
@@ -522,7 +592,12 @@ def test_rules_look_at_the_steady_window_and_show_the_other() -> None:
     assert found.other == pytest.approx(float(np.quantile([3.0] * 4 + noisy(96), 0.9)) * 1000)
     whole = one("whole_p90_ttft_ms <= 500", records, concurrency=4)
     assert (whole.window, whole.misses, whole.n) == ("whole", 4, 100)
-    assert whole.other is not None
+    steady = [record for record in records if float(record.sent or 0) >= float(records[0].done or 0)]
+    ttfts = [float(record.first_token or 0) - float(record.sent or 0) for record in steady]
+    assert (found.n, whole.other) == (len(steady), pytest.approx(float(np.quantile(ttfts, 0.9)) * 1000))
+    exact = judged(in_mode(scenario("mean_ttft_ms <= 500", concurrency=4), "exact"), records).verdicts[0]
+    assert (exact.window, exact.observed) == ("steady", pytest.approx(float(np.mean(ttfts)) * 1000))
+    assert exact.other == pytest.approx(float(np.mean([3.0] * 4 + noisy(96))) * 1000)
     assert one("max_ttft_ms <= 500", records, concurrency=4).verdict is PASS
     assert one("whole_max_ttft_ms <= 500", records, concurrency=4).verdict is FAIL
 
@@ -558,9 +633,11 @@ def test_a_refused_connection_is_a_miss_in_the_window_it_fell_in() -> None:
     assert (found.tau or 0) > 1, "they came one after another"
 
 
-def test_totals_are_those_of_the_run() -> None:
+def test_totals_are_those_of_the_run_unless_the_steady_window_is_asked_for() -> None:
     found = one("completed == 100", closed(noisy(100), cap=4), concurrency=4)
-    assert (found.window, found.verdict) == ("whole", PASS)
+    assert (found.window, found.verdict, found.observed) == ("whole", PASS, 100)
+    steady = one("steady_completed == 100", closed(noisy(100), cap=4), concurrency=4)
+    assert (steady.window, steady.verdict, steady.observed, steady.other) == ("steady", FAIL, 93, 100)
 
 
 def test_failures_before_the_window_join_a_goodput_rule() -> None:
@@ -702,6 +779,19 @@ def replace_ready(record: Record) -> Record:
     return record
 
 
+@pytest.mark.parametrize(
+    ("text", "in_a_closed_loop", "with_a_rate"),
+    [("median_ttft_ms", "median_ttft_ms", "median_response_ttft_ms"),
+     ("p99.9_e2el_ms", "p99.9_e2el_ms", "p99.9_response_e2el_ms"),
+     ("p90_service_ttft_ms", "p90_ttft_ms", "p90_ttft_ms"),
+     ("mean_tpot_ms", "mean_tpot_ms", "mean_tpot_ms"), ("duration", "duration", "duration")],
+)  # fmt: skip
+def test_which_figure_a_rule_is_about(text: str, in_a_closed_loop: str, with_a_rate: str) -> None:
+    name = parse_name(text)
+    assert name is not None
+    assert [figure_key(name, open_loop) for open_loop in (False, True)] == [in_a_closed_loop, with_a_rate]
+
+
 def test_an_unknown_metric_is_refused() -> None:
     asked = replace(scenario("failed == 0").rules[0], metric="nonsense")
     with pytest.raises(KeyError, match="nonsense"):
@@ -743,6 +833,8 @@ def test_the_server_and_failures_have_no_other_window() -> None:
     for text in ("server.hits <= 5", "failed <= 5", "failed_ratio <= 0.5"):
         found = judged(scenario(text), closed(noisy(60)), server={"hits": 3.0}).verdicts[0]
         assert (found.window, found.other, found.within) == ("whole", None, True)
+    dotted = judged(scenario("server.cache.hits <= 5"), closed(noisy(60)), server={"cache.hits": 3.0}).verdicts[0]
+    assert dotted.observed == 3
     nothing = judged(scenario("server.hits <= 5"), [], server={"hits": 3.0}).verdicts[0]
     assert (nothing.verdict, nothing.observed) == (PASS, 3), "the server counts without us"
 

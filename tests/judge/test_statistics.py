@@ -150,6 +150,27 @@ def test_more_by_examples(n: int, k: int, share: float, tau: float, needed: int 
     assert more(seen, levels) == by_hand(seen, levels) == needed
 
 
+def test_a_chance_of_exactly_alpha_is_enough() -> None:
+    within, over = Count(n_eff=40, k_eff=1, tau=1, share=0.1), Count(n_eff=40, k_eff=8, tau=1, share=0.1)
+    for proven, chance in (
+        (within.proven_within, ours.at_most(1, 40, 0.1)),
+        (over.proven_over, ours.at_least(8, 40, 0.1)),
+    ):
+        assert proven(chance)
+        assert not proven(math.nextafter(chance, 0))
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "share", "misses", "of"),
+    [(100, 43.5, 0.5, 87, 200), (100, 56.5, 0.5, 113, 200), (30, 4, 0.1, 5, 38)],
+)
+def test_more_where_the_chance_then_is_exactly_alpha(n: int, k: float, share: float, misses: int, of: int) -> None:
+    """200 is also the most that is looked for, 100 ÷ 0.5."""
+    chance = ours.at_most(misses, of, share) if k < share * n else ours.at_least(misses, of, share)
+    levels = Levels(alpha=chance, alpha_fail=chance)
+    assert more(Count(n_eff=n, k_eff=k, tau=1, share=share), levels) == of - n
+
+
 @pytest.mark.parametrize("tau", [1.0, 3.0])
 def test_the_interval_counts_in_independent_requests(tau: float) -> None:
     n, values = 300, np.arange(300.0)
@@ -283,6 +304,8 @@ def test_tau_between_repeats() -> None:
 
 
 def test_tau_between_repeats_at_its_ends() -> None:
+    with np.errstate(all="raise"):
+        assert ours.tau_between([0, 10], [0, 100]) == 1, "a repeat without requests has no share"
     assert ours.tau_between([0, 0], [0, 0]) == ours.tau_between([100, 100], [100, 100]) == 1
     for misses, sizes in (([10, 20], [100, 100]), ([1, 0], [1, 1])):
         share = sum(misses) / sum(sizes)
@@ -299,8 +322,10 @@ def test_tau_of_eight_values_of_small_ones_and_of_weak_dependence() -> None:
     assert ours.tau_of_misses(np.empty(0), np.empty(0, dtype=bool)) == 1
     assert any(1.05 < ours.tau(ar1(200, 0.2, seed)) < 1.7 for seed in range(20))
     assert ours.tau(np.tile([0.0, 1.0], 40_000)) == 1, "block means that do not vary"
-    long = np.random.default_rng(5).normal(size=80_000)
+    long = np.random.default_rng(7).normal(size=80_000)
     means = long.reshape(-1, 2).mean(axis=1)
+    assert ours.tau(np.tile([0.0, 1.0], 40), known=True) == 1, "neighbours that could not be less alike"
+    assert ours.tau(np.random.default_rng(5).normal(size=ours.LONGEST_SERIES)) == 1
     for known in (False, True):
         wanted = 2 * float(means.var() / long.var()) * ours.tau(means, known=known)
         assert ours.tau(long, known=known) == pytest.approx(max(1, wanted))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from runs import closed, facts, failure, judged, opened, request, scenario
 
@@ -80,8 +82,12 @@ def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_bef
     for i, record in enumerate(burst):
         record.ready, record.sent = 0.0, 0.004 * i
     assert ok("send_lag", burst, concurrency=8)
+    burst[0].ready = -1.0
+    assert ok("send_lag", burst, concurrency=8), "one may be late"
     for record in burst[3:]:
         record.sent += 0.1
+    assert not ok("send_lag", burst, concurrency=8), "the first counts as well"
+    burst[0].ready = 0.0
     assert ok("send_lag", burst, concurrency=8), "one may be late"
     for record in burst[5:]:
         record.sent += 0.1
@@ -119,9 +125,10 @@ def test_with_a_rate_the_limit_on_the_response_counts() -> None:
     assert lag_limit(asked, asked.rules) == pytest.approx(0.006)
 
 
-@pytest.mark.parametrize(("slow", "holds"), [(1, True), (10, True), (11, False)])
-def test_sentinel_lag(slow: int, holds: bool) -> None:
-    lags = [0.0001] * (1000 - slow) + [0.02] * slow
+@pytest.mark.parametrize(("slow", "lag", "holds"), [(1, 0.02, True), (10, 0.02, True), (11, 0.02, False),
+                                                    (999, 0.005, True)])  # fmt: skip
+def test_sentinel_lag(slow: int, lag: float, holds: bool) -> None:
+    lags = [0.0001] * (1000 - slow) + [lag] * slow
     assert ok("sentinel_lag", closed([0.1] * 20), facts=[facts(sentinel_lags=lags)]) is holds
 
 
@@ -160,6 +167,10 @@ def test_rate_does_not_apply() -> None:
     assert check("rate", stretched(2), concurrency=4, request_rate=10.0) is None, "a cap may bind: the server's doing"
     assert check("rate", closed([0.1] * 20)) is None
     assert check("rate", opened([0.1]), **RATED) is None
+    at_once = opened([0.1] * 20)
+    for record in at_once:
+        record.due = 0.0
+    assert check("rate", at_once, **RATED) is None, "a plan that takes no time has no rate"
 
 
 def idle(n: int, pause: float, lag: float) -> list[Record]:
@@ -178,6 +189,20 @@ def test_concurrency(pause: float, lag: float, holds: bool) -> None:
     assert made is not None
     assert made.ok is holds
     assert made.observed == pytest.approx(0.19 / (0.19 + pause), abs=0.01)
+
+
+def test_a_request_without_an_end_keeps_its_slot() -> None:
+    records = idle(60, 0.0, 0.0)[1::2]
+    records += [failure(0, 0.0, "cancelled", done=None)]
+    made = check("concurrency", records, concurrency=2)
+    assert made is not None
+    assert made.observed == pytest.approx(1)
+
+
+def test_concurrency_of_a_shard_that_was_dry_from_the_start() -> None:
+    records = [request(0, 0.05), *(request(2 * i + 1, i * 0.2) for i in range(5))]
+    two = replace(facts(), workers=facts().workers * 2)
+    assert check("concurrency", records, concurrency=2, facts=[two]) is None
 
 
 def test_concurrency_does_not_apply() -> None:
@@ -259,6 +284,8 @@ def test_forced_output_length(output: int, holds: bool) -> None:
         record.output_tokens = output
     assert ok("output_length", records, plan=plan(force_length=True)) is holds
     assert check("output_length", records, plan=plan(force_length=False)) is None
+    records[0].token_source, records[1].token_source = "counter", "ids"
+    assert ok("output_length", records, plan=plan(force_length=True)) is holds, "counted by the server in three ways"
     records[0].token_source = "tokenizer"
     assert check("output_length", records, plan=plan(force_length=True)) is None, "not counted by the server"
 
@@ -384,7 +411,13 @@ def test_the_cap_of_an_open_loop_excuses_no_burst() -> None:
 
 
 def test_rate_of_short_runs_and_with_requests_that_were_never_sent() -> None:
-    assert figure("rate", opened([0.1] * 5), **RATED) == pytest.approx(1)
+    for n in (2, 5):
+        assert figure("rate", opened([0.1] * n), **RATED) == pytest.approx(1)
+    together = opened([0.1] * 5)
+    for record in together:
+        record.sent = 1.0
+    with np.errstate(all="raise"):
+        assert figure("rate", together, **RATED) == math.inf
     gone = failure(101, None, "not_sent", due=10.1, ready=None)
     assert figure("rate", [*stretched(1.02), gone], **RATED) == pytest.approx(1 / 1.02)
 
@@ -409,6 +442,9 @@ def test_a_constant_excess_of_a_few_requests() -> None:
     assert ok("length", prompts(130), plan=plan()), "one request cannot tell a template from a wrong length"
     assert not ok("length", prompts(70), plan=plan()), "no template takes tokens away"
     assert ok("length", prompts(130, 130), plan=plan())
+    assert ok("length", prompts(10, 10, asked=10), plan=plan()), "nor is there one where nothing is added"
+    later = request(2, 1.0, chain=0, prompt_tokens=500)
+    assert ok("length", [*prompts(130, 130), later], plan=plan()), "a later turn is longer than its template"
     assert ok("length", prompts(11, 11, 11, asked=10), plan=plan())
 
 
@@ -423,6 +459,7 @@ def test_hits_of_one_request_do_not_make_up_for_another() -> None:
 
 def test_a_process_is_measured_over_its_own_time() -> None:
     assert figure("cpu", filled(), facts=[facts(started=5.0, ended=15.0, cpu_s=2.0)]) == 0.2
+    assert figure("cpu", filled(), facts=[facts(started=0.0, ended=0.1, cpu_s=0.05)]) == 0.5
     assert check("cpu", filled(), facts=[facts(started=100.0, ended=100.05, cpu_s=0.05)]) is None
 
 
@@ -432,6 +469,19 @@ def test_thresholds_are_configurable() -> None:
     assert ok("cpu", closed([0.1] * 20), facts=[facts(cpu_s=9.5)], validity=loose)
     assert ok("steal", closed([0.1] * 20), facts=[facts(steal=0.4)], validity=loose)
     assert ok("cache", [request(i, i * 0.2, cached_tokens=40) for i in range(20)], validity=loose)
+
+
+def test_what_just_reaches_its_limit_is_enough() -> None:
+    half = ValiditySettings(rate=0.5, concurrency=0.5, lag_ms=1000)
+    assert ok("rate", stretched(2.0), **RATED, validity=half)
+    two = opened([0.1] * 2)
+    two[0].due, two[1].due, two[0].sent, two[1].sent = 0.0, 0.005, 0.0, 0.01
+    assert ok("rate", two, **RATED), "late by 5 ms and no more"
+    busy = [request(i, float(i), ttft=0.25, gaps=[0.25], ready=i - 0.5) for i in range(8)]
+    assert ok("concurrency", busy, validity=half)
+    soon = [request(0, 0.0, ttft=0.0005, gaps=()), request(1, 0.001, ready=0.0)]
+    assert figure("concurrency", soon) == 0.5
+    assert ok("concurrency", soon), "a free slot waited for 1 ms and no more"
 
 
 def test_of_several_repeats_the_worst_counts() -> None:
@@ -451,3 +501,8 @@ def test_of_several_repeats_the_worst_counts() -> None:
     assert {c.id: c.observed for c in counted.checks}["cache"] == 0.01, "what the server counted is of the last repeat"
     rates = judged(scenario(**RATED), stretched(1.0), stretched(1.01))
     assert {c.id: c.observed for c in rates.checks}["rate"] == pytest.approx(1 / 1.01)
+    sources = (["usage", "events"], ["usage"], ["events"])
+    guesses = [[request(i, i * 0.2, token_source=s[i % len(s)]) for i in range(20)] for s in sources]
+    for order in (guesses, guesses[::-1]):
+        found = judged(scenario("mean_tpot_ms <= 500"), *order)
+        assert {c.id: c.observed for c in found.checks}["token_source"] == 1
