@@ -48,15 +48,14 @@ def members(times: Mapping[str, Any], window: tuple[float, float] | None, open_l
 
 
 def _closed(times: Mapping[str, Any], settings: MetricSettings) -> tuple[float, float] | None:
-    """From the C-th completion to the last dispatch of the shard that runs dry first.
-
-    3 C requests sent in a closed loop: 2 C of them at least have ended.
-    """
+    """From the C-th completion to the last dispatch of the shard that runs dry first."""
     cap = settings.concurrency
     was_sent = np.isfinite(times["sent"])
     if cap is None or int(was_sent.sum()) < 3 * cap:
         return None
     done = np.sort(times["done"][np.isfinite(times["done"])])
+    if len(done) < cap:  # a tape that was cut off, or more in flight than another tool says
+        return None
     shard = times["chain"][was_sent] % settings.workers
     sent = times["sent"][was_sent]
     last = [float(sent[shard == w].max()) for w in range(settings.workers) if (shard == w).any()]

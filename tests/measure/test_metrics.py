@@ -323,6 +323,15 @@ def test_a_closed_loop_steadies_from_the_cth_completion_to_the_last_dispatch() -
     assert found["steady_duration"] == pytest.approx(one.steady[1] - one.steady[0])
 
 
+def test_without_enough_ends_there_is_no_steady_window() -> None:
+    """Requests whose end nobody wrote down: the second to end, from which two at once would be steady, is not known."""
+    unended = [request(i, i / 10, done=None) for i in range(9)]
+    assert sample(unended, MetricSettings(concurrency=2)).steady is None
+    assert sample([*unended, request(9, 0.95)], MetricSettings(concurrency=2)).steady is None
+    both = [*unended, request(9, 0.1), request(10, 0.2), request(11, 1.5)]
+    assert sample(both, MetricSettings(concurrency=2)).steady == (request(10, 0.2).done, 1.5)
+
+
 def test_every_steady_figure_is_that_of_the_window() -> None:
     """Each request takes a second, its arrivals after 0.25, 0.5 and 1 s: the window is (1, 9]."""
     records = [request(i, float(i), ttft=0.25, gaps=[0.25, 0.5]) for i in range(10)]
