@@ -325,6 +325,11 @@ def test_genai_perf_and_aiperf() -> None:
     assert read(newer | {"error_request_count": {"unit": "requests", "avg": 10}}).figures["failed_ratio"] == 0.1
 
 
+def test_a_mean_and_its_unit_are_enough_to_know_nvidias_tools() -> None:
+    found = read({"request_latency": {"unit": "ms", "avg": 1500}})
+    assert (found.source, found.figures["mean_e2el_ms"]) == ("genai-perf", 1500)
+
+
 @pytest.mark.parametrize(
     ("more", "source", "figures", "lacking"),
     [

@@ -396,6 +396,9 @@ def test_limits_and_figures_of_the_checks() -> None:
         "concurrency": (pytest.approx(1.0), 0.95), "steal": (0.01, 0.05), "length": (0.0, 0.01),
         "output_length": (0.0, 0.01), "cache": (0.01, 0.02), "token_source": (0.0, 0.0),
     }  # fmt: skip
+    rate = check("rate", stretched(1.25), **RATED)
+    assert rate is not None
+    assert (rate.observed, rate.limit) == (pytest.approx(0.8), 0.98)
 
 
 def figure(id: str, records: Sequence[Record], **known: Any) -> float | None:

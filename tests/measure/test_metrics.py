@@ -328,7 +328,7 @@ def test_without_enough_ends_there_is_no_steady_window() -> None:
     unended = [request(i, i / 10, done=None) for i in range(9)]
     assert sample(unended, MetricSettings(concurrency=2)).steady is None
     assert sample([*unended, request(9, 0.95)], MetricSettings(concurrency=2)).steady is None
-    both = [*unended, request(9, 0.1), request(10, 0.2), request(11, 1.5)]
+    both = [*unended, request(9, 0.1), request(10, 0.2), request(11, 1.5, done=None)]
     assert sample(both, MetricSettings(concurrency=2)).steady == (request(10, 0.2).done, 1.5)
 
 
