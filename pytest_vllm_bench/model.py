@@ -361,6 +361,8 @@ ErrorKind = Literal[
 ]  # fmt: skip
 #: Requests that we stopped or never sent: no sample of the server.
 OURS: frozenset[str] = frozenset({"cancelled", "not_sent"})
+#: More tokens than any prompt or answer has: a larger number, or one below 0, is no count.
+MOST_TOKENS = 10_000_000
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -8,11 +8,9 @@ from io import StringIO
 from pytest_vllm_bench.backends.words import LIMIT
 from pytest_vllm_bench.framing import Events
 from pytest_vllm_bench.measure.http import Response
-from pytest_vllm_bench.model import Backend, Delta, Ending, ErrorKind, Record
+from pytest_vllm_bench.model import MOST_TOKENS, Backend, Delta, Ending, ErrorKind, Record
 
 _ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body
-#: Tokens that no prompt and no answer has: a server that says more, or less than none, has not counted.
-MOST_TOKENS = 10_000_000
 
 
 class Answer:
@@ -205,4 +203,5 @@ class Answer:
 
 
 def _counted(said: int | None) -> int | None:
+    """A server's number of tokens; None where it cannot have counted them."""
     return said if said is not None and 0 <= said <= MOST_TOKENS else None

@@ -118,7 +118,7 @@ def test_a_number_that_no_answer_can_have_is_no_count(number: int) -> None:
         for event in ((b"a", 1), (b"ab", number), (b"abc", 3))
     ), DONE))  # fmt: skip
     assert (running.output_tokens, running.token_source) == (3, "counter")
-    assert list(running.arrival_tokens)[:1] == [1] and sum(running.arrival_tokens) == 3
+    assert list(running.arrival_tokens) == [1, 1, 1]
     found = metrics([said, running], settings=MetricSettings(goodput={"tpot": 5.0}))
     assert (found["completed"], found["total_output_tokens"], found["total_input_tokens"]) == (2, 5, None)
 
