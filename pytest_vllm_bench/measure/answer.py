@@ -76,6 +76,8 @@ class Answer:
     def _begin(self, body: bytes) -> Events | None:
         """The framing, chosen once the first byte that is no space tells; None before that and without an answer."""
         first, encoding, framing = body.lstrip()[:1], self.response.encoding, self.backend.framing
+        if self.response.status is None:
+            return None  # what came with an interim answer, which should have no body
         if self.response.refused:
             self.error_body = (self.error_body + body)[:_ERROR_BODY]
         elif first and encoding:

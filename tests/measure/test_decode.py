@@ -123,6 +123,15 @@ def test_a_number_that_no_answer_can_have_is_no_count(number: int) -> None:
     assert (found["completed"], found["total_output_tokens"], found["total_input_tokens"]) == (2, 5, None)
 
 
+def test_what_an_interim_answer_says_is_no_answer() -> None:
+    """It should have no body at all; the answer behind it counts, and without one the connection was cut."""
+    interim = head(199) + chunked(text("no", '"stop"'))
+    alone = decode(VLLM, [interim], Ending.EOF)
+    assert (alone.error, alone.first_token, alone.text) == ("reset", None, "")
+    both = decode(VLLM, [interim, *reads(text("yes", '"stop"'), DONE)])
+    assert (both.error, both.first_token, both.text) == (None, pytest.approx(0.3), "yes")
+
+
 def test_text_is_kept_only_as_long_as_somebody_needs_it() -> None:
     """For the record where that was asked for, else for the tokenizer, until the wire turns out to count."""
 
