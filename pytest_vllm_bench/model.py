@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -133,7 +133,7 @@ class Rule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSettings:
     mode: Literal["evidence", "exact"] = "evidence"
-    confidence: float = 0.95
+    confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95  # checked where it is read from a file
     inconclusive: Literal["lean", "fail", "pass", "skip"] = "lean"
 
 
