@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -133,7 +133,7 @@ class Rule:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSettings:
     mode: Literal["evidence", "exact"] = "evidence"
-    confidence: float = 0.95
+    confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95  # checked where it is read from a file
     inconclusive: Literal["lean", "fail", "pass", "skip"] = "lean"
 
 
@@ -361,6 +361,8 @@ ErrorKind = Literal[
 ]  # fmt: skip
 #: Requests that we stopped or never sent: no sample of the server.
 OURS: frozenset[str] = frozenset({"cancelled", "not_sent"})
+#: More tokens than any prompt or answer has: a larger number, or one below 0, is no count.
+MOST_TOKENS = 10_000_000
 
 
 class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -81,7 +81,10 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
     if isinstance(data, dict) and {"schema_version", "scenario_id"} <= data.keys():
         yield ours(complete(data, path), asked)
         return
-    found = imports.read(data, path.stem)
+    try:
+        found = imports.read(data, path.stem)
+    except ValueError as error:
+        raise BenchError("report.not_read", why=str(error)) from None
     if isinstance(found, imports.Unknown):
         raise BenchError(found.message.key, **found.message.values)
     for one in found:

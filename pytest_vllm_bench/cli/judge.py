@@ -26,6 +26,8 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 def run(args: argparse.Namespace, lang: str) -> int:
     """Exit 0 when everything passes or leans that way, 1 when something fails, 2 when a file is no result."""
+    if args.confidence is not None and not 0.5 <= args.confidence < 1:
+        raise BenchError("config.confidence_range", got=f"{args.confidence:g}")
     settings = {"mode": args.mode, "confidence": args.confidence}
     asked = rejudge.Asked(
         rules=rejudge.parsed(args.rules),

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_vllm_bench.cli.batch import pytest_on
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.metric_table import SLO_IDS
 from pytest_vllm_bench.text import say
 
 PASSES_ON = True
@@ -84,6 +85,9 @@ def slo(text: str) -> tuple[str, float]:
     """ "ttft:200" → ("ttft", 200.0)."""
     name, colon, limit = text.partition(":")
     try:
-        return name, float(limit)
+        found = name, float(limit)
     except ValueError:
         raise BenchError("cli.single.bad_goodput", text=text if colon else f"{text} (no colon)") from None
+    if name not in SLO_IDS or not 0 < found[1] < math.inf:
+        raise BenchError("cli.single.goodput_of", text=text, names=", ".join(SLO_IDS))
+    return found

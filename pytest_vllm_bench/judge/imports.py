@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from pytest_vllm_bench.metric_table import parse_name, percentile_label, sampled_key
-from pytest_vllm_bench.model import Message, Record, Sample
+from pytest_vllm_bench.model import MOST_TOKENS, Message, Record, Sample
 
 Json = Mapping[str, Any]
 
@@ -50,7 +50,17 @@ class Unknown:
 
 
 def read(data: Any, name: str) -> list[Imported] | Unknown:
-    """Results of a parsed JSON file (GuideLLM keeps several in one); Unknown if it is nobody's."""
+    """Results of a parsed JSON file (GuideLLM keeps several in one); Unknown if it is nobody's.
+
+    ValueError where something in it is not what the tool writes.
+    """
+    try:
+        return _read(data, name)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _read(data: Any, name: str) -> list[Imported] | Unknown:
     for knows, reader in READERS.values():
         if knows(data):
             return list(reader(data, name))
@@ -134,6 +144,10 @@ def _request(
 ) -> Record:
     """A Record from the gaps before each arrival, the first being TTFT; tokens beyond the arrivals go to the last."""
     times = list(accumulate(gaps, initial=sent))[1:]
+    if not all(math.isfinite(time) for time in (sent, *times)):
+        raise ValueError("a time is not finite")
+    if not all(0 <= count <= MOST_TOKENS for count in tokens if count is not None):
+        raise ValueError("a number of tokens is no count")
     output = tokens[1] if tokens[1] is not None else len(times)
     record = Record(index=index, chain=index, due=sent, ready=sent, sent=sent, prompt_tokens=tokens[0])
     if failed:

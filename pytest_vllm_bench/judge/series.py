@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pytest_vllm_bench.metric_table import FROM_DUE, Name
-from pytest_vllm_bench.model import Rule, Sample
+from pytest_vllm_bench.model import Message, Rule, Sample
 
 #: The client's own figures: a failed request has them too, and one without them is no miss.
 CLIENT_FIGURES = frozenset({"connect", "send_lag", "slot_wait"})
@@ -66,9 +66,15 @@ def metric_id(name: Name, open_loop: bool) -> str:
     return name.row.id
 
 
-def measured(name: Name, sample: Sample) -> bool:
-    """Whether the sample has the values that the rule counts; another tool may not have saved them."""
-    return all(id in sample.values for id in _counts(name, sample))
+def nothing_to_count(rule: Rule, name: Name, samples: Sequence[Sample], goodput: Mapping[str, float]) -> Message | None:
+    """Why the samples have no values for a rule that counts them: nobody set its limit, or another tool, or this kind
+    of load, has none of them."""
+    if name.row.id in ("goodput_ratio", "slo_attainment") and not goodput:
+        return Message(key="judge.no_goodput")
+    if name.slo and name.slo not in goodput:
+        return Message(key="judge.slo_not_set", values={"rule": rule.text, "slo": name.slo})
+    there = all(id in sample.values for sample in samples for id in _counts(name, sample))
+    return None if there else Message(key="judge.not_measured")
 
 
 def _counts(name: Name, sample: Sample) -> list[str]:

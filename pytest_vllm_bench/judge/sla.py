@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pytest_vllm_bench.judge import means, misses
 from pytest_vllm_bench.judge.misses import Levels
-from pytest_vllm_bench.judge.series import Series, Window, allowed_share, measured, metric_id, observed, series
+from pytest_vllm_bench.judge.series import Series, Window, allowed_share, metric_id, nothing_to_count, observed, series
 from pytest_vllm_bench.metric_table import Name, parse_name, percentile_label, sampled_key
 from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleVerdict, Sample, Verdict
 
@@ -148,12 +148,8 @@ def _limit(rule: Rule) -> str:
 
 def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction) -> RuleVerdict:
     """Percentiles and ratios: by the number of misses."""
-    if name.row.id in ("goodput_ratio", "slo_attainment") and not case.goodput:
-        return _no_data(rule, window, Message(key="judge.no_goodput"))
-    if name.slo and name.slo not in case.goodput:
-        return _no_data(rule, window, Message(key="judge.slo_not_set", values={"rule": rule.text, "slo": name.slo}))
-    if not all(measured(name, sample) for sample in case.samples):
-        return _no_data(rule, window, Message(key="judge.not_measured"))
+    if (why := nothing_to_count(rule, name, case.samples, case.goodput)) is not None:
+        return _no_data(rule, window, why)
     found = series(rule, name, case.samples, window, case.goodput)
     if found.n == 0:
         return _no_data(rule, window, Message(key="judge.no_requests"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.judge import misses
-from pytest_vllm_bench.judge.series import Window, allowed_share, series
+from pytest_vllm_bench.judge.series import Window, allowed_share, nothing_to_count, series
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical
 from pytest_vllm_bench.judge.statistics import half_width
 from pytest_vllm_bench.metric_table import implied_rules, parse_name
@@ -46,7 +46,7 @@ def _broken(rule: Rule, scenario: Scenario, so_far: Sample, in_flight: int, alph
     if name is None or name.row.per in ("gap", "token"):
         return None
     share = allowed_share(rule, name)
-    if share is None:
+    if share is None or nothing_to_count(rule, name, [so_far], scenario.goodput) is not None:
         return None
     steady = so_far.steady is not None and rule.window != "whole" and name.row.id != "failed_ratio"
     if rule.window == "steady" and not steady:

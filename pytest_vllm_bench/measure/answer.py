@@ -8,7 +8,7 @@ from io import StringIO
 from pytest_vllm_bench.backends.words import LIMIT
 from pytest_vllm_bench.framing import Events
 from pytest_vllm_bench.measure.http import Response
-from pytest_vllm_bench.model import Backend, Delta, Ending, ErrorKind, Record
+from pytest_vllm_bench.model import MOST_TOKENS, Backend, Delta, Ending, ErrorKind, Record
 
 _ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body
 
@@ -76,6 +76,8 @@ class Answer:
     def _begin(self, body: bytes) -> Events | None:
         """The framing, chosen once the first byte that is no space tells; None before that and without an answer."""
         first, encoding, framing = body.lstrip()[:1], self.response.encoding, self.backend.framing
+        if self.response.status is None:
+            return None  # what came with an interim answer, which should have no body
         if self.response.refused:
             self.error_body = (self.error_body + body)[:_ERROR_BODY]
         elif first and encoding:
@@ -143,7 +145,7 @@ class Answer:
         if self.text is not None:
             self.text.write(said)
         self.ids = delta.tokens or 0
-        self.total = delta.total_tokens
+        self.total = _counted(delta.total_tokens)
         self._note(delta)
         self.over = True
 
@@ -152,14 +154,14 @@ class Answer:
         record = self.record
         if delta.finish_reason is not None:
             record.finish_reason = delta.finish_reason
-        if delta.prompt_tokens is not None:
-            record.prompt_tokens = delta.prompt_tokens
-        if delta.cached_tokens is not None:
-            record.cached_tokens = delta.cached_tokens
-        if delta.reasoning_tokens is not None:
-            record.reasoning_tokens = delta.reasoning_tokens
-        if delta.output_tokens is not None:
-            self.usage = delta.output_tokens
+        if (said := _counted(delta.prompt_tokens)) is not None:
+            record.prompt_tokens = said
+        if (said := _counted(delta.cached_tokens)) is not None:
+            record.cached_tokens = said
+        if (said := _counted(delta.reasoning_tokens)) is not None:
+            record.reasoning_tokens = said
+        if (said := _counted(delta.output_tokens)) is not None:
+            self.usage = said
         if delta.sequences is not None:
             record.sequences = delta.sequences
         if delta.server is not None:
@@ -172,11 +174,13 @@ class Answer:
 
         A total first seen after text came without one, or beside the finish reason, is usage and no rise.
         """
-        before, self.total = self.total, delta.total_tokens
-        assert self.total is not None
+        before, total = self.total, _counted(delta.total_tokens)
+        if total is None:
+            return delta.tokens
+        self.total = total
         if before is None and (self.events or (delta.finish_reason is not None and delta.output_tokens is not None)):
             return delta.tokens
-        return max(0, self.total - (before or 0))
+        return max(0, total - (before or 0))
 
     def _grown(self, text: str) -> str:
         """What is new in a text that holds everything so far.
@@ -198,3 +202,8 @@ class Answer:
     def _fail(self, words: str, kind: ErrorKind | None) -> None:
         self.error = kind or "in_stream", words
         self.over = True
+
+
+def _counted(said: int | None) -> int | None:
+    """A server's number of tokens; None where it cannot have counted them."""
+    return said if said is not None and 0 <= said <= MOST_TOKENS else None

@@ -59,7 +59,8 @@ def _closed(times: Mapping[str, Any], settings: MetricSettings) -> tuple[float, 
     shard = times["chain"][was_sent] % settings.workers
     sent = times["sent"][was_sent]
     last = [float(sent[shard == w].max()) for w in range(settings.workers) if (shard == w).any()]
-    return float(done[cap - 1]), min(last)
+    begin, end = float(done[cap - 1]), min(last)
+    return (begin, end) if end > begin else None
 
 
 def _open(times: Mapping[str, Any], response_e2el: Any) -> tuple[float, float] | None:

@@ -63,6 +63,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "requests sent before (default: as many as the concurrency)",
         "预热请求数（默认等于并发数）",
     ),
+    "cli.single.goodput_of": (
+        "--goodput {text!r}: limits are of {names}, above 0 ms",
+        "--goodput {text!r}：可限制的有 {names}，限值须大于 0 毫秒",
+    ),
     "cli.single.bad_goodput": (
         "--goodput {text!r} is not NAME:MILLISECONDS. Write, for example, --goodput ttft:200 tpot:50.",
         "--goodput {text!r} 不是“名称：毫秒”的形式。例如：--goodput ttft:200 tpot:50。",

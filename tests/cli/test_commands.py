@@ -154,7 +154,17 @@ def test_judge_the_results_of_others(tmp_path: Path) -> None:
         assert text.count(lack) == 1, "what a file lacks is said once"
     (tmp_path / "nobodys.json").write_text("{}")
     (tmp_path / "broken.json").write_text("{")
-    for name, why in (("nobodys", "no result of"), ("broken", "as JSON"), ("missing", "cannot be read: No such file")):
+    for confidence in ("95", "-1", "0.4", "1", "nan"):
+        said = shell("judge", "theirs.json", "--confidence", confidence, cwd=tmp_path, code=2)
+        assert "confidence lies from 0.5 to below 1" in said
+    for limit in ("latency:5", "ttft:0", "ttft:-1", "ttft:nan", "ttft:inf"):
+        said = shell("judge", "theirs.json", "--goodput", limit, cwd=tmp_path, code=2)
+        assert "limits are of ttft, ttfo, tpot, e2el, max_gap" in said
+    odd = theirs | {"start_times": [1.0], "ttfts": ["soon"], "itls": [[]]}
+    (tmp_path / "odd.json").write_text(json.dumps(odd))
+    reasons = {"nobodys": "no result of", "broken": "as JSON", "missing": "cannot be read: No such file",
+               "odd": "cannot be read: unsupported operand"}  # fmt: skip
+    for name, why in reasons.items():
         assert why in shell("judge", f"{name}.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
 
 

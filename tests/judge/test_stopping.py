@@ -129,6 +129,17 @@ def test_looks_share_the_error_among_the_rules() -> None:
         assert at_least(found.misses, found.n, 0.1) <= alpha < at_least(found.misses - 1, found.n, 0.1)
 
 
+@pytest.mark.parametrize("text", ["p50_slot_wait_ms <= 0", "p50_response_ttft_ms <= 0", "slo_attainment.ttft >= 0.9",
+                                  "goodput_ratio >= 0.9"])  # fmt: skip
+@pytest.mark.parametrize("goodput", [{}, {"e2el": 1000.0}])
+def test_what_is_not_measured_or_has_no_limit_stops_nothing(text: str, goodput: dict[str, float]) -> None:
+    """A closed loop waits for no slot, and an SLO that nobody set is not missed: at the end that is "no data"."""
+    asked, records = scenario(text, goodput=goodput), some_slow(200, 0)
+    assert look(asked, records) is None
+    found = judged(asked, records).verdicts[0]
+    assert (found.observed is None) == (text != "goodput_ratio >= 0.9" or not goodput)
+
+
 def test_requests_in_flight_count_as_within() -> None:
     asked = scenario("failed_ratio <= 0.1")
     records = [failure(i, i * 0.001, "http") for i in range(20)]

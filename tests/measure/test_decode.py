@@ -16,6 +16,8 @@ from tapes import chunked, cut, decode, entries, head, plain, plan, response, ro
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.measure.answer import Answer
 from pytest_vllm_bench.measure.decode import Decoder, shift
+from pytest_vllm_bench.measure.metrics import metrics
+from pytest_vllm_bench.measure.settings import MetricSettings
 from pytest_vllm_bench.measure.tokens import share
 from pytest_vllm_bench.model import SENT_FIELDS, Delta, Ending, Entry, EntryKind, Record
 
@@ -103,6 +105,31 @@ def test_without_usage_the_tokenizer_counts_and_without_that_events_do() -> None
 
 def test_usage_of_zero_beside_text_is_no_count() -> None:
     assert decode(VLLM, reads(text("a", '"stop"'), usage(0), DONE)).token_source == "events"
+
+
+@pytest.mark.parametrize("number", [-5, 3_000_000_000, 10**12, 10**400])
+def test_a_number_that_no_answer_can_have_is_no_count(number: int) -> None:
+    """Neither in the usage at the end nor in a count that runs along: the events are counted, and figures are there."""
+    said = decode(VLLM, reads(text("a"), text("b", '"length"'), usage(number, prompt=number), DONE))
+    assert (said.output_tokens, said.token_source, list(said.arrival_tokens)) == (2, "events", [1, 1])
+    assert said.prompt_tokens is None
+    running = decode(BACKENDS["sglang"], reads(*(
+        b'data: {"text":"%s","meta_info":{"completion_tokens":%d}}\n\n' % event
+        for event in ((b"a", 1), (b"ab", number), (b"abc", 3))
+    ), DONE))  # fmt: skip
+    assert (running.output_tokens, running.token_source) == (3, "counter")
+    assert list(running.arrival_tokens) == [1, 1, 1]
+    found = metrics([said, running], settings=MetricSettings(goodput={"tpot": 5.0}))
+    assert (found["completed"], found["total_output_tokens"], found["total_input_tokens"]) == (2, 5, None)
+
+
+def test_what_an_interim_answer_says_is_no_answer() -> None:
+    """It should have no body at all; the answer behind it counts, and without one the connection was cut."""
+    interim = head(199) + chunked(text("no", '"stop"'))
+    alone = decode(VLLM, [interim], Ending.EOF)
+    assert (alone.error, alone.first_token, alone.text) == ("reset", None, "")
+    both = decode(VLLM, [interim, *reads(text("yes", '"stop"'), DONE)])
+    assert (both.error, both.first_token, both.text) == (None, pytest.approx(0.3), "yes")
 
 
 def test_text_is_kept_only_as_long_as_somebody_needs_it() -> None:

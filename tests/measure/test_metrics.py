@@ -332,6 +332,14 @@ def test_without_enough_ends_there_is_no_steady_window() -> None:
     assert sample(both, MetricSettings(concurrency=2)).steady == (request(10, 0.2).done, 1.5)
 
 
+def test_a_steady_window_has_a_length() -> None:
+    """A server that refuses at once, on a clock that does not move: C have ended when the last is sent."""
+    refused = [failure(i, 1.0, "http", after=0.0) for i in range(12)]
+    assert sample(refused, MetricSettings(concurrency=2)).steady is None
+    then = [*refused, failure(12, 1.5, "http", after=0.0)]
+    assert sample(then, MetricSettings(concurrency=2)).steady == (1.0, 1.5)
+
+
 def test_every_steady_figure_is_that_of_the_window() -> None:
     """Each request takes a second, its arrivals after 0.25, 0.5 and 1 s: the window is (1, 9]."""
     records = [request(i, float(i), ttft=0.25, gaps=[0.25, 0.5]) for i in range(10)]

@@ -61,13 +61,14 @@ def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.
     assert alone.verdicts[-1].n == 80
 
 
-def test_a_config_that_was_damaged_is_said(bench: Bench, pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize(("key", "value"), [("mode", "guess"), ("confidence", 95.0), ("confidence", float("nan"))])
+def test_a_config_that_was_damaged_is_said(bench: Bench, pytester: pytest.Pytester, key: str, value: Any) -> None:
     bench(**ONE)
     (path,) = (pytester.path / "results").glob("bench_*.json")
     row = json.loads(path.read_text())
-    row["config"]["judge"]["mode"] = "guess"
+    row["config"]["judge"][key] = value
     path.write_text(json.dumps(row))
     with pytest.raises(BenchError) as caught:
         list(results(path, Asked()))
     assert caught.value.message.key == "report.damaged"
-    assert "mode" in str(caught.value.message.values["why"])
+    assert key in str(caught.value.message.values["why"])
