@@ -104,8 +104,9 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
         settings = settings_of(scenario, workers=workers, complete=row.get("complete") is not False)
         made = judged(scenario, [sample(records_in(path), settings) for path in found], settings, server=server)
     else:
-        made = by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
-    if len(found) < len(row.get("per_repeat") or ()):
+        figures = {**row, **(row.get("pooled") or {})}
+        made = by_figures(scenario, {k: v for k, v in figures.items() if isinstance(v, int | float) or v is None})
+    if 0 < len(found) < len(row.get("per_repeat") or ()):
         lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
         made = replace(made, notes=(*made.notes, lost))
     if answer:
@@ -156,9 +157,14 @@ def saved_scenario(row: Mapping[str, Any], asked: Asked) -> Scenario:
         cache=saved.cache,
         validity=saved.validity,
         goodput=asked.goodput or was.get("goodput") or {},
-        rules=asked.rules or parsed(was.get("rules") or ()),
+        rules=asked.rules or parsed(was["rules"] if "rules" in was else ruled(row)),
         judge=replace(saved.judge, **asked.settings),
     )
+
+
+def ruled(row: Mapping[str, Any]) -> list[str]:
+    """The rules that a result was judged by, where it does not say which were asked for."""
+    return [str(verdict["rule"]) for verdict in row.get("verdicts") or () if not verdict.get("implied")]
 
 
 def pooled(row: Mapping[str, Any]) -> list[Path]:

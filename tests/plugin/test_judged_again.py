@@ -98,6 +98,21 @@ def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.
     assert alone.verdicts[-1].n == 80
 
 
+def test_without_requests_the_figures_of_all_repeats_are_judged(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench(**{**ONE, **RUNS["repeats pooled"]})
+    for path in (pytester.path / "results").glob("*.records.jsonl.gz"):
+        path.unlink()
+    last = max((pytester.path / "results").glob("bench_*.json"))
+    row = json.loads(last.read_text())
+    (made,) = results(last, Asked(rules=parsed(["completed >= 240"]), settings={"mode": "exact"}))
+    assert (row["completed"], made.verdicts[0].observed, str(made.verdict)) == (80, 240, "PASS")
+    assert not made.notes
+    del row["config"]
+    last.write_text(json.dumps(row))
+    (made,) = results(last, Asked())
+    assert {v.rule.text for v in made.verdicts} == {rule for rule, *_ in saved(last)}, "and no rule is forgotten"
+
+
 def test_a_config_that_was_damaged_is_said(bench: Bench, pytester: pytest.Pytester) -> None:
     bench(**ONE)
     (path,) = (pytester.path / "results").glob("bench_*.json")
