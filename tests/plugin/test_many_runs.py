@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -71,8 +72,10 @@ def test_a_repeat_that_is_tried_again_replaces_its_own(
 def test_a_run_that_is_tried_again_is_judged_alone(bench: Bench, pytester: pytest.Pytester) -> None:
     """Also where a test measures twice: the file holds the second run, and so does the verdict."""
     pytest.importorskip("pytest_rerunfailures")
-    bench("--reruns", "1", **ONE, sla=["mean_ttft_ms <= 0.001"])
+    bench("--reruns", "1", "--junitxml=junit.xml", **ONE, sla=["mean_ttft_ms <= 0.001"])
     row = saved(pytester, "io64x8_mc2_np12")
+    *_, last = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    assert [p.get("value") for p in last.iterfind(".//property[@name='mean_ttft_ms']")] == [str(row["mean_ttft_ms"])]
     assert not row.get("per_repeat")
     assert not row.get("pooled")
 
