@@ -196,6 +196,8 @@ def session_in(path: Path) -> str | None:
 def records_in(path: Path) -> list[Record]:
     """BenchError if they cannot be read."""
     try:
+        if not path.stat().st_size:  # what a full disk left; to gzip it is a file without requests
+            raise EOFError("0 bytes")
         return list(records.read(path))
     except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
         raise BenchError("report.damaged", name=path.name, why=str(error)) from None

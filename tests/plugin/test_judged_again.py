@@ -96,6 +96,10 @@ def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.
     (alone,) = results(last, Asked())
     assert "judge.not_pooled" in [note.key for note in alone.notes]
     assert alone.verdicts[-1].n == 80
+    last.with_suffix(".records.jsonl.gz").write_bytes(b"")
+    with pytest.raises(BenchError) as caught:
+        list(results(last, Asked()))
+    assert caught.value.message.key == "report.damaged"
 
 
 def test_without_requests_the_figures_of_all_repeats_are_judged(bench: Bench, pytester: pytest.Pytester) -> None:
