@@ -35,7 +35,7 @@ from pytest_vllm_bench.model import (
     ValiditySettings,
     Verdict,
 )
-from pytest_vllm_bench.report import records
+from pytest_vllm_bench.report import baseline, records
 from pytest_vllm_bench.report.folder import complete, records_of, stem
 from pytest_vllm_bench.report.words import restore
 
@@ -95,24 +95,46 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     """A saved result of ours: from its records where they are, else from its figures.
 
     The last of a scenario's repeats pools them all, if their records are there; an earlier one is judged by rules only
-    if these are asked for, as after the run.
+    if these are asked for, as after the run.  A search's answer keeps its verdict, which is not one of its figures.
     """
     found, workers = pooled(row), len((row.get("client") or {}).get("workers") or ()) or 1
     scenario = saved_scenario(row, asked)
-    if not asked.rules and scenario.repeats.max > 1 and not row.get("per_repeat"):
+    answer = bool(row.get("capacity")) and not asked.rules
+    if answer or (not asked.rules and scenario.repeats.max > 1 and not row.get("per_repeat")):
         scenario = replace(scenario, rules=(), goodput={})
     if found:
         server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
         settings = settings_of(scenario, workers=workers, complete=row.get("complete") is not False)
         made = judged(scenario, [sample(records_in(path), settings) for path in found], settings, server=server)
     else:
-        made = by_figures(scenario, {k: v for k, v in row.items() if isinstance(v, int | float) or v is None})
-    if len(found) < len(row.get("per_repeat") or ()):
+        figures = {**row, **(row.get("pooled") or {})}
+        made = by_figures(scenario, {k: v for k, v in figures.items() if isinstance(v, int | float) or v is None})
+    if 0 < len(found) < len(row.get("per_repeat") or ()):
         lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
         made = replace(made, notes=(*made.notes, lost))
+    if answer:
+        verdict = Verdict(row["verdict"]) if row.get("verdict") in list(Verdict) else made.verdict
+        made = replace(made, verdict=verdict, notes=tuple(map(restore, row.get("notes") or ())))
+    elif stands := standing(row, asked):
+        known = {note.key for note in stands}
+        notes = [n for n in made.notes if n.key != "judge.interrupted" or known.isdisjoint(OWN_FAULTS)]
+        made = replace(made, verdict=Verdict.worst([made.verdict, Verdict.FAIL]), notes=(*notes, *stands))
     void = tuple(saved_check(c) for c in row.get("validity") or () if not c.get("ok"))
     # What the client saw of itself is not in the file, only what was found of it: a void run stays void.
     return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
+
+
+#: Notes that say why a run failed, whatever the rules are, and by one of its own rules.
+FAULTS, OWN_FAULTS = ("server.restarted", "server.counter_fell"), ("judge.hopeless",)
+
+
+def standing(row: Mapping[str, Any], asked: Asked) -> tuple[Message, ...]:
+    """What failed the run and cannot be asked of its file again: the server, the reference, the rule that stopped it;
+    the latter two count while it is judged as it was."""
+    keys = FAULTS if asked.rules else (*FAULTS, *OWN_FAULTS)
+    found = [note for note in row.get("notes") or () if note.get("key") in keys]
+    against = row.get("verdict") == Verdict.FAIL and not asked.rules
+    return tuple(map(restore, [*found, *(baseline.failed(dict(row)) if against else ())]))
 
 
 def saved_scenario(row: Mapping[str, Any], asked: Asked) -> Scenario:
@@ -134,12 +156,18 @@ def saved_scenario(row: Mapping[str, Any], asked: Asked) -> Scenario:
         output_len=row.get("output_len"),
         stages=saved.stages,
         repeats=saved.repeats,
+        probe_of=row.get("probe_of") or "",
         cache=saved.cache,
         validity=saved.validity,
         goodput=asked.goodput or was.get("goodput") or {},
-        rules=asked.rules or parsed(was.get("rules") or ()),
+        rules=asked.rules or parsed(was["rules"] if "rules" in was else ruled(row)),
         judge=replace(saved.judge, **asked.settings),
     )
+
+
+def ruled(row: Mapping[str, Any]) -> list[str]:
+    """The rules that a result was judged by, where it does not say which were asked for."""
+    return [str(verdict["rule"]) for verdict in row.get("verdicts") or () if not verdict.get("implied")]
 
 
 def pooled(row: Mapping[str, Any]) -> list[Path]:
@@ -171,6 +199,8 @@ def session_in(path: Path) -> str | None:
 def records_in(path: Path) -> list[Record]:
     """BenchError if they cannot be read."""
     try:
+        if not path.stat().st_size:  # what a full disk left; to gzip it is a file without requests
+            raise EOFError("0 bytes")
         return list(records.read(path))
     except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
         raise BenchError("report.damaged", name=path.name, why=str(error)) from None

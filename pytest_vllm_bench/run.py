@@ -242,8 +242,9 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
     one = sample(shot.reading.records, asked)
     metrics = summary([one], asked)
-    mine = Repetition(sample=one, figures={**metrics, "plan_digest": shot.plan.digest}, facts=shot.facts)
-    world.repetitions.append(mine)
+    figures = {**metrics, "plan_digest": shot.plan.digest}
+    mine = Repetition(repeat=scenario.repeat, sample=one, figures=figures, facts=shot.facts)
+    world.repetitions[:] = [*(r for r in world.repetitions if r.repeat != mine.repeat), mine]
     last = judges(scenario, world)
     pool = world.repetitions if last else [mine]
     pooled = summary([r.sample for r in pool], asked)

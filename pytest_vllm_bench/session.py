@@ -82,8 +82,8 @@ class Session:
         return regression.locate(named, self.config.base_dir)
 
     def settled(self, scenario: Scenario) -> bool:
-        """Whether the repeats so far are enough (``repeats: {until: …}``)."""
-        so_far = [r.figures for r in self.repetitions.get(scenario.key, ())]
+        """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""
+        so_far = [r.figures for r in self.repetitions.get(scenario.key, ()) if r.repeat != scenario.repeat]
         return bool(so_far) and scenario.repeats.until is not None and stopping.enough_repeats(scenario, so_far)
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:

@@ -26,8 +26,9 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repetition:
-    """One repeat's evidence, kept until the last one judges them all."""
+    """One repeat's evidence, kept until the last one judges them all; a repeat that runs again replaces its own."""
 
+    repeat: int
     sample: Sample
     figures: Mapping[str, Any]  # its metrics, and the digest of its plan
     facts: LoadFacts

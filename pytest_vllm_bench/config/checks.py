@@ -201,10 +201,13 @@ def _baseline(config: Config) -> Iterator[Problem]:
                 if difflib.get_close_matches(name, all_names(), n=1):
                     hint = suggestion(name, all_names())
                 yield _problem(config, f"baseline.{key}.{name}", "unknown_metric", name=name, hint=hint)
-    for name in config.settings.baseline.tolerance:
-        known = parse_name(name)
-        if known is not None and (known.row.better == "neither" or known.row.id == "server"):
+    for name, written in config.settings.baseline.tolerance.items():
+        if (known := parse_name(name)) is None:
+            continue
+        if known.row.better == "neither" or known.row.id == "server":
             yield _problem(config, f"baseline.tolerance.{name}", "no_worse", name=name)
+        elif isinstance(written, str) and known.row.better == "lower" and known.row.unit in ("count", "ratio"):
+            yield _problem(config, f"baseline.tolerance.{name}", "share_of_none", name=name)
 
 
 def _rounds(config: Config) -> Iterator[Problem]:

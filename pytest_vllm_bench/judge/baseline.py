@@ -110,8 +110,9 @@ def key_of(row: Mapping[str, Any]) -> str:
 
 
 def is_part(row: Mapping[str, Any]) -> bool:
-    """Whether earlier repeats are missing: they failed to run, or were not selected."""
-    return int(row.get("repeat") or 1) > max(1, len(row.get("per_repeat") or ()))
+    """Whether repeats are missing: they failed to run, or were not selected."""
+    least = ((row.get("config") or {}).get("repeats") or {}).get("min") or 1
+    return max(int(row.get("repeat") or 1), least) > max(1, len(row.get("per_repeat") or ()))
 
 
 def fold(

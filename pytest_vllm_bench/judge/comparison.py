@@ -228,7 +228,7 @@ def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bound
     worse = -change if higher_is_better else change
     limit = math.log1p(bounds.tolerance) if bounds.relative else bounds.tolerance
     over = worse - seen.width(1 - bounds.alpha) > limit
-    within = worse + seen.width(settings.confidence) < limit
+    within = worse + seen.width(settings.confidence) <= limit  # none before and none now are within 0
     shown = _as_share if bounds.relative else float
     half = seen.width(settings.confidence)
     detectable = limit + seen.width(1 - bounds.alpha) + seen.width(bounds.power)

@@ -98,7 +98,9 @@ class Runner:
         self.node.stash.setdefault(MINE, {})[row["scenario_id"]] = row
         self.node.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
         if not row.get("probe_of"):
-            self.node.user_properties.extend(properties(row).items())
+            made = properties(row)  # instead of what a run before (a rerun) left
+            kept = [(name, value) for name, value in self.node.user_properties if name not in made]
+            self.node.user_properties[:] = [*kept, *made.items()]
         self.node.ihook.pytest_vllm_bench_result(result=result)
 
     def settle(self, result: Result) -> None:

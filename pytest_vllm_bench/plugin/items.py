@@ -149,7 +149,7 @@ class Items:
         for item in items:
             path, asked = self.path(item), getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
             scenario = next((mine for mine in self.scenarios.get(path, ()) if mine is asked), None)
-            if scenario is None:  # another suite's own parameter of this name
+            if scenario is None or item.get_closest_marker("skip"):  # another suite's parameter of this name; never run
                 continue
             place = self.pytest.rootpath / self.configs[path].results_dir, scenario.id
             other, first = owners.setdefault(place, (path, item))

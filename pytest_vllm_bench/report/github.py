@@ -41,7 +41,7 @@ def _summary(rows: Sequence[Row], kept: int, lang: str) -> str:
     lines += ["", markdown_text(rows[:kept], lang)]
     if kept < len(rows):
         lines += [say("report.step.cut", lang, n=len(rows) - kept), ""]
-    return "\n".join([*lines, *_broken(rows[:kept], lang)]) + "\n"
+    return "\n".join([*lines, *_broken(rows[:kept], lang), *_worse(rows[:kept], lang)]) + "\n"
 
 
 def _broken(rows: Sequence[Row], lang: str) -> list[str]:
@@ -62,6 +62,25 @@ def _broken(rows: Sequence[Row], lang: str) -> list[str]:
         ]
         lines.append(f"| {' | '.join(map(markdown_safe, cells))} |")
     return lines
+
+
+def _worse(rows: Sequence[Row], lang: str) -> list[str]:
+    """What is worse than its reference, a line each."""
+    hits = [
+        (row, c) for row in gates(rows) for c in baseline.comparisons(row, gated=True) if c.get("verdict") == "FAIL"
+    ]
+    if not hits:
+        return []
+    head = [say("report.col.scenario", lang), *baseline.heads(lang)]
+    lines = [
+        "",
+        f"### {say('page.section.comparison', lang)}",
+        "",
+        f"| {' | '.join(head)} |",
+        "|" + " --- |" * len(head),
+    ]
+    cells = ([row["scenario_id"], *baseline.cells(c, lang)] for row, c in hits[:200])
+    return [*lines, *(f"| {' | '.join(map(markdown_safe, line))} |" for line in cells)]
 
 
 def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:

@@ -282,6 +282,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "until when at the latest? add max, e.g. {{min: 5, max: 10, until: 5%}}",
         "最多重复几次？请加上 max，例如 {{min: 5, max: 10, until: 5%}}",
     ),
+    "config.share_of_none": (
+        "{name} is 0 where all is well, and no percentage of 0 says anything; write a number, {name}: 0.01",
+        "一切正常时 {name} 为 0，按百分比无从比较；请写数值，例如 {name}: 0.01",
+    ),
     "config.no_worse": (
         "{name} has no better and no worse, so that nothing can be compared; leave it out",
         "{name} 没有好坏之分，无法比较；请去掉",

@@ -253,8 +253,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{metric} 各轮合计 {change}（{low} 至 {high}）：变差超过 {tolerance}",
     ),
     "judge.targets_rounds": (
-        "comparing two targets takes {needed} rounds, and there were {rounds}; set repeats: {needed}",
-        "比较两个目标需要 {needed} 轮，目前只有 {rounds} 轮；请设置 repeats: {needed}",
+        "comparing two targets takes {needed} rounds, and there were {rounds}; set repeats: {needed}, and run all of "
+        "them, without -k or --lf",
+        "比较两个目标需要 {needed} 轮，目前只有 {rounds} 轮；请设置 repeats: {needed}，并全部运行，不要用 -k 或 --lf",
     ),
     # results of other tools
     "judge.import.unknown": (

@@ -181,6 +181,16 @@ def test_judge_says_which_file_it_cannot_read_and_goes_on(finished: Path, tmp_pa
     shell("judge", "results", "--rule", "p90_ttft_ms <= 0.001", cwd=tmp_path, code=1)
 
 
+def test_a_probe_that_breaks_is_part_of_its_search(finished: Path, tmp_path: Path) -> None:
+    """In a folder only the search's answer counts; a probe that is named is what is asked about."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    for path in (tmp_path / "results").glob("bench_*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"probe_of": "io64x8-capacity"}))
+    rule = ("--rule", "p90_ttft_ms <= 0.001")
+    assert "FAIL" in shell("judge", "results", *rule, cwd=tmp_path)
+    shell("judge", str(path.relative_to(tmp_path)), *rule, cwd=tmp_path, code=1)
+
+
 def test_judging_nothing_is_no_pass(tmp_path: Path) -> None:
     assert "no results" in shell("judge", ".", "--rule", "p90_ttft_ms <= 1", cwd=tmp_path, code=2)
 

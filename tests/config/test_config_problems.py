@@ -116,6 +116,7 @@ ONE_LINE = [
     ("baseline: {noise: {zzz: 5%}}", "unknown_metric", "baseline.noise.zzz", 4),
     ("baseline: {tolerance: {mean_concurrency: 5%}}", "no_worse", "baseline.tolerance.mean_concurrency", 4),
     ("baseline: {tolerance: {server.preemptions: 5%}}", "no_worse", "baseline.tolerance.server.preemptions", 4),
+    ("baseline: {tolerance: {failed_ratio: 5%}}", "share_of_none", "baseline.tolerance.failed_ratio", 4),
     ("baseline: {target: before}\nrepeats: 5", "unknown_target", "baseline.target", 4),
     ("baseline: {keep: 0}", "too_small", "baseline.keep", 4),
     ("api_key_env: sk-abcdefghijklmnop", "key_pasted", "api_key_env", 4),

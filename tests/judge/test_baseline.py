@@ -120,7 +120,9 @@ def test_of_repeats_the_last_row_counts_and_a_part_of_them_is_not_saved() -> Non
     made, refused = baseline.fold(None, repeats, keep=5)
     assert refused == []
     assert [s["plan"] for s in made["scenarios"]["io1x1-mc1"]] == ["r1"]
-    for part in (repeats[:2], [row(repeat=3, per_repeat=[figures] * 2)], [row(repeat=2)]):
+    three = {"repeats": {"min": 3, "max": 3}}
+    first = [row(repeat=1, config=three)], [row(repeat=2, per_repeat=[figures] * 2, config=three)]
+    for part in (*first, repeats[:2], [row(repeat=3, per_repeat=[figures] * 2)], [row(repeat=2)]):
         made, refused = baseline.fold(whole, part, keep=5)
         assert refused == [Message(key="judge.baseline_part", values={"scenario": "io1x1-mc1"})]
         assert made == whole
@@ -396,6 +398,13 @@ def test_no_percentage_of_nothing(
     assert comparison.lost_gates(before, after, settings) is lost
 
 
+@pytest.mark.parametrize(("new", "verdict"), [(0.0, PASS), (1.0, INCONCLUSIVE)])
+def test_no_failure_before_and_none_now_is_within_nothing(new: float, verdict: Verdict) -> None:
+    settings = BaselineSettings(tolerance={"failed": 0})
+    (made,) = comparison.compare([session(failed=0.0)], session(failed=new), settings, 1)
+    assert (made.verdict, made.suspected) == (verdict, new > 0)
+
+
 def test_a_session_of_nothing_does_not_hide_the_others() -> None:
     found = compared([session(mean_tpot_ms=0.0), session(mean_tpot_ms=10.0)], session(mean_tpot_ms=10.0))
     assert (found["mean_tpot_ms"].sessions, found["mean_tpot_ms"].reference) == (1, pytest.approx(10.0))
@@ -484,7 +493,7 @@ def test_the_words_where_nothing_is_compared() -> None:
     four = session(mean_tpot_ms=(1.0,) * 4)
     rounds = comparison.compare_targets(four, session(mean_tpot_ms=(1.0,) * 6), BaselineSettings(), 1)
     assert isinstance(rounds, Message)
-    assert say(rounds) == "comparing two targets takes 5 rounds, and there were 4; set repeats: 5"
+    assert "takes 5 rounds, and there were 4; set repeats: 5, and run all of them" in say(rounds)
 
 
 def test_targets_to_the_digit() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.rejudge import Asked, results
+from pytest_vllm_bench.rejudge import Asked, parsed, results
+from pytest_vllm_bench.text import say
 
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[8, 80]]}
@@ -25,6 +26,14 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "exact, of a warm cache": {"cache": "warm", "judge": {"mode": "exact"}, "sla": ["p99_ttft_ms <= 60000"]},
 }
+
+
+GATES: dict[str, dict[str, Any]] = {
+    "a search that holds too little": {"search": {"over": "concurrency", "max": 4, "at_least": 4}, "sla": [
+        "output_throughput <= 300"]},
+    "a rule that stopped the run": {"concurrency_prompts": [[8, 4000]], "sla": ["p99_ttft_ms <= 0.001"],
+                                    "judge": {"mode": "evidence"}},
+}  # fmt: skip
 
 
 def told(result: Result) -> list[tuple[Any, ...]]:
@@ -47,6 +56,34 @@ def test_the_verdicts_are_those_of_the_run(bench: Bench, pytester: pytest.Pytest
         assert str(made.verdict) == json.loads(path.read_text())["verdict"]
 
 
+@pytest.mark.parametrize("run", GATES)
+def test_what_failed_beside_its_figures_stays_failed(bench: Bench, pytester: pytest.Pytester, run: str) -> None:
+    keys = {**ONE, "concurrency_prompts": None, "judge": {"mode": "exact"}, **GATES[run]}
+    bench(**keys).assert_outcomes(failed=1)
+    for path in sorted((pytester.path / "results").glob("bench_*.json")):
+        row = json.loads(path.read_text())
+        (made,) = results(path, Asked())
+        assert str(made.verdict) == row["verdict"]
+        assert [say(note) for note in made.notes] == [note["text"] for note in row["notes"]]
+
+
+def test_what_is_worse_than_a_reference_stays_failed(bench: Bench, pytester: pytest.Pytester) -> None:
+    """It is not held against it again; by other rules it may pass."""
+    bench(**ONE)
+    (path,) = (pytester.path / "results").glob("bench_*.json")
+    row = json.loads(path.read_text())
+    lost = {"key": "judge.target_missing", "values": {"target": "before"}}
+    gate = {"reference": "before", "comparisons": [], "notes": [lost], "refused": True}
+    path.write_text(json.dumps(row | {"verdict": "FAIL", "baseline": gate}))
+    (made,) = results(path, Asked())
+    assert (str(made.verdict), [note.key for note in made.notes][-1]) == ("FAIL", "judge.target_missing")
+    (other,) = results(path, Asked(rules=parsed(["failed <= 1"])))
+    assert (str(other.verdict), other.notes) == ("PASS", ())
+    path.write_text(json.dumps(row | {"notes": [{"key": "server.restarted", "values": {}}]}))
+    (anew,) = results(path, Asked(rules=parsed(["failed <= 1"])))
+    assert str(anew.verdict) == "FAIL"
+
+
 def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.Pytester) -> None:
     bench(**{**ONE, **RUNS["repeats pooled"]})
     first, second, last = sorted((pytester.path / "results").glob("bench_*.json"))
@@ -59,6 +96,25 @@ def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.
     (alone,) = results(last, Asked())
     assert "judge.not_pooled" in [note.key for note in alone.notes]
     assert alone.verdicts[-1].n == 80
+    last.with_suffix(".records.jsonl.gz").write_bytes(b"")
+    with pytest.raises(BenchError) as caught:
+        list(results(last, Asked()))
+    assert caught.value.message.key == "report.damaged"
+
+
+def test_without_requests_the_figures_of_all_repeats_are_judged(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench(**{**ONE, **RUNS["repeats pooled"]})
+    for path in (pytester.path / "results").glob("*.records.jsonl.gz"):
+        path.unlink()
+    last = max((pytester.path / "results").glob("bench_*.json"))
+    row = json.loads(last.read_text())
+    (made,) = results(last, Asked(rules=parsed(["completed >= 240"]), settings={"mode": "exact"}))
+    assert (row["completed"], made.verdicts[0].observed, str(made.verdict)) == (80, 240, "PASS")
+    assert not made.notes
+    del row["config"]
+    last.write_text(json.dumps(row))
+    (made,) = results(last, Asked())
+    assert {v.rule.text for v in made.verdicts} == {rule for rule, *_ in saved(last)}, "and no rule is forgotten"
 
 
 @pytest.mark.parametrize(("key", "value"), [("mode", "guess"), ("confidence", 95.0), ("confidence", float("nan"))])

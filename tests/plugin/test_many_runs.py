@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -52,6 +53,31 @@ def test_the_last_selected_to_run_judges(bench: Bench, pytester: pytest.Pytester
     keys = {**ONE, "sla": ["p50_ttft_ms <= 0.001"], "repeats": 3, "judge": {"mode": "exact"}}
     bench("-k", "not r3", **keys).assert_outcomes(passed=1, failed=1)
     assert saved(pytester, "io64x8_mc2_np12_r2")["pooled"]["completed"] == 24
+
+
+@pytest.mark.parametrize("repeats", [2, {"min": 2, "max": 3, "until": "100%"}])
+def test_a_repeat_that_is_tried_again_replaces_its_own(
+    bench: Bench, pytester: pytest.Pytester, repeats: dict[str, Any] | int
+) -> None:
+    """pytest-rerunfailures: what failed runs again, pooled with the other repeats and not with what it was."""
+    pytest.importorskip("pytest_rerunfailures")
+    keys = {**ONE, "sla": ["mean_tpot_ms <= 0.001"], "repeats": repeats}
+    result = bench("--reruns", "1", **keys)
+    assert "1 failed, 1 passed" in result.stdout.str()
+    assert "1 rerun" in result.stdout.str()
+    row = saved(pytester, "io64x8_mc2_np12_r2")
+    assert (len(row["per_repeat"]), row["pooled"]["completed"]) == (2, 24)
+
+
+def test_a_run_that_is_tried_again_is_judged_alone(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Also where a test measures twice: the file holds the second run, and so does the verdict."""
+    pytest.importorskip("pytest_rerunfailures")
+    bench("--reruns", "1", "--junitxml=junit.xml", **ONE, sla=["mean_ttft_ms <= 0.001"])
+    row = saved(pytester, "io64x8_mc2_np12")
+    *_, last = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    assert [p.get("value") for p in last.iterfind(".//property[@name='mean_ttft_ms']")] == [str(row["mean_ttft_ms"])]
+    assert not row.get("per_repeat")
+    assert not row.get("pooled")
 
 
 def test_repeats_until_it_is_precise(bench: Bench) -> None:

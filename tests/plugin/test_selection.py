@@ -165,6 +165,8 @@ def test_two_tests_must_not_overwrite_one_another(bench: Bench) -> None:
     assert "repeats:" in said
     assert bench("--collect-only", "-k", "again and io64", test=TWICE).ret == 0, "one of them may run"
     assert bench("--collect-only", "-k", "test_two and mc1", test=TWICE).ret == 4
+    skipped = TWICE.replace("def test_one", "@pytest.mark.skip\ndef test_one")
+    assert bench("--collect-only", "-k", "not again", test=skipped).ret == 0, "and one that never runs writes nothing"
 
 
 def test_a_test_with_one_of_the_fixtures_is_not_ours(bench: Bench) -> None:

@@ -240,6 +240,19 @@ def test_a_regression_is_told_in_the_failure(lang: str, golden: Any) -> None:
     golden(f"regression.{lang}.txt", failure.failure(held("FAIL") | {"verdict": "FAIL"}, lang) + "\n")
 
 
+def test_the_step_summary_has_a_line_for_each_figure_that_is_worse() -> None:
+    """The first sentences name one figure of one scenario."""
+    row = held("FAIL") | {"verdict": "FAIL"}
+    row["baseline"]["comparisons"].append(compared("FAIL", metric="mean_tpot_ms"))
+    text = github.step_summary([row, held("PASS") | {"scenario_id": "fine"}])
+    table = text.split("### Compared with the baseline")[1]
+    for metric in ("output_throughput", "mean_tpot_ms"):
+        assert f"| io1024x256-mc16-np160 | {metric} | 1,000 | 900 | -10.0% | 5.0% | FAIL |" in table
+    assert "p99_ttft_ms" not in table
+    assert "fine" not in table
+    assert "Compared with" not in github.step_summary([held("PASS")])
+
+
 def test_an_undecided_baseline_is_a_warning_below_the_table() -> None:
     text = terminal.summary([held("INCONCLUSIVE")], width=120)
     assert "io1024x256-mc16-np160: undecided against the baseline main: no data" in text

@@ -148,6 +148,7 @@ def test_what_a_search_found_is_said_everywhere() -> None:
     row = artifacts.to_json(result(notes=(note,), capacity={"held": 16.0}))
     text = "the search ended before it was done"
     assert text in finding_text(findings([row])[0], "en")
+    assert "： " not in finding_text(findings([row])[0], "zh"), "a full-width sign has its space in it"
     assert f"io1024x256-mc16-np160: {text}" in terminal.summary([row], width=200)
     assert text in failure.failure(row, width=200)
     assert 'id="notes"' in page.page([row])

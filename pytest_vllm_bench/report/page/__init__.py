@@ -256,7 +256,8 @@ def _template() -> jinja2.Template:
 def finding_text(finding: Finding, lang: str) -> str:
     text = spoken(finding.message, lang)
     more = words.said(finding.saved, lang)
-    return f"{text} {more}" if more else text
+    gap = "" if text.endswith(("：", "。")) else " "  # which are as wide as a sign and its space
+    return f"{text}{gap}{more}" if more else text
 
 
 @cache
