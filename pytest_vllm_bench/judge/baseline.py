@@ -60,12 +60,14 @@ def _is_finite(rate: object) -> bool:
 
 
 def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) -> tuple[float, ...]:
-    """The metric in each repeat; with a finite rate latencies are read from ``due``, as rules read them."""
+    """The metric in each repeat; with a finite rate latencies are read from ``due``, and failures are those of the
+    whole run, as rules read them."""
     plain = metric
     if rated:
         for id in ("ttft", "ttfo", "e2el"):
             plain = plain.replace(f"_{id}_ms", f"_response_{id}_ms")
-    for key in (f"steady_{plain}", plain, metric):
+    steady = () if metric.startswith("failed") else (f"steady_{plain}",)
+    for key in (*steady, plain, metric):
         values = [repeat.get(key) for repeat in repeats]
         if all(isinstance(v, int | float) and math.isfinite(v) for v in values):
             return tuple(float(v) for v in values)  # type: ignore[arg-type]

@@ -67,6 +67,13 @@ def test_every_latency_of_a_rate_is_read_from_due() -> None:
     assert (made.values["mean_e2el_ms"], made.values["mean_ttfo_ms"]) == ((2000.0,), (6.0,))
 
 
+def test_failures_are_those_of_the_whole_run() -> None:
+    """Most come at the start, which the steady window leaves out."""
+    made = baseline.session_of(row(failed=4, steady_failed=3, failed_ratio=0.2, steady_failed_ratio=0.1),
+                               ["failed", "failed_ratio"])  # fmt: skip
+    assert (made.values["failed"], made.values["failed_ratio"]) == ((4,), (0.2,))
+
+
 def test_what_a_session_is_called() -> None:
     made = baseline.session_of(row(session=None, date="2026-01-01", per_repeat=[{"mean_tpot_ms": 1.0}]))
     assert (made.session, made.digest) == ("2026-01-01", "d1")
