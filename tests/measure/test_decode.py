@@ -113,6 +113,8 @@ def test_a_number_that_no_answer_can_have_is_no_count(number: int) -> None:
     said = decode(VLLM, reads(text("a"), text("b", '"length"'), usage(number, prompt=number), DONE))
     assert (said.output_tokens, said.token_source, list(said.arrival_tokens)) == (2, "events", [1, 1])
     assert said.prompt_tokens is None
+    most = decode(VLLM, reads(text("a", '"length"'), usage(1, prompt=10_000_000), DONE))
+    assert most.prompt_tokens == 10_000_000
     running = decode(BACKENDS["sglang"], reads(*(
         b'data: {"text":"%s","meta_info":{"completion_tokens":%d}}\n\n' % event
         for event in ((b"a", 1), (b"ab", number), (b"abc", 3))
