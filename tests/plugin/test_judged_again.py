@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Result
@@ -16,8 +20,8 @@ from pytest_vllm_bench.text import say
 
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[8, 80]]}
+REPEATED = {"repeats": 3, "sla": ["p90_ttft_ms <= 60000", "mean_tpot_ms <= 60000"]}
 RUNS: dict[str, dict[str, Any]] = {
-    "repeats pooled": {"repeats": 3, "sla": ["p90_ttft_ms <= 60000", "mean_tpot_ms <= 60000"]},
     "two workers": {"concurrency_prompts": [[16, 96]], "workers": 2, "sla": ["p50_ttft_ms <= 60000"]},
     "rates in stages": {
         "concurrency_prompts": None,
@@ -26,8 +30,6 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "exact, of a warm cache": {"cache": "warm", "judge": {"mode": "exact"}, "sla": ["p99_ttft_ms <= 60000"]},
 }
-
-
 GATES: dict[str, dict[str, Any]] = {
     "a search that holds too little": {"search": {"over": "concurrency", "max": 4, "at_least": 4}, "sla": [
         "output_throughput <= 300"]},
@@ -45,15 +47,42 @@ def saved(path: Path) -> list[tuple[Any, ...]]:
     return [tuple(verdict[name] for name in names) for verdict in json.loads(path.read_text())["verdicts"]]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of three repeats that were judged together."""
+    folder = tmp_path_factory.mktemp("finished")
+    quiet = {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1}
+    config = {"base_url": "simulator", "warmup": 0, "validity": quiet, **ONE, **REPEATED}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "pytest_vllm_bench", "batch", "config.yaml"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
+    return folder / "results"
+
+
+@pytest.fixture
+def repeats(finished: Path, tmp_path: Path) -> list[Path]:
+    """A copy of them, in order."""
+    shutil.copytree(finished, tmp_path / "results")
+    return sorted((tmp_path / "results").glob("bench_*.json"))
+
+
+def judged_as_it_was(path: Path) -> None:
+    (made,) = results(path, Asked())
+    assert told(made) == saved(path)
+    assert str(made.verdict) == json.loads(path.read_text())["verdict"]
+
+
 @pytest.mark.parametrize("run", RUNS)
-def test_the_verdicts_are_those_of_the_run(bench: Bench, pytester: pytest.Pytester, run: str) -> None:
+def test_the_verdict_is_that_of_the_run(bench: Bench, pytester: pytest.Pytester, run: str) -> None:
     bench(**{**ONE, **RUNS[run]})
-    paths = sorted((pytester.path / "results").glob("bench_*.json"))
-    assert len(paths) == RUNS[run].get("repeats", 1)
-    for path in paths:
-        (made,) = results(path, Asked())
-        assert told(made) == saved(path)
-        assert str(made.verdict) == json.loads(path.read_text())["verdict"]
+    (path,) = (pytester.path / "results").glob("bench_*.json")
+    judged_as_it_was(path)
+
+
+def test_repeats_are_judged_together_as_in_the_run(repeats: list[Path]) -> None:
+    assert len(repeats) == 3
+    for path in repeats:
+        judged_as_it_was(path)
 
 
 @pytest.mark.parametrize("run", GATES)
@@ -67,10 +96,9 @@ def test_what_failed_beside_its_figures_stays_failed(bench: Bench, pytester: pyt
         assert [say(note) for note in made.notes] == [note["text"] for note in row["notes"]]
 
 
-def test_what_is_worse_than_a_reference_stays_failed(bench: Bench, pytester: pytest.Pytester) -> None:
+def test_what_is_worse_than_a_reference_stays_failed(repeats: list[Path]) -> None:
     """It is not held against it again; by other rules it may pass."""
-    bench(**ONE)
-    (path,) = (pytester.path / "results").glob("bench_*.json")
+    path = repeats[0]
     row = json.loads(path.read_text())
     lost = {"key": "judge.target_missing", "values": {"target": "before"}}
     gate = {"reference": "before", "comparisons": [], "notes": [lost], "refused": True}
@@ -84,9 +112,8 @@ def test_what_is_worse_than_a_reference_stays_failed(bench: Bench, pytester: pyt
     assert str(anew.verdict) == "FAIL"
 
 
-def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.Pytester) -> None:
-    bench(**{**ONE, **RUNS["repeats pooled"]})
-    first, second, last = sorted((pytester.path / "results").glob("bench_*.json"))
+def test_repeats_that_are_not_beside_it_are_said(repeats: list[Path]) -> None:
+    first, second, last = repeats
     (made,) = results(first, Asked(settings={"mode": "exact"}))
     assert [v.rule.text for v in made.verdicts] == ["failed == 0"], "an earlier one was not judged by rules"
     (pooled,) = results(last, Asked())
@@ -102,11 +129,10 @@ def test_repeats_that_are_not_beside_it_are_said(bench: Bench, pytester: pytest.
     assert caught.value.message.key == "report.damaged"
 
 
-def test_without_requests_the_figures_of_all_repeats_are_judged(bench: Bench, pytester: pytest.Pytester) -> None:
-    bench(**{**ONE, **RUNS["repeats pooled"]})
-    for path in (pytester.path / "results").glob("*.records.jsonl.gz"):
-        path.unlink()
-    last = max((pytester.path / "results").glob("bench_*.json"))
+def test_without_requests_the_figures_of_all_repeats_are_judged(repeats: list[Path]) -> None:
+    for path in repeats:
+        path.with_suffix(".records.jsonl.gz").unlink()
+    last = repeats[-1]
     row = json.loads(last.read_text())
     (made,) = results(last, Asked(rules=parsed(["completed >= 240"]), settings={"mode": "exact"}))
     assert (row["completed"], made.verdicts[0].observed, str(made.verdict)) == (80, 240, "PASS")
@@ -118,9 +144,8 @@ def test_without_requests_the_figures_of_all_repeats_are_judged(bench: Bench, py
 
 
 @pytest.mark.parametrize(("key", "value"), [("mode", "guess"), ("confidence", 95.0), ("confidence", float("nan"))])
-def test_a_config_that_was_damaged_is_said(bench: Bench, pytester: pytest.Pytester, key: str, value: Any) -> None:
-    bench(**ONE)
-    (path,) = (pytester.path / "results").glob("bench_*.json")
+def test_a_config_that_was_damaged_is_said(repeats: list[Path], key: str, value: Any) -> None:
+    path = repeats[0]
     row = json.loads(path.read_text())
     row["config"]["judge"][key] = value
     path.write_text(json.dumps(row))

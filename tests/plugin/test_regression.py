@@ -109,15 +109,14 @@ def test_what_repeats_show_is_confirmed_by_as_many(
     bench: Bench, pytester: pytest.Pytester, fast: str, slow: str
 ) -> None:
     """A mean of two repeats is measured afresh as one: a single run would be of another plan, and confirm nothing."""
-    twice = {**ONE, "repeats": 2, "baseline": {"tolerance": {"mean_tpot_ms": "80%"}}}
-    for _ in range(2):
-        bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **twice).assert_outcomes(passed=2)
+    twice = {**ONE, "repeats": 2, "baseline": {"tolerance": {"mean_tpot_ms": "30%"}}}
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **twice).assert_outcomes(passed=2)
     bench(f"--vllm-url={slow}", "--vllm-baseline=main", **twice).assert_outcomes(passed=1, failed=1)
     row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40_r2.json").read_text())
     (gated,) = [c for c in row["baseline"]["comparisons"] if c["gated"]]
     assert gated["verdict"] == "FAIL"
     kept = (pytester.path / "cases" / "baselines" / "main.json").read_text()
-    for option in ("--vllm-baseline=main", "--vllm-save-baseline=main"):
-        result = bench(f"--vllm-url={fast}", option, "-k", "r2", **twice)
-        assert "not all of its repeats were run" in " ".join(result.stdout.str().split())
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", "--vllm-save-baseline=main", "-k", "r2", **twice)
+    result.assert_outcomes(failed=1)
+    assert result.stdout.str().count("not all of its repeats were run") >= 2, "neither compared nor saved"
     assert (pytester.path / "cases" / "baselines" / "main.json").read_text() == kept

@@ -139,6 +139,7 @@ def test_axes_can_be_logarithmic(opened: Opened) -> None:
 def test_a_chart_has_its_figures_as_a_table(opened: Opened) -> None:
     figure = opened.page.locator("#overview figure").first
     figure.locator("summary").click()
+    figure.locator("table tbody tr").nth(7).wait_for()  # it is drawn when it is opened
     assert figure.locator("table tbody tr").count() == 8
 
 
