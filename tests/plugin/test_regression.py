@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -56,35 +57,30 @@ def test_a_reference_that_is_not_there_is_a_usage_error(bench: Bench, fast: str)
     assert "nowhere.json" in result.stderr.str() + result.stdout.str()
 
 
-def test_another_plan_is_refused(bench: Bench, fast: str) -> None:
+def test_what_cannot_be_compared_is_said(bench: Bench, fast: str, pytester: pytest.Pytester) -> None:
+    """Another plan fails, a new scenario is a warning, another machine is what the config says."""
     bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
-    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, "seed": 7})
-    result.assert_outcomes(failed=1)
-    assert "was sent another plan when its baseline was saved" in " ".join(result.stdout.str().split())
 
+    def against(**keys: Any) -> tuple[dict[str, int], str]:
+        result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, **keys})
+        return result.parseoutcomes(), " ".join(result.stdout.str().split())
 
-def test_a_scenario_that_the_reference_does_not_have_yet_is_a_warning(bench: Bench, fast: str) -> None:
-    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
-    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", **{**ONE, "input_output": [[32, 16]]})
-    result.assert_outcomes(passed=1)
-    assert "the baseline has nothing on io32x16-mc4" in " ".join(result.stdout.str().split())
-
-
-@pytest.mark.parametrize(("asked", "compared"), [("warn", True), ("refuse", False)])
-def test_another_environment_is_said(
-    bench: Bench, fast: str, pytester: pytest.Pytester, asked: str, compared: bool
-) -> None:
-    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
+    outcome, said = against(seed=7)
+    assert outcome == {"failed": 1}
+    assert "was sent another plan when its baseline was saved" in said
+    outcome, said = against(input_output=[[32, 16]])
+    assert outcome == {"passed": 1}
+    assert "the baseline has nothing on io32x16-mc4" in said
     path = pytester.path / "cases" / "baselines" / "main.json"
     reference = json.loads(path.read_text())
     for (session,) in reference["scenarios"].values():
         session["environment"]["client.cpu"] = "another"
     path.write_text(json.dumps(reference))
-    result = bench(f"--vllm-url={fast}", "--vllm-baseline=main", baseline={"other_environment": asked}, **ONE)
-    result.assert_outcomes(**({"passed": 1} if compared else {"failed": 1}))
-    said = " ".join(result.stdout.str().split())
-    assert "client.cpu was another, now it is" in said
-    assert ("nothing was compared" in said) is not compared
+    for asked, expected in (("warn", {"passed": 1}), ("refuse", {"failed": 1})):
+        outcome, said = against(baseline={"other_environment": asked})
+        assert outcome == expected
+        assert "client.cpu was another, now it is" in said
+        assert ("nothing was compared" in said) is (asked == "refuse")
 
 
 def test_a_metric_that_only_a_tolerance_names_is_kept_and_gated(bench: Bench, fast: str, slow: str) -> None:
