@@ -37,6 +37,7 @@ from pytest_vllm_bench.model import (
 )
 from pytest_vllm_bench.report import baseline, records
 from pytest_vllm_bench.report.folder import complete, records_of, stem
+from pytest_vllm_bench.report.shape import misfit
 from pytest_vllm_bench.report.words import restore
 
 
@@ -79,6 +80,8 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
     except ValueError as error:
         raise BenchError("report.not_json", why=str(error)) from None
     if isinstance(data, dict) and {"schema_version", "scenario_id"} <= data.keys():
+        if (wrong := misfit(data)) is not None:
+            raise BenchError(wrong.key, **wrong.values)
         yield ours(complete(data, path), asked)
         return
     try:

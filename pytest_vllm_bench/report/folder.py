@@ -25,6 +25,7 @@ from pytest_vllm_bench.report import records as records_file
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
 from pytest_vllm_bench.report.pytorch import pytorch
+from pytest_vllm_bench.report.shape import misfit
 
 HISTORY = "history"
 #: Where plans and tapes lie while load runs.
@@ -223,9 +224,13 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     rows: dict[tuple[str, str], Row] = {}
     for path in paths:
         row = _load(path, problems)
-        if row is not None and is_result(row):
-            row = complete(row, path)
-            rows.setdefault((session_of(row), row["scenario_id"]), row)
+        if row is None or not is_result(row):
+            continue
+        if (wrong := misfit(row)) is not None:
+            _noted(problems, path, Message(key="report.left_out", values={"why": wrong}))
+            continue
+        row = complete(row, path)
+        rows.setdefault((session_of(row), row["scenario_id"]), row)
     return sorted(rows.values(), key=lambda row: (session_of(row), *order(row)))
 
 
@@ -233,12 +238,14 @@ def _load(path: Path, problems: list[Problem] | None = None) -> Row | None:
     try:
         row = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_not_json)
     except (OSError, ValueError) as error:
-        if problems is not None:
-            problems.append(
-                Problem(message=Message(key="report.unreadable", values={"why": str(error)}), file=str(path))
-            )
+        _noted(problems, path, Message(key="report.unreadable", values={"why": str(error)}))
         return None
     return row if isinstance(row, dict) else None
+
+
+def _noted(problems: list[Problem] | None, path: Path, message: Message) -> None:
+    if problems is not None:
+        problems.append(Problem(message=message, file=str(path)))
 
 
 def _not_json(literal: str) -> str | None:

@@ -104,7 +104,7 @@ def restore(saved: Mapping[str, Any]) -> Message:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, Mapping) and "key" in value and "values" in value:
+    if isinstance(value, Mapping) and "key" in value and isinstance(value.get("values"), Mapping):
         return restore(value)
     if isinstance(value, list):
         return tuple(_value(v) for v in value)

@@ -25,6 +25,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "目录 {folder} 不存在：请指定某次测试的结果目录。",
     ),
     "report.damaged": ("its {name} is damaged: {why}", "它的 {name} 已损坏：{why}"),
+    "report.misfit": (
+        "its {name} is {found}, where {expected} belongs",
+        "其中 {name} 为 {found}，应为 {expected}",
+    ),
+    "report.lacks": ("it lacks {name}", "缺少 {name}"),
+    "report.left_out": ("left out, not a result that can be read: {why}", "已跳过，无法作为结果读取：{why}"),
     "report.not_read": ("cannot be read: {why}", "无法读取：{why}"),
     "report.not_json": ("cannot be read as JSON: {why}", "无法按 JSON 读取：{why}"),
     "report.unreadable": (

@@ -100,14 +100,14 @@ def test_what_is_worse_than_a_reference_stays_failed(repeats: list[Path]) -> Non
     """It is not held against it again; by other rules it may pass."""
     path = repeats[0]
     row = json.loads(path.read_text())
-    lost = {"key": "judge.target_missing", "values": {"target": "before"}}
+    lost = {"key": "judge.target_missing", "values": {"target": "before"}, "text": ""}
     gate = {"reference": "before", "comparisons": [], "notes": [lost], "refused": True}
     path.write_text(json.dumps(row | {"verdict": "FAIL", "baseline": gate}))
     (made,) = results(path, Asked())
     assert (str(made.verdict), [note.key for note in made.notes][-1]) == ("FAIL", "judge.target_missing")
     (other,) = results(path, Asked(rules=parsed(["failed <= 1"])))
     assert (str(other.verdict), other.notes) == ("PASS", ())
-    path.write_text(json.dumps(row | {"notes": [{"key": "server.restarted", "values": {}}]}))
+    path.write_text(json.dumps(row | {"notes": [{"key": "server.restarted", "values": {}, "text": ""}]}))
     (anew,) = results(path, Asked(rules=parsed(["failed <= 1"])))
     assert str(anew.verdict) == "FAIL"
 

@@ -1,0 +1,143 @@
+"""What a result's schema says of its values holds for every file that is read, and is said where it does not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from results_made import result
+
+from pytest_vllm_bench.cli import main
+from pytest_vllm_bench.report import artifacts
+from pytest_vllm_bench.report.shape import misfit
+from pytest_vllm_bench.text import say
+
+ROW: dict[str, Any] = json.loads(json.dumps(artifacts.to_json(result(failed=2), detailed=True))) | {
+    "baseline": {
+        "reference": "main",
+        "comparisons": [
+            {
+                "metric": "mean_tpot_ms",
+                "gated": True,
+                "verdict": "PASS",
+                "reason": {"key": "judge.same", "values": {}, "text": ""},
+                "reference": 10.0,
+                "observed": 10.1,
+                "change": 0.01,
+                "interval": [-0.01, "inf"],
+                "tolerance": 0.1,
+                "detectable": 0.1,
+                "sessions": 2,
+                "relative": True,
+            }
+        ],
+        "notes": [],
+        "refused": False,
+    },
+    "capacity": {
+        "held": 3,
+        "broken": None,
+        "stopped": "max",
+        "levels": [{"level": 3, "held": True, "decided": True, "proven": False, "multiple": 1, "result": "x"}],
+        "runs": 1,
+        "seconds": 2.5,
+    },
+    "per_repeat": [{"mean_ttft_ms": 1.0, "plan_digest": "d"}],
+    "pooled": {"mean_ttft_ms": 1.0},
+}
+OTHERS = ("abc", "inf", -1, 2.5, 3.0, True, None, [], [1], {}, {"a": 1})
+#: Of the schema, what says how large a value is or how it is spelt: no reader stumbles over that.
+SIZES = ("minimum", "exclusiveMinimum", "maximum", "pattern", "minLength", "minItems", "maxItems")
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    parts = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from paths(part, (*path, key))
+
+
+def damaged(path: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    """ROW with ``value`` at ``path``, or without what is there (...)."""
+    row = copy.deepcopy(ROW)
+    inner: Any = row
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return row
+
+
+def unsized(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [unsized(part) for part in schema]
+    if isinstance(schema, dict):
+        return {key: unsized(part) for key, part in schema.items() if key not in SIZES or isinstance(part, Mapping)}
+    return schema
+
+
+SCHEMA = json.loads(resources.files("pytest_vllm_bench.report").joinpath("result.schema.json").read_bytes())
+JUDGE = jsonschema.Draft202012Validator({k: v for k, v in unsized(SCHEMA).items() if k != "required"})
+
+
+def test_a_result_of_ours_fits() -> None:
+    assert misfit(ROW) is None
+
+
+@given(st.sampled_from(sorted(paths(ROW), key=str)), st.sampled_from((*OTHERS, ...)))
+def test_it_finds_what_a_validator_of_the_whole_standard_finds(path: tuple[Any, ...], value: Any) -> None:
+    row = damaged(path, value)
+    assert (misfit(row) is None) is JUDGE.is_valid(row)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("mean_ttft_ms",), "fast", 'its mean_ttft_ms is "fast", where number | null belongs'),
+        (("verdicts", 0, "n"), [], "its verdicts[0].n is [], where integer belongs"),
+        (("verdict",), "GREEN", 'its verdict is "GREEN", where "PASS" | "FAIL" | "INCONCLUSIVE" | "INVALID" belongs'),
+        (("baseline", "comparisons", 0, "metric"), ..., "it lacks baseline.comparisons[0].metric"),
+        (("request_rate",), None, 'its request_rate is null, where number | "inf" belongs'),
+        (("error",), {"key": 1, "values": {}, "text": ""}, "its error.key is 1, where string belongs"),
+        (("simulated",), "x" * 99, f'its simulated is "{"x" * 39}…, where boolean belongs'),
+        (("error_counts",), {"bored": 1}, 'its error_counts is "bored", where "connect" | "timeout"'),
+    ],
+)
+def test_what_is_wrong_where_and_what_belongs_there(path: tuple[Any, ...], value: Any, said: str) -> None:
+    found = misfit(damaged(path, value))
+    assert found is not None
+    assert say(found).startswith(said)
+
+
+@settings(max_examples=50, deadline=None)
+@given(path=st.sampled_from(sorted(paths(ROW), key=str)), value=st.sampled_from((*OTHERS, ...)))
+def test_no_damage_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], value: Any) -> None:
+    """Either it is said, or the result is judged and shown."""
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "bench_one.json").write_text(json.dumps(damaged(path, value)))
+    fits = misfit(damaged(path, value)) is None
+    assert main(["judge", str(folder)]) in ((0, 1, 2) if fits else (2,))
+    assert main(["report", str(folder)]) == (0 if fits else 2)
+
+
+def test_the_file_is_named_and_the_others_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bench_good.json").write_text(json.dumps(ROW))
+    (tmp_path / "bench_bad.json").write_text(json.dumps(damaged(("mean_ttft_ms",), "fast")))
+    assert main(["--lang", "zh", "report", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "bench_bad.json" in said.out + said.err
+    assert '已跳过，无法作为结果读取：其中 mean_ttft_ms 为 "fast"，应为 number | null' in said.out + said.err
+    assert main(["judge", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert 'bench_bad.json: its mean_ttft_ms is "fast"' in " ".join((said.out + said.err).split())
