@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -152,27 +151,8 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
         if cell_len(line) <= width or (line.startswith("  ") and "  " in line.strip()):
             out.append(line)
         else:
-            out += fold(line, width)
+            out += words.fold(line, width)
     return out
-
-
-#: Where a line may not break: inside a word, after an opening bracket, before what closes a clause.
-PIECE = re.compile(r"[（《]*(?:[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+)[，。；：、！？）》]*|\s+")
-
-
-def fold(line: str, width: int, indent: str = "    ") -> list[str]:
-    """Break at spaces, or anywhere in Chinese, so that no line is wider than ``width`` cells."""
-    from rich.cells import cell_len
-
-    lead = line[: len(line) - len(line.lstrip())]
-    lines, current = [], lead
-    for piece in PIECE.findall(line[len(lead) :]):
-        if cell_len(current + piece.rstrip()) > width and current.strip():
-            lines.append(current.rstrip())
-            current = indent + piece.lstrip()
-        else:
-            current += piece
-    return [*lines, current.rstrip()]
 
 
 def properties(row: Row) -> dict[str, str | int | float]:

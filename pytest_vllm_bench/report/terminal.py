@@ -58,7 +58,8 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
     for line in sparklines(rows, width, lang):
         console.print(line, markup=False, soft_wrap=True)
     for note in [*notes(rows, lang, MOST), *undecided(rows, lang)]:
-        console.print(note, markup=False, soft_wrap=False)
+        for line in note.split("\n"):
+            console.print("\n".join(words.fold(line, width, indent="")), markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 

@@ -135,3 +135,22 @@ def samples(row: Mapping[str, Any], quantity: str, *, steady: bool = False) -> i
 def because(subject: str, reason: str, lang: str) -> str:
     """What is spoken of, and what is said of it."""
     return say("report.because", lang, subject=subject, reason=reason)
+
+
+#: Where a line may not break: inside a word, after an opening bracket, before what closes a clause.
+PIECE = re.compile(r"[（《]*(?:[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+)[，。；：、！？）》]*|\s+")
+
+
+def fold(line: str, width: int, indent: str = "    ") -> list[str]:
+    """Break at spaces, or anywhere in Chinese, so that no line is wider than ``width`` cells."""
+    from rich.cells import cell_len
+
+    lead = line[: len(line) - len(line.lstrip())]
+    lines, current = [], lead
+    for piece in PIECE.findall(line[len(lead) :]):
+        if cell_len(current + piece.rstrip()) > width and current.strip():
+            lines.append(current.rstrip())
+            current = indent + piece.lstrip()
+        else:
+            current += piece
+    return [*lines, current.rstrip()]

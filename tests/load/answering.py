@@ -69,6 +69,7 @@ class Answering:
         length = next(int(x.split(":")[1]) for x in head.lower().split("\r\n") if x.startswith("content-length"))
         if self.hasty:
             writer.write(b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 2\r\n\r\n{}")
+            await asyncio.sleep(0.5)  # the answer is there, and no more of the body than the system's buffers hold
         ask = json.loads(await reader.readexactly(length))
         if self.hasty:
             return True

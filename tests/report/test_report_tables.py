@@ -173,7 +173,7 @@ def test_a_baseline_says_why_it_failed(verdicts: list[str], refused: bool | None
 def test_chinese_lines_neither_begin_nor_end_with_the_wrong_sign() -> None:
     text = "请重新保存基线，或设为（warn），并说明"
     for width in range(12, 40):
-        for line in failure.fold(text, width, indent=""):
+        for line in words.fold(text, width, indent=""):
             assert not line.startswith(tuple("，。）"))
             assert not line.endswith("（")
 
@@ -264,3 +264,13 @@ def test_a_matrix_that_was_repeated_does_not_fill_the_screen() -> None:
     assert "More lines" not in terminal.summary(made[:3], width=120)
     assert "▁" not in text, "six times one load do not rise"
     assert all(f"io{i}: from run to run" in "\n".join(terminal.notes(made, "en")) for i in range(6))
+
+
+def test_a_chinese_note_fills_its_lines() -> None:
+    """Its words have no spaces between them: a line ends where it is full, not where the next space is."""
+    values = {"runs": 5, "figures": "mean_ttft_ms 3.0%, mean_tpot_ms 1.0%, mean_e2el_ms 2.0%"}
+    note = {"key": "judge.between_runs", "values": values, "text": ""}
+    (text,) = terminal.notes([rows()[0] | {"notes": [note], "verdict": "PASS"}], "zh")[-1:]
+    shown = terminal.summary([rows()[0] | {"notes": [note], "verdict": "PASS"}], width=45, lang="zh").splitlines()
+    first = next(line for line in shown if text.startswith(line) and "次运行之间" in line)
+    assert 45 - 2 <= cell_len(first) <= 45
