@@ -36,7 +36,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.report import baseline, records
-from pytest_vllm_bench.report.folder import complete, records_of, stem
+from pytest_vllm_bench.report.folder import complete, is_ours, records_of, stem
 from pytest_vllm_bench.report.shape import misfit
 from pytest_vllm_bench.report.words import restore
 
@@ -79,7 +79,7 @@ def results(path: Path, asked: Asked) -> Iterator[Result]:
         raise BenchError("report.not_read", why=error.strerror or str(error)) from None
     except ValueError as error:
         raise BenchError("report.not_json", why=str(error)) from None
-    if isinstance(data, dict) and {"schema_version", "scenario_id"} <= data.keys():
+    if isinstance(data, dict) and is_ours(data):
         if (wrong := misfit(data)) is not None:
             raise BenchError(wrong.key, **wrong.values)
         yield ours(complete(data, path), asked)

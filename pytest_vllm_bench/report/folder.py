@@ -36,6 +36,14 @@ TAPE_SUFFIX = ".tape"
 #: Where results go that carry no session of their own (written by other tools).
 UNKNOWN_SESSION = "earlier"
 
+#: Keys of our results that are no figures, and that no other tool writes by itself.
+OURS = {
+    "baseline", "by_model", "by_turn", "capacity", "client", "complete", "config", "dataset", "environment", "error",
+    "error_counts", "first_error", "input_len", "lengths", "notes", "output_len", "per_repeat", "plan", "plan_digest",
+    "pooled", "probe_of", "repeat", "scenario_id", "scenario_key", "seeds", "server", "session", "simulated", "target",
+    "token_source", "validity", "verdict", "verdicts",
+}  # fmt: skip
+
 _LENGTHS = re.compile(r"io(\d+)x(\d+)")
 _CAP = re.compile(r"(?:^|_)mc(\d+)(?:_|$)")
 _PROMPTS = re.compile(r"(?:^|_)np(\d+)(?:_|$)")
@@ -226,6 +234,8 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
         row = _load(path, problems)
         if row is None or not is_result(row):
             continue
+        if not is_ours(row):  # what its user wrote into it (vLLM's --metadata verdict=good) is not what the key is here
+            row = {key: value for key, value in row.items() if key not in OURS}
         if (wrong := misfit(row)) is not None:
             _noted(problems, path, Message(key="report.left_out", values={"why": wrong}))
             continue
@@ -255,11 +265,11 @@ def _not_json(literal: str) -> str | None:
 
 def is_result(row: Row) -> bool:
     """A result of ours, or of ``vllm bench serve``: not a baseline, a plan, or another tool's file."""
-    return (
-        "request_throughput" in row
-        or {"scenario_id", "verdict"} <= row.keys()
-        or {"completed", "num_prompts"} <= row.keys()
-    )
+    return is_ours(row) or "request_throughput" in row or {"completed", "num_prompts"} <= row.keys()
+
+
+def is_ours(row: Row) -> bool:
+    return {"schema_version", "scenario_id"} <= row.keys()
 
 
 def complete(row: Row, path: Path) -> Row:

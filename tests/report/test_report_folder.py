@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,24 @@ def test_a_foreign_name_gives_the_mean_lengths(tmp_path: Path) -> None:
     (tmp_path / "vllm-infqps-concurrency4-model-20250102.json").write_text(json.dumps(old))
     (found,) = folder.read(tmp_path)
     assert (found["input_len"], found["output_len"], found["max_concurrency"]) == (100, 32, None)
+
+
+def test_what_another_tools_user_wrote_is_not_ours(tmp_path: Path) -> None:
+    """``vllm bench serve --metadata verdict=PASS server=h100``: words under keys that mean something here."""
+    theirs = {"completed": 2, "num_prompts": 2, "request_throughput": 1.5, "mean_ttft_ms": 20.0}
+    said = {"verdict": "PASS", "server": "h100", "repeat": "2", "config": "a.yaml", "session": "7", "note": "x"}
+    (tmp_path / "bench_io512x256_mc8_np2.json").write_text(json.dumps(theirs | said))
+    problems: list[Problem] = []
+    (found,) = folder.read(tmp_path, problems=problems)
+    assert (problems, found["verdict"], found["session"], found["mean_ttft_ms"]) == ([], None, "", 20.0)
+    assert found.keys().isdisjoint({"server", "repeat", "config"})
+
+
+def test_what_is_dropped_of_another_tools_file_is_no_figure() -> None:
+    schema = json.loads(resources.files("pytest_vllm_bench.report").joinpath("result.schema.json").read_bytes())
+    assert {*schema["properties"]} >= folder.OURS
+    nested = {k for k, of in schema["properties"].items() if "object" in str(of) or of.get("$ref") == "#/$defs/answer"}
+    assert nested <= folder.OURS, "readers look into these"
 
 
 def test_files_that_are_no_results_are_passed_over_aloud(tmp_path: Path) -> None:
