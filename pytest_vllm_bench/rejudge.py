@@ -103,18 +103,18 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     """
     found, workers = pooled(row), len((row.get("client") or {}).get("workers") or ()) or 1
     scenario, whole = saved_scenario(row, asked), row.get("complete") is not False
-    answer = bool(row.get("capacity")) and not asked.rules
+    answer, rules = bool(row.get("capacity")) and not asked.rules, judge.effective_rules(scenario)
     if answer or (not asked.rules and waited(scenario, row)):
-        scenario = replace(scenario, rules=(), goodput={})
+        scenario, rules = replace(scenario, goodput={}), judge.of_one_repeat(scenario)
     if found:
         server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
         settings = settings_of(scenario, workers=workers, complete=whole)
         samples = [sample(records_in(path), settings) for path in found]
-        made = judged(scenario, samples, settings, server=server, plan=planned(row))
+        made = judged(scenario, samples, settings, rules, server=server, plan=planned(row))
     else:
         figures = {**row, **(row.get("pooled") or {})}
         figures = {k: v for k, v in figures.items() if isinstance(v, int | float) or v is None}
-        made = by_figures(scenario, of_these_limits(figures, asked), rated=scenario.open_loop, complete=whole)
+        made = by_figures(scenario, rules, of_these_limits(figures, asked), rated=scenario.open_loop, complete=whole)
     if 0 < len(found) < len(row.get("per_repeat") or ()):
         lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
         made = replace(made, notes=(*made.notes, lost))
@@ -132,7 +132,8 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
 
 def waited(scenario: Scenario, row: Mapping[str, Any]) -> bool:
     """Whether a later repeat was to judge the rules.  The last to run may have been the only one (``--lf``)."""
-    by_rules = any(verdict["rule"] != "failed == 0" for verdict in row.get("verdicts") or ())
+    alone = {rule.text for rule in judge.of_one_repeat(scenario)}
+    by_rules = any(verdict["rule"] not in alone for verdict in row.get("verdicts") or ())
     return scenario.repeats.max > 1 and not row.get("per_repeat") and not by_rules
 
 
@@ -264,18 +265,22 @@ def theirs(one: imports.Imported, asked: Asked) -> Result:
         rules=asked.rules,
         judge=replace(JudgeSettings(), **asked.settings),
     )
+    rules = judge.effective_rules(scenario)
     if not one.records:
-        return by_figures(scenario, of_these_limits(one.figures, asked), notes=one.lacks)
+        return by_figures(scenario, rules, of_these_limits(one.figures, asked), notes=one.lacks, complete=one.complete)
     settings = settings_of(scenario)
-    made = judged(scenario, [one.known_part(sample(one.records, settings))], settings)
+    made = judged(scenario, [one.known_part(sample(one.records, settings))], settings, rules)
     return replace(made, notes=(*made.notes, *one.lacks))
 
 
-def judged(scenario: Scenario, samples: Sequence[Sample], settings: MetricSettings, **known: Any) -> Result:
+def judged(
+    scenario: Scenario, samples: Sequence[Sample], settings: MetricSettings, rules: Sequence[Rule], **known: Any
+) -> Result:
     """Verdicts from requests, of one run or of several repeats; ``known``: the rest of the Evidence."""
     metrics = summary(samples, settings)
     per_repeat = tuple(summary([one], settings) for one in samples)
-    judgement = judge.judge(scenario, samples, judge.Evidence(metrics=metrics, per_repeat=per_repeat, **known))
+    evidence = judge.Evidence(metrics=metrics, per_repeat=per_repeat, **known)
+    judgement = judge.judge(scenario, samples, evidence, rules)
     return Result(
         scenario=scenario,
         verdict=judgement.verdict,
@@ -289,6 +294,7 @@ def judged(scenario: Scenario, samples: Sequence[Sample], settings: MetricSettin
 
 def by_figures(
     scenario: Scenario,
+    rules: Sequence[Rule],
     figures: Mapping[str, Any],
     *,
     notes: tuple[Message, ...] = (),
@@ -296,7 +302,7 @@ def by_figures(
     complete: bool = True,
 ) -> Result:
     """Verdicts from figures alone: observed, never proven.  ``rated``: latencies count from ``due``."""
-    verdicts = judge_figures(judge.effective_rules(scenario), figures, scenario.judge, rated=rated)
+    verdicts = judge_figures(rules, figures, scenario.judge, rated=rated)
     at_best = Verdict.PASS if complete else Verdict.INCONCLUSIVE
     return Result(
         scenario=scenario,

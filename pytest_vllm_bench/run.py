@@ -249,7 +249,7 @@ def judges(scenario: Scenario, world: World) -> bool:
 
 def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
-    one for validity and failures only."""
+    one for what is of each repeat its own."""
     complete = shot.facts.complete and not shot.interrupted
     asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
     one = sample(shot.reading.records, asked)
@@ -269,9 +269,9 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         server_fault=shot.server_fault,
         hopeless=shot.reading.hopeless,
     )
-    asking = scenario if last else replace(scenario, rules=(), goodput={})
+    asking, rules = (scenario, None) if last else (replace(scenario, goodput={}), judge.of_one_repeat(scenario))
     seen = filter(None, [stopping.spread_said(evidence.per_repeat), shot.server_note])
-    judgement = judge.judge(asking, [r.sample for r in pool], evidence)
+    judgement = judge.judge(asking, [r.sample for r in pool], evidence, rules)
     return Result(
         scenario=scenario,
         verdict=judgement.verdict,

@@ -16,6 +16,7 @@ import yaml
 from runs import closed, opened, request, scenario
 
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.judge import effective_rules
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import Plan, Record, Repeats, Result, Scenario
 from pytest_vllm_bench.rejudge import Asked, judged, parsed, results
@@ -164,7 +165,7 @@ def kept(folder: Path, asked: Scenario, records: list[Record], *, complete: bool
     """What a run of these requests leaves in a folder."""
     settings = settings_of(asked, complete=complete)
     made = Plan(scenario_id=asked.id, folder=folder, n=len(records), path="/v1", template_tokens=0, **plan)
-    result = judged(asked, [sample(records, settings)], settings, plan=made)
+    result = judged(asked, [sample(records, settings)], settings, effective_rules(asked), plan=made)
     return write(to_json(replace(result, records=records, plan=made, session="now")), folder, records)[0]
 
 

@@ -14,10 +14,18 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.rejudge import Asked, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 12]]}
+UNASKING = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_serving(scenario, vllm_bench):
+    await vllm_bench(scenario)
+"""
 
 
 def saved(pytester: pytest.Pytester, name: str) -> dict[str, Any]:
@@ -47,6 +55,28 @@ def test_repeats_go_round_robin_and_the_last_judges_them_all(bench: Bench, pytes
     shown = " ".join(result.stdout.str().split())
     assert "io64x8-mc2-np12-r2: from run to run (2 runs) they varied: output_throughput" in shown
     assert "r1: from run to run" not in shown
+
+
+@pytest.mark.parametrize(("rules", "expected"), [
+    (["failed_ratio <= 0.5"], {"passed": 2}),
+    (["failed_ratio <= 0.5", "server.requests >= 12"], {"passed": 1, "failed": 1}),
+])  # fmt: skip
+def test_a_repeat_answers_for_its_own_failures_and_its_servers_counters(
+    bench: Bench, pytester: pytest.Pytester, rules: list[str], expected: dict[str, int]
+) -> None:
+    """Failures that the rules allow fail no repeat, and what the server counted in the first is not forgotten."""
+    faults = pytester.path / "faults.json"
+    faults.write_text(json.dumps([{"fault": "status code=500", "requests": [6]}]))
+    with simulator.start(SimulatorOptions(faults=str(faults))) as server:
+        keys = {**ONE, "base_url": server.base_url, "repeats": 2, "judge": {"mode": "exact"}, "sla": rules}
+        bench(test=UNASKING, **keys).assert_outcomes(**expected)
+    first = saved(pytester, "io64x8_mc2_np12_r1")
+    assert first["failed"] == 1
+    assert [v["rule"] for v in first["verdicts"]] == rules[1:]
+    for path in (pytester.path / "results").glob("bench_*.json"):
+        (made,) = results(path, Asked())
+        row = json.loads(path.read_text())
+        assert (str(made.verdict), len(made.verdicts)) == (row["verdict"], len(row["verdicts"]))
 
 
 def test_the_last_selected_to_run_judges(bench: Bench, pytester: pytest.Pytester) -> None:
