@@ -167,6 +167,7 @@ def standing(row: Mapping[str, Any], asked: Asked) -> tuple[Message, ...]:
     the latter two count while it is judged as it was."""
     keys = FAULTS if asked.rules else (*FAULTS, *OWN_FAULTS)
     found = [note for note in row.get("notes") or () if note.get("key") in keys]
+    found += [row["error"]] if row.get("error") else []  # the server was gone
     against = row.get("verdict") == Verdict.FAIL and not asked.rules
     return tuple(map(restore, [*found, *(baseline.failed(dict(row)) if against else ())]))
 

@@ -274,7 +274,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     judgement = judge.judge(asking, [r.sample for r in pool], evidence, rules)
     return Result(
         scenario=scenario,
-        verdict=judgement.verdict,
+        verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if shot.reading.gone else judgement.verdict,
         complete=complete,
         metrics={**metrics, "round_trip_ms": world.round_trip_ms},
         verdicts=judgement.verdicts,
