@@ -59,6 +59,7 @@ class Saved(msgspec.Struct):
     cache: Literal["cold", "warm"] = "cold"
     validity: ValiditySettings = ValiditySettings()
     judge: JudgeSettings = JudgeSettings()
+    xfail: str = ""
 
 
 def parsed(texts: Sequence[str]) -> tuple[Rule, ...]:
@@ -192,6 +193,7 @@ def saved_scenario(row: Mapping[str, Any], asked: Asked) -> Scenario:
         stages=saved.stages,
         repeats=saved.repeats,
         probe_of=row.get("probe_of") or "",
+        xfail=saved.xfail,
         cache=saved.cache,
         validity=saved.validity,
         goodput=asked.goodput or was.get("goodput") or {},

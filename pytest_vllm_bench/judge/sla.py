@@ -183,7 +183,7 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
 
 def _waits_for_queue(name: Name) -> bool:
     """Latency and goodput rules, which a queue that still grows would make look better than they are."""
-    return name.row.unit == "ms" or "goodput" in name.row.needs
+    return name.row.per != "run" or "goodput" in name.row.needs
 
 
 def _confidence(case: Case) -> str:
