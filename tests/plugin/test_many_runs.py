@@ -79,6 +79,16 @@ def test_a_repeat_answers_for_its_own_failures_and_its_servers_counters(
         assert (str(made.verdict), len(made.verdicts)) == (row["verdict"], len(row["verdicts"]))
 
 
+def test_more_requests_of_the_same_load_are_a_scenario_of_their_own(bench: Bench, pytester: pytest.Pytester) -> None:
+    """What a baseline takes for one is two: neither judges the other's repeats."""
+    keys = {**ONE, "concurrency_prompts": [[2, 12], [2, 16]], "sla": ["p90_ttft_ms <= 60000"], "repeats": 2}
+    text = bench(**keys).stdout.str()
+    pooled = [saved(pytester, f"io64x8_mc2_np{n}_r2")["pooled"]["completed"] for n in (12, 16)]
+    assert pooled == [24, 32]
+    assert "18 requests cannot prove" in text
+    assert "26 requests cannot prove" in text
+
+
 def test_the_last_selected_to_run_judges(bench: Bench, pytester: pytest.Pytester) -> None:
     keys = {**ONE, "sla": ["p50_ttft_ms <= 0.001"], "repeats": 3, "judge": {"mode": "exact"}}
     bench("-k", "not r3", **keys).assert_outcomes(passed=1, failed=1)
