@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.regression import between_targets
 from pytest_vllm_bench.rejudge import Asked, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
@@ -133,7 +135,7 @@ def test_two_targets_in_turn(bench: Bench) -> None:
     result.assert_outcomes(passed=4)
     assert [name.split("-")[0] for name in order(result)] == ["a", "b", "b", "a"]
     assert "targets: a, b (config.yaml:" in result.stdout.str()
-    assert "io64x8-mc2: b against a" in result.stdout.str(), "whichever ended the rounds"
+    assert "io64x8-mc2-np12: b against a" in result.stdout.str(), "whichever ended the rounds"
 
 
 def test_a_slower_target_is_told_apart(bench: Bench) -> None:
@@ -142,8 +144,22 @@ def test_a_slower_target_is_told_apart(bench: Bench) -> None:
     with simulator.start() as a, simulator.start(slow) as b:
         result = bench(base_url=None, targets={"a": a.base_url, "b": b.base_url}, repeats=5, **ONE)
     result.assert_outcomes(passed=10)
-    assert "io64x8-mc2: b against a" in result.stdout.str()
+    assert "io64x8-mc2-np12: b against a" in result.stdout.str()
     assert "mean_tpot_ms" in result.stdout.str().split("b against a")[1]
+
+
+def test_targets_are_compared_in_each_scenario() -> None:
+    """Also in those that differ in their requests alone."""
+    rows = [
+        {"scenario_id": f"{t}-io64x8-mc2-np{n}-r5", "scenario_key": f"{t}-io64x8-mc2", "target": t, "repeat": 5,
+         "per_repeat": [{"output_throughput": 100.0 + n + r} for r in range(5)]}
+        for n in (12, 16) for t in ("a", "b")
+    ]  # fmt: skip
+    pairs = between_targets(rows)
+    assert [(p.cell, p.a, p.b) for p in pairs] == [("io64x8-mc2-np12", "a", "b"), ("io64x8-mc2-np16", "a", "b")]
+    assert [p.outcome[0].reference for p in pairs if not isinstance(p.outcome, Message)] == [
+        pytest.approx(100 + n + 2, rel=1e-3) for n in (12, 16)
+    ]
 
 
 @pytest.fixture
