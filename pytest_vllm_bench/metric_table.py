@@ -177,7 +177,7 @@ def sampled_key(statistic: str, id: str) -> str:
 
 def percentile_label(percent: float | Decimal) -> str:
     """99 → "p99", 99.9 → "p99.9"."""
-    return f"p{int(percent)}" if int(percent) == percent else f"p{percent}"
+    return f"p{int(percent)}" if int(percent) == percent else f"p{float(percent)}"
 
 
 def all_names(percentiles: Iterable[float] = (50, 90, 95, 99)) -> list[str]:

@@ -220,6 +220,11 @@ class Scenario:
     skip: str = ""
 
     @property
+    def cell(self) -> str:
+        """The id without the repeat: what its repeats have in common, and no other scenario has."""
+        return self.id.removesuffix(f"-r{self.repeat}")
+
+    @property
     def open_loop(self) -> bool:
         """Requests come when they are due, whether or not the server has kept up."""
         return math.isfinite(self.request_rate) or any(s.rate is not None for s in self.stages)

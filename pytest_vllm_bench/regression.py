@@ -103,8 +103,8 @@ def _hold_rounds(gate: Rounds, row: Row) -> Held:
 
 
 def _cell(row: Row) -> str:
-    """What a scenario is called on every target."""
-    return str(row["scenario_key"]).removeprefix(f"{row['target']}-")
+    """What a scenario is called on every target and in every round."""
+    return str(row["scenario_id"]).removesuffix(f"-r{row.get('repeat')}").removeprefix(f"{row['target']}-")
 
 
 def locate(named: str, base: Path) -> Path:

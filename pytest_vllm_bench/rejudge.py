@@ -19,11 +19,12 @@ from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
-from pytest_vllm_bench.metric_table import parse_rule
+from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import (
     Check,
     JudgeSettings,
     Message,
+    Plan,
     Record,
     Repeats,
     Result,
@@ -58,6 +59,7 @@ class Saved(msgspec.Struct):
     cache: Literal["cold", "warm"] = "cold"
     validity: ValiditySettings = ValiditySettings()
     judge: JudgeSettings = JudgeSettings()
+    xfail: str = ""
 
 
 def parsed(texts: Sequence[str]) -> tuple[Rule, ...]:
@@ -101,17 +103,19 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     if these are asked for, as after the run.  A search's answer keeps its verdict, which is not one of its figures.
     """
     found, workers = pooled(row), len((row.get("client") or {}).get("workers") or ()) or 1
-    scenario = saved_scenario(row, asked)
-    answer = bool(row.get("capacity")) and not asked.rules
-    if answer or (not asked.rules and scenario.repeats.max > 1 and not row.get("per_repeat")):
-        scenario = replace(scenario, rules=(), goodput={})
+    scenario, whole = saved_scenario(row, asked), row.get("complete") is not False
+    answer, rules = bool(row.get("capacity")) and not asked.rules, judge.effective_rules(scenario)
+    if answer or (not asked.rules and waited(scenario, row)):
+        scenario, rules = replace(scenario, goodput={}), judge.of_one_repeat(scenario)
     if found:
         server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
-        settings = settings_of(scenario, workers=workers, complete=row.get("complete") is not False)
-        made = judged(scenario, [sample(records_in(path), settings) for path in found], settings, server=server)
+        settings = settings_of(scenario, workers=workers, complete=whole)
+        samples = [sample(records_in(path), settings) for path in found]
+        made = judged(scenario, samples, settings, rules, server=server, plan=planned(row))
     else:
         figures = {**row, **(row.get("pooled") or {})}
-        made = by_figures(scenario, {k: v for k, v in figures.items() if isinstance(v, int | float) or v is None})
+        figures = {k: v for k, v in figures.items() if isinstance(v, int | float) or v is None}
+        made = by_figures(scenario, rules, of_these_limits(figures, asked), rated=scenario.open_loop, complete=whole)
     if 0 < len(found) < len(row.get("per_repeat") or ()):
         lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
         made = replace(made, notes=(*made.notes, lost))
@@ -127,6 +131,34 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
 
 
+def waited(scenario: Scenario, row: Mapping[str, Any]) -> bool:
+    """Whether a later repeat was to judge the rules.  The last to run may have been the only one (``--lf``)."""
+    alone = {rule.text for rule in judge.of_one_repeat(scenario)}
+    by_rules = any(verdict["rule"] not in alone for verdict in row.get("verdicts") or ())
+    return scenario.repeats.max > 1 and not row.get("per_repeat") and not by_rules
+
+
+def planned(row: Mapping[str, Any]) -> Plan | None:
+    """What checks need to know of the plan; None where the result does not say."""
+    if not (was := row.get("plan")):
+        return None
+    return Plan(
+        scenario_id=row["scenario_id"],
+        folder=Path(),
+        n=was.get("n", 0),
+        path=was.get("path", ""),
+        force_length=was.get("force_length", False),
+        template_tokens=was.get("template_tokens", 0),
+    )
+
+
+def of_these_limits(figures: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+    """Figures without those that are of other goodput limits than the ones asked for."""
+    if not asked.goodput:
+        return dict(figures)
+    return {k: v for k, v in figures.items() if (name := parse_name(k)) is None or "goodput" not in name.row.needs}
+
+
 #: Notes that say why a run failed, whatever the rules are, and by one of its own rules.
 FAULTS, OWN_FAULTS = ("server.restarted", "server.counter_fell"), ("judge.hopeless",)
 
@@ -136,6 +168,7 @@ def standing(row: Mapping[str, Any], asked: Asked) -> tuple[Message, ...]:
     the latter two count while it is judged as it was."""
     keys = FAULTS if asked.rules else (*FAULTS, *OWN_FAULTS)
     found = [note for note in row.get("notes") or () if note.get("key") in keys]
+    found += [row["error"]] if row.get("error") else []  # the server was gone
     against = row.get("verdict") == Verdict.FAIL and not asked.rules
     return tuple(map(restore, [*found, *(baseline.failed(dict(row)) if against else ())]))
 
@@ -160,6 +193,7 @@ def saved_scenario(row: Mapping[str, Any], asked: Asked) -> Scenario:
         stages=saved.stages,
         repeats=saved.repeats,
         probe_of=row.get("probe_of") or "",
+        xfail=saved.xfail,
         cache=saved.cache,
         validity=saved.validity,
         goodput=asked.goodput or was.get("goodput") or {},
@@ -234,22 +268,22 @@ def theirs(one: imports.Imported, asked: Asked) -> Result:
         rules=asked.rules,
         judge=replace(JudgeSettings(), **asked.settings),
     )
+    rules = judge.effective_rules(scenario)
     if not one.records:
-        return by_figures(scenario, one.figures, notes=one.lacks)
+        return by_figures(scenario, rules, of_these_limits(one.figures, asked), notes=one.lacks, complete=one.complete)
     settings = settings_of(scenario)
-    made = judged(scenario, [one.known_part(sample(one.records, settings))], settings)
+    made = judged(scenario, [one.known_part(sample(one.records, settings))], settings, rules)
     return replace(made, notes=(*made.notes, *one.lacks))
 
 
 def judged(
-    scenario: Scenario, samples: Sequence[Sample], settings: MetricSettings, server: Mapping[str, float] | None = None
+    scenario: Scenario, samples: Sequence[Sample], settings: MetricSettings, rules: Sequence[Rule], **known: Any
 ) -> Result:
-    """Verdicts from requests, of one run or of several repeats."""
+    """Verdicts from requests, of one run or of several repeats; ``known``: the rest of the Evidence."""
     metrics = summary(samples, settings)
     per_repeat = tuple(summary([one], settings) for one in samples)
-    judgement = judge.judge(
-        scenario, samples, judge.Evidence(metrics=metrics, per_repeat=per_repeat, server=server or {})
-    )
+    evidence = judge.Evidence(metrics=metrics, per_repeat=per_repeat, **known)
+    judgement = judge.judge(scenario, samples, evidence, rules)
     return Result(
         scenario=scenario,
         verdict=judgement.verdict,
@@ -261,14 +295,23 @@ def judged(
     )
 
 
-def by_figures(scenario: Scenario, figures: Mapping[str, Any], notes: tuple[Message, ...] = ()) -> Result:
-    """Verdicts from figures alone: observed, never proven."""
-    verdicts = judge_figures(judge.effective_rules(scenario), figures, scenario.judge)
+def by_figures(
+    scenario: Scenario,
+    rules: Sequence[Rule],
+    figures: Mapping[str, Any],
+    *,
+    notes: tuple[Message, ...] = (),
+    rated: bool = False,
+    complete: bool = True,
+) -> Result:
+    """Verdicts from figures alone: observed, never proven.  ``rated``: latencies count from ``due``."""
+    verdicts = judge_figures(rules, figures, scenario.judge, rated=rated)
+    at_best = Verdict.PASS if complete else Verdict.INCONCLUSIVE
     return Result(
         scenario=scenario,
-        verdict=Verdict.worst(v.verdict for v in verdicts),
-        complete=True,
+        verdict=Verdict.worst([at_best, *(v.verdict for v in verdicts)]),
+        complete=complete,
         metrics=figures,
         verdicts=verdicts,
-        notes=notes,
+        notes=notes if complete else (Message(key="judge.interrupted"), *notes),
     )

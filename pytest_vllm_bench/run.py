@@ -50,11 +50,11 @@ async def shoot(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> t
     """As ``run``, with what the result was judged from."""
     with workplace(scenario, world) as work:
         shot = await once(scenario, world, watch, work)
-        result = judged(scenario, world, shot)
-        if world.gate is not None and judges(scenario, world) and not shot.interrupted:
-            result = await gated(result, world, watch, work)
+        result, interrupted = judged(scenario, world, shot), shot.interrupted
+        if world.gate is not None and judges(scenario, world) and not interrupted:
+            result, interrupted = await gated(result, world, watch, work)
         save(result, world, keep, work / "tape")
-    if shot.interrupted:
+    if interrupted:
         raise asyncio.CancelledError
     return shot, result
 
@@ -87,30 +87,39 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
     )
 
 
-async def gated(result: Result, world: World, watch: Watch, work: Path) -> Result:
+async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple[Result, bool]:
     """Hold the result against the reference; what looks worse is measured once more, and fails if it does again.
 
-    A comparison that is refused fails: the reference is there, and nobody has looked.
+    A comparison that is refused fails, the fresh one too: the reference is there, and nobody has looked.  Also →
+    whether the fresh measurement was interrupted, which leaves its question open.
     """
     assert world.gate is not None
     held = regression.hold(world.gate, artifacts.to_json(result))
     if held is None:
-        return result
-    comparisons = held.comparisons
+        return result, False
+    comparisons, again, interrupted = held.comparisons, regression.Held(), False
     if held.suspected:
         watch.phase(Message(key="plugin.again"))
-        fresh = await afresh(result, world, watch, work)
-        again = regression.hold(world.gate, artifacts.to_json(fresh))
-        comparisons = confirmed(comparisons, again.comparisons if again else ())
-    failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
-    return replace(
+        try:
+            fresh = await afresh(result, world, watch, work)
+            again = regression.hold(world.gate, artifacts.to_json(fresh)) or again
+        except asyncio.CancelledError:
+            interrupted = True
+        comparisons = confirmed(comparisons, again.comparisons)
+    refused = held.refused or again.refused
+    failed = refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
+    at_best = Verdict.FAIL if failed else Verdict.INCONCLUSIVE if interrupted else Verdict.PASS
+    made = replace(
         result,
-        verdict=Verdict.worst([result.verdict, Verdict.FAIL]) if failed else result.verdict,
+        verdict=Verdict.worst([result.verdict, at_best]),
+        complete=result.complete and not interrupted,
+        notes=(*result.notes, *([Message(key="judge.interrupted")] if interrupted else [])),
         baseline=world.gate.name,
         comparisons=tuple(comparisons),
-        baseline_notes=held.notes,
-        baseline_refused=held.refused,
+        baseline_notes=(*held.notes, *(note for note in again.notes if again.refused and note not in held.notes)),
+        baseline_refused=refused,
     )
+    return made, interrupted
 
 
 async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Result:
@@ -118,10 +127,13 @@ async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Resu
     alone = replace(world, repetitions=[], judges=True)
     last = result.scenario.repeat
     first = last - max(0, len(result.per_repeat) - 1)
-    for number in range(first, last):
+    for number in range(first, last + 1):
         one = replace(result.scenario, repeat=number)
-        judged(one, alone, await once(one, alone, watch, work / f"again-{number}"))
-    return judged(result.scenario, alone, await once(result.scenario, alone, watch, work / "again"))
+        shot = await once(one, alone, watch, work / f"again-{number}")
+        if shot.interrupted:
+            raise asyncio.CancelledError
+        made = judged(one, alone, shot)
+    return made
 
 
 @contextlib.contextmanager
@@ -237,7 +249,7 @@ def judges(scenario: Scenario, world: World) -> bool:
 
 def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
     """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
-    one for validity and failures only."""
+    one for what is of each repeat its own."""
     complete = shot.facts.complete and not shot.interrupted
     asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
     one = sample(shot.reading.records, asked)
@@ -257,12 +269,12 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         server_fault=shot.server_fault,
         hopeless=shot.reading.hopeless,
     )
-    asking = scenario if last else replace(scenario, rules=(), goodput={})
+    asking, rules = (scenario, None) if last else (replace(scenario, goodput={}), judge.of_one_repeat(scenario))
     seen = filter(None, [stopping.spread_said(evidence.per_repeat), shot.server_note])
-    judgement = judge.judge(asking, [r.sample for r in pool], evidence)
+    judgement = judge.judge(asking, [r.sample for r in pool], evidence, rules)
     return Result(
         scenario=scenario,
-        verdict=judgement.verdict,
+        verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if shot.reading.gone else judgement.verdict,
         complete=complete,
         metrics={**metrics, "round_trip_ms": world.round_trip_ms},
         verdicts=judgement.verdicts,

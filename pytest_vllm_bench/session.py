@@ -37,8 +37,8 @@ class Session:
         self.folder = rootdir / config.results_dir
         self.started = environment.stamp()
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
-        self.repetitions: dict[str, list[Repetition]] = {}  # by scenario key
-        self.last = {s.key: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
+        self.repetitions: dict[str, list[Repetition]] = {}  # by cell
+        self.last = {s.cell: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
         self.probes = {
             key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
             for key in {search_key(s) for s in scenarios if s.search}
@@ -56,7 +56,7 @@ class Session:
             name=named,
             reference=regression.load(self.reference(named)),
             settings=settings,
-            planned=comparisons_planned(len({s.key for s in self.scenarios if s.search is None}), settings),
+            planned=comparisons_planned(len({s.cell for s in self.scenarios if s.search is None}), settings),
             refuse_other=self.config.settings.baseline.other_environment == "refuse",
         )
 
@@ -65,7 +65,7 @@ class Session:
         if (named := self.config.settings.baseline.target) is None:
             return None
         settings = self._comparing()
-        others = {s.key for s in self.scenarios if s.search is None and s.target.name != named}
+        others = {s.cell for s in self.scenarios if s.search is None and s.target.name != named}
         return Rounds(name=named, settings=settings, planned=comparisons_planned(len(others), settings))
 
     def _comparing(self) -> BaselineSettings:
@@ -83,7 +83,7 @@ class Session:
 
     def settled(self, scenario: Scenario) -> bool:
         """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""
-        so_far = [r.figures for r in self.repetitions.get(scenario.key, ()) if r.repeat != scenario.repeat]
+        so_far = [r.figures for r in self.repetitions.get(scenario.cell, ()) if r.repeat != scenario.repeat]
         return bool(so_far) and scenario.repeats.until is not None and stopping.enough_repeats(scenario, so_far)
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
@@ -114,8 +114,8 @@ class Session:
             | {"server": {"version": server.version, "roots": dict(server.roots)}},
             round_trip_ms=None if server.round_trip_s is None else 1e3 * server.round_trip_s,
             gate=self.gate,
-            repetitions=self.repetitions.setdefault(scenario.key, []),
-            judges=self.last.get(scenario.key, scenario.id) == scenario.id,
+            repetitions=self.repetitions.setdefault(scenario.cell, []),
+            judges=self.last.get(scenario.cell, scenario.id) == scenario.id,
             probes=self.probes[search_key(scenario)] if scenario.search else Probes(),
         )
 

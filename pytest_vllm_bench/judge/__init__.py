@@ -24,7 +24,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 
-__all__ = ["Evidence", "effective_rules", "judge", "undecidable"]
+__all__ = ["Evidence", "effective_rules", "judge", "of_one_repeat", "undecidable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,23 @@ def effective_rules(scenario: Scenario) -> tuple[Rule, ...]:
     return (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
 
 
-def judge(scenario: Scenario, samples: Sequence[Sample], evidence: Evidence) -> Judgement:
-    """Judge one scenario from all its repeats; the verdict is the worst of INVALID > FAIL > INCONCLUSIVE > PASS."""
-    rules = effective_rules(scenario)
+def of_one_repeat(scenario: Scenario) -> tuple[Rule, ...]:
+    """What a repeat answers for alone, before the last one judges them all: that nothing failed, where nothing may, and
+    what its server counted, which is of each its own."""
+    return tuple(
+        rule
+        for rule in effective_rules(scenario)
+        if rule.metric.startswith("server.") or (rule.metric == "failed" and not rule.limit)
+    )
+
+
+def judge(
+    scenario: Scenario, samples: Sequence[Sample], evidence: Evidence, rules: Sequence[Rule] | None = None
+) -> Judgement:
+    """Judge one scenario from all its repeats; the verdict is the worst of INVALID > FAIL > INCONCLUSIVE > PASS.
+
+    ``rules``: others than its own."""
+    rules = effective_rules(scenario) if rules is None else rules
     alpha = 1 - scenario.judge.confidence
     statistical = max(1, sum(is_statistical(rule) for rule in rules))
     case = Case(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
-from pytest_vllm_bench.metric_table import parse_name, percentile_label, sampled_key
+from pytest_vllm_bench.metric_table import SAMPLED, parse_name, percentile_label, sampled_key
 from pytest_vllm_bench.model import MOST_TOKENS, Message, Record, Sample
 
 Json = Mapping[str, Any]
@@ -31,6 +31,7 @@ class Imported:
     request_rate: float = math.inf
     model: str = ""
     has_gaps: bool = True  # False: the records' arrivals between first and last token are not known
+    complete: bool = True  # False: it was cut short
     lacks: tuple[Message, ...] = ()
 
     def known_part(self, sample: Sample) -> Sample:
@@ -99,7 +100,7 @@ def _is_vllm(data: Any) -> bool:
 
 
 def _vllm(data: Json, name: str) -> Iterator[Imported]:
-    figures = {key: _number(value) for key, value in data.items() if parse_name(key) is not None}
+    figures = _vllm_measured({key: _number(value) for key, value in data.items()})
     if "failed" not in data and (planned := _number(data.get("num_prompts"))) is not None:
         figures["failed"] = int(planned) - int(data["completed"])
     records = tuple(_vllm_records(data))
@@ -118,6 +119,13 @@ def _vllm(data: Json, name: str) -> Iterator[Imported]:
         model=str(data.get("model_id") or ""),
         lacks=tuple(lacks),
     )
+
+
+def _vllm_measured(numbers: Mapping[str, float | None]) -> dict[str, float | int | None]:
+    """Its metrics; a latency whose mean is 0 had no samples (TPOT of answers of one token), and is no figure."""
+    names = {key: name for key in numbers if (name := parse_name(key)) is not None}
+    nothing = {id for id in SAMPLED if numbers.get(sampled_key("mean", id)) == 0}
+    return {key: numbers[key] for key, name in names.items() if name.row.id not in nothing}
 
 
 def _vllm_records(data: Json) -> Iterator[Record]:
@@ -196,7 +204,7 @@ def _guidellm(data: Json, name: str) -> Iterator[Imported]:
             figures |= _guidellm_latency(ours, _successes(metrics, theirs), scale)
         for theirs, ours in _GUIDELLM_RATES.items():
             figures[ours] = _number(_successes(metrics, theirs).get("mean"))
-        records = tuple(_guidellm_records(run.get("requests")))
+        records = tuple(_guidellm_records(run.get("requests"), totals))
         lacks = (_missing("client"), _missing("gaps")) if records else _summary_only(_missing("gaps"))
         yield Imported(source="guidellm", name=f"{name}[{i}]" if len(data["benchmarks"]) > 1 else name,
                        figures=_made(figures), records=records, has_gaps=False, lacks=lacks)  # fmt: skip
@@ -217,11 +225,16 @@ def _guidellm_latency(id: str, found: Json, scale: float) -> dict[str, float | i
     return {sampled_key(s, id): v * scale for s, value in values.items() if (v := _number(value)) is not None}
 
 
-def _guidellm_records(requests: Any) -> Iterator[Record]:
-    """Requests with start, first token and end; when the tokens in between came is not saved."""
+def _guidellm_records(requests: Any, totals: Json) -> Iterator[Record]:
+    """Requests with start, first token and end; when the tokens in between came is not saved.
+
+    It can keep a few of each kind, which are no sample of the run.
+    """
     if not isinstance(requests, Mapping):
         return
     good, bad = requests.get("successful") or (), requests.get("errored") or ()
+    if any(len(kept) != (totals.get(kind) or 0) for kept, kind in ((good, "successful"), (bad, "errored"))):
+        return
     known = [r for r in (*good, *bad) if _number(r.get("request_start_time")) is not None]
     if len(known) < len(good) + len(bad) or not known:
         return
@@ -279,7 +292,11 @@ def _nvidia(data: Json, name: str) -> Iterator[Imported]:
     if "mean_itl_ms" not in figures:
         lacks.append(_missing("gaps"))
     yield Imported(
-        source="aiperf" if aiperf else "genai-perf", name=name, figures=_made(figures), lacks=_summary_only(*lacks)
+        source="aiperf" if aiperf else "genai-perf",
+        name=name,
+        figures=_made(figures),
+        complete=not data.get("was_cancelled"),
+        lacks=_summary_only(*lacks),
     )
 
 

@@ -33,14 +33,17 @@ class Case:
     settings: JudgeSettings = JudgeSettings()
     levels: Levels = Levels(alpha=0.05, alpha_fail=0.05)
     held_back: Message | None = None  # why a latency rule cannot pass: the queue was still growing
+    rated: bool = False  # an open loop of which only figures are known
 
     @property
     def open_loop(self) -> bool:
-        return any(s.open_loop for s in self.samples)
+        return self.rated or any(s.open_loop for s in self.samples)
 
     @property
     def has_steady(self) -> bool:
-        return bool(self.samples) and all(s.steady is not None for s in self.samples)
+        if not self.samples:
+            return self.metrics.get("steady_requests") is not None
+        return all(s.steady is not None for s in self.samples)
 
 
 def is_statistical(rule: Rule) -> bool:
@@ -64,7 +67,7 @@ def _judge(rule: Rule, case: Case) -> RuleVerdict:
     window = _window(rule, name, case)
     if window is None:
         return _no_data(rule, "steady", Message(key="judge.no_steady_window"))
-    if not case.samples:  # figures of another tool
+    if not case.samples:  # figures alone
         return _compared(rule, name, case, window)
     share = allowed_share(rule, name)
     if share is not None and share < 1:
@@ -180,7 +183,7 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
 
 def _waits_for_queue(name: Name) -> bool:
     """Latency and goodput rules, which a queue that still grows would make look better than they are."""
-    return name.row.unit == "ms" or "goodput" in name.row.needs
+    return name.row.per != "run" or "goodput" in name.row.needs
 
 
 def _confidence(case: Case) -> str:

@@ -11,16 +11,19 @@ from pytest_vllm_bench.metric_table import parse_name
 from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleVerdict, Verdict
 
 
-def judge_figures(rules: Sequence[Rule], figures: Metrics, settings: JudgeSettings) -> tuple[RuleVerdict, ...]:
+def judge_figures(
+    rules: Sequence[Rule], figures: Metrics, settings: JudgeSettings, *, rated: bool = False
+) -> tuple[RuleVerdict, ...]:
     """Compare each rule with its figure; what would have to be proven stays INCONCLUSIVE under ``mode: evidence``.
 
     Percentiles of other tools leave failures out, so more failures than a rule excuses count as a miss of it.
+    ``rated``: the figures are of an open loop and know when requests were due.
     """
-    return tuple(_judge(rule, figures, settings) for rule in rules)
+    return tuple(_judge(rule, Case(samples=(), metrics=figures, rated=rated), settings) for rule in rules)
 
 
-def _judge(rule: Rule, figures: Metrics, settings: JudgeSettings) -> RuleVerdict:
-    (seen,) = judge_rules([rule], Case(samples=(), metrics=figures))
+def _judge(rule: Rule, case: Case, settings: JudgeSettings) -> RuleVerdict:
+    (seen,), figures = judge_rules([rule], case), case.metrics
     seen = replace(seen, n=int(figures.get("completed") or 0) + int(figures.get("failed") or 0))
     if seen.observed is None:
         return seen

@@ -203,10 +203,10 @@ class Items:
 
         planned = collections.Counter[str]()
         for scenario in scenarios:
-            planned[scenario.key] += scenario.num_prompts or 0
+            planned[scenario.cell] += scenario.num_prompts or 0
         found: dict[str, list[str]] = {}
-        for scenario in {s.key: s for s in scenarios}.values():
-            messages = undecidable(scenario, planned[scenario.key]) if scenario.num_prompts else []
+        for scenario in {s.cell: s for s in scenarios}.values():
+            messages = undecidable(scenario, planned[scenario.cell]) if scenario.num_prompts else []
             if self.pytest.get_verbosity() > 0:
                 messages += notes(self.registry.backends[scenario.backend], scenario)
             for message in messages:

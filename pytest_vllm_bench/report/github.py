@@ -109,13 +109,15 @@ def _place(row: Row) -> str:
 
 
 def _reason(row: Row, lang: str) -> str:
-    parts = [words.said(check.get("message"), lang) for check in row.get("validity") or [] if not check.get("ok")]
+    parts = [words.said(row["error"], lang)] if row.get("error") else []
+    parts += [words.said(check.get("message"), lang) for check in row.get("validity") or [] if not check.get("ok")]
     for rule in row.get("verdicts") or []:
         if rule.get("verdict") != "PASS":
             reason = words.said(rule.get("reason"), lang)
             parts.append(f"{rule.get('rule')}: {observed(rule, lang)}" + (f" ({reason})" if reason else ""))
     parts += baseline.reasons(row, lang)
-    return "\n".join(parts) or str(row.get("verdict"))
+    notes = [words.said(note, lang) for note in row.get("notes") or []]  # of what no rule stands for: a restart
+    return "\n".join(parts or notes) or str(row.get("verdict"))
 
 
 def _data(text: str) -> str:

@@ -14,8 +14,14 @@ from pytest_vllm_bench.report.folder import order, stem, write_text, writing
 
 
 def gates(rows: Sequence[Row]) -> list[Row]:
-    """Those whose verdict is a test's; a probe's belongs to the search, of which some must break."""
-    return [row for row in rows if not row.get("probe_of")]
+    """Those whose verdict is a test's: a probe's belongs to the search, of which some must break, and what is expected
+    to fail fails nothing."""
+    return [row for row in rows if not row.get("probe_of") and not expected(row)]
+
+
+def expected(row: Row) -> str:
+    """Why the config lets this scenario fail (``xfail``)."""
+    return (row.get("config") or {}).get("xfail") or ""
 
 
 def overall(rows: Sequence[Row]) -> Verdict | None:
@@ -42,6 +48,7 @@ def _scenario(row: Row) -> Row:
         "scenario_id": row["scenario_id"],
         **{key: row[key] for key in ("probe_of", "capacity_held", "capacity_broken") if key in row},
         "verdict": row.get("verdict"),
+        **({"xfail": expected(row)} if expected(row) else {}),
         "file": f"{stem(row['scenario_id'])}.json",
         "rules": [
             {key: rule.get(key) for key in ("rule", "verdict", "observed", "limit", "n", "window")}

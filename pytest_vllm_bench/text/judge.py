@@ -263,8 +263,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "这不是 vllm bench serve、GuideLLM、genai-perf、AIPerf 或 evalscope 的结果文件",
     ),
     "judge.import.lacks_requests": (
-        "it holds no single requests, so nothing can be proven, only observed",
-        "其中没有逐个请求的数据，因此只能观察，无法证明",
+        "it does not hold every single request, so nothing can be proven, only observed",
+        "其中没有全部逐个请求的数据，因此只能观察，无法证明",
     ),
     "judge.import.lacks_client": (
         "it does not say whether the client kept up, so no figure can be called invalid",

@@ -290,6 +290,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Any key of this page that does not decide the id or the server.",
         "本页中不影响 id 和服务的任意键。",
     ),
-    "reference.overrides.xfail": ("Why the test is expected to fail.", "预期失败的原因。"),
+    "reference.overrides.xfail": (
+        "Why the test is expected to fail. Its verdict is stored, and counts in no summary.",
+        "预期失败的原因。其结论照常保存，但不计入任何汇总。",
+    ),
     "reference.overrides.skip": ("Why the scenario is not run.", "不运行的原因。"),
 }

@@ -86,7 +86,7 @@ def test_a_summary_and_a_detailed_result_of_vllm_to_the_letter() -> None:
         lacks=read(vllm()).lacks,
     )  # fmt: skip
     assert [say(lack) for lack in read(vllm()).lacks] == [
-        "it holds no single requests, so nothing can be proven, only observed",
+        "it does not hold every single request, so nothing can be proven, only observed",
         "it does not say whether the client kept up, so no figure can be called invalid",
         "run vllm bench serve with --save-detailed to keep the requests",
     ]
@@ -136,6 +136,14 @@ def test_failures_of_an_older_vllm_are_what_is_missing() -> None:
     assert "failed_ratio" not in nothing
     for completed, failed, ratio in ((1, 0, 0), (2, 2, 0.5), (0, 1, 1)):
         assert read(vllm(completed=completed, failed=failed)).figures["failed_ratio"] == ratio
+
+
+def test_a_mean_of_nothing_is_no_figure_of_vllm() -> None:
+    """It writes 0 where no answer had a second token; a median of 0 may be one."""
+    nothing = {f"{statistic}_{id}_ms": 0.0 for statistic in ("mean", "median", "std", "p99") for id in ("tpot", "itl")}
+    found = read(vllm(**nothing, **{"mean_e2el_ms": 50.0, "std_e2el_ms": 0.0}))
+    assert not [key for key in found.figures if "tpot" in key or "itl" in key]
+    assert found.figures["std_e2el_ms"] == 0
 
 
 def test_the_least_of_a_vllm_result() -> None:
@@ -202,6 +210,8 @@ def guidellm(**changed: Any) -> dict[str, Any]:
         "time_per_output_token_ms": distribution(), "output_tokens_per_second": distribution(mean=300.0),
         "tokens_per_second": distribution(mean=400.0),
     }  # fmt: skip
+    if kept := changed.get("requests"):
+        metrics["request_totals"] = {kind: len(kept.get(kind) or ()) for kind in ("successful", "errored")}
     return {"metadata": {"version": 2}, "benchmarks": [{"type_": "generative_benchmark", "duration": 4.0,
                                                        "metrics": metrics, **changed}]}  # fmt: skip
 
@@ -271,6 +281,16 @@ def test_guidellm_with_its_requests() -> None:
         assert only.reason.values["why"].key == "judge.not_measured"
 
 
+def test_of_guidellm_a_part_of_the_requests_is_no_sample() -> None:
+    """A few of each status: 1 of 10 failed, where it was 1 of 900."""
+    one = {"request_start_time": 5.0, "request_end_time": 6.0, "time_to_first_token_ms": 100.0, "output_tokens": 11}
+    for kept, many in (("successful", 900), ("errored", 50)):
+        data = guidellm(requests={"successful": [one] * 9, "errored": [one]})
+        data["benchmarks"][0]["metrics"]["request_totals"][kept] = many
+        found = read(data)
+        assert (found.records, lacks(found)[0]) == ((), "requests")
+
+
 def test_what_guidellm_says_in_full() -> None:
     found = read(guidellm())
     assert (found.name, found.has_gaps, found.figures["duration"], found.figures["total_token_throughput"]) == (
@@ -337,6 +357,7 @@ def test_genai_perf_and_aiperf() -> None:
     assert (found.figures["completed"], found.figures["failed"], found.figures["duration"]) == (90, 0, 30)
     assert (found.figures["mean_itl_ms"], found.figures["request_goodput"]) == (9, 2)
     assert lacks(found) == ["requests", "client"]
+    assert (found.complete, read(newer | {"was_cancelled": True}).complete) == (True, False)
     assert read(newer | {"error_request_count": {"unit": "requests", "avg": 10}}).figures["failed_ratio"] == 0.1
 
 

@@ -9,7 +9,15 @@ import pytest
 from runs import rule, scenario
 
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.metric_table import ROWS, all_names, implied_rules, parse_name, parse_rule, rule_problems
+from pytest_vllm_bench.metric_table import (
+    ROWS,
+    all_names,
+    implied_rules,
+    parse_name,
+    parse_rule,
+    percentile_label,
+    rule_problems,
+)
 from pytest_vllm_bench.model import Message, Rule, Timeouts
 from pytest_vllm_bench.text import say
 
@@ -21,6 +29,10 @@ def test_a_rule_is_metric_op_number() -> None:
     made = parse_rule("  steady_p99.9_ttft_ms<=  5e2 ", line=7)
     assert made == Rule(text="steady_p99.9_ttft_ms <= 5e2", metric="p99.9_ttft_ms", op="<=", limit=Decimal(500),
                         window="steady", line=7)  # fmt: skip
+
+
+def test_a_percentile_is_called_the_same_however_it_is_spelt() -> None:
+    assert [percentile_label(Decimal(p)) for p in ("99", "99.0", "99.9", "99.90")] == ["p99", "p99", "p99.9", "p99.9"]
 
 
 @pytest.mark.parametrize("op", ["<=", "<", ">=", ">", "==", "!="])

@@ -7,15 +7,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from runs import closed, opened, request, scenario
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.rejudge import Asked, parsed, results
+from pytest_vllm_bench.judge import effective_rules
+from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.model import Plan, Record, Repeats, Result, Scenario
+from pytest_vllm_bench.rejudge import Asked, judged, parsed, results
+from pytest_vllm_bench.report.artifacts import to_json
+from pytest_vllm_bench.report.folder import write
 from pytest_vllm_bench.text import say
 
 Bench = Callable[..., pytest.RunResult]
@@ -153,3 +159,47 @@ def test_a_config_that_was_damaged_is_said(repeats: list[Path], key: str, value:
         list(results(path, Asked()))
     assert caught.value.message.key == "report.damaged"
     assert key in str(caught.value.message.values["why"])
+
+
+def kept(folder: Path, asked: Scenario, records: list[Record], *, complete: bool = True, **plan: Any) -> Path:
+    """What a run of these requests leaves in a folder."""
+    settings = settings_of(asked, complete=complete)
+    made = Plan(scenario_id=asked.id, folder=folder, n=len(records), path="/v1", template_tokens=0, **plan)
+    result = judged(asked, [sample(records, settings)], settings, effective_rules(asked), plan=made)
+    return write(to_json(replace(result, records=records, plan=made, session="now")), folder, records)[0]
+
+
+def test_a_template_that_nobody_knows_is_no_wrong_length(tmp_path: Path) -> None:
+    path = kept(tmp_path, scenario(), [request(i, i, prompt_tokens=109) for i in range(40)])
+    assert json.loads(path.read_text())["verdict"] == "PASS"
+    judged_as_it_was(path)
+
+
+def test_the_last_repeat_alone_is_judged_by_its_rules(tmp_path: Path) -> None:
+    """``--lf`` runs only the one that failed, which is the one that judges."""
+    asked = scenario("p90_ttft_ms <= 20", id="io100x10-mc1-np10-r3", repeat=3, repeats=Repeats(min=3, max=3))
+    path = kept(tmp_path, asked, closed([0.05] * 100))
+    assert json.loads(path.read_text())["verdict"] == "FAIL"
+    judged_as_it_was(path)
+
+
+def test_figures_alone_are_read_as_the_requests_would_be(tmp_path: Path) -> None:
+    """From when requests were due, in the window that the run was judged in; what was cut short passes nothing."""
+    late = scenario("p90_ttft_ms <= 500", "steady_p90_ttft_ms <= 500", "p90_service_ttft_ms <= 500", request_rate=10.0)
+    path = kept(tmp_path, late, opened([0.05] * 100, late=3.0))
+    path.with_suffix(".records.jsonl.gz").unlink()
+    (made,) = results(path, Asked())
+    assert [(v.within, v.window) for v in made.verdicts[:3]] == [(False, "steady"), (False, "steady"), (True, "steady")]
+    cut = kept(tmp_path, scenario("completed >= 1"), closed([0.05] * 100), complete=False)
+    cut.with_suffix(".records.jsonl.gz").unlink()
+    (made,) = results(cut, Asked())
+    assert (str(made.verdict), [n.key for n in made.notes]) == ("INCONCLUSIVE", ["judge.interrupted"])
+
+
+def test_other_goodput_limits_are_not_answered_by_the_old_ones_figures(tmp_path: Path) -> None:
+    path = kept(tmp_path, scenario("goodput_ratio >= 0.9", goodput={"ttft": 500.0}), closed([0.05] * 100))
+    path.with_suffix(".records.jsonl.gz").unlink()
+    (made,) = results(path, Asked())
+    assert made.verdicts[0].observed == 1
+    (made,) = results(path, Asked(goodput={"ttft": 10.0}))
+    assert (made.verdicts[0].observed, str(made.verdict)) == (None, "FAIL")

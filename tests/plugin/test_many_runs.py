@@ -14,10 +14,20 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.regression import between_targets
+from pytest_vllm_bench.rejudge import Asked, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 12]]}
+UNASKING = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_serving(scenario, vllm_bench):
+    await vllm_bench(scenario)
+"""
 
 
 def saved(pytester: pytest.Pytester, name: str) -> dict[str, Any]:
@@ -47,6 +57,38 @@ def test_repeats_go_round_robin_and_the_last_judges_them_all(bench: Bench, pytes
     shown = " ".join(result.stdout.str().split())
     assert "io64x8-mc2-np12-r2: from run to run (2 runs) they varied: output_throughput" in shown
     assert "r1: from run to run" not in shown
+
+
+@pytest.mark.parametrize(("rules", "expected"), [
+    (["failed_ratio <= 0.5"], {"passed": 2}),
+    (["failed_ratio <= 0.5", "server.requests >= 12"], {"passed": 1, "failed": 1}),
+])  # fmt: skip
+def test_a_repeat_answers_for_its_own_failures_and_its_servers_counters(
+    bench: Bench, pytester: pytest.Pytester, rules: list[str], expected: dict[str, int]
+) -> None:
+    """Failures that the rules allow fail no repeat, and what the server counted in the first is not forgotten."""
+    faults = pytester.path / "faults.json"
+    faults.write_text(json.dumps([{"fault": "status code=500", "requests": [6]}]))
+    with simulator.start(SimulatorOptions(faults=str(faults))) as server:
+        keys = {**ONE, "base_url": server.base_url, "repeats": 2, "judge": {"mode": "exact"}, "sla": rules}
+        bench(test=UNASKING, **keys).assert_outcomes(**expected)
+    first = saved(pytester, "io64x8_mc2_np12_r1")
+    assert first["failed"] == 1
+    assert [v["rule"] for v in first["verdicts"]] == rules[1:]
+    for path in (pytester.path / "results").glob("bench_*.json"):
+        (made,) = results(path, Asked())
+        row = json.loads(path.read_text())
+        assert (str(made.verdict), len(made.verdicts)) == (row["verdict"], len(row["verdicts"]))
+
+
+def test_more_requests_of_the_same_load_are_a_scenario_of_their_own(bench: Bench, pytester: pytest.Pytester) -> None:
+    """What a baseline takes for one is two: neither judges the other's repeats."""
+    keys = {**ONE, "concurrency_prompts": [[2, 12], [2, 16]], "sla": ["p90_ttft_ms <= 60000"], "repeats": 2}
+    text = bench(**keys).stdout.str()
+    pooled = [saved(pytester, f"io64x8_mc2_np{n}_r2")["pooled"]["completed"] for n in (12, 16)]
+    assert pooled == [24, 32]
+    assert "18 requests cannot prove" in text
+    assert "26 requests cannot prove" in text
 
 
 def test_the_last_selected_to_run_judges(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -93,7 +135,7 @@ def test_two_targets_in_turn(bench: Bench) -> None:
     result.assert_outcomes(passed=4)
     assert [name.split("-")[0] for name in order(result)] == ["a", "b", "b", "a"]
     assert "targets: a, b (config.yaml:" in result.stdout.str()
-    assert "io64x8-mc2: b against a" in result.stdout.str(), "whichever ended the rounds"
+    assert "io64x8-mc2-np12: b against a" in result.stdout.str(), "whichever ended the rounds"
 
 
 def test_a_slower_target_is_told_apart(bench: Bench) -> None:
@@ -102,8 +144,22 @@ def test_a_slower_target_is_told_apart(bench: Bench) -> None:
     with simulator.start() as a, simulator.start(slow) as b:
         result = bench(base_url=None, targets={"a": a.base_url, "b": b.base_url}, repeats=5, **ONE)
     result.assert_outcomes(passed=10)
-    assert "io64x8-mc2: b against a" in result.stdout.str()
+    assert "io64x8-mc2-np12: b against a" in result.stdout.str()
     assert "mean_tpot_ms" in result.stdout.str().split("b against a")[1]
+
+
+def test_targets_are_compared_in_each_scenario() -> None:
+    """Also in those that differ in their requests alone."""
+    rows = [
+        {"scenario_id": f"{t}-io64x8-mc2-np{n}-r5", "scenario_key": f"{t}-io64x8-mc2", "target": t, "repeat": 5,
+         "per_repeat": [{"output_throughput": 100.0 + n + r} for r in range(5)]}
+        for n in (12, 16) for t in ("a", "b")
+    ]  # fmt: skip
+    pairs = between_targets(rows)
+    assert [(p.cell, p.a, p.b) for p in pairs] == [("io64x8-mc2-np12", "a", "b"), ("io64x8-mc2-np16", "a", "b")]
+    assert [p.outcome[0].reference for p in pairs if not isinstance(p.outcome, Message)] == [
+        pytest.approx(100 + n + 2, rel=1e-3) for n in (12, 16)
+    ]
 
 
 @pytest.fixture

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
+Begin = Callable[..., subprocess.Popen[str]]
 ONE = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 40]], "base_url": None}
 
 
@@ -116,3 +122,36 @@ def test_what_repeats_show_is_confirmed_by_as_many(
     result.assert_outcomes(failed=1)
     assert result.stdout.str().count("not all of its repeats were run") >= 2, "neither compared nor saved"
     assert (pytester.path / "cases" / "baselines" / "main.json").read_text() == kept
+
+
+def test_a_fresh_measurement_without_figures_fails(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path, fast: str
+) -> None:
+    """What looked worse is not excused by a server that then answers nothing."""
+    keys = {**ONE, "baseline": {"tolerance": {"mean_tpot_ms": "30%"}}}
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=1)
+    faults = tmp_path / "faults.json"
+    faults.write_text(json.dumps([{"fault": "status code=500", "from": 41, "path": "/v1/completions"}]))
+    with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.012), faults=str(faults))) as server:
+        result = bench(f"--vllm-url={server.base_url}", "--vllm-baseline=main", **keys)
+    result.assert_outcomes(failed=1)
+    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40.json").read_text())
+    assert (row["completed"], row["baseline"]["refused"]) == (40, True)
+
+
+def test_an_interrupted_fresh_measurement_ends_the_session(
+    bench: Bench, begin: Begin, pytester: pytest.Pytester, fast: str
+) -> None:
+    keys = {**ONE, "baseline": {"tolerance": {"mean_tpot_ms": "30%"}}}
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=1)
+    with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.03))) as server:
+        process = begin(f"--vllm-url={server.base_url}", "--vllm-baseline=main")
+        tape = pytester.path / "results" / ".running" / "bench_io64x16_mc4_np40" / "again-1" / "tape"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not any(p.stat().st_size for p in tape.glob("*")):
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40.json").read_text())
+    assert (row["verdict"], row["complete"], row["completed"]) == ("INCONCLUSIVE", False, 40)

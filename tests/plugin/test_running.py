@@ -16,6 +16,7 @@ import pytest
 from relay import relay
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.report.folder import claimed
 from pytest_vllm_bench.simulator import SimulatorOptions
 
@@ -132,11 +133,16 @@ def test_last_failed_with_and_without_xdist(
     assert "io64x8-mc1-np4" in result.stdout.str()
 
 
-def test_exitfirst_and_xfail_and_skip(bench: Bench) -> None:
+def test_exitfirst_and_xfail_and_skip(bench: Bench, pytester: pytest.Pytester) -> None:
     never = {"sla": ["p99_ttft_ms <= 0.001"], "judge": {"mode": "exact"}}
     bench("-x", "-k", "io64", **never).assert_outcomes(failed=1)
     overrides = [{"match": "io64*", "xfail": "slow"}, {"match": "io128*", "skip": "later"}]
     bench(**never, overrides=overrides).assert_outcomes(xfailed=2, skipped=2)
+    said = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert (said["verdict"], said["counts"]) == (None, {})
+    assert {(s["verdict"], s["xfail"]) for s in said["scenarios"]} == {("FAIL", "slow")}
+    assert main(["judge", str(pytester.path / "results")]) == 0
+    assert main(["judge", *map(str, (pytester.path / "results").glob("bench_*.json"))]) == 1
 
 
 def test_the_users_own_asserts(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.rejudge import Asked, parsed, results
 from pytest_vllm_bench.simulator import SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
@@ -86,16 +87,21 @@ def test_all_failed_is_no_figure_and_no_pass(bench: Bench, pytester: pytest.Pyte
     assert verdicts["p99_ttft_ms <= 60000"] == "FAIL"
 
 
+@pytest.mark.parametrize("rules", [[], ["failed_ratio <= 0.99"]], ids=["none may fail", "nearly all may fail"])
 def test_a_server_that_dies_spares_the_rest_of_the_matrix(
-    bench: Bench, pytester: pytest.Pytester, tmp_path: Path
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path, rules: list[str]
 ) -> None:
+    """It fails, however many failures the rules allow: what comes after it is skipped, nothing else is red."""
     keys = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 60], [4, 60], [8, 60]], "base_url": None}
     faults = script(tmp_path, {"fault": "crash at=3", "from": 20})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
-        result = bench(f"--vllm-url={server.base_url}", "-rs", **keys)
+        result = bench(f"--vllm-url={server.base_url}", "-rs", **keys, sla=rules)
     result.assert_outcomes(failed=1, skipped=2)
+    (again,) = results(pytester.path / "results" / "bench_io64x8_mc2_np60.json", Asked(rules=parsed(["failed >= 1"])))
+    assert str(again.verdict) == "FAIL"
     assert "server not there, see io64x8-mc2-np60" in result.stdout.str()
-    assert 0 < saved(pytester, "io64x8_mc2_np60")["completed"] < 60
+    row = saved(pytester, "io64x8_mc2_np60")
+    assert (row["verdict"], 0 < row["completed"] < 60) == ("FAIL", True)
 
 
 def test_a_server_that_needs_a_key(bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

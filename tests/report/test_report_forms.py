@@ -148,6 +148,15 @@ def test_annotations_point_at_the_line_of_the_rule() -> None:
     assert line.startswith("::error file=bench_cases/config.yaml,line=7,")
 
 
+@pytest.mark.parametrize("part", ["error", "notes"])
+def test_annotations_say_what_no_rule_stands_for(part: str) -> None:
+    """The server went away, or was started anew."""
+    made = artifacts.to_json(result(verdict=Verdict.FAIL)) | {"verdicts": [], "validity": [], "notes": []}
+    said = {"text": "it was started anew"}
+    (line,) = github.workflow_commands([made | {part: said if part == "error" else [said]}])
+    assert line.endswith("::it was started anew")
+
+
 def test_annotations_are_errors_and_warnings() -> None:
     kinds = [line.split(" ")[0] for line in github.workflow_commands(rows())]
     assert kinds == ["::error", "::error", "::warning"]
