@@ -203,6 +203,7 @@ def test_init_gives_what_runs(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "mine", "--collect-only", "-q"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+    assert "next: pytest 'of mine' " in shell("init", "of mine", cwd=tmp_path)
 
 
 def test_doctor(tmp_path: Path, server: str) -> None:
