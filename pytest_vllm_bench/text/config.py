@@ -27,7 +27,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "config.yaml_deep": ("brackets or indents are nested too deeply", "括号或缩进嵌套过深"),
     "config.full_width": (
         'this line has "{found}", which to YAML is text; punctuation is written in ASCII: : , [ ] {{ }} < > =',
-        "本行含有 “{found}”，在 YAML 中只是普通文本；标点须用半角：: , [ ] {{ }} < > =",
+        "本行含有 “{found}”，在 YAML 中只是普通文本；请改用半角标点 : , [ ] {{ }} < > =",
     ),
     "config.file_not_mapping": (
         'the file must consist of "key: value" lines, e.g. base_url: http://localhost:8000',
