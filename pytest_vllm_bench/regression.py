@@ -115,7 +115,7 @@ def locate(named: str, base: Path) -> Path:
 def load(path: Path) -> dict[str, Any]:
     """Read a reference; BenchError where there is none or it is not one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = folder.content(path)
     except FileNotFoundError:
         near = sorted(p.stem for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
         raise BenchError("judge.baseline_no_file", path=str(path), known=", ".join(near) or "–") from None

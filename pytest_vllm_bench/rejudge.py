@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +36,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.report import baseline, records
-from pytest_vllm_bench.report.folder import complete, is_ours, records_of, stem
+from pytest_vllm_bench.report.folder import complete, content, is_ours, records_of, stem
 from pytest_vllm_bench.report.shape import misfit
 from pytest_vllm_bench.report.words import restore
 
@@ -76,7 +75,7 @@ def parsed(texts: Sequence[str]) -> tuple[Rule, ...]:
 def results(path: Path, asked: Asked) -> Iterator[Result]:
     """Judge every result in a file; BenchError if it is nobody's."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = content(path)
     except OSError as error:
         raise BenchError("report.not_read", why=error.strerror or str(error)) from None
     except ValueError as error:
@@ -227,7 +226,7 @@ def pooled(row: Mapping[str, Any]) -> list[Path]:
 def session_in(path: Path) -> str | None:
     """The session that a result is of; None where that cannot be read."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = content(path)
     except (OSError, ValueError):
         return None
     return data.get("session") if isinstance(data, dict) else None

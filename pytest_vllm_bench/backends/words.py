@@ -56,8 +56,9 @@ def shed(code: Any) -> bool:
 
 
 def capped(words: Any) -> str:
-    """As text, at most ``LIMIT`` characters."""
+    """As text that can be written to a file (JSON can spell half a character), at most ``LIMIT`` characters."""
     text = words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
+    text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= LIMIT else text[: LIMIT - 1] + "…"
 
 

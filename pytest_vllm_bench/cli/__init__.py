@@ -41,6 +41,7 @@ def parser(lang: str, only: str | None = None) -> argparse.ArgumentParser:
     for name, module in COMMANDS.items():
         text = say(f"cli.{module}.help", lang)
         one = commands.add_parser(name, help=text, description=text, add_help=name != "simulate")
+        one.add_argument("--lang", choices=("en", "zh"), default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # here too
         if only in (None, name):
             import_module(f"pytest_vllm_bench.cli.{module}").arguments(one, lang)
     return top

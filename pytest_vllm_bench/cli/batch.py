@@ -21,6 +21,14 @@ async def test_serving(scenario, vllm_bench):
 """
 
 
+#: The command has imported what pytest, as for every plugin, would have liked to import itself.
+INI = """\
+[pytest]
+asyncio_default_fixture_loop_scope = function
+filterwarnings = ignore:Module already imported:pytest.PytestAssertRewriteWarning
+"""
+
+
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument("config", nargs="?", default="config.yaml", help=say("cli.batch.config", lang))
     parser.add_argument("--base-url", dest="url", help=say("cli.base_url", lang))
@@ -39,7 +47,7 @@ def pytest_on(config: Path, args: argparse.Namespace, lang: str) -> int:
     with tempfile.TemporaryDirectory(prefix="vllm-bench-") as name:
         folder = Path(name)
         (folder / "test_serving.py").write_text(TEST, encoding="utf-8")
-        (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+        (folder / "pytest.ini").write_text(INI, encoding="utf-8")
         given = [f"--vllm-config={config.resolve()}", f"--vllm-results={Path(args.results).resolve()}"]
         given += [f"--vllm-url={args.url}"] if args.url else []
         given += [f"--vllm-lang={args.lang}"] if args.lang else []

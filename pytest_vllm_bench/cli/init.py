@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from pytest_vllm_bench.config import write_starter
@@ -17,5 +18,5 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 def run(args: argparse.Namespace, lang: str) -> int:
     for path in write_starter(Path(args.folder), lang=lang, base_url=args.url):
         print(say("cli.init.wrote", lang, path=path))
-    print(say("cli.init.next", lang, folder=args.folder))
+    print(say("cli.init.next", lang, folder=shlex.quote(args.folder)))
     return 0

@@ -7,7 +7,7 @@ Scalars follow YAML 1.2 (``on`` and ``yes`` are words, ``1e3`` is a number, ``10
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from pytest_vllm_bench.model import Message, Problem
 
 #: More nodes than any config needs; aliases that multiply ("a billion laughs") end here.
 MAX_NODES = 100_000
+FULL_WIDTH = "：，、［］【】｛｝“”‘’＜＞＝≤≥"
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,6 +74,7 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     nodes: int = 0
+    rows: Sequence[str] = ()
 
     def add(self, what: str, line: int | None, path: str = "", /, **values: Any) -> None:
         self.problems.append(Problem(message=Message(key=what, values=values), path=path, line=line))
@@ -96,7 +98,7 @@ def line_of(lines: Mapping[str, int], parts: tuple[str | int, ...]) -> int | Non
 
 def parse(text: str) -> Document:
     """Read ``text``; what is wrong with it as YAML is in ``problems``."""
-    document = Document()
+    document = Document(rows=text.splitlines())
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -104,12 +106,22 @@ def parse(text: str) -> Document:
             document.value = _value(loader, node, (), document, ())
     except _Endless:
         document.value = None
+    except RecursionError:
+        document.add("config.yaml_deep", None)
     except yaml.MarkedYAMLError as error:
         _syntax(document, error, text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
         document.add("config.yaml_character", line, code=f"U+{int(error.character):04X}")
     return document
+
+
+def full_width(document: Document, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """The likely cause of problems: a line with the punctuation of a Chinese keyboard, which YAML takes for text."""
+    for line in {p.line for p in problems if p.line is not None and p.line <= len(document.rows)}:
+        row = re.sub(r"(^|\s)#.*", "", document.rows[line - 1])
+        if found := next((c for c in row if c in FULL_WIDTH), None):
+            yield Problem(message=Message(key="config.full_width", values={"found": found}), line=line)
 
 
 def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pytest_vllm_bench.config.checks import cross_checks
-from pytest_vllm_bench.config.lines import Document, parse
+from pytest_vllm_bench.config.lines import Document, full_width, parse
 from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Given
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.schema import File
@@ -44,6 +44,7 @@ def read(path: Path, given: Given, registry: Registry) -> Config:
         config = _checked(path, _with_given(document.value, given, found), registry, found)
         if not found.problems:
             return config
+    found.problems += full_width(document, found.problems)
     told_of = {*found.origins.values(), *(chosen[1] for chosen in _chosen(given).values())}
     raise ConfigError(
         [p if p.file or p.path in told_of else replace(p, file=str(path)) for p in _sorted(found.problems)]

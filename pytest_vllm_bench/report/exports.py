@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,18 @@ def excel(rows: Sequence[Row], folder: Path, lang: str) -> Path:
     with pd.ExcelWriter(data, engine="openpyxl") as book:
         for key, sheet in (("report.sheet.results", table), ("report.sheet.rules", rules)):
             name = say(key, "en" if lang == "both" else lang)
+            texts = sheet.select_dtypes(exclude="number").columns
+            sheet[texts] = sheet[texts].map(_spelt)
             sheet.to_excel(book, sheet_name=name, index=False, freeze_panes=(1, 1))
             _widen(book.sheets[name])
     return write_bytes(folder / "results.xlsx", data.getvalue())
+
+
+def _spelt(value: Any) -> Any:
+    """Without the control characters that no sheet may hold."""
+    if not isinstance(value, str):
+        return value
+    return "".join(c for c in value if c in "\t\n\r" or unicodedata.category(c) != "Cc")
 
 
 def _header(key: str, lang: str) -> str:
@@ -53,7 +63,7 @@ def _widen(sheet: Any) -> None:
     from rich.cells import cell_len
 
     for column in sheet.columns:
-        widest = max(cell_len(str(cell.value)) for cell in column if cell.value is not None)
+        widest = max((cell_len(str(cell.value)) for cell in column if cell.value is not None), default=0)
         sheet.column_dimensions[column[0].column_letter].width = min(60, widest + 2)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import json
+import math
 import os
 import re
 import shutil
@@ -246,7 +247,7 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
 
 def _load(path: Path, problems: list[Problem] | None = None) -> Row | None:
     try:
-        row = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_not_json)
+        row = content(path)
     except (OSError, ValueError) as error:
         _noted(problems, path, Message(key="report.unreadable", values={"why": str(error)}))
         return None
@@ -258,9 +259,31 @@ def _noted(problems: list[Problem] | None, path: Path, message: Message) -> None
         problems.append(Problem(message=message, file=str(path)))
 
 
+def content(path: Path) -> Any:
+    """What a JSON file holds, so that it can be written again; OSError or ValueError where it cannot be read."""
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        if "\\ud" in text.lower():  # half a character, which JSON can spell and no encoding has
+            text = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace").decode()
+        return json.loads(text, parse_constant=_not_json, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _not_json(literal: str) -> str | None:
     """Other tools write NaN and Infinity, which JSON does not have."""
     return None if literal == "NaN" else literal.lower().replace("infinity", "inf")
+
+
+def _finite(text: str) -> float | str:
+    """1e999 is as endless as Infinity."""
+    found = float(text)
+    return found if math.isfinite(found) else str(found)
+
+
+def _whole(text: str) -> int | float | str:
+    """Beyond 64 bits not every reader can take it."""
+    return int(text) if len(text) < 20 else _finite(text)
 
 
 def is_result(row: Row) -> bool:

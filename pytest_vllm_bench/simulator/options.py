@@ -65,6 +65,8 @@ def parse(args: Sequence[str] | None = None, lang: str = "en") -> tuple[Simulato
                     group, f.name, f.default, say(f"simulator.help.{f.name}", lang, dialects=", ".join(formats.NAMES))
                 )
     given = vars(parser.parse_args(args))
+    if not 0 <= given["port"] < 2**16:  # the system would take the rest of a division
+        parser.error(say("simulator.port", lang, port=given["port"]))
     with_parent = given.pop("with_parent")
     latency = LatencyModel(**{f.name: given.pop(f.name) for f in fields(LatencyModel)})
     return SimulatorOptions(**{**given, "models": tuple(given["models"]), "latency": latency}), with_parent

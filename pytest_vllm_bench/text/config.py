@@ -24,6 +24,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the file is empty; the shortest config is base_url, input_output and concurrency_prompts",
         "文件是空的；最短的配置需要 base_url、input_output 和 concurrency_prompts",
     ),
+    "config.yaml_deep": ("brackets or indents are nested too deeply", "括号或缩进嵌套过深"),
+    "config.full_width": (
+        'this line has "{found}", which to YAML is text; punctuation is written in ASCII: : , [ ] {{ }} < > =',
+        "本行含有 “{found}”，在 YAML 中只是普通文本；请改用半角标点 : , [ ] {{ }} < > =",
+    ),
     "config.file_not_mapping": (
         'the file must consist of "key: value" lines, e.g. base_url: http://localhost:8000',
         "文件应由 “键: 值” 组成，例如 base_url: http://localhost:8000",

@@ -22,6 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         'Rule {position} of the fault script {file} is not an object with "fault" and these keys only: {known}.',
         '故障脚本 {file} 的第 {position} 条规则应是含 "fault" 的对象，且只能有这些键：{known}。',
     ),
+    "simulator.port": ("--port {port} is not a number from 0 to 65535", "--port {port} 不是 0 到 65535 之间的数"),
     "simulator.not_started": (
         "The built-in simulator did not start: {detail}",
         "内置模拟服务器未能启动：{detail}",

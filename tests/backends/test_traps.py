@@ -269,6 +269,7 @@ def test_18_stream_options_only_with_a_stream(name: str) -> None:
         (b"<html>502</html>", "<html>502</html>"),
         (b"", "HTTP 500"),
         (b"x" * 50_000, "x" * 999 + "…"),
+        (b'{"error":"half a \\ud83d"}', "half a ?"),
     ],
 )
 def test_19_error_bodies_of_every_shape_are_kept_and_capped(body: bytes, words: str) -> None:

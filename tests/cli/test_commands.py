@@ -203,6 +203,7 @@ def test_init_gives_what_runs(tmp_path: Path) -> None:
         [sys.executable, "-m", "pytest", "mine", "--collect-only", "-q"], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+    assert "next: pytest 'of mine' " in shell("init", "of mine", cwd=tmp_path)
 
 
 def test_doctor(tmp_path: Path, server: str) -> None:
@@ -213,6 +214,10 @@ def test_doctor(tmp_path: Path, server: str) -> None:
 
 def test_in_chinese(tmp_path: Path) -> None:
     assert "时钟" in shell("--lang", "zh", "doctor", cwd=tmp_path)
+    assert "时钟" in shell("doctor", "--lang", "zh", cwd=tmp_path)
+    text = shell("batch", "nowhere.yaml", "--lang", "zh", cwd=tmp_path, code=4)
+    assert "没有这个文件" in text
+    assert "warning" not in text
 
 
 def test_a_terminal_that_cannot_spell_it(finished: Path) -> None:

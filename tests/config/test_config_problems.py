@@ -313,3 +313,26 @@ def test_two_ways_to_prove_who_one_is(wrong: Wrong) -> None:
 def test_problems_come_in_the_order_of_the_file_and_once(wrong: Wrong) -> None:
     problems = wrong("seed: x\nmodle: y\nbackend: z\nseed: x\n")
     assert [p.line for p in problems] == [5, 6, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "line"),
+    [
+        ("base_url： simulator\n", "：", 1),
+        ("# 说明：无\nbase_url: simulator\ninput_output: [[32，8]]\nconcurrency_prompts: [[1, 4]]\n", "，", 3),
+        ("base_url: http：//localhost:8000  # 地址，端口\n", "：", 1),
+    ],
+)
+def test_full_width_punctuation_is_named_where_it_is_the_cause(wrong: Wrong, text: str, found: str, line: int) -> None:
+    hints = [p for p in wrong(text, short=False) if p.message.key == "config.full_width"]
+    assert [(p.message.values["found"], p.line) for p in hints] == [(found, line)]
+
+
+def test_full_width_punctuation_elsewhere_is_text(wrong: Wrong) -> None:
+    keys = [p.message.key for p in wrong("model: 模型，一\nseed: -1  # 种子：负数\n")]
+    assert keys == ["config.too_small"]
+
+
+@pytest.mark.parametrize("text", ["input_output: " + "[" * 5000, "extra_body: " + "{a: " * 5000])
+def test_nesting_without_end(wrong: Wrong, text: str) -> None:
+    assert [p.message.key for p in wrong(text, short=False)] == ["config.yaml_deep"]

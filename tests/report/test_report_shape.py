@@ -17,6 +17,7 @@ from results_made import result
 
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.report import artifacts
+from pytest_vllm_bench.report.rebuild import FORMATS
 from pytest_vllm_bench.report.shape import misfit
 from pytest_vllm_bench.text import say
 
@@ -141,3 +142,50 @@ def test_the_file_is_named_and_the_others_count(tmp_path: Path, capsys: pytest.C
     assert main(["judge", str(tmp_path)]) == 2
     said = capsys.readouterr()
     assert 'bench_bad.json: its mean_ttft_ms is "fast"' in " ".join((said.out + said.err).split())
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("1e999", 'its mean_ttft_ms is "inf", where number | null belongs'),
+        ("9" * 400, 'its mean_ttft_ms is "inf", where number | null belongs'),
+        ("9" * 30, None),
+        ("NaN", None),
+    ],
+)
+def test_a_number_that_no_reader_can_take(
+    tmp_path: Path, number: str, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(damaged(("mean_ttft_ms",), "HERE")).replace('"HERE"', number)
+    (tmp_path / "bench_one.json").write_text(text)
+    expected = 0 if said is None else 2
+    assert main(["report", str(tmp_path), "--formats", *(f for f in FORMATS if f != "png")]) == expected
+    assert main(["aggregate", str(tmp_path)]) == expected
+    assert main(["judge", str(tmp_path)]) in ((0, 1) if said is None else (2,))
+    assert (said or "") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000], ids=["lists", "objects"])
+def test_a_file_nested_beyond_reading(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bench_one.json").write_text(text)
+    assert main(["report", str(tmp_path)]) == 2
+    assert main(["judge", str(tmp_path)]) == 2
+    assert "bench_one.json: cannot be read as JSON: nested too deeply" in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "bench_one.json").write_text(json.dumps(ROW), encoding="utf-8-sig")
+    assert main(["report", str(tmp_path)]) == 0
+    assert main(["judge", str(tmp_path)]) in (0, 1)
+
+
+@pytest.mark.parametrize("odd", ["\x1b[31m\x00", "half a \ud83d"], ids=["control", "surrogate"])
+def test_characters_that_not_every_form_can_hold(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "bench_one.json").write_text(json.dumps(damaged(("scenario_id",), f"io1x1-{odd}")))
+    assert main(["report", str(tmp_path), "--formats", "html", "csv", "excel", "jsonl", "markdown"]) == 0
+    assert main(["aggregate", str(tmp_path)]) == 0
+
+
+def test_a_result_without_figures_has_every_form(tmp_path: Path) -> None:
+    (tmp_path / "bench_one.json").write_text('{"scenario_id": "a", "verdict": "PASS"}')
+    assert main(["report", str(tmp_path), "--formats", *(f for f in FORMATS if f != "png")]) == 0

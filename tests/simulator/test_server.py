@@ -283,3 +283,11 @@ def test_a_server_that_cannot_start_says_why() -> None:
     with pytest.raises(ServerError) as caught, simulator.start(simulator.SimulatorOptions(host="256.0.0.1")):
         pass
     assert caught.value.message.values["detail"]
+
+
+@pytest.mark.parametrize("port", ["65536", "-1"])
+def test_a_port_that_there_is_not(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(["--port", port])
+    assert caught.value.code == 2
+    assert f"--port {port} is not a number from 0 to 65535" in capsys.readouterr().err
