@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
-from pytest_vllm_bench.judge import means
+from pytest_vllm_bench.judge import Evidence, judge, means, of_one_repeat
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical, number
+from pytest_vllm_bench.judge.summary import judge_figures
+from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
@@ -857,3 +859,38 @@ def test_a_steady_window_that_is_not_there_is_said() -> None:
     found = one("steady_p90_ttft_ms <= 500", closed(noisy(20)), concurrency=None)
     assert (found.window, found.rule.text) == ("steady", "steady_p90_ttft_ms <= 500")
     assert say(found.reason).startswith("p90_ttft_ms: no data, which never passes: there is no steady window; ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        (("mean_ttft_ms <= 1",), ["failed == 0"]),
+        (("goodput_ratio >= 1",), []),
+        (("failed <= 3", "mean_ttft_ms <= 1"), []),
+        (("failed_ratio <= 0.1",), []),
+        (("failed <= 0",), ["failed <= 0"]),
+        (("server.preemptions == 0", "p99_ttft_ms <= 1"), ["server.preemptions == 0", "failed == 0"]),
+    ],
+)
+def test_what_an_earlier_repeat_answers_for(asked: tuple[str, ...], answered: list[str]) -> None:
+    assert [rule.text for rule in of_one_repeat(scenario(*asked))] == answered
+
+
+def test_other_rules_than_the_scenarios_own() -> None:
+    asked = scenario("p90_ttft_ms <= 1")
+    one = sample(closed([0.1] * 60), settings_of(asked))
+    evidence = Evidence(metrics=summary([one], settings_of(asked)), server={"preemptions": 2.0})
+    found = judge(asked, [one], evidence, of_one_repeat(scenario("server.preemptions == 0")))
+    assert [(v.rule.text, v.verdict) for v in found.verdicts] == [
+        ("server.preemptions == 0", FAIL),
+        ("failed == 0", PASS),
+    ]
+    assert judge(asked, [one], evidence, ()).verdicts == ()
+
+
+def test_figures_of_an_open_loop_are_from_due() -> None:
+    """Where they were saved without the requests, as where the requests are there."""
+    rule, figures = parse_rule("mean_ttft_ms <= 30"), {"mean_ttft_ms": 10.0, "mean_response_ttft_ms": 50.0}
+    for rated, observed in ((True, 50), (False, 10)):
+        (found,) = judge_figures([rule], figures, JudgeSettings(mode="exact"), rated=rated)
+        assert (found.observed, found.verdict) == (observed, FAIL if rated else PASS)
