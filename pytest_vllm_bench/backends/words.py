@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal, NamedTuple
 
 #: Characters kept of a server's words: enough for any message, too little for a prompt sent back.
 LIMIT = 1000
+#: What moves a terminal's cursor, changes its colours or its title.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _OVERLOAD_CODES = (429, 503, "429", "503")
 _OVERLOAD_TYPES = ("overloaded", "overloaded_error", "rate_limit_error", "rate_limit_exceeded", "TooManyRequestsError")
@@ -56,9 +59,9 @@ def shed(code: Any) -> bool:
 
 
 def capped(words: Any) -> str:
-    """As text that can be written to a file (JSON can spell half a character), at most ``LIMIT`` characters."""
+    """As text that can be written to a file (JSON can spell half a character) and shown, of ``LIMIT`` characters."""
     text = words if isinstance(words, str) else json.dumps(words, ensure_ascii=False)
-    text = text.encode("utf-8", "replace").decode()
+    text = CONTROL.sub("�", text.replace("\r\n", "\n").encode("utf-8", "replace").decode())
     return text if len(text) <= LIMIT else text[: LIMIT - 1] + "…"
 
 

@@ -270,6 +270,7 @@ def test_18_stream_options_only_with_a_stream(name: str) -> None:
         (b"", "HTTP 500"),
         (b"x" * 50_000, "x" * 999 + "…"),
         (b'{"error":"half a \\ud83d"}', "half a ?"),
+        (b'{"error":"\\u001b[2Jred\\u0000\\r\\n\\tgone"}', "�[2Jred�\n\tgone"),
     ],
 )
 def test_19_error_bodies_of_every_shape_are_kept_and_capped(body: bytes, words: str) -> None:
