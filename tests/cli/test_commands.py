@@ -150,7 +150,7 @@ def test_judge_the_results_of_others(tmp_path: Path) -> None:
     shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 200", "--mode", "exact", cwd=tmp_path, code=1)
     text = shell("judge", "theirs.json", "--rule", "p99_ttft_ms <= 500", cwd=tmp_path)
     assert "INCONCLUSIVE" in text
-    for lack in ("no single requests", "whether the client kept up", "--save-detailed"):
+    for lack in ("every single request", "whether the client kept up", "--save-detailed"):
         assert text.count(lack) == 1, "what a file lacks is said once"
     (tmp_path / "nobodys.json").write_text("{}")
     (tmp_path / "broken.json").write_text("{")

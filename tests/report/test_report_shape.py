@@ -187,5 +187,5 @@ def test_characters_that_not_every_form_can_hold(tmp_path: Path, odd: str) -> No
 
 
 def test_a_result_without_figures_has_every_form(tmp_path: Path) -> None:
-    (tmp_path / "bench_one.json").write_text('{"scenario_id": "a", "verdict": "PASS"}')
+    (tmp_path / "bench_one.json").write_text('{"schema_version": 1, "scenario_id": "a", "verdict": "PASS"}')
     assert main(["report", str(tmp_path), "--formats", *(f for f in FORMATS if f != "png")]) == 0
