@@ -150,7 +150,7 @@ def test_a_wrong_path_and_a_wrong_port_speak_clearly(bench: Bench) -> None:
 def test_a_second_interruption_ends_at_once(
     bench: Bench, begin: Begin, pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
-    faults = script(tmp_path, {"fault": "stall at=3", "from": 4})
+    faults = script(tmp_path, {"fault": "stall at=3 seconds=60", "from": 4})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
         bench("--collect-only", f"--vllm-url={server.base_url}", **ONE)
         process = begin(f"--vllm-url={server.base_url}")
