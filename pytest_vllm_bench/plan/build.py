@@ -113,9 +113,10 @@ def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: 
         _write(writer, wanted, _dated(prompts, shape), asks, pick, context)
     if not writer.n or (writer.n < wanted.n and not wanted.at_most):
         source = scenario.dataset.options.get("path", scenario.dataset.name)
-        raise DataError("plan.too_few_rows", path=str(source), usable=writer.n, n=wanted.n)
+        why = Message(key="plan.why", values={"reasons": told}) if (told := wanted.told()) else ""
+        raise DataError("plan.too_few_rows", path=str(source), usable=writer.n, n=wanted.n, why=why)
     plan = _plan(scenario, context, folder, writer, shape)
-    plan = replace(plan, force_length=asks.force, notes=(*found, *notes(backend, scenario)))
+    plan = replace(plan, force_length=asks.force, notes=(*found, *wanted.told(), *notes(backend, scenario)))
     _save(plan, asks.marker if writer.n > writer.chains else "", backend)
     if context.progress is not None:
         context.progress(plan.n, plan.n)

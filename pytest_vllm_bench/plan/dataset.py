@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,22 @@ class Wanted:
     base_dir: Path = Path()
     cache_dir: Path | None = None
     note: Callable[[Message], None] = field(repr=False, default=lambda _: None)
+    tally: Counter[tuple[str, str]] = field(repr=False, default_factory=Counter)  # of rows; told when the plan is whole
+    alive: Callable[[], None] = field(repr=False, default=lambda: None)  # called often; what it raises ends the build
+
+    def count(self, key: str, n: int = 1, *, what: str = "") -> None:
+        """``n`` more rows that are left out, or read otherwise than they stand there; "" for those read at all."""
+        if n:
+            self.tally[key, what] += n
+
+    def told(self) -> tuple[Message, ...]:
+        """What became of the rows, a sentence each."""
+        of = f"{self.tally['', '']:,}"
+        return tuple(
+            Message(key=key, values={"n": f"{n:,}", "of": of, "what": what})
+            for (key, what), n in self.tally.items()
+            if key
+        )
 
     def stream(self, name: str) -> RandomState:
         """Random numbers for one purpose ("lengths", "order", "prompts"), the same in every session."""
@@ -41,7 +59,8 @@ class Wanted:
 
     def path(self, written: str) -> Path:
         """A path as the config means it: relative to the config's own folder."""
-        return self.base_dir / Path(written).expanduser()
+        # As os.path has it: "~who" of a user who is not there is a name like any other.
+        return self.base_dir / os.path.expanduser(written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

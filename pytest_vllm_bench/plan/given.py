@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
@@ -71,6 +71,13 @@ class Salter:
             texts = [front + text for text in texts]
         return [n + self._wanted.added_tokens for n in self._wanted.tokenizer.count(texts)]
 
+    def measured(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Each with its length as it will be sent, where that is known here."""
+        counts = self.count([p.text if p.text is not None else words_of(p.messages or ()) for p in prompts])
+        # What a template on the server puts around several messages, and what a medium comes to, is the model's affair.
+        known = [not p.media and (p.messages is None or len(p.messages) == 1) for p in prompts]
+        return [replace(p, input_len=counts[i] if counts and known[i] else None) for i, p in enumerate(prompts)]
+
     def salted(self, prompt: Prompt) -> Prompt:
         """With tokens in front that no other prompt has; prompts of one ``group`` with ``shared_len`` share them."""
         if not self._wanted.salt or not self._text:
@@ -103,8 +110,24 @@ def salted_messages(messages: Sequence[Mapping[str, Any]], front: str) -> list[M
     return result
 
 
-def counted(prompt: Prompt, tokens: int | None) -> Prompt:
-    return replace(prompt, input_len=tokens)
+def opening(system: str, asked: str, wanted: Wanted) -> Prompt:
+    """The first turn of a conversation; a system prompt is one where the backend knows roles, else it stands before."""
+    if not system:
+        return Prompt(text=asked)
+    if not wanted.backend.takes_messages:
+        return Prompt(text=f"{system}\n\n{asked}")
+    return Prompt(messages=({"role": "system", "content": system}, {"role": "user", "content": asked}))
+
+
+#: Columns that text alone leaves behind.
+_BESIDE = ("image", "images", "audio", "video", "videos", "tools", "functions")
+
+
+def beside(row: Mapping[str, Any], wanted: Wanted, sent: Container[str] = ()) -> None:
+    """Count what a row has and is not sent."""
+    for column in _BESIDE:
+        if row.get(column) not in (None, "", []) and column not in sent:
+            wanted.count("plan.not_sent", what=column)
 
 
 def words_of(messages: Iterable[Mapping[str, Any]]) -> str:

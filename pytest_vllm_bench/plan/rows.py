@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,12 +75,23 @@ def read(path: Path) -> Rows:
 def require(rows: Rows, columns: tuple[str, ...]) -> str:
     """The first of ``columns`` that the file's first row has; DataError names those it has instead."""
     first = rows.fetch([0])[0]
-    for column in columns:
-        if column in first:
-            return column
+    if name := column(first, columns):
+        return name
     raise DataError(
         "plan.column_missing", path=str(rows.path), wanted=" | ".join(columns), found=", ".join(map(str, first)) or "–"
     )
+
+
+def column(row: Row, names: Sequence[str]) -> str:
+    """What the row calls the first of ``names`` that it has, in capitals, with spaces or as it is; "" for none."""
+    return _column(tuple(row), tuple(names))
+
+
+@lru_cache(maxsize=512)
+def _column(has: tuple[str, ...], names: tuple[str, ...]) -> str:
+    folded = {re.sub(r"[\W_]+", "", str(name).lower()): name for name in reversed(has)}
+    found = (name if name in has else folded.get(re.sub(r"[\W_]+", "", name.lower()), "") for name in names)
+    return next(filter(None, found), "")
 
 
 def fail(path: Path, problems: list[Message]) -> None:

@@ -205,9 +205,42 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plan.too_few_rows": (
         "{path}: {n} requests are asked for, but its rows make only {usable} (rows outside the limits do not count). "
-        "Ask for at most {usable}, or write oversample: true to use rows more than once.",
+        "Ask for at most {usable}, or write oversample: true to use rows more than once.{why}",
         "{path}：需要 {n} 个请求，但其数据行只能生成 {usable} 个（超出限制的行不计入）。"
-        "请将数量设为不超过 {usable}，或写 oversample: true 允许重复使用。",
+        "请将数量设为不超过 {usable}，或写 oversample: true 允许重复使用。{why}",
+    ),
+    "plan.why": ("\nOf its rows:\n{reasons}", "\n关于其数据行：\n{reasons}"),
+    "plan.talk_no_answer": (
+        "{n} of {of} conversations left out: nobody answered the question.",
+        "已略去 {of} 段对话中的 {n} 段：提问之后没有回答。",
+    ),
+    "plan.talk_no_question": (
+        "{n} of {of} conversations left out: nobody asks anything in them.",
+        "已略去 {of} 段对话中的 {n} 段：其中没有提问。",
+    ),
+    "plan.talk_outside": (
+        "{n} of {of} conversations left out: outside the limits (min_prompt, min_output, max_prompt, max_total).",
+        "已略去 {of} 段对话中的 {n} 段：超出限制（min_prompt、min_output、max_prompt、max_total）。",
+    ),
+    "plan.talk_strangers": (
+        "{n} of {of} conversations left out: their speakers are called neither user nor assistant, in any known way.",
+        "已略去 {of} 段对话中的 {n} 段：说话者的名称不是任何已知的用户或助手写法。",
+    ),
+    "plan.talk_answer_first": (
+        "{n} of {of} conversations begin with an answer: they are read from their first question on.",
+        "{of} 段对话中有 {n} 段以回答开头：从其第一个提问开始读取。",
+    ),
+    "plan.talk_tool": (
+        "{n} of {of} conversations have results of tools in them: these are sent as the user's words.",
+        "{of} 段对话中有 {n} 段含有工具返回结果：作为用户消息发送。",
+    ),
+    "plan.talk_media": (
+        "{n} of {of} conversations have pictures, sound or files among their words: only the words are sent.",
+        "{of} 段对话中有 {n} 段夹有图片、音频或文件：只发送文字。",
+    ),
+    "plan.not_sent": (
+        "{n} of {of} rows have a column {what}, which is not sent.",
+        "{of} 行中有 {n} 行含有 {what} 列，该列不会发送。",
     ),
     "plan.sonnet_too_short": (
         "sonnet: {length} tokens leave no room for a line of the prompt's own behind the {prefix} common ones. "

@@ -121,7 +121,7 @@ def test_too_few_rows_are_an_error_unless_oversampled(make: Make, tmp_path: Path
     built = make({**dataset, "oversample": True}, num_prompts=5)
     assert len(built.rows) == 5
     assert len(set(built.texts)) == 5
-    assert [note.key for note in built.plan.notes] == ["plan.oversampled"]
+    assert [note.key for note in built.plan.notes] == ["plan.oversampled", "plan.talk_outside"]
 
 
 def test_oversampling_nothing_usable_ends(make: Make, tmp_path: Path) -> None:

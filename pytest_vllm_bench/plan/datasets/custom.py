@@ -51,11 +51,8 @@ def _rows(
                     Message(key="plan.row_problem", values={"where": source.where(number), "what": problem})
                 )
         rows.fail(source.path, problems)
-        sent = salter.count([_text(p) for p in found])
-        for i, prompt in enumerate(found):
-            # What a template on the server puts around several messages is not known here.
-            known = prompt.messages is None or len(prompt.messages) == 1
-            yield salter.salted(given.counted(prompt, sent[i] if sent and known else None))
+        for prompt in salter.measured(found):
+            yield salter.salted(prompt)
 
 
 def _prompt(
@@ -94,10 +91,6 @@ def _list(text: str) -> Any:
 
 def _is_messages(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(m, Mapping) and "role" in m for m in value)
-
-
-def _text(prompt: Prompt) -> str:
-    return prompt.text if prompt.text is not None else given.words_of(prompt.messages or ())
 
 
 DATASET = Dataset(options=CustomOptions, prompts=prompts)

@@ -10,13 +10,12 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Media, Message, Prompt
-from pytest_vllm_bench.plan import given, media
+from pytest_vllm_bench.plan import given, media, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
-from pytest_vllm_bench.plan.datasets import sharegpt
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.tokenizer import unreachable
 
-CHAT = ("conversations", "conversation", "messages")
+CHAT = talk.COLUMNS
 ASKED = ("prompt", "instruction", "question", "query", "problem", "input", "text")
 ANSWERED = ("output", "answer", "response", "completion", "solution", "chosen")
 MEDIA = {"image": ("image", "images"), "audio": ("audio",)}
@@ -145,14 +144,12 @@ def _made(wanted: Wanted, source: Any, columns: Columns, options: HFOptions) -> 
     salter = given.Salter(wanted)
     rows = iter(_numbered(wanted, source, options))
     while batch := list(islice(rows, 64)):
-        read = [(_prompt(row, columns, options, number), _answer(row, columns)) for number, row in batch]
+        read = [_read(row, columns, wanted, number) for number, row in batch]
         found = [(prompt, answer) for prompt, answer in read if prompt is not None]
-        sent = salter.count([prompt.text or "" for prompt, _ in found])
         answers = _tokens(wanted, [answer for _, answer in found])
-        for i, (prompt, _) in enumerate(found):
-            length = sent[i] if sent and not prompt.media else None
+        for i, prompt in enumerate(salter.measured([prompt for prompt, _ in found])):
             output = wanted.output_len or (answers[i] if answers and answers[i] else None)
-            yield salter.salted(replace(prompt, input_len=length, output_len=output))
+            yield salter.salted(replace(prompt, output_len=output))
 
 
 def _numbered(wanted: Wanted, source: Iterable[Any], options: HFOptions) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -172,33 +169,26 @@ def _tokens(wanted: Wanted, answers: list[str]) -> list[int] | None:
     return wanted.tokenizer.count(answers)
 
 
-def _answer(row: Mapping[str, Any], columns: Columns) -> str:
+def _read(row: Mapping[str, Any], columns: Columns, wanted: Wanted, number: int) -> tuple[Prompt | None, str]:
+    """The row's prompt and what was answered; None where it has nothing to say."""
+    options: HFOptions = wanted.options
+    things = tuple(m for kind, column in columns.media.items() for m in _media(row[column], kind, options, number))
+    system, answer = "", ""
     if columns.chat:
-        pairs = sharegpt.exchanges({"conversations": row[columns.chat]})
-        return pairs[0][1] if pairs else ""
-    value = row.get(columns.answered) if columns.answered else ""
-    return str(value[0] if isinstance(value, list) and value else value or "")
-
-
-def _prompt(row: Mapping[str, Any], columns: Columns, options: HFOptions, number: int) -> Prompt | None:
-    """The row's prompt; None where it has nothing to say."""
-    if columns.chat:
-        pairs = sharegpt.exchanges({"conversations": row[columns.chat]})
-        text = pairs[0][0] if pairs else _only(row[columns.chat])
+        said = talk.of(row, wanted, (columns.chat,))
+        system = said.system
+        text, answer = said.pairs[0] if said.pairs else (said.left, "")
     else:
         text = str(row.get(columns.asked) or "") if columns.asked else ""
         more = str(row.get(columns.more) or "") if columns.more else ""
         text = f"{text}\n\n{more}" if more else text
-    things = tuple(m for kind, column in columns.media.items() for m in _media(row[column], kind, options, number))
+        value = row.get(columns.answered) if columns.answered else ""
+        answer = str(value[0] if isinstance(value, list) and value else value or "")
     if things and options.prompt is not None:
         text = options.prompt
-    return Prompt(text=text, media=things, row=number) if text or things else None
-
-
-def _only(turns: Any) -> str:
-    """A conversation that nobody has answered yet."""
-    said = [turn for turn in turns if isinstance(turn, Mapping)] if isinstance(turns, list) else []
-    return str(said[-1].get("value", said[-1].get("content")) or "") if said else ""
+    if not text and not things:
+        return None, ""
+    return replace(given.opening(system, text, wanted), media=things, row=number), answer
 
 
 def _media(value: Any, kind: str, options: HFOptions, number: int) -> Iterator[Media]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Prompt
-from pytest_vllm_bench.plan import given, rows
+from pytest_vllm_bench.plan import given, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 
@@ -35,7 +34,7 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
         raise DataError("plan.needs_tokenizer", dataset="sharegpt")
     options: ShareGPTOptions = wanted.options
     source = rows.read(wanted.path(options.path))
-    rows.require(source, ("conversations", "conversation", "messages"))
+    rows.require(source, talk.COLUMNS)
     salter = given.Salter(wanted)
     return given.sampled(wanted, len(source), options, lambda numbers: _kept(wanted, source, salter, numbers))
 
@@ -44,51 +43,39 @@ def _kept(wanted: Wanted, source: rows.Rows, salter: given.Salter, numbers: Iter
     options: ShareGPTOptions = wanted.options
     most = 1 if not options.multi_turn else options.max_turns
     for batch in given.batches(numbers):
-        found = [pairs[:most] for row in source.fetch(batch) if (pairs := exchanges(row))]
-        kept = list(_fitting(wanted, options, found))
-        sent = salter.count([asked for (asked, _), *_ in kept]) or []
-        for talk, length in zip(kept, sent, strict=True):
-            first, *later = [Prompt(text=asked, output_len=out) for asked, out in talk]
-            turns = tuple(replace(turn, think_s=options.think) for turn in later)
-            yield salter.salted(replace(first, input_len=length, turns=turns))
+        found = [(talk.of(row, wanted), row) for row in source.fetch(batch)]
+        wanted.count("", len(batch))
+        wanted.count("plan.talk_no_answer", sum(bool(t.left and not t.pairs) for t, _ in found))
+        kept = list(_fitting(wanted, options, [(replace(t, pairs=t.pairs[:most]), row) for t, row in found if t.pairs]))
+        firsts = [given.opening(t.system, t.pairs[0][0], wanted) for t, _ in kept]
+        for first, (t, outputs) in zip(salter.measured(firsts), kept, strict=True):
+            later = zip(t.pairs[1:], outputs[1:], strict=True)
+            turns = tuple(Prompt(text=asked, output_len=out, think_s=options.think) for (asked, _), out in later)
+            yield salter.salted(replace(first, output_len=outputs[0], turns=turns))
 
 
 def _fitting(
-    wanted: Wanted, options: ShareGPTOptions, talks: list[list[tuple[str, str]]]
-) -> Iterator[list[tuple[str, int]]]:
-    """(prompt, tokens to ask for) of each turn, of the conversations that stay within the limits in every turn."""
+    wanted: Wanted, options: ShareGPTOptions, talks: list[tuple[talk.Talk, rows.Row]]
+) -> Iterator[tuple[talk.Talk, list[int]]]:
+    """The conversations that stay within the limits in every turn, with the tokens to ask for in each."""
     assert wanted.tokenizer is not None
-    flat = [pair for talk in talks for pair in talk]
-    counts = iter(wanted.tokenizer.count([text for pair in flat for text in pair]))
-    for talk in talks:
-        total, fits, turns = 0, True, []
-        for asked, _ in talk:
-            prompt, answer = next(counts), next(counts)
+    # A system prompt counts with the first question, whichever way it is sent.
+    asked = [f"{t.system}\n\n{a}" if t.system and not i else a for t, _ in talks for i, (a, _) in enumerate(t.pairs)]
+    prompts = iter(wanted.tokenizer.count(asked))
+    answers = iter(wanted.tokenizer.count([answer for t, _ in talks for _, answer in t.pairs]))
+    for t, row in talks:
+        total, fits, outputs = 0, True, []
+        for prompt, answer in [(next(prompts), next(answers)) for _ in t.pairs]:
             out = wanted.output_len or answer
             total += prompt + out
             fits = fits and options.min_prompt <= prompt <= options.max_prompt
             fits = fits and out >= options.min_output and total <= options.max_total
-            turns.append((asked, out))
+            outputs.append(out)
         if fits:
-            yield turns
-
-
-def exchanges(row: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(prompt, answer) of each turn; both common spellings, ``from``/``value`` and ``role``/``content``.
-
-    A system message joins the first prompt; a last prompt without an answer is left out.
-    """
-    listed = row.get("conversations") or row.get("conversation") or row.get("messages") or []
-    said = []
-    for turn in listed if isinstance(listed, list) else []:
-        if isinstance(turn, Mapping):
-            who, what = turn.get("from", turn.get("role")), turn.get("value", turn.get("content"))
-            if isinstance(what, str):
-                said.append((str(who), what))
-    system = said[0][1] + "\n\n" if said and said[0][0] == "system" else ""
-    texts = [what for _, what in said[bool(system) :]]
-    pairs = list(zip(texts[::2], texts[1::2], strict=False))
-    return [(system + pairs[0][0], pairs[0][1]), *pairs[1:]] if pairs else []
+            given.beside(row, wanted)
+            yield t, outputs
+        else:
+            wanted.count("plan.talk_outside")
 
 
 DATASET = Dataset(options=ShareGPTOptions, prompts=prompts)
