@@ -313,6 +313,7 @@ class Plan:
     force_length: bool = False
     streamed: bool = True
     template_tokens: int = 0  # tokens the chat template adds to each prompt, where known
+    output_field: str = ""  # the body's field that asks for so many output tokens
     notes: tuple[Message, ...] = ()  # what the reader should know ("the backend cannot force the length")
 
 
@@ -474,6 +475,7 @@ class Sample:
     tokens: Mapping[str, Column] = field(
         default_factory=dict
     )  # prompt, asked_input, output, asked_output, cached, shared
+    odd: Mapping[str, Column] = field(default_factory=dict)  # what is unlike what was asked (``measure.oddities``)
     token_sources: Mapping[str, int] = field(default_factory=dict)  # token_source → requests
     begin: float | None = None  # first sent
     end: float | None = None  # last done

@@ -148,6 +148,7 @@ def planned(row: Mapping[str, Any]) -> Plan | None:
         path=was.get("path", ""),
         force_length=was.get("force_length", False),
         template_tokens=was.get("template_tokens", 0),
+        output_field=str(was.get("output_field") or ""),
     )
 
 

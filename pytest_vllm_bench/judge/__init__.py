@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pytest_vllm_bench.judge import means
+from pytest_vllm_bench.judge import doubts, means
 from pytest_vllm_bench.judge.before import undecidable
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
@@ -32,7 +32,8 @@ class Evidence:
     """What is known beside the samples; ``metrics``: of all repeats pooled, ``per_repeat`` and ``facts``: of each.
 
     ``server``: figures for rules on ``server.*``; ``server_fault``: it restarted or changed its model meanwhile.
-    ``hopeless``: the rule that stopped the run early (``stopping.hopeless``).
+    ``hopeless``: the rule that stopped the run early (``stopping.hopeless``).  ``doubts``: found elsewhere
+    (``doubts.among``).
     """
 
     metrics: Metrics
@@ -42,6 +43,10 @@ class Evidence:
     server: Mapping[str, float] = field(default_factory=dict)
     server_fault: Message | None = None
     hopeless: RuleVerdict | None = None
+    doubts: Sequence[Message] = ()
+
+
+INTERRUPTED = Message(key="judge.interrupted")
 
 
 def effective_rules(scenario: Scenario) -> tuple[Rule, ...]:
@@ -68,6 +73,11 @@ def judge(
     rules = effective_rules(scenario) if rules is None else rules
     alpha = 1 - scenario.judge.confidence
     statistical = max(1, sum(is_statistical(rule) for rule in rules))
+    client = Client(facts=evidence.facts, plan=evidence.plan, server=evidence.server)
+    seen = checks(scenario, samples, rules, client)
+    prompt = all(c.ok for c in seen if c.id == "sentinel_lag")
+    odd = [*doubts.doubts(samples, evidence.plan, prompt=prompt), *evidence.doubts]
+    complete = all(sample.complete for sample in samples)
     case = Case(
         samples=samples,
         metrics=evidence.metrics,
@@ -76,18 +86,18 @@ def judge(
         goodput=scenario.goodput,
         settings=scenario.judge,
         levels=Levels(alpha=alpha, alpha_fail=alpha / statistical),
-        held_back=_held_back(scenario, samples),
+        doubts=(*([] if complete or evidence.hopeless else [INTERRUPTED]), *odd, *_of_queue(scenario, samples)),
     )
     verdicts = judge_rules(rules, case)
-    client = Client(facts=evidence.facts, plan=evidence.plan, server=evidence.server)
-    seen = checks(scenario, samples, rules, client)
     verdicts = tuple(_salvaged(v, evidence.hopeless) for v in verdicts)
     faults = [evidence.server_fault] if evidence.server_fault else []
     worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
-    if not all(sample.complete for sample in samples):
-        faults.append(evidence.hopeless.reason if evidence.hopeless else Message(key="judge.interrupted"))
+    if not complete:
+        faults.append(evidence.hopeless.reason if evidence.hopeless else INTERRUPTED)
         worst.append(Verdict.INCONCLUSIVE)  # at best: the rule that stopped it is FAIL by itself
-    return Judgement(verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults))
+    return Judgement(
+        verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults), notes=tuple(odd)
+    )
 
 
 def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict:
@@ -98,10 +108,10 @@ def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict
     return replace(hopeless, observed=verdict.observed, other=verdict.other)
 
 
-def _held_back(scenario: Scenario, samples: Sequence[Sample]) -> Message | None:
+def _of_queue(scenario: Scenario, samples: Sequence[Sample]) -> list[Message]:
     """Why no latency or goodput rule of an open loop may pass, if so."""
     if not scenario.open_loop:
-        return None
+        return []
     if any(sample.steady is None for sample in samples):
-        return Message(key="judge.rate_without_window")
-    return Message(key="judge.queue_grows") if means.queue_grows(samples) else None
+        return [Message(key="judge.rate_without_window")]
+    return [Message(key="judge.queue_grows")] if means.queue_grows(samples) else []

@@ -40,7 +40,7 @@ class Imported:
             return sample
         values = {id: column for id, column in sample.values.items() if id != "max_gap"}
         nothing = {id: (ended[:0], gaps[:0]) for id, (ended, gaps) in sample.gaps.items()}
-        return replace(sample, gaps=nothing, values=values)
+        return replace(sample, gaps=nothing, values=values, odd={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from pytest_vllm_bench.judge import means, misses
+from pytest_vllm_bench.judge.doubts import doubted
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.series import Series, Window, allowed_share, metric_id, nothing_to_count, observed, series
 from pytest_vllm_bench.metric_table import Name, parse_name, percentile_label, sampled_key
@@ -32,7 +33,7 @@ class Case:
     goodput: Mapping[str, float] = field(default_factory=dict)
     settings: JudgeSettings = JudgeSettings()
     levels: Levels = Levels(alpha=0.05, alpha_fail=0.05)
-    held_back: Message | None = None  # why a latency rule cannot pass: the queue was still growing
+    doubts: Sequence[Message] = ()  # why rules cannot pass that read certain figures
     rated: bool = False  # an open loop of which only figures are known
 
     @property
@@ -57,7 +58,7 @@ def is_statistical(rule: Rule) -> bool:
 
 def judge_rules(rules: Sequence[Rule], case: Case) -> tuple[RuleVerdict, ...]:
     """Each rule's verdict, in the order given; an unknown metric is a KeyError (``parse_rule`` has refused it)."""
-    return tuple(_judge(rule, case) for rule in rules)
+    return tuple(doubted(_judge(rule, case), case.doubts, case.goodput) for rule in rules)
 
 
 def _judge(rule: Rule, case: Case) -> RuleVerdict:
@@ -171,19 +172,11 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
     if seen.proven_over(case.levels.alpha_fail):
         reason = Message(key="judge.proven_over", values=values)
         return RuleVerdict(**facts, verdict=Verdict.FAIL, reason=reason, proven=True)
-    proven = seen.proven_within(case.levels.alpha)
-    held_back = case.held_back if _waits_for_queue(name) else None
-    if proven and held_back is None:
+    if seen.proven_within(case.levels.alpha):
         reason = Message(key="judge.proven_within", values=values)
         return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
-    needed = None if held_back else misses.more(seen, case.levels)
-    why = held_back or _more_words(needed)
-    return _undecided(facts, values, why, needed)
-
-
-def _waits_for_queue(name: Name) -> bool:
-    """Latency and goodput rules, which a queue that still grows would make look better than they are."""
-    return name.row.per != "run" or "goodput" in name.row.needs
+    needed = misses.more(seen, case.levels)
+    return _undecided(facts, values, _more_words(needed), needed)
 
 
 def _confidence(case: Case) -> str:
@@ -251,12 +244,11 @@ def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
     if not COMPARE[rule.op](edges[0] if upper else edges[1], limit):
         reason = Message(key="judge.mean_over", values=values)
         return RuleVerdict(**facts, verdict=Verdict.FAIL, reason=reason, proven=True)
-    held_back = case.held_back if _waits_for_queue(name) else None
-    if COMPARE[rule.op](high if upper else low, limit) and held_back is None:
+    if COMPARE[rule.op](high if upper else low, limit):
         reason = Message(key="judge.mean_within", values=values)
         return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
-    needed = None if held_back else _more_for_mean(value, limit, (high - low) / 2, n)
-    return _undecided(facts, values, held_back or _more_words(needed), needed)
+    needed = _more_for_mean(value, limit, (high - low) / 2, n)
+    return _undecided(facts, values, _more_words(needed), needed)
 
 
 def _more_for_mean(value: float, limit: float, width: float, n: int) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_vllm_bench.measure import window
+from pytest_vllm_bench.measure.oddities import oddities
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
 from pytest_vllm_bench.metric_table import FROM_DUE
 from pytest_vllm_bench.model import OURS, Record, Sample
@@ -42,6 +43,7 @@ def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
         tallies=tallies,
         errors=Counter(r.error for r in rows if r.error is not None),
         tokens=made.tokens,
+        odd=oddities(rows),
         token_sources=Counter(r.token_source for r in rows if r.token_source is not None),
         begin=_first(np.nanmin, made.times["sent"]),
         end=_first(np.nanmax, made.times["done"]),

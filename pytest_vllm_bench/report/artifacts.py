@@ -208,7 +208,7 @@ def _plan(plan: Plan | None) -> Row | None:
     if plan is None:
         return None
     names = ("n", "chains", "path", "models", "max_in_flight", "steps", "duration", "seed", "salt", "digest")
-    more = ("force_length", "streamed", "template_tokens")
+    more = ("force_length", "streamed", "template_tokens", "output_field")
     return {name: plain(getattr(plan, name)) for name in names + more}
 
 

@@ -14,6 +14,7 @@ from pytest_vllm_bench.report.artifacts import Row, plain
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
+from pytest_vllm_bench.report.terminal import DOUBT
 from pytest_vllm_bench.report.verdict import gates
 
 #: A step of load is worth it while throughput grows at least with this power of it: by a fifth for each doubling.
@@ -37,7 +38,7 @@ def findings(rows: Sequence[Row]) -> list[Finding]:
     judged = [row for row in gated if not row.get("capacity")]
     kinds = [
         invalid(gated), capacities(rows), breaches(judged), regressions(judged), best(loads), knees(loads),
-        failures(loads), undecided(gated),
+        failures(loads), doubts(loads), undecided(gated),
     ]  # fmt: skip
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
 
@@ -149,6 +150,24 @@ def failures(rows: Sequence[Row]) -> list[Finding]:
             kind=message(f"page.error.{kind}"),
         )
     return [Finding(kind="bad", message=said, scenario=worst["scenario_id"], saved=worst.get("first_error"))]
+
+
+def doubts(rows: Sequence[Row]) -> list[Finding]:
+    """What is odd about the answers, each kind once."""
+    kinds: dict[str, list[tuple[Row, Any]]] = {}
+    for row in rows:
+        for note in row.get("notes") or []:
+            if str(note.get("key")).startswith(DOUBT):
+                kinds.setdefault(note["key"], []).append((row, note))
+    return [
+        Finding(
+            kind="warn",
+            message=some("page.finding.doubt", hits[0][0]["scenario_id"], len(hits)),
+            scenario=hits[0][0]["scenario_id"],
+            saved=hits[0][1],
+        )
+        for hits in kinds.values()
+    ]
 
 
 def undecided(rows: Sequence[Row]) -> list[Finding]:

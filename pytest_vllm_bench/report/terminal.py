@@ -163,8 +163,9 @@ def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
     return lines
 
 
-#: Notes that are shown although the scenario passed: a search's answer, and how far repeats differed.
-ANSWER, SPREAD = "judge.capacity", "judge.between_runs"
+#: Notes that are shown although the scenario passed: a search's answer, how far repeats differed, and what is odd about
+#: the answers.
+ANSWER, SPREAD, DOUBT = "judge.capacity", "judge.between_runs", "judge.doubt."
 #: Lines of one kind that a terminal shows.
 MOST = 3
 
@@ -180,9 +181,9 @@ def notes(rows: Sequence[Row], lang: str, most: int | None = None) -> list[str]:
     if thin:
         lines.append(say("report.thin", lang))
     lines += _told(rows, ANSWER, lang)
-    return [
-        *lines, *few(_told(rows, SPREAD, lang), lang, most), *few(list(baseline.warnings(rows, lang)), lang, most)
-    ]  # fmt: skip
+    for kind in (_told(rows, DOUBT, lang), _told(rows, SPREAD, lang), list(baseline.warnings(rows, lang))):
+        lines += few(kind, lang, most)
+    return lines
 
 
 def few(lines: list[str], lang: str, most: int | None) -> list[str]:

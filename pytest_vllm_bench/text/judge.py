@@ -174,7 +174,58 @@ TEXTS: dict[str, tuple[str, str]] = {
         "there is no steady window, so a queue that still grows cannot be excluded; run for longer",
         "没有稳态窗口，无法排除排队仍在增长；请延长运行",
     ),
-    "judge.interrupted": ("the run was interrupted, so nothing is proven", "运行被中断，不能作为证明"),
+    "judge.interrupted": (
+        "the run was interrupted before its end, so no rule is proven to hold",
+        "运行在结束前被中断，不能证明任何规则达标",
+    ),
+    # what is odd about the answers
+    "judge.doubt.length": (
+        "{n} of {m} answers are not as long as asked: {asked} tokens were asked for, {got} came; the field sent was "
+        "{field} (if the server knows another, name it: output_field: max_tokens)",
+        "{m} 个回答中有 {n} 个的长度与要求不符：要求 {asked} 个 token，实得 {got} 个；发送的字段是 {field}"
+        "（如果服务器使用其他字段名，请写明，例如 output_field: max_tokens）",
+    ),
+    "judge.doubt.lumps": (
+        "answers arrive in lumps of {events} events ({n} of {m} looked at); something between server and client "
+        "collects them, so gaps between tokens are not the server's: look for a proxy that buffers",
+        "回答成批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
+        "token 间隔并非服务器的真实间隔：请检查代理是否开启了缓冲",
+    ),
+    "judge.doubt.few_lumps": (
+        "answers arrive in a few lumps of {events} events ({n} of {m} looked at); something between server and client "
+        "collects them, so neither gaps between tokens nor TPOT are the server's: look for a proxy that buffers",
+        "回答分少数几批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
+        "token 间隔与 TPOT 都不是服务器的真实值：请检查代理是否开启了缓冲",
+    ),
+    "judge.doubt.at_once": (
+        "answers arrive all at once, in one lump of {events} events ({n} of {m} looked at); something between server "
+        "and client collects them, or they are not made anew, so TTFT, TPOT and ITL are not the server's: look for a "
+        "proxy that buffers or a cache of answers",
+        "整个回答一次性到达，一批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
+        "或者回答并非即时生成，TTFT、TPOT 与 ITL 都不是服务器的真实值：请检查代理缓冲与回答缓存",
+    ),
+    "judge.doubt.miscounted": (
+        "the server's count of tokens does not agree with what came in {n} of {m} answers ({got} tokens or events "
+        "came); no figure counted in tokens can be relied on",
+        "{m} 个回答中有 {n} 个，服务器统计的 token 数与实际收到的不一致（收到 {got} 个 token 或事件）；"
+        "以 token 计的指标都不可靠",
+    ),
+    "judge.doubt.silent": (
+        "{n} of {m} answers brought not one token, although the server counts {got} for them",
+        "{m} 个回答中有 {n} 个没有带来任何 token，而服务器却统计了 {got} 个",
+    ),
+    "judge.doubt.uncounted": (
+        "the server sent no token counts (usage) with {n} of {m} answers; {how}",
+        "{m} 个回答中有 {n} 个没有附带服务器的 token 计数（usage）；{how}",
+    ),
+    "judge.counted_by.tokenizer": (
+        "the tokenizer counted their texts instead",
+        "已改由分词器对文本计数",
+    ),
+    "judge.counted_by.events": (
+        "their stream events were counted instead, which need not be tokens",
+        "已改为统计流事件数，这未必等于 token 数",
+    ),
     "judge.between_runs": (
         "from run to run ({runs} runs) they varied: {figures} (standard deviation over mean)",
         "{runs} 次运行之间的波动（标准差与均值之比）：{figures}",

@@ -174,6 +174,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{failed} of {n} requests failed, most of them in {scenario}; the commonest error: {kind}.",
         "{n} 个请求中有 {failed} 个失败，主要在 {scenario}；最常见的错误：{kind}。",
     ),
+    "page.finding.doubt": ("{scenario}:", "{scenario}："),
+    "page.finding.doubt_some": (
+        "{scenario} and {others} more:",
+        "{scenario} 及另外 {others} 个场景：",
+    ),
     "page.finding.undecided": ("{scenario} has too little evidence.", "{scenario} 样本不足，无法判定。"),
     "page.finding.undecided_some": (
         "{scenario} and {others} more have too little evidence.",

@@ -1,0 +1,92 @@
+"""Records → what is unlike what was asked in each answer, as columns beside the metrics: NaN where nothing is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_vllm_bench.model import Record
+
+COUNTED_BY_SERVER = frozenset({"usage", "counter", "ids"})
+#: How servers say that an answer met a limit (``stop``: it ended by itself).
+_LIMITED = ("length", "max", "limit")
+#: Answers whose arrivals are looked at, spread evenly over the run: lumps are a habit, not an accident.
+LOOKED_AT = 400
+#: Fewer events say nothing about how they come.
+FEWEST_EVENTS = 5
+#: Seconds: what is shorter may be a client's or a kernel's own doing; and a model's token takes longer than this.
+SHORTEST_WAIT, SHORTEST_TOKEN = 0.02, 0.001
+#: Seconds an event within a lump; of a lump's gap to the next the share that is none.
+WITHIN, SMALL = 0.002, 0.05
+#: Events that make a lump; draft tokens that come one by one are fewer.
+FEWEST_IN_LUMP = 4.0
+
+
+def oddities(rows: Sequence[Record]) -> dict[str, Any]:
+    """``short``, ``long``: tokens of an answer that a limit other than ours ended, or that went on beyond ours;
+    ``lump``, ``lumps``: events a lump, and lumps an answer; ``looked_at``: 1 for those asked for lumps;
+    ``miscounted``: tokens by the wire where the server's total is another; ``silent``: tokens of which none came."""
+    found = {
+        name: np.full(len(rows), math.nan)
+        for name in ("short", "long", "lump", "lumps", "looked_at", "miscounted", "silent")
+    }
+    for i, record in enumerate(rows):
+        if record.error is None or record.error == "short":
+            for name, tokens in _counts(record):
+                found[name][i] = tokens
+    streams = [
+        i
+        for i, r in enumerate(rows)
+        if r.error in (None, "short") and r.arrival_times and sum(r.arrival_events) >= FEWEST_EVENTS
+    ]
+    for i in streams[:: max(1, len(streams) // LOOKED_AT)]:
+        found["looked_at"][i] = 1
+        if (seen := lumps(rows[i])) is not None:
+            found["lump"][i], found["lumps"][i] = seen
+    return found
+
+
+def _counts(record: Record) -> list[tuple[str, int]]:
+    got, asked = record.output_tokens, record.asked_output
+    if got is None:
+        return []
+    exact = record.token_source in COUNTED_BY_SERVER
+    found = []
+    if asked is not None:
+        slack = max(1.0, (0.01 if exact else 0.2) * asked)  # a count of our own may be off; one of theirs by an EOS
+        limited = record.error == "short" or any(word in (record.finish_reason or "") for word in _LIMITED)
+        if got > asked + slack:
+            found.append(("long", got))
+        elif limited and record.token_source != "events" and (got < asked - slack or record.error == "short"):
+            found.append(("short", got))
+    if record.arrival_times and exact:
+        wire, slack = max(sum(record.arrival_tokens), sum(record.arrival_events)), max(2.0, 0.05 * got)
+        if wire > got + slack or wire + (record.reasoning_tokens or 0) < got - slack:
+            found.append(("miscounted", wire))
+    elif got and exact and record.first_chunk is not None:
+        found.append(("silent", got))
+    return found
+
+
+def lumps(record: Record) -> tuple[float, int] | None:
+    """Events a lump, and how many lumps, of an answer that came in lumps; None: it came as it was made.
+
+    In a lump events stand together as no model makes them, and nearly all time passes between lumps, in gaps of like
+    length: one long gap, or a queue's many, among tokens that take their time are none; nor is an event of many tokens.
+    """
+    times, events = np.frombuffer(record.arrival_times), sum(record.arrival_events)
+    span, wait = float(times[-1] - times[0]), float(times[0] - record.sent) if record.sent is not None else 0.0
+    if wait >= max(SHORTEST_WAIT, events * SHORTEST_TOKEN, span / SMALL) and span <= (events - 1) * WITHIN / 4:
+        return float(events), 1
+    gaps = np.diff(times)
+    if not (events - 1) * SHORTEST_TOKEN <= span < math.inf:
+        return None
+    typical = float((gaps**2).sum()) / span  # of the gaps in which most of the time passed
+    between = gaps[gaps > SMALL * typical]
+    inside, pieces = span - float(between.sum()), len(between) + 1
+    together = inside <= min(2 * SMALL * span, WITHIN * max(1, events - pieces))
+    regular = typical >= SHORTEST_WAIT and float(between.max()) <= 3 * float(between.mean())
+    return (events / pieces, pieces) if together and regular and events / pieces >= FEWEST_IN_LUMP else None
