@@ -7,9 +7,11 @@ A name is ``[whole_|steady_][statistic_]id[_ms]``: ``p99_ttft_ms``, ``steady_out
 from __future__ import annotations
 
 import difflib
+import math
+import operator
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Literal, get_args
 
@@ -100,7 +102,7 @@ FROM_DUE: Mapping[str, str] = {"ttft": "response_ttft", "ttfo": "response_ttfo",
 #: The throughputs, whose evidence is blocks of equal time.
 THROUGHPUTS = tuple(row.id for row in SCALAR.values() if row.unit in ("tok/s", "req/s", "1/s", "x")
                     and row.id != "max_output_tokens_per_s")  # fmt: skip
-#: What a rule about failures is called; without one ``failed == 0`` is implied.
+#: What a rule that says how much may fail is called; without one ``failed == 0`` is implied.
 FAILURE_METRICS = frozenset({"failed", "failed_ratio", "goodput_ratio"})
 GOODPUT_METRICS = frozenset({"goodput_ratio", "request_goodput", "good_output_throughput"})
 STATISTICS = ("mean", "median", "std", "min", "max")
@@ -133,7 +135,10 @@ _ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met the S
 _SERVER = _run("server", "count", "neither", "a figure of the server's own, over the measured span")
 _STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+)")
 _RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
-_TIMED = {"ttft": "first_token", "ttfo": "total", "e2el": "total", "max_gap": "between_tokens", "itl": "between_tokens"}
+_TIMED = {"ttft": "first_token", "ttfo": "total", "e2el": "total", "first_chunk": "first_token", "connect": "connect",
+          **dict.fromkeys(("max_gap", "itl", "itl_token"), "between_tokens")}  # fmt: skip
+COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt,
+           "==": operator.eq, "!=": operator.ne}  # fmt: skip
 
 
 def parse_name(text: str) -> Name | None:
@@ -227,19 +232,102 @@ def _hopeless(rule: Rule, name: Name) -> Message | None:
     return None
 
 
-def implied_rules(rules: Sequence[Rule], goodput: Mapping[str, float]) -> tuple[Rule, ...]:
-    """The rules that hold although nobody wrote them; nothing is added to rules that already have them."""
-    metrics = {rule.metric for rule in rules if not rule.implied}
+def _settled(rule: Rule, name: Name, planned: int | None = None) -> bool | None:
+    """Whether the rule holds (or breaks) whatever is measured; None: that depends.  ``planned``: requests at most."""
+    share = name.row.unit == "ratio" or (name.row.id == "server" and name.text.endswith("_rate"))
+    low, high = 0, 1 if share else math.inf
+    low: float = 0
+    high = 1 if name.row.unit == "ratio" or (name.row.id == "server" and name.text.endswith("_rate")) else math.inf
+    counted = name.row.unit == "count" and name.row.id != "server"
+    if planned is not None and name.row.id.startswith(("completed", "failed")) and counted:
+        high = planned
+    if rule.op in ("==", "!="):
+        possible = low <= rule.limit <= high and not (counted and name.row.id != "mean_concurrency" and rule.limit % 1)
+        return None if possible else rule.op == "!="
+    ends = {bool(COMPARE[rule.op](end, rule.limit)) for end in (low, high)}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def _bounds(rule: Rule, planned: int | None = None) -> bool:
+    """Whether the rule can be broken by what is worse: only then it says how bad a thing may be."""
+    name = parse_name(rule.metric)
+    if name is None or name.row.better == "neither":
+        return False
+    at_most = name.row.better == "lower"
+    op = {"==": "<=" if at_most else ">="}.get(rule.op, rule.op)
+    if op == "!=":  # not the worst there is
+        return rule.limit == at_most and (name.row.unit == "ratio" or not at_most)
+    return op in (("<", "<=") if at_most else (">", ">=")) and _settled(replace(rule, op=op), name, planned) is None  # type: ignore[arg-type]
+
+
+def purposeless(rules: Sequence[Rule], planned: int | None = None) -> Iterator[tuple[Rule, Message]]:
+    """Rules that no gate can mean, and what is wrong with them: they hold, or break, whatever the server does, or ask
+    for the worse side alone."""
+    turned = list(backwards(rules))
+    for rule in rules:
+        if (name := parse_name(rule.metric)) is None:
+            continue
+        values = {"rule": rule.text, "instead": _meant(rule, name)}
+        if (settled := _settled(rule, name)) is not None:
+            yield rule, Message(key="judge.always_holds" if settled else "judge.never_holds", values=values)
+        elif planned is not None and (settled := _settled(rule, name, planned)) is not None:
+            key = "judge.always_of_planned" if settled else "judge.never_of_planned"
+            yield rule, Message(key=key, values={**values, "n": planned})
+        elif rule in turned and name.row.id not in THROUGHPUTS:  # a quota can be meant
+            yield rule, Message(key="judge.backwards", values=values)
+
+
+def backwards(rules: Sequence[Rule]) -> Iterator[Rule]:
+    """Those that ask for the worse side alone: no rule on the same thing limits its better one, as a range does."""
+    bounded = {_thing(rule.metric) for rule in rules if _bounds(rule)}
+    for rule in rules:
+        if (name := parse_name(rule.metric)) is None or name.row.better == "neither":
+            continue
+        plausible = name.statistic == ("min" if name.row.better == "lower" else "max")  # no sooner, no more than that
+        if not plausible and not _bounds(rule) and _thing(rule.metric) not in bounded:
+            yield rule
+
+
+def _thing(metric: str) -> str:
+    """What a rule is about: all counts and shares of failures are about one thing."""
+    return "failed" if metric.startswith("failed") else metric
+
+
+def _meant(rule: Rule, name: Name) -> str:
+    """What is likely meant instead: the same limit from the other side, else one of a usual size."""
+    op = {"lower": "<=", "higher": ">="}.get(name.row.better, rule.op)
+    turned = replace(rule, op=op)  # type: ignore[arg-type]
+    if name.row.better != "neither" and rule.limit and _bounds(turned):
+        return f"{rule.text.split()[0]} {op} {rule.limit}"
+    usual = {"ms": "500", "ratio": "0.01" if op == "<=" else "0.99", "count": "0" if op == "<=" else "100"}
+    return f"{rule.text.split()[0]} {op} {usual.get(name.row.unit, '100')}"
+
+
+def implied_rules(rules: Sequence[Rule], goodput: Mapping[str, float], planned: int | None = None) -> tuple[Rule, ...]:
+    """The rules that hold although nobody wrote them; nothing is added to rules that already have them.
+
+    They give way to a rule that limits the same thing, and of which it can be seen that it can break: a share or number
+    of failures below all of the ``planned`` requests; of good requests a share or rate, or a share for each SLO.
+    """
+    metrics = {rule.metric for rule in rules if not rule.implied and _bounds(rule, planned)}
     already = {rule.text for rule in rules}
     implied = []
     if not metrics & FAILURE_METRICS:
         implied.append("failed == 0")
-    if goodput and not metrics & GOODPUT_METRICS and not any(m.startswith("slo_attainment.") for m in metrics):
+    if goodput and not metrics & GOODPUT_METRICS and not {f"slo_attainment.{id}" for id in goodput} <= metrics:
         implied.append("goodput_ratio >= 0.99")
     made = [parse_rule(text) for text in implied if text not in already]
-    return tuple(
-        Rule(text=r.text, metric=r.metric, op=r.op, limit=r.limit, implied=True) for r in made if isinstance(r, Rule)
-    )
+    return tuple(replace(rule, implied=True) for rule in made if isinstance(rule, Rule))
+
+
+def planned(scenario: Scenario) -> int | None:
+    """The requests that all repeats together send at most; None where no number bounds them."""
+    return None if scenario.num_prompts is None else scenario.num_prompts * max(1, scenario.repeats.max)
+
+
+def effective_rules(scenario: Scenario) -> tuple[Rule, ...]:
+    """The scenario's rules and those that are implied."""
+    return (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput, planned(scenario)))
 
 
 def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
@@ -260,7 +348,11 @@ def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
 
 def rule_problems(scenario: Scenario, backend: Backend) -> list[tuple[Rule | None, Message]]:
     """What is wrong with a scenario's rules and goodput limits before any load; None = a ``goodput`` limit."""
-    problems: list[tuple[Rule | None, Message]] = []
+    written = [rule for rule in scenario.rules if not rule.implied]
+    timeless = {rule for rule, _ in purposeless(written)}  # told where they are read
+    problems: list[tuple[Rule | None, Message]] = [
+        (rule, message) for rule, message in purposeless(written, planned(scenario)) if rule not in timeless
+    ]
     offered = offers(scenario, backend)
     for rule in scenario.rules:
         name = parse_name(rule.metric)

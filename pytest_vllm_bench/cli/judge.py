@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_vllm_bench import rejudge
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.metric_table import purposeless
 from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
@@ -29,8 +30,11 @@ def run(args: argparse.Namespace, lang: str) -> int:
     if args.confidence is not None and not 0.5 <= args.confidence < 1:
         raise BenchError("config.confidence_range", got=f"{args.confidence:g}")
     settings = {"mode": args.mode, "confidence": args.confidence}
+    rules = rejudge.parsed(args.rules)
+    for _, wrong in purposeless(rules):
+        raise BenchError(wrong.key, **wrong.values)
     asked = rejudge.Asked(
-        rules=rejudge.parsed(args.rules),
+        rules=rules,
         goodput=dict(map(slo, args.goodput)),
         settings={key: value for key, value in settings.items() if value is not None},
     )

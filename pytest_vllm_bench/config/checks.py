@@ -17,8 +17,8 @@ from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
-from pytest_vllm_bench.metric_table import all_names, parse_name, rule_problems
-from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem
+from pytest_vllm_bench.metric_table import all_names, parse_name, purposeless, rule_problems
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem, Rule
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
@@ -164,9 +164,12 @@ def _sla(config: Config) -> Iterator[Problem]:
             written[path] = [rule for rule in ([rules] if isinstance(rules, str) else rules) if isinstance(rule, str)]
     for path, rules in written.items():
         lines = [config.lines.get(f"{path}[{i}]", config.lines.get(path)) for i in range(len(rules))]
-        for position, rule in parsed(rules, lines):
-            if isinstance(rule, Message):
-                yield Problem(message=rule, path=f"{path}[{position}]", line=lines[position])
+        read = list(parsed(rules, lines))
+        wrong = [(position, rule) for position, rule in read if isinstance(rule, Message)]
+        sound = {rule: position for position, rule in read if isinstance(rule, Rule)}
+        wrong += [(sound[rule], message) for rule, message in purposeless(list(sound))]
+        for position, message in wrong:
+            yield Problem(message=message, path=f"{path}[{position}]", line=lines[position])
 
 
 def _repeats(config: Config) -> Iterator[Problem]:

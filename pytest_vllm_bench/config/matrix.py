@@ -11,7 +11,7 @@ from typing import Any
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File, SearchFile
-from pytest_vllm_bench.metric_table import implied_rules
+from pytest_vllm_bench.metric_table import effective_rules
 from pytest_vllm_bench.model import (
     DatasetChoice,
     JudgeSettings,
@@ -185,7 +185,7 @@ def scenario(config: Config, cell: Axes) -> Scenario:
     goodput = {key: limit for key, limit in own.goodput.model_dump().items() if limit is not None}
     rules = [rule for _, rule in parsed(own.sla, override.sla_lines) if isinstance(rule, Rule)]
     repeats = settings.repeats
-    return Scenario(
+    made = Scenario(
         id=cell.id,
         key=cell.key,
         target=cell.target,
@@ -204,13 +204,14 @@ def scenario(config: Config, cell: Axes) -> Scenario:
         num_prompts=cell.num_prompts,
         duration=settings.duration,
         goodput=goodput,
-        rules=(*rules, *implied_rules(rules, goodput)),
+        rules=tuple(rules),
         repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
         search=cell.search,
         xfail=override.xfail,
         skip=override.skip,
         **_plain(own),
     )
+    return replace(made, rules=effective_rules(made))
 
 
 def spoken(config: Config) -> str:

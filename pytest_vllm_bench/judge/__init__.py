@@ -10,7 +10,7 @@ from pytest_vllm_bench.judge.before import undecidable
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
 from pytest_vllm_bench.judge.validity import Client, checks
-from pytest_vllm_bench.metric_table import implied_rules
+from pytest_vllm_bench.metric_table import effective_rules
 from pytest_vllm_bench.model import (
     Judgement,
     LoadFacts,
@@ -47,11 +47,6 @@ class Evidence:
 
 
 INTERRUPTED = Message(key="judge.interrupted")
-
-
-def effective_rules(scenario: Scenario) -> tuple[Rule, ...]:
-    """The scenario's rules and those that are implied."""
-    return (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
 
 
 def of_one_repeat(scenario: Scenario) -> tuple[Rule, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_vllm_bench.judge.misses import FEWEST_FOR_PASS, fewest_to_pass
 from pytest_vllm_bench.judge.series import allowed_share
-from pytest_vllm_bench.metric_table import Name, implied_rules, parse_name
+from pytest_vllm_bench.metric_table import Name, effective_rules, parse_name
 from pytest_vllm_bench.model import Message, Rule, Scenario
 
 
@@ -12,8 +12,7 @@ def undecidable(scenario: Scenario, planned: int) -> list[Message]:
     """Statistical rules that ``planned`` requests (all repeats together) cannot prove even if none misses."""
     if scenario.judge.mode == "exact":
         return []
-    rules = (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
-    found = (_problem(rule, scenario, planned) for rule in rules)
+    found = (_problem(rule, scenario, planned) for rule in effective_rules(scenario))
     return [message for message in found if message is not None]
 
 
@@ -46,9 +45,8 @@ def enough(scenario: Scenario) -> int:
 
     What a probe of a capacity search should have, lest its first runs decide nothing.
     """
-    rules = (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
     needed = [FEWEST_FOR_PASS]
-    for rule in rules:
+    for rule in effective_rules(scenario):
         name = parse_name(rule.metric)
         share = allowed_share(rule, name) if name and name.row.per not in ("gap", "token") else None
         if share:

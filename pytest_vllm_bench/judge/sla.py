@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,11 +12,9 @@ from pytest_vllm_bench.judge import means, misses
 from pytest_vllm_bench.judge.doubts import doubted
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.series import Series, Window, allowed_share, metric_id, nothing_to_count, observed, series
-from pytest_vllm_bench.metric_table import Name, parse_name, percentile_label, sampled_key
+from pytest_vllm_bench.metric_table import COMPARE, Name, parse_name, percentile_label, sampled_key
 from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleVerdict, Sample, Verdict
 
-COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt,
-           "==": operator.eq, "!=": operator.ne}  # fmt: skip
 #: Totals of a run, not properties of its steady part.
 OF_THE_RUN = frozenset({"completed", "unsent", "duration", "total_input_tokens", "total_output_tokens"})
 

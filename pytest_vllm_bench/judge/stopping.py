@@ -10,7 +10,7 @@ from pytest_vllm_bench.judge import misses
 from pytest_vllm_bench.judge.series import Window, allowed_share, nothing_to_count, series
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical
 from pytest_vllm_bench.judge.statistics import half_width
-from pytest_vllm_bench.metric_table import implied_rules, parse_name
+from pytest_vllm_bench.metric_table import effective_rules, parse_name
 from pytest_vllm_bench.model import Message, Metrics, Rule, RuleVerdict, Sample, Scenario, Verdict
 
 #: Looks at a run before its end: after each tenth of the plan.
@@ -34,8 +34,7 @@ def hopeless(scenario: Scenario, so_far: Sample, in_flight: int) -> RuleVerdict 
     """
     if scenario.judge.mode == "exact":
         return None
-    rules = (*scenario.rules, *implied_rules(scenario.rules, scenario.goodput))
-    statistical = [rule for rule in rules if is_statistical(rule)]
+    statistical = [rule for rule in effective_rules(scenario) if is_statistical(rule)]
     alpha = (1 - scenario.judge.confidence) / PER_LOOK / max(1, len(statistical))
     found = (_broken(rule, scenario, so_far, in_flight, alpha) for rule in statistical)
     return next((verdict for verdict in found if verdict is not None), None)

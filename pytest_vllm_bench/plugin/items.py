@@ -197,16 +197,23 @@ class Items:
         return lines
 
     def foreseen(self, scenarios: Sequence[Scenario]) -> list[str]:
-        """What is known before any load: rules that cannot be decided; with -v what a backend cannot."""
+        """What is known before any load: rules that nobody wrote or that cannot be decided; with -v what a backend
+        cannot."""
         from pytest_vllm_bench.backends import notes
         from pytest_vllm_bench.judge import undecidable
+        from pytest_vllm_bench.metric_table import backwards
+        from pytest_vllm_bench.model import Message
 
         planned = collections.Counter[str]()
         for scenario in scenarios:
             planned[scenario.cell] += scenario.num_prompts or 0
         found: dict[str, list[str]] = {}
         for scenario in {s.cell: s for s in scenarios}.values():
-            messages = undecidable(scenario, planned[scenario.cell]) if scenario.num_prompts else []
+            implied = ", ".join(rule.text for rule in scenario.rules if rule.implied)
+            messages = [Message(key="plugin.implied", values={"rules": implied})] if implied else []
+            turned = backwards([rule for rule in scenario.rules if not rule.implied])
+            messages += [Message(key="judge.odd_direction", values={"rule": rule.text}) for rule in turned]
+            messages += undecidable(scenario, planned[scenario.cell]) if scenario.num_prompts else []
             if self.pytest.get_verbosity() > 0:
                 messages += notes(self.registry.backends[scenario.backend], scenario)
             for message in messages:

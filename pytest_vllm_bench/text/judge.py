@@ -68,6 +68,33 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{rule}: this metric is never negative; write a limit of 0 or more",
         "{rule}：该指标不会为负；限值请写 0 或更大的数",
     ),
+    # rules that no gate can mean
+    "judge.always_holds": (
+        "{rule}: this holds whatever the server does, so it can never fail; write {instead}, or leave it out",
+        "{rule}：无论服务器表现如何都成立，永远不会失败；请写 {instead}，或删掉它",
+    ),
+    "judge.never_holds": (
+        "{rule}: this can never hold, so every run would fail; write {instead}",
+        "{rule}：永远不可能成立，每次都会失败；请写 {instead}",
+    ),
+    "judge.always_of_planned": (
+        "{rule}: of {n} planned requests this always holds, so it can never fail; write a smaller number, or a share: "
+        "failed_ratio <= 0.01",
+        "{rule}：计划的请求只有 {n} 个，这条总是成立，永远不会失败；请写更小的数，或写比例：failed_ratio <= 0.01",
+    ),
+    "judge.never_of_planned": (
+        "{rule}: of {n} planned requests this can never hold, so every run would fail; write {n} at most",
+        "{rule}：计划的请求只有 {n} 个，这条永远不可能成立，每次都会失败；最多写 {n}",
+    ),
+    "judge.backwards": (
+        "{rule}: this passes where the server is bad and fails where it is good; write {instead} (where a range is "
+        "meant, write both ends)",
+        "{rule}：服务器差时反而通过、好时反而失败；请写 {instead}（若要规定一个范围，请把两端都写上）",
+    ),
+    "judge.odd_direction": (
+        "WARNING: {rule} passes where the server is slow and fails where it is fast; is >= meant?",
+        "警告：{rule} 在服务器慢时通过、快时失败；是不是想写 >=？",
+    ),
     # rules that this scenario cannot have
     "judge.cannot_have": ("{metric} cannot be had here: {why}", "这里得不到 {metric}：{why}"),
     "judge.lacks.stream": (

@@ -41,6 +41,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "vllm-bench: {path}, scenarios: {count}; {where}",
         "vllm-bench：{path} 中的 {count} 个场景；{where}",
     ),
+    "plugin.implied": ("implied: {rules}", "自动补上的规则：{rules}"),
     "plugin.unverified": (
         "  WARNING: tls.verify is false, so anyone may answer in the place of {url}, and read keys and prompts",
         "  警告：tls.verify 为 false，任何人都可能冒充 {url}，并读到密钥和提示词",

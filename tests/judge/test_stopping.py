@@ -150,7 +150,7 @@ def test_requests_in_flight_count_as_within() -> None:
 @pytest.mark.parametrize("text", ["max_ttft_ms <= 1", "failed == 0", "mean_ttft_ms <= 1", "p90_itl_ms <= 1",
                                   "server.x <= 1", "goodput_ratio >= 1"])  # fmt: skip
 def test_exact_rules_means_and_gaps_stop_nothing(text: str) -> None:
-    asked = scenario(text, "failed_ratio <= 1", "goodput_ratio >= 0", goodput={"ttft": 1})
+    asked = scenario(text, "failed_ratio < 1", "goodput_ratio > 0", goodput={"ttft": 1})
     assert look(asked, [*some_slow(60, 30), failure(60, 99.0)]) is None
 
 
@@ -183,7 +183,7 @@ def test_what_stopped_a_run_stays_proven() -> None:
 
 def test_looks_and_end_together_err_little() -> None:
     """Runs exactly at the limit: nine looks and the end prove them over in at most 1.5 × 5 %."""
-    asked = scenario("p90_ttft_ms <= 500", "failed_ratio <= 1")
+    asked = scenario("p90_ttft_ms <= 500", "failed_ratio < 1")
     rng, wrong, runs = np.random.default_rng(5), 0, 100
     for _ in range(runs):
         ttfts = np.where(rng.random(120) < 0.1, 1.0, 0.1) + 0.01 * rng.random(120)

@@ -116,6 +116,9 @@ def test_service_latencies_are_read_from_sent() -> None:
         ([], {"ttft": 5}, ["failed == 0", "goodput_ratio >= 0.99"]),
         (["request_goodput >= 5"], {"ttft": 5}, ["failed == 0"]),
         (["slo_attainment.ttft >= 0.9"], {"ttft": 5}, ["failed == 0"]),
+        (["slo_attainment.ttft >= 0.9"], {"ttft": 5, "tpot": 5}, ["failed == 0", "goodput_ratio >= 0.99"]),
+        (["failed >= 0", "failed_ratio <= 1"], {}, ["failed == 0"]),
+        (["goodput_ratio >= 0"], {"ttft": 5}, ["failed == 0", "goodput_ratio >= 0.99"]),
     ],
 )
 def test_implied_rules(written: list[str], goodput: dict[str, float], implied: list[str]) -> None:

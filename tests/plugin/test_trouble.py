@@ -79,7 +79,7 @@ def test_a_stall_shows_in_what_users_waited_and_not_in_service_times(
 def test_all_failed_is_no_figure_and_no_pass(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
     faults = script(tmp_path, {"fault": "status code=500", "from": 1})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
-        rules = ["p99_ttft_ms <= 60000", "failed >= 0"]
+        rules = ["p99_ttft_ms <= 60000", "failed_ratio < 1"]
         bench(f"--vllm-url={server.base_url}", **ONE, sla=rules, judge={"mode": "exact"}).assert_outcomes(failed=1)
     row = saved(pytester)
     assert row["p99_ttft_ms"] is None
@@ -97,7 +97,9 @@ def test_a_server_that_dies_spares_the_rest_of_the_matrix(
     with simulator.start(SimulatorOptions(faults=faults)) as server:
         result = bench(f"--vllm-url={server.base_url}", "-rs", **keys, sla=rules)
     result.assert_outcomes(failed=1, skipped=2)
-    (again,) = results(pytester.path / "results" / "bench_io64x8_mc2_np60.json", Asked(rules=parsed(["failed >= 1"])))
+    (again,) = results(
+        pytester.path / "results" / "bench_io64x8_mc2_np60.json", Asked(rules=parsed(["failed_ratio <= 0.9"]))
+    )
     assert str(again.verdict) == "FAIL"
     assert "server not there, see io64x8-mc2-np60" in result.stdout.str()
     row = saved(pytester, "io64x8_mc2_np60")
@@ -163,3 +165,18 @@ def test_a_second_interruption_ends_at_once(
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+
+
+def test_a_rule_that_cannot_fail_is_refused_and_none_lets_failures_pass(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    """2 of 60 answered was PASS by ``failed >= 0``; an override's own rules leave what is implied in force, aloud."""
+    refused = bench(**ONE, sla=["failed >= 0"])
+    assert refused.ret == 4
+    assert "failed >= 0: this holds whatever the server does" in refused.stdout.str() + refused.stderr.str()
+    faults = script(tmp_path, {"fault": "status code=500", "from": 3})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        keys = {**ONE, "overrides": [{"match": "*", "set": {"sla": ["min_ttft_ms >= 0.001"]}}]}
+        result = bench(f"--vllm-url={server.base_url}", sla=["failed_ratio <= 0.99"], **keys)
+    result.assert_outcomes(failed=1)
+    assert "implied: failed == 0" in result.stdout.str()
