@@ -68,7 +68,7 @@ def build(scenario: Scenario, context: BuildContext, folder: Path) -> Plan:
 
     Raises DataError: too few rows, rows longer than the window, a file that cannot be read, lengths that cannot be had.
     """
-    return _build(scenario, context, folder, purpose="measured")
+    return _named(scenario, context, folder, purpose="measured")
 
 
 def warmup(scenario: Scenario, context: BuildContext, folder: Path) -> Plan | None:
@@ -82,7 +82,7 @@ def warmup(scenario: Scenario, context: BuildContext, folder: Path) -> Plan | No
         if n <= 0:
             return None
         scenario = replace(scenario, num_prompts=n, duration=None, stages=(), ramp_up=None)
-    return _build(scenario, context, folder, purpose="warmup")
+    return _named(scenario, context, folder, purpose="warmup")
 
 
 def _slots(scenario: Scenario) -> int:
@@ -92,6 +92,16 @@ def _slots(scenario: Scenario) -> int:
     if caps:
         return max(caps)
     return math.ceil(max(rates)) if all(map(math.isfinite, rates)) else min(scenario.num_prompts or 1, 8)
+
+
+def _named(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: str) -> Plan:
+    """What the system says about a file that is not ours is a DataError: it went, or it may not be read."""
+    try:
+        return _build(scenario, context, folder, purpose=purpose)
+    except OSError as error:
+        if not error.filename or str(error.filename).startswith(str(folder)):
+            raise
+        raise DataError("plan.file_unreadable", path=str(error.filename), error=error.strerror or str(error)) from error
 
 
 def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: str) -> Plan:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_vllm_bench.model import Backend, Message, Prompt
 from pytest_vllm_bench.plan.alphabet import Alphabet
 from pytest_vllm_bench.plan.seeds import stream
+from pytest_vllm_bench.plan.source import Reading
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Wanted:
         """``n`` more rows that are left out, or read otherwise than they stand there; "" for those read at all."""
         if n:
             self.tally[key, what] += n
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(note=self.note, alive=self.alive)
 
     def told(self) -> tuple[Message, ...]:
         """What became of the rows, a sentence each."""

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from pytest_vllm_bench.model import Message, Prompt
+from pytest_vllm_bench.plan import rows
 from pytest_vllm_bench.plan.dataset import Wanted
 from pytest_vllm_bench.plan.seeds import stream
 from pytest_vllm_bench.plan.spelling import SALT
@@ -117,6 +118,20 @@ def opening(system: str, asked: str, wanted: Wanted) -> Prompt:
     if not wanted.backend.takes_messages:
         return Prompt(text=f"{system}\n\n{asked}")
     return Prompt(messages=({"role": "system", "content": system}, {"role": "user", "content": asked}))
+
+
+#: What a row calls the length of its answer, where the config does not say.
+LENGTHS = ("output_tokens", "output_len", "output_length", "max_tokens", "max_output_tokens", "max_completion_tokens")
+
+
+def asked_length(row: Mapping[str, Any], column: str, wanted: Wanted) -> int | None:
+    """Tokens to ask for: the config's, else the row's own.  ValueError: what stands there is no such number."""
+    name = rows.column(row, LENGTHS if column == LENGTHS[0] else (column,))
+    if wanted.output_len is not None:
+        return wanted.output_len
+    if (length := rows.whole(row.get(name))) == 0:
+        raise ValueError("0")
+    return length
 
 
 #: Columns that text alone leaves behind.

@@ -8,17 +8,20 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Media
+from pytest_vllm_bench.plan.source import regular
 
 IMAGES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif"}
 SOUNDS = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
 FILMS = {".mp4": "video/mp4", ".webm": "video/webm", ".mov": "video/quicktime", ".mkv": "video/x-matroska"}
+#: Bytes; a request carries the whole file.
+LARGEST = 1 << 30
 KINDS = {"image": IMAGES, "audio": SOUNDS, "video": FILMS}
 
 
 def load(path: Path, kind: str) -> Media:
     """The file as it is, checked so far as its kind can be; DataError names it where it is broken."""
-    if not path.is_file():
-        raise DataError("plan.file_absent", path=str(path))
+    if regular(path) > LARGEST:
+        raise DataError("plan.media_broken", path=str(path), error=f"> {LARGEST >> 20} MiB")
     return from_bytes(path.read_bytes(), kind, name=str(path))
 
 
@@ -41,7 +44,7 @@ def _image_type(data: bytes, name: str) -> str:
         with image.open(io.BytesIO(data)) as opened:
             kind = str(opened.get_format_mimetype() or "image/png")
             opened.load()  # verify() lets a file through that is cut short
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # of a broken picture Pillow raises whatever its decoder stumbled on
         raise DataError("plan.media_broken", path=name, error=str(error)) from error
     return kind
 
@@ -54,7 +57,7 @@ def _seconds(data: bytes, name: str) -> float:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             return float(sound.frames / sound.samplerate)
-    except (soundfile.SoundFileError, RuntimeError) as error:
+    except (soundfile.SoundFileError, RuntimeError, ArithmeticError, TypeError, ValueError) as error:
         raise DataError("plan.media_broken", path=name, error=str(error)) from error
 
 

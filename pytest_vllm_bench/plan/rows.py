@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import json
+import math
 import re
 from array import array
 from bisect import bisect_right
@@ -18,11 +20,19 @@ import msgspec
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.plan.source import BLOCK, FREE, GROWTH, Reading, Source, plain
 
-#: Bytes read at a time while a JSON list is indexed.
-BLOCK = 1 << 20
+#: Bytes of one row: a prompt of 32,000 tokens takes a five-hundredth of that.
+ROW = 64 << 20
+#: Tokens; beyond every model's window, and within what a plan's index holds.
+LONGEST = 10_000_000
 #: Problems told at once; more would scroll the first away.
 TOLD = 20
+
+#: What an object around a whole file's rows calls them.
+_WRAPPERS = ("data", "rows", "items", "records", "examples", "samples", "instances", "train")
+#: A list of what has one of these is a conversation.
+_SPEAKER = {"role", "from", "speaker", "author"}
 
 Row = Mapping[str, Any]
 
@@ -53,20 +63,18 @@ class Rows:
         return self.count
 
 
-def read(path: Path) -> Rows:
+def read(path: Path, reading: Reading = Reading()) -> Rows:
     """The rows of ``path``.
 
-    Raises DataError for an absent or empty file, one that is not UTF-8, or broken JSON: all lines at once.
+    Raises DataError for what is no file with rows in it, or broken: of JSON lines all that are at once.
     """
-    if not path.is_file():
-        raise DataError("plan.file_absent", path=str(path))
-    if path.stat().st_size == 0:
-        raise DataError("plan.file_empty", path=str(path))
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return _parquet(path)
-    _check_encoding(path)
-    rows = _csv(path) if suffix in (".csv", ".tsv") else _json(path)
+    source = plain(path, reading)
+    if source.suffix == ".parquet":
+        rows = _parquet(source)
+    elif source.suffix in (".csv", ".tsv", ".tab"):
+        rows = _csv(source, reading)
+    else:
+        rows = _unwrapped(_json(source, reading))
     if not rows.count:
         raise DataError("plan.file_empty", path=str(path))
     return rows
@@ -102,17 +110,18 @@ def fail(path: Path, problems: list[Message]) -> None:
         raise DataError("plan.bad_rows", path=str(path), n=len(problems), problems=told)
 
 
-def _check_encoding(path: Path) -> None:
-    """UTF-16 and UTF-32 announce themselves; anything else that is not UTF-8 shows itself in a row."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    for mark, name in (
-        (codecs.BOM_UTF32_LE, "UTF-32"),
-        (codecs.BOM_UTF16_LE, "UTF-16"),
-        (codecs.BOM_UTF16_BE, "UTF-16"),
-    ):
-        if head.startswith(mark):
-            raise DataError("plan.encoding", path=str(path), encoding=name)
+def whole(written: Any) -> int | None:
+    """A count as tables and people write it (8, 8.0, "8", " 8 "); None where none is written.  ValueError: no count."""
+    value = written.strip().lower() if isinstance(written, str) else written
+    if value in (None, "", "nan", "null", "none", "n/a") or value != value:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+    if not (number.is_integer() and 0 <= number <= LONGEST):
+        raise ValueError(f"{written!r:.40} is no number of tokens")
+    return int(number)
 
 
 def _start(file: BinaryIO) -> int:
@@ -121,21 +130,40 @@ def _start(file: BinaryIO) -> int:
     return 3 if file.read(3) == codecs.BOM_UTF8 else 0
 
 
-def _json(path: Path) -> Rows:
-    with path.open("rb") as file:
+def _json(source: Source, reading: Reading) -> Rows:
+    """A list, or a value a line; where the first line alone is no JSON, values that go over several lines."""
+    with source.plain.open("rb") as file:
         file.seek(_start(file))
-        head = file.read(64).lstrip()
-    return _json_list(path) if head.startswith(b"[") else _json_lines(path)
+        first = next((line for line in iter(lambda: file.readline(BLOCK), b"") if line.strip()), b"").lstrip()
+        second = file.readline(BLOCK).lstrip() if first.endswith(b"\n") else b""
+    if first.startswith(b"["):
+        return (
+            _json_values(source, reading)
+            if _broken(first) or not second.startswith(b"[")
+            else _json_lines(source, reading)
+        )
+    spread = first.startswith(b"{") and second and not second.startswith(b"{") and _broken(first)
+    return _json_values(source, reading) if spread else _json_lines(source, reading)
 
 
-def _json_lines(path: Path) -> Rows:
+def _lines(source: Source, file: BinaryIO, reading: Reading) -> Iterator[tuple[int, bytes]]:
+    """(number, line); DataError for one that does not end."""
+    for number, line in enumerate(iter(lambda: file.readline(ROW + 1), b""), 1):
+        if len(line) > ROW:
+            raise DataError("plan.row_endless", path=str(source.path), line=number, most=ROW >> 20)
+        if number % 4096 == 0:
+            reading.alive()
+        yield number, line
+
+
+def _json_lines(source: Source, reading: Reading) -> Rows:
     """One pass checks every line, so that all broken ones are told at once."""
     offsets, lines, problems = array("Q"), array("Q"), []
-    with path.open("rb") as file:
+    with source.plain.open("rb") as file:
         offset = _start(file)
         file.seek(offset)
-        for number, line in enumerate(file, 1):
-            if line.strip():
+        for number, line in _lines(source, file, reading):
+            if line.strip(b" \t\r\n,"):
                 offsets.append(offset)
                 lines.append(number)
                 problem = _broken(line)
@@ -143,80 +171,118 @@ def _json_lines(path: Path) -> Rows:
                     values = {"line": number, "error": problem}
                     problems.append(Message(key="plan.line_broken", values=values))
             offset += len(line)
-    fail(path, problems)
+    fail(source.path, problems)
 
     def fetch(numbers: Sequence[int]) -> list[Row]:
         found = []
-        with path.open("rb") as file:
+        with source.plain.open("rb") as file:
             for i in numbers:
                 file.seek(offsets[i])
                 found.append(_decoded(file.readline()))
         return found
 
-    return Rows(path, len(offsets), fetch, lines)
+    return Rows(source.path, len(offsets), fetch, lines)
 
 
 def _broken(line: bytes) -> str:
     """What is wrong with a line of JSON, or nothing."""
     try:
-        return "" if isinstance(msgspec.json.decode(line), dict) else "not an object { … }"
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _decoded(line)
+    except ValueError as error:
         return str(error)
+    return ""
 
 
 def _decoded(raw: bytes) -> Row:
-    row = msgspec.json.decode(raw)
-    return row if isinstance(row, dict) else {}
+    """A row; of a list alone its messages, of a text alone its prompt.  ValueError says what is wrong with it."""
+    raw = raw.strip().removesuffix(b",")
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        value = _as_python(raw, str(error))
+    if isinstance(value, str):
+        return {"prompt": value}
+    if isinstance(value, list) and value and all(isinstance(t, dict) and not _SPEAKER.isdisjoint(t) for t in value):
+        return {"messages": value}
+    if not isinstance(value, dict):
+        raise ValueError("not an object { … }")
+    return value
 
 
-def _json_list(path: Path) -> Rows:
+def _as_python(raw: bytes, error: str) -> Any:
+    """What Python's reader takes besides, as Python's writer makes it: NaN, half a character, line breaks in texts."""
+    try:
+        value = json.loads(raw, strict=False)
+        if b"\\ud" in raw.lower():
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise ValueError(error) from None
+    return value
+
+
+def _json_values(source: Source, reading: Reading) -> Rows:
     offsets, ends = array("Q"), array("Q")
-    for start, end in elements(path):
+    for start, end in elements(source.plain, named=source.path):
         offsets.append(start)
         ends.append(end)
+        if len(offsets) % 4096 == 0:
+            reading.alive()
 
     def fetch(numbers: Sequence[int]) -> list[Row]:
         found = []
-        with path.open("rb") as file:
+        with source.plain.open("rb") as file:
             for i in numbers:
                 file.seek(offsets[i])
                 try:
                     found.append(_decoded(file.read(ends[i] - offsets[i])))
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise DataError("plan.row_broken", path=str(path), row=i + 1, error=str(error)) from error
+                except ValueError as error:
+                    raise DataError("plan.row_broken", path=str(source.path), row=i + 1, error=str(error)) from error
         return found
 
-    return Rows(path, len(offsets), fetch)
+    return Rows(source.path, len(offsets), fetch)
 
 
-def elements(path: Path, block: int = BLOCK) -> Iterator[tuple[int, int]]:
-    """The byte ranges of a JSON list's elements.
+def _unwrapped(rows: Rows) -> Rows:
+    """Of one object around a list of rows ({"data": [{…}, …]}) the list."""
+    only = rows.fetch([0])[0] if rows.count == 1 else {}
+    inside = next((v for k, v in only.items() if k in _WRAPPERS and isinstance(v, list)), [])
+    if not inside or not all(isinstance(row, dict) for row in inside):
+        return rows
+    return Rows(rows.path, len(inside), lambda numbers: [inside[i] for i in numbers])
+
+
+def elements(path: Path, block: int = BLOCK, named: Path | None = None) -> Iterator[tuple[int, int]]:
+    """The byte ranges of the values in a file: a JSON list's elements, or values one after another.
 
     Latin-1 has one character a byte and leaves JSON's own signs alone, so the C decoder finds the ends in bytes.
     """
-    scan = json.JSONDecoder(strict=False).raw_decode
+    scan = json.JSONDecoder(strict=False, parse_int=len, parse_float=len).raw_decode
+    inside = False
     with path.open("rb") as file:
         base = _start(file)
         file.seek(base)
-        text = file.read(block).decode("latin-1")
-        at, ended = text.index("[") + 1, False
-        problem: ValueError | None = None
+        text, at, ended = file.read(block).decode("latin-1"), 0, False
+        problem: Exception | None = None
         while True:
             at = _skip(text, at)
-            if at < len(text) and text[at] == "]":
+            if at < len(text) and text[at] in "[]" and inside == (text[at] == "]"):
+                inside, at = not inside, at + 1
+                continue
+            if ended and at == len(text) and not inside:
                 return
             try:
                 _, end = scan(text, at)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 end, problem = 0, error
             # What ends with the block may go on in the next.
             if end and (end < len(text) or ended):
                 yield base + at, base + end
                 at = end
                 continue
-            if ended:
+            if ended or len(text) - at > ROW:
                 line = _line_of(path, base + at)
-                raise DataError("plan.list_broken", path=str(path), line=line, error=str(problem))
+                why = str(problem) if ended else f"> {ROW >> 20} MiB"
+                raise DataError("plan.list_broken", path=str(named or path), line=line, error=why)
             more = file.read(max(block, len(text) - at))
             ended = not more
             base, text, at = base + at, text[at:] + more.decode("latin-1"), 0
@@ -238,69 +304,97 @@ def _line_of(path: Path, offset: int) -> int:
     return line
 
 
-def _csv(path: Path) -> Rows:
+def _csv(source: Source, reading: Reading) -> Rows:
     """Only where each row begins is kept; a quoted field may hold line breaks."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    offsets, lines = array("Q"), array("Q")
-    with path.open("rb") as file:
+    csv.field_size_limit(ROW)
+    offsets, lines, problems = array("Q"), array("Q"), list[Message]()
+    with source.plain.open("rb") as file:
         position = [_start(file), 0]
         file.seek(position[0])
-        reader = csv.reader(_decoded_lines(path, file, position), delimiter=delimiter)
-        header = next(reader, [])
-        while True:
+        feed = _fed(source, file, reading, position)
+        header, delimiter = _header(next(feed, ""), feed)
+        reader = csv.reader(feed, delimiter=delimiter, strict=True)
+        while not problems:
             offset, line = position[0], position[1] + 1
-            row = next(reader, None)
+            try:
+                row = next(reader, None)
+            except csv.Error as error:
+                problems.append(Message(key="plan.csv_quote", values={"line": line, "error": str(error)}))
+                break
             if row is None:
                 break
+            if any(row[len(header) :]) and len(header) > 1:
+                values = {"line": line, "fields": len(row), "columns": len(header)}
+                problems.append(Message(key="plan.csv_fields", values=values))
             if row:
                 offsets.append(offset)
                 lines.append(line)
+    fail(source.path, problems)
 
     def fetch(numbers: Sequence[int]) -> list[Row]:
         found: list[Row] = []
-        with path.open("rb") as file:
+        with source.plain.open("rb") as file:
             for i in numbers:
                 file.seek(offsets[i])
-                row = next(csv.reader(_decoded_lines(path, file, [0, lines[i] - 1]), delimiter=delimiter))
+                row = next(csv.reader(_fed(source, file, Reading(), [0, lines[i] - 1]), delimiter=delimiter))
+                # Under a single heading a comma is the text's own.
+                row = [delimiter.join(row)] if len(header) == 1 else row
                 found.append(dict(zip(header, row, strict=False)))
         return found
 
-    return Rows(path, len(offsets), fetch, lines)
+    return Rows(source.path, len(offsets), fetch, lines)
 
 
-def _decoded_lines(path: Path, file: BinaryIO, position: list[int]) -> Iterator[str]:
-    for line in file:
+def _header(first: str, feed: Iterator[str]) -> tuple[list[str], str]:
+    """The columns' names, and what stands between them: whatever makes the most of them."""
+    found = []
+    for delimiter in ",;\t|":
+        with contextlib.suppress(csv.Error, StopIteration):
+            found.append((next(csv.reader([first], delimiter=delimiter)), delimiter))
+    names, delimiter = max(found, key=lambda pair: len(pair[0]), default=([], ","))
+    return [name.strip() for name in names], delimiter
+
+
+def _fed(source: Source, file: BinaryIO, reading: Reading, position: list[int]) -> Iterator[str]:
+    for _, line in _lines(source, file, reading):
         position[0] += len(line)
         position[1] += 1
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError("plan.encoding_line", path=str(path), line=position[1], error=str(error)) from error
+        yield line.decode("utf-8")
 
 
-def _parquet(path: Path) -> Rows:
+def _parquet(source: Source) -> Rows:
     """A row group at a time; neighbouring rows are read together."""
+    path = source.path
     try:
         import pyarrow
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise DataError("plan.extra_missing", extra="parquet", path=str(path)) from error
+    broken = (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError)
     try:
-        file = parquet.ParquetFile(path, memory_map=True)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+        file = parquet.ParquetFile(source.plain, memory_map=True)
+        firsts = [0]
+        for group in map(file.metadata.row_group, range(file.num_row_groups)):
+            firsts.append(firsts[-1] + group.num_rows)
+            packed = sum(group.column(i).total_compressed_size for i in range(group.num_columns))
+            if group.total_byte_size > max(FREE, GROWTH * packed):
+                raise DataError(
+                    "plan.grows", path=str(path), packed=packed >> 10, most=max(FREE, GROWTH * packed) >> 20
+                )
+    except broken as error:
         raise DataError("plan.parquet_broken", path=str(path), error=str(error)) from error
-    firsts = [0]
-    for group in range(file.num_row_groups):
-        firsts.append(firsts[-1] + file.metadata.row_group(group).num_rows)
     table: list[Any] = [None, None]
 
     def fetch(numbers: Sequence[int]) -> list[Row]:
         found: list[Row] = []
         for i in numbers:
             group = bisect_right(firsts, i) - 1
-            if table[0] != group:
-                table[:] = [group, file.read_row_group(group)]
-            found += table[1].slice(i - firsts[group], 1).to_pylist()
+            try:
+                if table[0] != group:
+                    table[:] = [group, file.read_row_group(group)]
+                found += table[1].slice(i - firsts[group], 1).to_pylist()
+            except broken as error:
+                raise DataError("plan.parquet_broken", path=str(path), error=f"#{i + 1}: {error}") from error
         return found
 
     return Rows(path, firsts[-1], fetch)

@@ -155,9 +155,47 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path}: reading this needs a package more. Run:  pip install 'pytest-vllm-bench[{extra}]'",
         "{path}：读取该文件需要额外的包。请运行：pip install 'pytest-vllm-bench[{extra}]'",
     ),
-    "plan.encoding": (
-        "{path}: is encoded in {encoding}. Save it as UTF-8.",
-        "{path}：编码为 {encoding}。请另存为 UTF-8。",
+    "plan.file_folder": (
+        "{path}: is a folder. Name a file in it (JSONL, JSON, CSV, Parquet).",
+        "{path}：是目录。请填写其中的文件（JSONL、JSON、CSV、Parquet）。",
+    ),
+    "plan.file_special": (
+        "{path}: is a device or a pipe, which cannot be read twice. Save what comes out of it in a file.",
+        "{path}：是设备或管道，无法重复读取。请将其内容保存为文件。",
+    ),
+    "plan.file_unreadable": (
+        "{path}: cannot be read ({error}). Check its name and its permissions.",
+        "{path}：无法读取（{error}）。请检查文件名与权限。",
+    ),
+    "plan.file_zip": (
+        "{path}: is a zip archive or a spreadsheet. Unpack it, or save it as CSV or JSONL.",
+        "{path}：是 zip 压缩包或电子表格。请解压，或另存为 CSV、JSONL。",
+    ),
+    "plan.packed_broken": (
+        "{path}: cannot be unpacked ({packing}: {error}). Unpack it yourself, or get the file anew.",
+        "{path}：无法解压（{packing}：{error}）。请自行解压，或重新获取该文件。",
+    ),
+    "plan.grows": (
+        "{path}: {packed} KiB become more than {most} MiB when unpacked, which no text does. "
+        "If that is meant, unpack the file yourself and name what comes out.",
+        "{path}：{packed} KiB 解压后超过 {most} MiB，正常文本不会如此。若确系本意，请自行解压后填写解压得到的文件。",
+    ),
+    "plan.row_endless": (
+        "{path}, line {line}: longer than {most} MiB. A JSONL file has one row a line.",
+        "{path} 第 {line} 行：超过 {most} MiB。JSONL 文件应每行一条数据。",
+    ),
+    "plan.read_as": (
+        "{path} is not UTF-8 (line {line}): read as {encoding}. Save it as UTF-8 if its words look wrong.",
+        "{path} 不是 UTF-8（第 {line} 行）：按 {encoding} 读取。若文字不正确，请将其另存为 UTF-8。",
+    ),
+    "plan.csv_quote": (
+        'line {line}: a quotation mark is opened here and not closed as it should be ({error}). Write "" for one inside '
+        "a quoted field, or quote the whole field",
+        '第 {line} 行：此处的引号没有正确闭合（{error}）。引号字段内的引号应写成 ""，或给整个字段加引号',
+    ),
+    "plan.csv_fields": (
+        "line {line}: {fields} fields under {columns} headings. Put text that has the delimiter in it in quotation marks",
+        "第 {line} 行：{columns} 个列名下有 {fields} 个字段。含有分隔符的文本请加引号",
     ),
     "plan.encoding_line": (
         "{path}, line {line}: not UTF-8 ({error}). Save the file as UTF-8.",
@@ -181,8 +219,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "缺少 {wanted}；现有：{found}",
     ),
     "plan.row_bad_length": (
-        "{column} must be a whole number, not {value!r}",
-        "{column} 应为整数，而不是 {value!r}",
+        "{column} must be a whole number of tokens, 1 or more ({value})",
+        "{column} 应为不小于 1 的整数（token 数）（{value}）",
     ),
     "plan.row_bad_prompt": (
         "{column} must be text or a list of chat messages, not {kind}",
@@ -290,6 +328,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path}: no file of the kinds {kinds} in it.",
         "{path}：其中没有 {kinds} 类型的文件。",
     ),
+    "plan.media_row": ("{path}, row {row}: {what}", "{path} 第 {row} 行：{what}"),
     "plan.media_unnamed": (
         "row {row}: names no {kind} (a path, an http(s) or data URL, or bytes).",
         "第 {row} 行：未给出 {kind}（路径、http(s) 或 data URL，或字节内容）。",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import json
+import lzma
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -248,10 +252,16 @@ def test_a_missing_column_names_those_there_are(make: Make, tmp_path: Path) -> N
         ("head.csv", b"prompt\n", "no rows"),
         ("cut.json", b'[{"prompt": "a"},\n {"prompt": "b', "line 2"),
         ("comma.json", b'[{"prompt": "a"},\n\n {prompt}]', "line 3"),
-        ("wide.jsonl", '{"prompt": "a"}\n'.encode("utf-16"), "UTF-8"),
-        ("old.csv", "prompt\nna\u00efve\n".encode("latin-1"), "line 2"),
-        ("old.jsonl", '{"prompt": "a"}\n{"prompt": "caf\u00e9"}\n'.encode("latin-1"), "line 2"),
-        ("old.json", '[{"prompt": "a"}, {"prompt": "caf\u00e9"}]'.encode("latin-1"), "row 2"),
+        ("torn.jsonl", '{"prompt": "\u4f60\u597d"}\n{"prompt": "\u4f60'.encode()[:-1] + b'"}\n', "line 2"),
+        ("quote.csv", b'prompt,output_tokens\na,1\n"b,2\nc,3\n', "line 3"),
+        ("inner.csv", b'prompt,output_tokens\na,1\n"say "b" now",2\n', "line 3"),
+        ("comma.csv", b"prompt,output_tokens\na,1\nb, and c,2\n", "line 3"),
+        ("deep.jsonl", b'{"prompt": "a"}\n' + b"[" * 200_000, "line 2"),
+        ("deep.json", b"[" + b'{"a":' * 200_000, "line 1"),
+        ("number.jsonl", b'{"prompt": "a"}\n7\n', "line 2"),
+        ("more.json", b'[{"prompt": "a"}]\nand more', "line 2"),
+        ("half.jsonl.gz", gzip.compress(b'{"prompt": "a"}\n' * 99)[:-9], "Unpack"),
+        ("sheet.xlsx", b"PK\x03\x04 and so on", "CSV"),
         ("not.parquet", b"PAR1 and then nothing", "Parquet"),
     ],
 )
@@ -262,6 +272,88 @@ def test_files_that_cannot_be_read(make: Make, tmp_path: Path, name: str, data: 
     assert words in message
     assert name in message
     assert name in told(make, {"name": "custom", "path": name}, "zh", num_prompts=2)
+
+
+def test_what_is_no_file_is_told_as_what_it_is(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    found = {"folder": "folder", "pipe": "device or a pipe", "loop": "cannot be read", "/dev/zero": "device"}
+    found |= {"a\0b": "cannot be read", "n" * 300: "cannot be read", "~nobody/x": "no such file"}
+    for dataset in ("custom", "sharegpt", "sonnet", "trace", "image"):
+        off = [n for n, words in found.items() if words not in told(make, {"name": dataset, "path": n}, **CHAT)]
+        assert [name for name in off if (dataset, name) != ("image", "folder")] == []
+
+
+CHAT: dict[str, Any] = {"backend": "openai-chat", "output_len": 3}
+ROW = {"prompt": "你好，世界：早上好", "output_len": 8}
+
+
+def test_the_spelling_of_a_file_does_not_matter(make: Make, tmp_path: Path) -> None:
+    """What is not as it should be is read all the same, and said where it was a guess."""
+    text = json.dumps(ROW, ensure_ascii=False)
+    table = "prompt,output_len\n你好，世界：早上好,8\n"
+    files: dict[str, tuple[str | bytes, str]] = {
+        "mark.jsonl": (text.encode("utf-8-sig"), ""),
+        "wide.jsonl": (text.encode("utf-16"), "UTF-16"),
+        "wide.csv": (table.encode("utf-16"), "UTF-16"),
+        "unmarked.json": (json.dumps([ROW]).encode("utf-16-be"), "UTF-16-BE"),
+        "widest.jsonl": (text.encode("utf-32"), "UTF-32"),
+        "old.jsonl": (text.encode("gbk"), "GB18030"),
+        "old.csv": (table.encode("gbk"), "GB18030"),
+        "lines.jsonl": ("\r\n\n" + text + ",\r\n \n", ""),
+        "list.jsonl": (f"[\n{text},\n]", ""),
+        "lines.json": (text + "\n", ""),
+        "spread.json": (json.dumps(ROW, indent=2, ensure_ascii=False), ""),
+        "one after another.json": (f"[{text}]\n[{text}]", ""),
+        "wrapped.json": (json.dumps({"version": 1, "data": [ROW]}, indent=1), ""),
+        "nan.jsonl": (text[:-1] + ', "score": NaN, "output_len": 8}', ""),
+        "packed.jsonl.gz": (gzip.compress(text.encode()), ""),
+        "packed.csv.gz": (gzip.compress(table.encode()), ""),
+        "packed.jsonl.bz2": (bz2.compress(text.encode()), ""),
+        "packed.jsonl.xz": (lzma.compress(text.encode()), ""),
+        "semicolons.csv": (table.replace(",", ";"), ""),
+        "tabs.csv": (table.replace(",", "\t"), ""),
+        "tabs.tsv": (table.replace(",", "\t"), ""),
+        "windows.csv": (table.replace("\n", "\r\n"), ""),
+        "macintosh.csv": (table.replace("\n", "\r"), ""),
+        "capitals.csv": (table.replace("prompt,output_len", " Prompt , Output Len "), ""),
+        "名字 with spaces.csv": (table, ""),
+        **{f"count{n}.csv": (table.replace(",8", f",{n}"), "") for n in ("8.0", " 8 ", '"8"', "8.00")},
+        **{f"count{n}.jsonl": (text.replace("8", n), "") for n in ("8.0", '"8"', '" 8 "', '"8.0"', "8e0")},
+    }
+    off = {}
+    for name, (content, said) in files.items():
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        built = make({"name": "custom", "path": name}, num_prompts=1, cache="warm")
+        notes = [say(note, lang) for note in built.plan.notes for lang in ("en", "zh")]
+        found = built.texts, built.rows["output_len"].tolist(), [said in note for note in notes]
+        if found != ([ROW["prompt"]], [8], [True, True] if said else []):
+            off[name] = found
+    assert not off
+    latin = "prompt\nsome naïve café, déjà vu\n"
+    (tmp_path / "latin.csv").write_bytes(latin.encode("latin-1"))
+    built = make({"name": "custom", "path": "latin.csv"}, num_prompts=1, cache="warm")
+    assert built.texts == [latin.splitlines()[1]]
+    assert "(line 2): read as Windows-1252" in say(built.plan.notes[0])
+
+
+def test_a_prompt_of_any_length_fits_into_a_field(make: Make, tmp_path: Path) -> None:
+    text = " ".join(WORDS[:2000] * 20)
+    assert len(text) > 140_000
+    write(tmp_path / "long.csv", f"prompt\n{text}\n")
+    assert make({"name": "custom", "path": "long.csv"}, num_prompts=1, cache="warm").texts == [text]
+
+
+def test_what_grows_without_measure_is_refused(make: Make, tmp_path: Path) -> None:
+    """A megabyte that becomes a gigabyte; a line without an end."""
+    bomb = gzip.compress(bytes(1 << 24)) * 17
+    (tmp_path / "bomb.jsonl.gz").write_bytes(bomb)
+    with (tmp_path / "endless.jsonl").open("wb") as file:
+        file.write(b'{"prompt": "a"}\n{"prompt": "')
+        file.truncate(70 << 20)
+    assert "MiB when unpacked" in told(make, {"name": "custom", "path": "bomb.jsonl.gz"})
+    assert "line 2: longer than 64 MiB" in told(make, {"name": "custom", "path": "endless.jsonl"})
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])

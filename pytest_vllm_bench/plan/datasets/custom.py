@@ -28,7 +28,7 @@ class CustomOptions:
 def prompts(wanted: Wanted) -> Iterator[Prompt]:
     """DataError where rows have no prompt: all of them at once, each with its line."""
     options: CustomOptions = wanted.options
-    source = rows.read(wanted.path(options.path))
+    source = rows.read(wanted.path(options.path), wanted.reading)
     names = (options.prompt_column,) if options.prompt_column else ("prompt", "messages")
     rows.require(source, names)
     salter = given.Salter(wanted)
@@ -60,15 +60,15 @@ def _prompt(
 ) -> tuple[Prompt | None, Message]:
     """The row's prompt, or None and what is wrong with it."""
     fine = Message(key="plan.row_fine")
-    name = next((n for n in names if row.get(n) not in (None, "")), None)
+    called = (rows.column(row, (n,)) for n in names)
+    name = next((n for n in called if row.get(n) not in (None, "")), None)
     if name is None:
         found = ", ".join(map(str, row)) or "–"
         return None, Message(key="plan.row_no_prompt", values={"wanted": " | ".join(names), "found": found})
-    written = row.get(output_column)
     try:
-        output = wanted.output_len or (int(written) if written not in (None, "") else None)
-    except (TypeError, ValueError):
-        return None, Message(key="plan.row_bad_length", values={"column": output_column, "value": written})
+        output = given.asked_length(row, output_column, wanted)
+    except ValueError as error:
+        return None, Message(key="plan.row_bad_length", values={"column": output_column, "value": str(error)})
     value = row[name]
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         value = _list(value)

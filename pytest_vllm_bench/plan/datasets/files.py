@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import Media, Prompt
+from pytest_vllm_bench.model import Media, Message, Prompt
 from pytest_vllm_bench.plan import given, media, rows
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
@@ -40,7 +40,7 @@ def reader(kind: str) -> Callable[[Wanted], Iterator[Prompt]]:
             raise DataError("plan.media_not_taken", backend=wanted.backend.name, kind=kind)
         options: FileOptions = wanted.options
         path = wanted.path(options.path)
-        count, fetch = _folder(path, kind) if path.is_dir() else _listed(path, kind, options)
+        count, fetch = _folder(path, kind) if path.is_dir() else _listed(path, kind, wanted)
         salter = given.Salter(wanted)
         return given.sampled(wanted, count, options, lambda numbers: _made(wanted, kind, fetch, salter, numbers))
 
@@ -58,27 +58,32 @@ def _folder(path: Path, kind: str) -> tuple[int, Fetch]:
     ]
 
 
-def _listed(path: Path, kind: str, options: FileOptions) -> tuple[int, Fetch]:
-    source = rows.read(path)
+def _listed(path: Path, kind: str, wanted: Wanted) -> tuple[int, Fetch]:
+    source = rows.read(path, wanted.reading)
     column = rows.require(source, (kind, f"{kind}s", f"{kind}_path", "file", "path"))
 
     def fetch(numbers: list[int]) -> list[Prompt]:
         return [
-            _prompt(row, kind, column, path.parent, options, source.number(i))
+            _prompt(row, kind, column, path.parent, wanted, source.number(i))
             for i, row in zip(numbers, source.fetch(numbers), strict=True)
         ]
 
     return len(source), fetch
 
 
-def _prompt(row: Mapping[str, Any], kind: str, column: str, folder: Path, options: FileOptions, number: int) -> Prompt:
+def _prompt(row: Mapping[str, Any], kind: str, column: str, folder: Path, wanted: Wanted, number: int) -> Prompt:
     value = row.get(column)
     names = value if isinstance(value, list) else [value]
-    output = row.get(options.output_column)
+    options: FileOptions = wanted.options
+    try:
+        output = given.asked_length(row, options.output_column, wanted)
+    except ValueError as error:
+        what = Message(key="plan.row_bad_length", values={"column": options.output_column, "value": str(error)})
+        raise DataError("plan.media_row", path=str(folder), row=number, what=what) from error
     return Prompt(
         text=str(row.get(options.prompt_column) or ""),
         media=tuple(_one(name, kind, folder, number) for name in names),
-        output_len=int(output) if output not in (None, "") else None,
+        output_len=output,
         row=number,
     )
 

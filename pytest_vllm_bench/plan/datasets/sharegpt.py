@@ -33,7 +33,7 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     if wanted.tokenizer is None or not wanted.tokenizer.takes_text:
         raise DataError("plan.needs_tokenizer", dataset="sharegpt")
     options: ShareGPTOptions = wanted.options
-    source = rows.read(wanted.path(options.path))
+    source = rows.read(wanted.path(options.path), wanted.reading)
     rows.require(source, talk.COLUMNS)
     salter = given.Salter(wanted)
     return given.sampled(wanted, len(source), options, lambda numbers: _kept(wanted, source, salter, numbers))

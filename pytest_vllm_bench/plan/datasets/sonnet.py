@@ -11,6 +11,7 @@ from pytest_vllm_bench.model import Prompt
 from pytest_vllm_bench.plan import given
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
+from pytest_vllm_bench.plan.source import plain
 
 POEM = Path(__file__).parents[1] / "data" / "poem.txt"
 INSTRUCTION = "Continue the poem below in the same metre. These are its lines so far:\n"
@@ -31,12 +32,8 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
         raise DataError("plan.needs_tokenizer", dataset="sonnet")
     options: SonnetOptions = wanted.options
     path = wanted.path(options.path) if options.path else POEM
-    if not path.is_file():
-        raise DataError("plan.file_absent", path=str(path))
-    try:
-        lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise DataError("plan.encoding", path=str(path), encoding=str(error)) from error
+    source = plain(path, wanted.reading)
+    lines = [line for line in source.plain.read_text("utf-8-sig").splitlines() if line.strip()]
     if not lines:
         raise DataError("plan.file_empty", path=str(path))
     return _made(wanted, options.prefix_len, lines)

@@ -86,7 +86,7 @@ def reader(form: Format) -> Callable[[Wanted], Iterator[Prompt]]:
 
     def prompts(wanted: Wanted) -> Iterator[Prompt]:
         options: TraceOptions = wanted.options
-        source = rows.read(wanted.path(options.path))
+        source = rows.read(wanted.path(options.path), wanted.reading)
         columns = _read(source, form, options, wanted)
         return spell(wanted, _drafts(wanted, source, columns))
 
