@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
 from pytest_vllm_bench.judge.comparison import (
@@ -114,16 +120,19 @@ def locate(named: str, base: Path) -> Path:
 
 def load(path: Path) -> dict[str, Any]:
     """Read a reference; BenchError where there is none or it is not one."""
+    if not os.path.exists(path):
+        near = sorted(p.stem for p in path.parent.glob("*.json")) if os.path.isdir(path.parent) else []
+        raise BenchError("judge.baseline_no_file", path=str(path), known=", ".join(near) or "–")
     try:
-        found = folder.content(path)
-    except FileNotFoundError:
-        near = sorted(p.stem for p in path.parent.glob("*.json")) if path.parent.is_dir() else []
-        raise BenchError("judge.baseline_no_file", path=str(path), known=", ".join(near) or "–") from None
-    except (OSError, ValueError) as error:
-        raise BenchError("judge.baseline_unreadable", path=str(path), said=str(error)) from None
-    if not isinstance(found, dict) or not isinstance(found.get("scenarios"), dict):
-        raise BenchError("judge.baseline_unreadable", path=str(path), said="no scenarios in it")
-    return found
+        found = files.documents(path)[0]
+        msgspec.convert(found, baseline.Reference)
+    except BenchError as error:
+        raise BenchError("judge.baseline_unreadable", path=str(path), said=error.message) from None
+    except msgspec.ValidationError as error:
+        said = Message(key="files.damaged", values={"why": str(error)})
+        raise BenchError("judge.baseline_unreadable", path=str(path), said=said) from None
+    reference: dict[str, Any] = found
+    return reference
 
 
 def save(path: Path, rows: Iterable[Row], keep: int, gated: Collection[str] = ()) -> list[Message]:
@@ -131,12 +140,24 @@ def save(path: Path, rows: Iterable[Row], keep: int, gated: Collection[str] = ()
 
     ``gated``: metrics that a tolerance names, kept beside the usual ones.
     """
-    old = load(path) if path.is_file() else None
+    old = load(path) if os.path.exists(path) else None
     made, refused = baseline.fold(old, rows, keep, gated)
     if made["scenarios"]:
-        folder.make(path.parent)
-        folder.write_text(path, json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        with folder.writing(path, "judge.baseline_not_saved"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder.write_text(path, json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return refused
+
+
+def savable(path: Path) -> None:
+    """BenchError where it shows before the load that no reference can be saved there."""
+    with folder.writing(path, "judge.baseline_not_saved"):
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(path)
+            load(path)
+        near = next(above for above in path.absolute().parents if above.exists())
+        if not os.access(near, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pytest_vllm_bench import judge
+from pytest_vllm_bench import files, judge
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import imports
 from pytest_vllm_bench.judge.summary import judge_figures
@@ -36,7 +37,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.report import baseline, records
-from pytest_vllm_bench.report.folder import complete, content, is_ours, records_of, stem
+from pytest_vllm_bench.report.folder import complete, is_ours, records_of, stem
 from pytest_vllm_bench.report.shape import misfit
 from pytest_vllm_bench.report.words import restore
 
@@ -74,21 +75,22 @@ def parsed(texts: Sequence[str]) -> tuple[Rule, ...]:
 
 def results(path: Path, asked: Asked) -> Iterator[Result]:
     """Judge every result in a file; BenchError if it is nobody's."""
-    try:
-        data = content(path)
-    except OSError as error:
-        raise BenchError("report.not_read", why=error.strerror or str(error)) from None
-    except ValueError as error:
-        raise BenchError("report.not_json", why=str(error)) from None
+    found, name = files.documents(path), files.shown(path)
+    for i, data in enumerate(found):
+        yield from judged_again(data, path, name if len(found) == 1 else f"{name}[{i}]", asked)
+
+
+def judged_again(data: Any, path: Path, name: str, asked: Asked) -> Iterator[Result]:
+    """Judge the results in one of a file's documents."""
     if isinstance(data, dict) and is_ours(data):
         if (wrong := misfit(data)) is not None:
             raise BenchError(wrong.key, **wrong.values)
         yield ours(complete(data, path), asked)
         return
     try:
-        found = imports.read(data, path.stem)
+        found = imports.read(data, name)
     except ValueError as error:
-        raise BenchError("report.not_read", why=str(error)) from None
+        raise BenchError("files.not_read", why=str(error)) from None
     if isinstance(found, imports.Unknown):
         raise BenchError(found.message.key, **found.message.values)
     for one in found:
@@ -218,7 +220,7 @@ def pooled(row: Mapping[str, Any]) -> list[Path]:
     for number in range(last - 1, last - count, -1):
         beside = own.with_name(f"{stem(f'{name}-r{number}')}.json")
         where = beside.with_name(beside.stem + records.SUFFIX)
-        if not where.exists() or session_in(beside) != row.get("session"):
+        if not os.path.exists(where) or session_in(beside) != row.get("session"):
             return [own]
         found.insert(0, where)
     return found
@@ -227,8 +229,8 @@ def pooled(row: Mapping[str, Any]) -> list[Path]:
 def session_in(path: Path) -> str | None:
     """The session that a result is of; None where that cannot be read."""
     try:
-        data = content(path)
-    except (OSError, ValueError):
+        (data,) = files.documents(path)
+    except (BenchError, ValueError):
         return None
     return data.get("session") if isinstance(data, dict) else None
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import DataError
 
 #: The small vocabulary that ships with the simulator.
@@ -62,8 +63,8 @@ def load(spec: str | None, model: str, *, server: ServerTokenizer | None = None)
             raise DataError("plan.tokenizer_no_server")
         return _from_server(server)
     name = spec or model
-    path = Path(name).expanduser()
-    if path.exists():
+    path = files.path(name)
+    if os.path.exists(path):
         return _from_path(path)
     if spec is None and server is not None and not _cached(name):
         return _from_server(server)
@@ -297,10 +298,10 @@ def with_template(spec: str | None, model: str) -> Any:
     if spec in ("ids", "server", "simulator"):
         raise DataError("plan.template_of_none", tokenizer=spec)
     name = spec or model
-    path = Path(name).expanduser()
-    folder = (path.parent if path.is_file() else path) if path.exists() else _cached(name)
+    path = files.path(name)
+    folder = (path.parent if path.is_file() else path) if os.path.exists(path) else _cached(name)
     # Of a model on the hub, ``load`` needs no more than its tokenizer.json.
-    local = folder is not None and (path.exists() or (folder / "tokenizer_config.json").is_file())
+    local = folder is not None and (os.path.exists(path) or (folder / "tokenizer_config.json").is_file())
     loaded = _auto(str(folder) if local else name, offline=local)
     if not loaded.chat_template:
         raise DataError("plan.template_absent", name=name)

@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pytest_vllm_bench"
 ME = "pytest_vllm_bench"
-LEAVES = {"model", "errors", "metric_table", "framing", "tokenizer"}
+LEAVES = {"model", "errors", "metric_table", "framing", "tokenizer", "files"}
 STAGES = {"plan", "load", "measure", "judge", "observe", "report"}
 #: Area → the areas that it may import beyond the leaves and itself; an area that is not here may import anything.
 ALLOWED = {

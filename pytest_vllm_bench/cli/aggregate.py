@@ -6,7 +6,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from pytest_vllm_bench import environment
+from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.cli import problems_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
@@ -15,12 +15,12 @@ from pytest_vllm_bench.text import say
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
-    parser.add_argument("folder", nargs="?", default="results", help=say("cli.aggregate.folder", lang))
+    parser.add_argument("folder", nargs="?", default="results", type=files.path, help=say("cli.aggregate.folder", lang))
     parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default="en", help=say("cli.csv_lang", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
-    folder, problems = Path(args.folder), list[Problem]()
+    folder, problems = args.folder, list[Problem]()
     written = rebuild.aggregate(folder, lang=args.csv_lang, day=environment.stamp()[:10].replace("-", ""))
     rows = latest(rebuild.gather([folder], problems, history=False))
     problems_shown(problems, lang)

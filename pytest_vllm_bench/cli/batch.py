@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.text import say
 
 PASSES_ON = True
@@ -30,14 +32,16 @@ filterwarnings = ignore:Module already imported:pytest.PytestAssertRewriteWarnin
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
-    parser.add_argument("config", nargs="?", default="config.yaml", help=say("cli.batch.config", lang))
+    parser.add_argument("config", nargs="?", default="config.yaml", type=files.path, help=say("cli.batch.config", lang))
     parser.add_argument("--base-url", dest="url", help=say("cli.base_url", lang))
-    parser.add_argument("--result-dir", dest="results", default="results", help=say("cli.result_dir", lang))
+    parser.add_argument(
+        "--result-dir", dest="results", default="results", type=files.path, help=say("cli.result_dir", lang)
+    )
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
-    config = Path(args.config)
-    return pytest_on(config / "config.yaml" if config.is_dir() else config, args, lang)
+    config: Path = args.config
+    return pytest_on(config / "config.yaml" if os.path.isdir(config) else config, args, lang)
 
 
 def pytest_on(config: Path, args: argparse.Namespace, lang: str) -> int:
@@ -48,7 +52,7 @@ def pytest_on(config: Path, args: argparse.Namespace, lang: str) -> int:
         folder = Path(name)
         (folder / "test_serving.py").write_text(TEST, encoding="utf-8")
         (folder / "pytest.ini").write_text(INI, encoding="utf-8")
-        given = [f"--vllm-config={config.resolve()}", f"--vllm-results={Path(args.results).resolve()}"]
+        given = [f"--vllm-config={config.resolve()}", f"--vllm-results={args.results.resolve()}"]
         given += [f"--vllm-url={args.url}"] if args.url else []
         given += [f"--vllm-lang={args.lang}"] if args.lang else []
         return int(pytest.main([str(folder), f"--rootdir={folder}", "-p", "no:cacheprovider", *given, *args.rest]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.cli import problems_shown
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem
@@ -15,7 +15,7 @@ from pytest_vllm_bench.text import say
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help=say("cli.compare.folders", lang))
+    parser.add_argument("folders", nargs="+", type=files.path, metavar="FOLDER", help=say("cli.compare.folders", lang))
     parser.add_argument(
         "--format", choices=("text", "markdown", "json"), default="text", help=say("cli.compare.format", lang)
     )
@@ -23,11 +23,11 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 def run(args: argparse.Namespace, lang: str) -> int:
     if len(args.folders) < 2:
-        raise BenchError("cli.compare.one_folder", folder=args.folders[0])
+        raise BenchError("cli.compare.one_folder", folder=str(args.folders[0]))
     problems: list[Problem] = []
-    first, *others = [rebuild.gather([Path(f)], problems, history=False) for f in args.folders]
+    first, *others = [rebuild.gather([folder], problems, history=False) for folder in args.folders]
     found = [
-        comparing.compare(first, other, (args.folders[0], name))
+        comparing.compare(first, other, (str(args.folders[0]), str(name)))
         for other, name in zip(others, args.folders[1:], strict=True)
     ]
     problems_shown(problems, lang)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from pytest_vllm_bench import rejudge
+from pytest_vllm_bench import files, rejudge
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import purposeless
@@ -17,7 +18,7 @@ from pytest_vllm_bench.text import say
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
-    parser.add_argument("files", nargs="+", help=say("cli.judge.files", lang))
+    parser.add_argument("files", nargs="+", type=files.path, help=say("cli.judge.files", lang))
     parser.add_argument("--rule", "--sla", dest="rules", nargs="+", default=[], help=say("cli.judge.rule", lang))
     parser.add_argument("--goodput", nargs="+", default=[], metavar="NAME:MS", help=say("cli.single.goodput", lang))
     parser.add_argument("--mode", choices=("evidence", "exact"), help=say("cli.judge.mode", lang))
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
         settings={key: value for key, value in settings.items() if value is not None},
     )
     bad = unread = False
-    for path in files(args.files):
+    for path in result_files(args.files):
         try:
             found = list(rejudge.results(path, asked))
         except BenchError as error:
@@ -49,16 +50,16 @@ def run(args: argparse.Namespace, lang: str) -> int:
         for result in found:
             print(failure(artifacts.to_json(result), lang), end="\n\n", flush=True)
             may_break = result.scenario.probe_of or result.scenario.xfail  # some of a search's probes must
-            if not may_break or str(path) in args.files:
+            if not may_break or path in args.files:
                 bad |= breaks(result, strict=args.strict)
     return 1 if bad else 2 * unread
 
 
-def files(names: list[str]) -> list[Path]:
+def result_files(names: list[Path]) -> list[Path]:
     """Result files, those of a folder among them; BenchError for a folder without any."""
     found: list[Path] = []
-    for path in map(Path, names):
-        mine = [p for p in path.glob("bench_*.json") if ".pytorch" not in p.name] if path.is_dir() else [path]
+    for path in names:
+        mine = [p for p in path.glob("bench_*.json") if ".pytorch" not in p.name] if os.path.isdir(path) else [path]
         if not mine:
             raise BenchError("report.no_results", folder=str(path))
         found += sorted(mine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_vllm_bench import environment
+from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.cli import problems_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
@@ -13,25 +13,28 @@ from pytest_vllm_bench.text import say
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
-    parser.add_argument("folders", nargs="*", default=["results"], help=say("cli.report.folders", lang))
-    parser.add_argument("--out", default=None, help=say("cli.report.out", lang))
+    parser.add_argument(
+        "folders", nargs="*", default=[Path("results")], type=files.path, help=say("cli.report.folders", lang)
+    )
+    parser.add_argument("--out", default=None, type=files.path, help=say("cli.report.out", lang))
     parser.add_argument(
         "--formats", nargs="+", choices=rebuild.FORMATS, default=rebuild.USUAL, help=say("cli.report.formats", lang)
     )
-    parser.add_argument("--baseline", default=None, metavar="FOLDER", help=say("cli.report.baseline", lang))
+    parser.add_argument(
+        "--baseline", default=None, type=files.path, metavar="FOLDER", help=say("cli.report.baseline", lang)
+    )
     parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default=None, help=say("cli.csv_lang", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
-    folders = [Path(f) for f in args.folders]
     asked = rebuild.Asked(
         formats=args.formats,
         lang=args.csv_lang or lang,
         day=environment.stamp()[:10].replace("-", ""),
-        baseline=Path(args.baseline) if args.baseline else None,
+        baseline=args.baseline,
     )
     problems: list[Problem] = []
-    written = rebuild.report(folders, Path(args.out) if args.out else folders[0], asked, problems)
+    written = rebuild.report(args.folders, args.out or args.folders[0], asked, problems)
     problems_shown(problems, lang)
     print("\n".join(terminal.written(written, lang, base=Path.cwd())))
     return 0

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.cli.batch import pytest_on
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import SLO_IDS
@@ -26,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     add("--model", default=None, help=say("cli.single.model", lang))
     add("--tokenizer", default=None, help=say("cli.single.tokenizer", lang))
     add("--dataset-name", default="random", help=say("cli.single.dataset_name", lang))
-    add("--dataset-path", default=None, help=say("cli.single.dataset_path", lang))
+    add("--dataset-path", default=None, type=files.path, help=say("cli.single.dataset_path", lang))
     add("--random-input-len", type=int, default=1024, metavar="TOKENS", help=say("cli.single.input_len", lang))
     add("--random-output-len", type=int, default=128, metavar="TOKENS", help=say("cli.single.output_len", lang))
     add("--random-range-ratio", type=float, default=0.0, metavar="R", help=say("cli.single.range_ratio", lang))
@@ -40,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     add("--seed", type=int, default=0, help=say("cli.single.seed", lang))
     add("--ignore-eos", action="store_true", default=None, help=say("cli.single.ignore_eos", lang))
     add("--num-warmups", type=int, default=None, metavar="N", help=say("cli.single.num_warmups", lang))
-    add("--result-dir", dest="results", default="results", help=say("cli.result_dir", lang))
+    add("--result-dir", dest="results", default="results", type=files.path, help=say("cli.result_dir", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
@@ -57,7 +58,7 @@ def as_config(args: argparse.Namespace) -> dict[str, Any]:
     """The flags as the content of a config.yaml of one cell; flags left at their default say nothing."""
     dataset: dict[str, Any] = {"name": args.dataset_name}
     if args.dataset_path:
-        dataset["path"] = str(Path(args.dataset_path).resolve())
+        dataset["path"] = str(args.dataset_path.resolve())
     if args.dataset_name == "random":
         dataset |= {"range_ratio": args.random_range_ratio} if args.random_range_ratio else {}
         dataset |= {"prefix_len": args.random_prefix_len} if args.random_prefix_len else {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.config.checks import cross_checks
 from pytest_vllm_bench.config.lines import Document, full_width, parse
 from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Given
@@ -122,7 +123,7 @@ def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: Found) 
     config = Config(
         file=path,
         base_dir=base_dir,
-        results_dir=Path(settings.results_dir),
+        results_dir=files.path(settings.results_dir),
         settings=settings,
         targets=servers,
         registry=registry,
@@ -157,7 +158,7 @@ def _without_secrets(settings: File, hidden: Mapping[str, Any]) -> File:
 def _local_paths(settings: File, base_dir: Path, origins: Mapping[str, str]) -> File:
     """A tokenizer that exists beside the config is meant as that file or folder, wherever pytest is started."""
     name = settings.tokenizer
-    if name and "tokenizer" not in origins and (local := base_dir / Path(name).expanduser()).exists():
+    if name and "tokenizer" not in origins and os.path.exists(local := base_dir / files.path(name)):
         return settings.model_copy(update={"tokenizer": str(local)})
     return settings
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.config.schema import File, TargetFile
 from pytest_vllm_bench.config.urls import SIMULATOR, address, redacted
 from pytest_vllm_bench.model import Message, Problem, Target
@@ -88,8 +90,8 @@ def _key(variable: str, path: str, where: Where) -> list[str]:
 def _verify(asked: TargetFile, prefix: str, where: Where) -> bool | str:
     if asked.tls.ca is None:
         return asked.tls.verify
-    bundle = where.base_dir / Path(asked.tls.ca).expanduser()
-    if not bundle.is_file():
+    bundle = where.base_dir / files.path(asked.tls.ca)
+    if not os.path.isfile(bundle):
         where.add(f"{prefix}tls.ca", Message(key="config.no_such_file", values={"file": asked.tls.ca}))
     if not asked.tls.verify:
         where.add(f"{prefix}tls.verify", Message(key="config.ca_unverified"))

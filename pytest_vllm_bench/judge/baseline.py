@@ -6,8 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from pytest_vllm_bench.model import Message
@@ -33,6 +34,21 @@ class Session:
     @property
     def repeats(self) -> int:
         return max((len(v) for v in self.values.values()), default=0)
+
+
+class Kept(msgspec.Struct):
+    """A session as a reference's file holds it."""
+
+    session: str
+    plan: str | None
+    metrics: dict[str, Annotated[list[float], msgspec.Meta(min_length=1)]]
+    environment: dict[str, Any] = {}
+
+
+class Reference(msgspec.Struct):
+    """A reference's file: of each scenario its sessions, oldest first."""
+
+    scenarios: dict[str, list[Kept]]
 
 
 def session_of(row: Mapping[str, Any], gated: Iterable[str] = ()) -> Session:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.model import Backend, Message, Prompt
 from pytest_vllm_bench.plan.alphabet import Alphabet
 from pytest_vllm_bench.plan.seeds import stream
@@ -64,8 +64,7 @@ class Wanted:
 
     def path(self, written: str) -> Path:
         """A path as the config means it: relative to the config's own folder."""
-        # As os.path has it: "~who" of a user who is not there is a name like any other.
-        return self.base_dir / os.path.expanduser(written)
+        return self.base_dir / files.path(written)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,14 +44,16 @@ ROWS = pytest.StashKey[dict[tuple[str, str], dict[str, Any]]]()
 def chosen(config: pytest.Config, name: str) -> tuple[Any, str] | None:
     """The value of an option and where it came from: option, then environment, then ini; None where nothing says."""
     dest = "vllm_" + name.replace("-", "_")
-    if (value := config.getoption(dest, None)) is not None:
-        return value, f"--vllm-{name}"
     # An empty value is passed on and refused: a CI job whose variable is empty must not fall back to anything.
-    if (value := os.environ.get(f"PYTEST_{dest.upper()}")) is not None:
-        return value, f"PYTEST_{dest.upper()}"
-    if (value := config.getini(dest)) is not None:
-        return value, f"{dest} ({config.inipath.name if config.inipath else 'ini'})"
-    return None
+    said = (
+        (config.getoption(dest, None), f"--vllm-{name}"),
+        (os.environ.get(f"PYTEST_{dest.upper()}"), f"PYTEST_{dest.upper()}"),
+        (config.getini(dest), f"{dest} ({config.inipath.name if config.inipath else 'ini'})"),
+    )
+    value, origin = next((one for one in said if one[0] is not None), (None, ""))
+    if value is None:
+        return None
+    return (os.path.expanduser(value) if "path" in OPTIONS[name][1] else value), origin
 
 
 def language(config: pytest.Config) -> str:
@@ -185,7 +187,9 @@ class Reporter:
             from pytest_vllm_bench.plugin.reporting import reports_left, write_all
 
             try:
-                self.shown = write_all(self.config, self.config.stash[ROWS])
+                self.shown, saved = write_all(self.config, self.config.stash[ROWS])
+                if not saved and session.exitstatus == pytest.ExitCode.OK:  # a gate that is lost is no green gate
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
             except KeyboardInterrupt:  # the results themselves are written
                 self.shown = [reports_left(self.config)]
                 session.exitstatus = pytest.ExitCode.INTERRUPTED

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
 from pytest_vllm_bench.plugin.given import troubles
@@ -52,7 +53,7 @@ class Items:
         folder: Path = definition.path.parent
         for marker in definition.iter_markers("vllm_bench"):
             if named := marker.kwargs.get("config"):
-                return Path(folder, named).resolve()
+                return (folder / files.path(named)).resolve()
         if (given := chosen(self.pytest, "config")) and given[0]:
             return Path(self.base(given[1]), given[0]).resolve()
         return folder / "config.yaml"
@@ -193,8 +194,20 @@ class Items:
             lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
-            lines += self.foreseen(mine)
+            lines += [*self.unsavable(config), *self.foreseen(mine)]
         return lines
+
+    def unsavable(self, config: Config) -> list[str]:
+        """Why the reference that --vllm-save-baseline names cannot be saved, as far as it shows before any load."""
+        from pytest_vllm_bench import regression
+
+        if (given := chosen(self.pytest, "save-baseline")) is None:
+            return []
+        try:
+            regression.savable(regression.locate(str(given[0]), config.base_dir))
+        except BenchError as error:
+            return [say(error.message, self.lang)]
+        return []
 
     def foreseen(self, scenarios: Sequence[Scenario]) -> list[str]:
         """What is known before any load: rules that nobody wrote or that cannot be decided; with -v what a backend

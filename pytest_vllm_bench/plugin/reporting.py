@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -15,26 +17,44 @@ from pytest_vllm_bench.report import session, terminal
 from pytest_vllm_bench.text import say
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
-def write_all(config: pytest.Config, rows: dict[tuple[str, str], Row]) -> list[str]:
-    """Write what covers the whole session, per results folder; → the lines that say what was written or why not."""
+def write_all(config: pytest.Config, rows: dict[tuple[str, str], Row]) -> tuple[list[str], bool]:
+    """Write what covers the whole session, per results folder; → the lines that say what was written or why not, and
+    whether every reference that was asked for is there."""
     lang = language(config)
     asked = chosen(config, "lang")
+    headers = asked[0] if asked else "en"
     lines: list[str] = []
+    saved = True
     folders: dict[Path, list[Row]] = {}
     for row in rows.values():
         folders.setdefault(Path(row["results_dir"]), []).append(row)
     for folder, mine in folders.items():
-        try:
-            paths = session.write(mine, folder, os.environ, lang=lang, headers=asked[0] if asked else "en")
-            lines += terminal.written(paths, lang, base=config.invocation_params.dir)
-            lines += session.tell(mine, os.environ, lang)
-            lines += save_baselines(mine, lang)
-            lines += compare_targets(mine, lang)
-        except BenchError as error:
-            lines.append(say(error.message, lang))
-    return lines
+        for write in session.writers(mine, folder, os.environ, lang=lang, headers=headers):
+            paths, said = tried(write, lang)
+            lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]
+        tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(mine, os.environ, lang)]
+        tellers.append(partial(compare_targets, mine, lang))
+        for tell in tellers:
+            told, said = tried(tell, lang)
+            lines += [*told, *said]
+        told, lost = tried(partial(save_baselines, mine, lang), lang)
+        lines += [*told, *lost]
+        saved &= not lost
+    return lines, saved
+
+
+def tried(work: Callable[[], Iterable[T]], lang: str) -> tuple[list[T], list[str]]:
+    """What comes of it, and the sentence that says why nothing does: whatever it is, the table and the rest are not
+    lost with it."""
+    try:
+        return list(work()), []
+    except BenchError as error:
+        return [], [say(error.message, lang)]
+    except Exception as error:
+        return [], [say("plugin.report_failed", lang, why=f"{type(error).__name__}: {error}")]
 
 
 def reports_left(config: pytest.Config) -> str:
@@ -82,7 +102,10 @@ def summarize(reporter: pytest.TerminalReporter, rows: dict[tuple[str, str], Row
     # pytest counts characters; a Chinese one is two cells wide.
     reporter.write_sep("=", title, fullwidth=reporter._tw.fullwidth - (cell_len(title) - len(title)))
     colour = terminal.colours(reporter._tw._file, dict(os.environ))
-    table = terminal.summary(list(rows.values()), width=reporter._tw.fullwidth, lang=lang, colour=colour)
+    table, lost = tried(
+        lambda: terminal.summary([*rows.values()], width=reporter._tw.fullwidth, lang=lang, colour=colour).splitlines(),
+        lang,
+    )
     # Line by line: where the terminal cannot spell a character pytest escapes the whole write, its line ends too.
-    for line in [*table.splitlines(), *written]:
+    for line in [*table, *lost, *written]:
         reporter.write_line(line)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import gzip
 import json
-import math
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Problem, Record
 from pytest_vllm_bench.report import records as records_file
@@ -137,34 +137,39 @@ def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> Path:
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{os.getpid()}.part")  # which is shorter than any name that fits
     try:
         with part.open("wb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
         part.replace(path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        error.filename = str(path)
         raise
     return path
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """OSError → BenchError with the way out."""
+def writing(folder: Path, key: str = "") -> Iterator[None]:
+    """OSError → BenchError with the way out; ``key``: that of a file which lies in no results folder."""
     try:
         yield
+    except UnicodeError as error:
+        raise BenchError(key or "report.cannot_write", folder=str(folder), path=str(folder), why=str(error)) from error
     except OSError as error:
+        why, path = error.strerror or str(error), str(error.filename or folder)
+        if key:
+            raise BenchError(key, path=str(folder), why=why) from error
         if error.errno in FULL:
             key = "report.disk_full"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             key = "report.not_writable"
         else:
             key = "report.cannot_write"
-        why = error.strerror or str(error)
-        raise BenchError(key, folder=str(folder), path=str(error.filename or folder), why=why) from error
+        raise BenchError(key, folder=str(folder), path=path, why=why) from error
 
 
 def _retire(folder: Path, name: str, session: str) -> None:
@@ -172,7 +177,7 @@ def _retire(folder: Path, name: str, session: str) -> None:
     old = folder / f"{name}.json"
     if not old.exists():
         return
-    before = session_of(_load(old) or {})
+    before = session_of(next(iter(_load(old)), {}))
     if before == session:
         return
     shelf = folder / HISTORY / stem(before).removeprefix("bench_")
@@ -225,65 +230,42 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     Files of older versions, of the former scripts and of ``vllm bench serve --save-result`` count: what they lack is
     taken from the file name.  ``problems`` collects files that cannot be read; other JSON files are passed over.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise BenchError("report.no_folder", folder=str(folder))
     paths = sorted(folder.glob("*.json"))
     if history:
         paths += sorted((folder / HISTORY).glob("*/*.json"))
     rows: dict[tuple[str, str], Row] = {}
     for path in paths:
-        row = _load(path, problems)
-        if row is None or not is_result(row):
+        for row in _results(path, problems):
+            rows.setdefault((session_of(row), row["scenario_id"]), row)
+    return sorted(rows.values(), key=lambda row: (session_of(row), *order(row)))
+
+
+def _results(path: Path, problems: list[Problem] | None) -> Iterator[Row]:
+    """The results in a file that every reader can take, completed."""
+    for row in _load(path, problems):
+        if not is_result(row):
             continue
         if not is_ours(row):  # what its user wrote into it (vLLM's --metadata verdict=good) is not what the key is here
             row = {key: value for key, value in row.items() if key not in OURS}
         if (wrong := misfit(row)) is not None:
             _noted(problems, path, Message(key="report.left_out", values={"why": wrong}))
             continue
-        row = complete(row, path)
-        rows.setdefault((session_of(row), row["scenario_id"]), row)
-    return sorted(rows.values(), key=lambda row: (session_of(row), *order(row)))
+        yield complete(row, path)
 
 
-def _load(path: Path, problems: list[Problem] | None = None) -> Row | None:
+def _load(path: Path, problems: list[Problem] | None = None) -> list[Row]:
     try:
-        row = content(path)
-    except (OSError, ValueError) as error:
-        _noted(problems, path, Message(key="report.unreadable", values={"why": str(error)}))
-        return None
-    return row if isinstance(row, dict) else None
+        return [row for row in files.documents(path) if isinstance(row, dict)]
+    except BenchError as error:
+        _noted(problems, path, Message(key="report.left_out", values={"why": error.message}))
+        return []
 
 
 def _noted(problems: list[Problem] | None, path: Path, message: Message) -> None:
     if problems is not None:
         problems.append(Problem(message=message, file=str(path)))
-
-
-def content(path: Path) -> Any:
-    """What a JSON file holds, so that it can be written again; OSError or ValueError where it cannot be read."""
-    text = path.read_text(encoding="utf-8-sig")
-    try:
-        if "\\ud" in text.lower():  # half a character, which JSON can spell and no encoding has
-            text = json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace").decode()
-        return json.loads(text, parse_constant=_not_json, parse_float=_finite, parse_int=_whole)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _not_json(literal: str) -> str | None:
-    """Other tools write NaN and Infinity, which JSON does not have."""
-    return None if literal == "NaN" else literal.lower().replace("infinity", "inf")
-
-
-def _finite(text: str) -> float | str:
-    """1e999 is as endless as Infinity."""
-    found = float(text)
-    return found if math.isfinite(found) else str(found)
-
-
-def _whole(text: str) -> int | float | str:
-    """Beyond 64 bits not every reader can take it."""
-    return int(text) if len(text) < 20 else _finite(text)
 
 
 def is_result(row: Row) -> bool:
@@ -348,4 +330,4 @@ def records_of(row: Row, folder: Path | None = None) -> Path | None:
         path = folder / (stem(row["scenario_id"]) + records_file.SUFFIX)
     else:
         return None
-    return path if path.exists() else None
+    return path if os.path.exists(path) else None

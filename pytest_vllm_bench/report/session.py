@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_vllm_bench.report import csv, github, page, verdict
@@ -10,19 +10,19 @@ from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import read
 
 
-def write(
+def writers(
     rows: Sequence[Row], folder: Path, environ: Mapping[str, str], *, lang: str = "en", headers: str = "en"
-) -> tuple[Path, ...]:
-    """CSV, verdict and page of ``rows`` into ``folder``, where their own files lie already; → paths.
+) -> Iterator[Callable[[], Sequence[Path]]]:
+    """What writes CSV, verdict and page of ``rows`` into ``folder``, where their own files lie already, each by itself:
+    one that cannot be written costs no other.
 
-    Under GitLab its metrics report too.  ``headers`` are the CSV's: "en", "zh" or "both".  BenchError where the folder
-    cannot be written.
+    Under GitLab its metrics report too.  ``headers`` are the CSV's: "en", "zh" or "both".
     """
-    paths = [*csv.write(rows, folder, lang=headers), verdict.write(rows, folder)]
+    yield lambda: csv.write(rows, folder, lang=headers)
+    yield lambda: [verdict.write(rows, folder)]
     if environ.get("GITLAB_CI"):
-        paths.append(github.gitlab_metrics(rows, folder))
-    history = read(folder, history=True)
-    return (*paths, page.write(rows, folder, lang=lang, extra=page.Extra(history=history)))
+        yield lambda: [github.gitlab_metrics(rows, folder)]
+    yield lambda: [page.write(rows, folder, lang=lang, extra=page.Extra(history=read(folder, history=True)))]
 
 
 def load_libraries() -> None:
@@ -31,10 +31,10 @@ def load_libraries() -> None:
     import pandas  # noqa: F401
 
 
-def tell(rows: Sequence[Row], environ: Mapping[str, str], lang: str = "en") -> list[str]:
-    """Under GitHub Actions: append to the step's summary, and give the lines that become annotations."""
+def tellers(rows: Sequence[Row], environ: Mapping[str, str], lang: str = "en") -> Iterator[Callable[[], Sequence[str]]]:
+    """Under GitHub Actions: what appends to the step's summary, and what gives the lines that become annotations."""
     if environ.get("GITHUB_ACTIONS") != "true":
-        return []
-    if environ.get("GITHUB_STEP_SUMMARY"):
-        github.append_summary(rows, Path(environ["GITHUB_STEP_SUMMARY"]), lang)
-    return github.workflow_commands(rows, lang)
+        return
+    if summary := environ.get("GITHUB_STEP_SUMMARY"):
+        yield lambda: github.append_summary(rows, Path(summary), lang)
+    yield lambda: github.workflow_commands(rows, lang)

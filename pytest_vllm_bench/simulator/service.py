@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 
+from pytest_vllm_bench import files
 from pytest_vllm_bench.simulator import faults as fault_scripts
 from pytest_vllm_bench.simulator import prometheus
 from pytest_vllm_bench.simulator.engine import Engine, Job
@@ -32,10 +32,10 @@ class Service:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        self.words = Words(Path(options.tokenizer) if options.tokenizer else None, odd_share=options.odd_share)
+        self.words = Words(files.path(options.tokenizer) if options.tokenizer else None, odd_share=options.odd_share)
         self.engine = Engine(options.latency, options.seed)
         self.live = Live(self.engine)
-        self.rules = fault_scripts.read(Path(options.faults)) if options.faults else ()
+        self.rules = fault_scripts.read(files.path(options.faults)) if options.faults else ()
         self.counts = prometheus.Counts(perf_counter())
         self.requests = 0
 

@@ -26,6 +26,7 @@ AREAS = (
     "judge",
     "server",
     "simulator",
+    "files",
     "report",
     "page",
     "definitions",

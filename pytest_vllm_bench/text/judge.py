@@ -40,8 +40,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有基线文件 {path}（现有：{known}）。请先用 --vllm-save-baseline 保存。",
     ),
     "judge.baseline_unreadable": (
-        "The baseline {path} cannot be read: {said}",
-        "无法读取基线 {path}:{said}",
+        "The baseline {path} {said}",
+        "基线 {path} {said}",
+    ),
+    "judge.baseline_not_saved": (
+        "The baseline {path} cannot be saved: {why}. Name another file with --vllm-save-baseline.",
+        "无法保存基线 {path}：{why}。请用 --vllm-save-baseline 指定其他文件。",
     ),
     # rules that cannot be read
     "judge.not_a_rule": (

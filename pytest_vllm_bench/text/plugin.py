@@ -62,6 +62,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "it looks worse than the baseline: measuring once more",
         "结果似乎劣于基线，正在复测确认",
     ),
+    "plugin.report_failed": (
+        "a report could not be made ({why}); the results themselves are written: pytest-vllm-bench report",
+        "有一份报告未能生成（{why}）；结果文件已保存，可用 pytest-vllm-bench report 重新生成",
+    ),
     "plugin.saved_baseline": (
         "added to the baseline {path}, scenarios: {count}",
         "已将 {count} 个场景写入基线 {path}",

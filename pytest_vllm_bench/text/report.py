@@ -31,12 +31,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "report.lacks": ("it lacks {name}", "缺少 {name}"),
     "report.left_out": ("left out, not a result that can be read: {why}", "已跳过，无法作为结果读取：{why}"),
-    "report.not_read": ("cannot be read: {why}", "无法读取：{why}"),
-    "report.not_json": ("cannot be read as JSON: {why}", "无法按 JSON 读取：{why}"),
-    "report.unreadable": (
-        "left out, not a readable JSON file: {why}",
-        "已跳过，无法按 JSON 读取：{why}",
-    ),
     "report.written": ("wrote {path}", "已写入 {path}"),
     "report.written_one": ("wrote {folder}{name}", "已写入 {folder}{name}"),
     "report.written_results": ("wrote {n} result files in {folder}", "已在 {folder} 写入 {n} 个结果文件"),
@@ -211,6 +205,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "未找到中文字体，图片改用英文；请安装中文字体，例如 fonts-noto-cjk。",
     ),
     "report.step.title": ("LLM serving benchmark: {verdict}", "大模型推理服务压测：{verdict}"),
+    "report.step.not_written": (
+        "cannot write {path}, the step summary that GITHUB_STEP_SUMMARY names: {why}",
+        "无法写入步骤摘要 {path}（由 GITHUB_STEP_SUMMARY 指定）：{why}",
+    ),
     "report.step.cut": (
         "The table was cut; scenarios that are in the CSV file only: {n}.",
         "表格已截断：另有 {n} 个场景，见 CSV 文件。",

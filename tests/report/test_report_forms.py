@@ -166,8 +166,8 @@ def test_a_session_under_github_and_gitlab(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITLAB_CI": "true"}
-    written = session.write(rows(), tmp_path / "results", environ, headers="both")
-    names = {p.name for p in written}
+    writers = session.writers(rows(), tmp_path / "results", environ, headers="both")
+    names = {path.name for write in writers for path in write()}
     assert names == {
         "aggregate_results.csv",
         "aggregate_results_20261123.csv",
@@ -175,9 +175,9 @@ def test_a_session_under_github_and_gitlab(tmp_path: Path) -> None:
         "metrics.txt",
         "report.html",
     }
-    assert len(session.tell(rows(), environ)) == 3
+    assert [len(tell()) for tell in session.tellers(rows(), environ)] == [0, 3]
     assert summary.read_text().startswith("before\n## ")
-    assert session.tell(rows(), {}) == []
+    assert [*session.tellers(rows(), {})] == []
 
 
 def test_gitlab_reads_open_metrics(tmp_path: Path) -> None:
