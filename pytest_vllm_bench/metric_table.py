@@ -76,6 +76,7 @@ SCALAR = _rows(
     _run("unsent", "count", "neither", "requests cancelled or never sent because the run was stopped"),
     _run("failed_ratio", "ratio", "lower", "failed ÷ requests of the sample"),
     *(_run(f"failed_{kind}", "count", "lower", f"requests with the error '{kind}'") for kind in ERROR_COUNTS),
+    _run("reconnected", "count", "lower", "requests sent again, as their open connection was dead at once"),
     _run("duration", "s", "neither", "first sent to last done"),
     _run("total_input_tokens", "tokens", "neither", "prompt tokens of completed requests"),
     _run("total_output_tokens", "tokens", "neither", "output tokens of completed requests", "counts"),

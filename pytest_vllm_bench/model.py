@@ -146,6 +146,7 @@ class ValiditySettings:
     concurrency: float = 0.95
     cpu: float = 0.9
     steal: float = 0.05
+    reconnected: float = 0.05
     length: float = 0.01
     cache: float = 0.02
 
@@ -463,6 +464,7 @@ class Sample:
     chain: Column  # int
     ok: Column  # bool: answered without an error
     counted: Column  # bool: a sample of the server, so neither stopped by us nor left unsent by us
+    reconnected: Column  # bool: sent again, as its open connection was dead at once
     steady: tuple[float, float] | None = None  # the steady window
     in_steady: Column = None  # bool: counted and sent in the steady window (or waiting for the cap when it closed)
     values: Mapping[str, Column] = field(default_factory=dict)  # metric id → value per request
@@ -568,7 +570,9 @@ class RuleVerdict:
 class Check:
     """One row of the validity table: was the load what was asked for, and the client up to it?"""
 
-    id: str  # send_lag, sentinel_lag, rate, concurrency, cpu, steal, worker, length, output_length, cache, token_source
+    #: send_lag, sentinel_lag, rate, concurrency, cpu, steal, worker, reconnected, length, output_length, cache,
+    #: token_source
+    id: str
     ok: bool
     observed: float | None
     limit: float | None

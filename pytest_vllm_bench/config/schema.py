@@ -215,6 +215,7 @@ class ValidityFile(Strict):
     concurrency: Share = 0.95
     cpu: Share = 0.9
     steal: Share = 0.05
+    reconnected: Share = 0.05
     length: Share = 0.01
     cache: Share = 0.02
 

@@ -19,7 +19,7 @@ from pytest_vllm_bench.model import Message, Plan, RuleVerdict, Sample, Verdict
 _CLIENTS = frozenset({"connect", "send_lag"})
 _LATENCIES = frozenset(SAMPLED) - _CLIENTS
 _COUNTS = frozenset(row.id for row in ROWS.values() if "counts" in row.needs) | {"total_token_throughput"}
-_LOAD = frozenset(id for id in ROWS if not id.startswith("failed")) - _CLIENTS - {"completed", "unsent"}
+_LOAD = frozenset(id for id in ROWS if not id.startswith("failed")) - _CLIENTS - {"completed", "unsent", "reconnected"}
 _GAPS = frozenset({"itl", "itl_token"})
 _PACE = _GAPS | {"tpot", "output_tps_per_user"}
 

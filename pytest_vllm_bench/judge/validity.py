@@ -166,6 +166,16 @@ def _concurrency(run: _Run) -> Check | None:
     return _check("concurrency", ok, mean / cap, limit, mean=f"{mean:.2f}", cap=cap, lag=f"{lag * 1000:.2f}")
 
 
+def _reconnected(run: _Run) -> Check | None:
+    """Requests sent again, as the server had closed their open connection: their latencies hold a reconnection, and who
+    closes connections under load may be shedding it.  One does not spoil a short run."""
+    again, n = int(run.sample.reconnected.sum()), int(np.isfinite(run.sample.sent).sum())
+    if not again:
+        return None
+    share, limit = again / n, run.scenario.validity.reconnected
+    return _check("reconnected", again <= max(1.0, limit * n), share, limit, again=again, n=n, share=f"{share:.1%}")
+
+
 def _first_turns(sample: Sample) -> Any:
     """Requests that open their chain; later turns repeat what the server has seen, on purpose."""
     first = np.zeros(len(sample.chain), dtype=np.bool_)
@@ -289,6 +299,6 @@ def _worker(run: _Run) -> Check | None:
 
 #: The validity table, in the order in which it is shown.
 CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
-    _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _length, _output_length, _cache,
-    _token_source,
+    _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
+    _cache, _token_source,
 )  # fmt: skip

@@ -15,9 +15,9 @@ What passes between ``send`` and a measuring process (``control``: kind, length,
 
 What lies on the disk (``tape``)
     ``w{worker}-{number:06}.tape``: a head (SEGMENT_HEAD), then entries (ENTRY_HEAD and data): SENT, READ…, END.
-    Entries of one request are in order, those of different requests interleave.  A second SENT of a request replaces
-    the first (it was sent again on a new connection).  END comes once; a request that never got a connection has only
-    an END.  ``follow`` reads the tape while it grows.
+    Entries of one request are in order, those of different requests interleave.  A second SENT of a request has the
+    time of the first (its connection was dead, and it was sent again on a new one).  END comes once; a request that
+    never got a connection has only an END.  ``follow`` reads the tape while it grows.
 """
 
 from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored, too_much, workers_needed

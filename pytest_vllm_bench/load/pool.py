@@ -154,7 +154,8 @@ class Pool:
         if not self.hooks.connected(flight):
             connection.close()
             return
-        flight.ready = max(flight.ready, perf_counter())  # it could not have been sent without a connection
+        if not flight.reconnected:  # else it has been sent already
+            flight.ready = max(flight.ready, perf_counter())  # it could not have been sent without a connection
         connection.start(flight)
 
     def release(self, connection: Connection) -> None:

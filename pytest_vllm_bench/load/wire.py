@@ -19,6 +19,10 @@ from pytest_vllm_bench.load.tape import ENTRY_HEAD, Tape
 from pytest_vllm_bench.model import Ending, EntryKind, Timeouts
 
 REUSED, RECONNECTED = 1, 2
+#: An open connection that is lost this soon after a request was written to it, or within the time that opening it took
+#: (a round trip, whatever the distance), was closed before the server had the request: it may be sent again.  Wherever
+#: the line is drawn no time is lost, since a request's clock runs from its first sending.
+AT_ONCE_S = 0.25
 LARGE_READ = 4 << 10
 _READ = EntryKind.READ
 _entry = ENTRY_HEAD.pack
@@ -33,6 +37,7 @@ class Flight:
     ready: float
     due: float
     waited: bool = False  # for a connection of its own: one that was not open before
+    sent: float = 0.0  # first; a connection that was dead at once is no new beginning
     reconnected: bool = False
     response: list[bytes] | None = None  # its bytes, where a later turn needs the answer
 
@@ -141,7 +146,8 @@ class Connection(asyncio.Protocol):
         self.got_bytes = self.got_body = self._whole = False
         self._head = b""
         payload, written = flight.payload, 0
-        self.sent = self.last = perf_counter()
+        self.last = now = perf_counter()
+        self.sent = flight.sent = flight.sent or now
         if self._fd >= 0:
             try:
                 written = os.write(self._fd, payload)
@@ -250,7 +256,8 @@ class Connection(asyncio.Protocol):
         self.open, self._fd = False, -1
         flight = self.flight
         if flight is not None:
-            if not (self.got_bytes or flight.waited):  # the server had closed it, and we did not know yet
+            if not (self.got_bytes or flight.waited) and at - self.sent <= max(AT_ONCE_S, self.connect_s):
+                # the server had closed it, and we did not know yet
                 self.flight, self.row = None, -1
                 self.hooks.active.discard(self)
                 self.hooks.died_early(flight)

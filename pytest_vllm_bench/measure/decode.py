@@ -17,7 +17,7 @@ _READ = EntryKind.READ
 _REUSED, _RECONNECTED = 1, 2
 _FAILED = frozenset({"error", "abort"})  # finish reasons
 _SHED = (429, 503)
-_CUT = "closed in the middle of the answer"
+_CUT, _UNANSWERED = "closed in the middle of the answer", "closed without an answer"
 _BEFORE: dict[int, ErrorKind] = {
     Ending.CANCELLED: "cancelled",
     Ending.NOT_SENT: "not_sent",
@@ -70,7 +70,7 @@ class Decoder:
             (self._open.get(request) or self._begin(request)).take(time - self._started, data)
             return None
         if kind == EntryKind.SENT:
-            # Perhaps once more, on a fresh connection: the first sending does not count.
+            # Perhaps once more, on a fresh connection; its time is then still that of the first sending.
             self._sent(self._begin(request).record, time, data)
             return None
         answer = self._open.get(request) or self._begin(request)
@@ -149,7 +149,7 @@ def _error(answer: Answer, ending: int, words: str, forced: bool) -> tuple[Error
     if answer.response.problem or ending == Ending.PROTOCOL:
         return "protocol", capped(answer.response.problem or words)
     if not answer.whole:
-        return "reset", words or _CUT
+        return "reset", words or (_CUT if answer.record.reads else _UNANSWERED)
     return _unfinished(answer, forced)
 
 

@@ -112,6 +112,7 @@ def _counts(views: Sequence[_View]) -> Figures:
         "failed": counted - completed,
         "unsent": sum(int((~v.sample.counted).sum()) for v in views),
         "failed_ratio": (counted - completed) / counted if counted else None,
+        "reconnected": sum(int((v.chosen & v.sample.reconnected).sum()) for v in views),
         "duration": sum(seconds) if seconds else None,
     }
     for key, name in (("total_input_tokens", "prompt"), ("total_output_tokens", "output")):

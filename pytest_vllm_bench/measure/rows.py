@@ -19,6 +19,7 @@ from pytest_vllm_bench.model import OURS, Record, Sample
 __all__ = ["MetricSettings", "column", "sample", "settings_of"]
 
 Floats = NDArray[np.float64]
+_OF_TIMES = ("sent", "due", "ready", "done", "tried", "chain", "ok", "counted", "reconnected")
 
 
 def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
@@ -32,7 +33,7 @@ def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
         repeat=rows[0].repeat if rows else 1,
         open_loop=settings.open_loop,
         complete=settings.complete,
-        **{name: made.times[name] for name in ("sent", "due", "ready", "done", "tried", "chain", "ok", "counted")},
+        **{name: made.times[name] for name in _OF_TIMES},
         steady=steady,
         in_steady=window.members(made.times, steady, settings.open_loop),
         values=made.values,
@@ -76,6 +77,7 @@ class _Columns:
         self.times["tried"] = np.where(np.isnan(self.times["sent"]), given_up, self.times["sent"])
         self.times["chain"] = np.array([r.chain for r in rows], dtype=np.int64)
         self.times["ok"] = np.array([r.error is None for r in rows], dtype=np.bool_)
+        self.times["reconnected"] = np.array([r.reconnected for r in rows], dtype=np.bool_)
         self.times["counted"] = np.array([_is_sample(r, settings) for r in rows], dtype=np.bool_)
         names = {"prompt": "prompt_tokens", "asked_input": "asked_input", "output": "output_tokens",
                  "asked_output": "asked_output", "cached": "cached_tokens", "shared": "shared_input"}  # fmt: skip

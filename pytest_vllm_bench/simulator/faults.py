@@ -22,6 +22,7 @@ status     code (500), retry_after, this status with an error body instead of an
 error      at (0), message          an error inside the stream, as the format has it
 reset      at (0)                   the connection is reset
 cut        at (0)                   the connection is closed inside the chunked body
+drop       seconds (0)              the connection is reset without an answer, after so long
 end        at (0)                   the body ends properly, with neither finish reason nor terminal sign
 undone     –                        only the terminal sign is missing
 twice      –                        the terminal sign comes twice
@@ -68,6 +69,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "error": {"at": 0, "message": "simulated fault"},
     "reset": {"at": 0},
     "cut": {"at": 0},
+    "drop": {"seconds": 0.0},
     "end": {"at": 0},
     "undone": {},
     "twice": {},

@@ -201,6 +201,10 @@ async def answer_at_once(request: web.Request, form: Format, faults: Faults) -> 
     """The faults that come before or instead of the whole answer; None: it goes on."""
     if "delay" in faults:
         await asyncio.sleep(faults["delay"].number("seconds"))
+    if "drop" in faults and request.transport is not None:
+        await asyncio.sleep(faults["drop"].number("seconds"))
+        reset(request.transport)
+        return web.Response()
     if "status" in faults:
         return _status(form, faults["status"])
     if "garbage" in faults and request.transport is not None:

@@ -50,6 +50,10 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "被主动停止或未发送的请求，不计入样本。",
     ),
     "failed_ratio": ("The share of requests that failed.", "失败请求所占比例。"),
+    "reconnected": (
+        "Requests whose open connection the server had just closed: sent again, timed from the first sending.",
+        "所用的已建立连接刚被服务器关闭、因而重发的请求数；时间从首次发送算起。",
+    ),
     "duration": ("The span of the measured requests.", "被测请求的总时间跨度。"),
     "total_input_tokens": ("Prompt tokens, as the server counts them.", "输入 token 总数（以服务端计数为准）。"),
     "total_output_tokens": ("Output tokens, as the server counts them.", "输出 token 总数（以服务端计数为准）。"),
@@ -90,6 +94,7 @@ _FORMULAS_ZH = {
     "failed": "出错的请求数（被主动停止的不计）",
     "unsent": "因测试停止而取消或未发送的请求数",
     "failed_ratio": "failed ÷ 样本请求数",
+    "reconnected": "因已建立的连接当即失效而重发的请求数",
     "duration": "首个 sent 到最后一个 done",
     "total_input_tokens": "成功请求的输入 token 数之和",
     "total_output_tokens": "成功请求的输出 token 数之和",

@@ -439,6 +439,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "measuring process {worker} died ({why}); look for out-of-memory kills and start again",
         "测量进程 {worker} 中途退出（{why}）；请检查是否因内存不足被终止，然后重新运行",
     ),
+    "judge.check.reconnected": (
+        "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one; "
+        "their time counts from the first sending",
+        "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发；其时间从首次发送算起",
+    ),
+    "judge.check.reconnected.bad": (
+        "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one, "
+        "so latencies hold reconnections; let the server or the proxy before it keep idle connections open for longer, "
+        "or set keep_alive: false",
+        "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发，时延中含有重连时间；"
+        "请调大服务器或其前置代理的空闲连接保持时间，或设置 keep_alive: false",
+    ),
     "judge.check.length": (
         "prompts had {counted} tokens by the server's count, {asked} asked (off by {off})",
         "按服务器统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）",

@@ -72,6 +72,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.input_throughput": ("Input throughput", "输入吞吐"),
     "report.key.input_sequence_throughput": ("Sequence throughput", "文本条数吞吐"),
     "report.key.cap_bound": ("Held back by the cap", "受并发上限限制的比例"),
+    "report.key.reconnected": ("Reconnected", "重连重发数"),
     "report.key.failed_ratio": ("Failure ratio", "失败率"),
     "report.key.max_concurrent_requests": ("Peak concurrency", "并发峰值"),
     "report.key.mean_concurrency": ("Mean concurrency", "平均并发"),

@@ -43,7 +43,7 @@ def run(kind: Literal["usual", "failing", "waiting"]) -> tuple[Record, ...]:
         made.append(
             request(i, due + late + rng.uniform(0.0001, 0.0003), ttft, gaps, **times,
                     connect_s=rng.uniform(0.001, 0.002), audio_s=1.5, sequences=2,
-                    arrival_tokens=array("i", [1] * 10))
+                    arrival_tokens=array("i", [1] * 10), reconnected=i % 100 == 7)
         )  # fmt: skip
     return tuple(made)
 

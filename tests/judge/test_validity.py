@@ -13,6 +13,8 @@ import pytest
 from runs import closed, facts, failure, judged, opened, request, scenario
 
 from pytest_vllm_bench.judge.validity import lag_limit
+from pytest_vllm_bench.measure.metrics import summary
+from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import Check, LoadFacts, Plan, Record, ValiditySettings, Verdict, WorkerFacts
 from pytest_vllm_bench.text import say
 
@@ -234,6 +236,26 @@ def test_steal(steal: float, holds: bool) -> None:
 def test_steal_may_be_unknown() -> None:
     assert check("steal", closed([0.1] * 20), facts=[facts(steal=None)]) is None
     assert check("cpu", closed([0.1] * 20)) is None
+
+
+@pytest.mark.parametrize(("n", "again", "holds"), [(100, 0, None), (100, 5, True), (100, 6, False), (4, 1, True),
+                                                   (4, 2, False)])  # fmt: skip
+def test_requests_that_were_sent_again_are_said_and_spoil_a_run_where_they_are_many(
+    n: int, again: int, holds: bool | None
+) -> None:
+    records = [request(i, i * 0.2, reconnected=i < again) for i in range(n)]
+    made = check("reconnected", records)
+    assert (made and made.ok) is holds
+    found = judged(scenario(), records)
+    assert [say(note) for note in found.notes if f"{again} of {n} requests" in say(note)] == [
+        say(made.message) for _ in [0] if made is not None and holds
+    ]
+    assert (
+        summary([sample(records, settings_of(scenario(), complete=True))], settings_of(scenario(), complete=True))[
+            "reconnected"
+        ]
+        == again
+    )
 
 
 def test_a_dead_worker() -> None:

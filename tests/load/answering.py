@@ -163,6 +163,16 @@ async def _once(ask: Mapping[str, Any], reader: asyncio.StreamReader, writer: as
     return await _chunked(ask, reader, writer, nth) if nth == 1 else False
 
 
+async def _held(ask: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, nth: int) -> bool:
+    """Answers the first request of a connection, holds the second, and breaks off without a byte."""
+    if nth == 1:
+        return await _chunked(ask, reader, writer, nth)
+    await asyncio.sleep(1)
+    if ask["by"] == "reset":
+        writer.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))
+    return False
+
+
 async def _chatty(ask: Mapping[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int) -> bool:
     """Says something that nobody asked for after its answer."""
     more = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"
@@ -183,6 +193,7 @@ BEHAVIOURS = {
     "silent": _silent,
     "stalls": _stalls,
     "once": _once,
+    "held": _held,
     "chatty": _chatty,
 }
 
@@ -252,6 +263,7 @@ def understood(entries: Sequence[Entry]) -> dict[int, Sent]:
         one = found[entry.request]
         if entry.kind == EntryKind.SENT:
             ready, due, connect_s, number, flags = struct.unpack(SENT_FIELDS, entry.data)
+            assert math.isnan(one.sent) or (entry.time, ready) == (one.sent, one.ready), "its clocks started again"
             found[entry.request] = Sent(
                 sent=entry.time, ready=ready, due=due, connect_s=connect_s, connection=number,
                 reused=bool(flags & 1), reconnected=bool(flags & 2),

@@ -113,6 +113,28 @@ async def test_a_reused_connection_that_dies_before_any_byte_is_replaced_once(tm
     assert [r.reconnected for r in requests.values()] == [False, True, True]
 
 
+@pytest.mark.parametrize("by", ["reset", "close"])
+async def test_a_request_that_was_held_before_its_connection_broke_has_failed(tmp_path: Path, by: str) -> None:
+    """Sent again, it would be a quick answer, and the wait would be nowhere."""
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"do": "held", "by": by}] * 4)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    broken = Ending.RESET if by == "reset" else Ending.EOF
+    assert [r.ending for r in requests.values()] == [Ending.COMPLETE, broken] * 2
+    assert not any(r.reconnected for r in requests.values())
+    assert len(server.requests) == 4
+
+
+async def test_a_request_sent_again_is_timed_from_its_first_sending(tmp_path: Path) -> None:
+    """Two SENT entries with one time: ``understood`` compares them.  Its wait for a new connection is part of it."""
+    async with answering() as server:
+        plan = make_plan(tmp_path / "plan", [{"do": "once"}] * 2)
+        requests, _ = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
+    again = requests[1]
+    assert (again.reconnected, again.ready) == (True, pytest.approx(requests[0].end, abs=1e-9))
+    assert again.sent + again.connect_s < again.arrivals[0]
+
+
 async def test_a_connection_that_was_never_used_may_be_gone_as_well(tmp_path: Path) -> None:
     """Opened ahead of need, closed by the server in the meantime, or in the moment of sending."""
     async with answering() as server:

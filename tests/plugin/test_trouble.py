@@ -56,6 +56,21 @@ def test_each_kind_of_failure(bench: Bench, pytester: pytest.Pytester, tmp_path:
     assert row["first_error"] == "kaputt"
 
 
+@pytest.mark.parametrize(("seconds", "failed", "verdict"), [(2, 3, "FAIL"), (0, 0, "INVALID")])
+def test_a_request_that_is_reset_before_its_first_byte_does_not_vanish(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path, seconds: float, failed: int, verdict: str
+) -> None:
+    """Held, it has failed; on a connection that was dead at once it is sent again, which is counted and said."""
+    faults = script(tmp_path, {"fault": f"drop seconds={seconds}", "requests": [9, 15, 21]})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        result = bench(f"--vllm-url={server.base_url}", **ONE)
+    result.assert_outcomes(failed=1)
+    row = saved(pytester)
+    assert (row["failed"], row["reconnected"], row["verdict"]) == (failed, 3 - failed, verdict)
+    if not failed:
+        assert "3 of 30 requests were sent again" in " ".join(result.stdout.str().split())
+
+
 def test_a_stalled_stream_is_given_up(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
     faults = script(tmp_path, {"fault": "stall at=3", "requests": [5]})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
