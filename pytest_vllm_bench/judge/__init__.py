@@ -90,7 +90,7 @@ def judge(
     if not complete:
         faults.append(evidence.hopeless.reason if evidence.hopeless else INTERRUPTED)
         worst.append(Verdict.INCONCLUSIVE)  # at best: the rule that stopped it is FAIL by itself
-    odd += [c.message for c in seen if c.ok and c.id == "reconnected"]
+    odd += [replace(c.message, key="judge.doubt.reconnected") for c in seen if c.ok and c.id == "reconnected"]
     return Judgement(
         verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults), notes=tuple(odd)
     )

@@ -33,6 +33,7 @@ DOUBTS: Mapping[str, frozenset[str]] = {
     "judge.doubt.at_once": _PACE | {"ttft", "ttfo", "max_gap", "first_chunk"},
     "judge.doubt.miscounted": _COUNTS,
     "judge.doubt.silent": _COUNTS,
+    "judge.doubt.reconnected": frozenset(),  # said; many make a run invalid
     "judge.doubt.uncounted": frozenset(),  # said; guesses in the place of counts are for ``validity``
 }
 UNPROVEN = frozenset({"judge.interrupted", "judge.queue_grows", "judge.rate_without_window"})

@@ -1,5 +1,10 @@
 """Texts of the area "judge": key → (English, Chinese)."""
 
+_RECONNECTED = (
+    "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one; "
+    "their time counts from the first sending",
+    "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发；其时间从首次发送算起",
+)
 TEXTS: dict[str, tuple[str, str]] = {
     "judge.capacity": (
         "capacity ({over}): {held}, {broken}; {levels} levels, {runs} runs of its own",
@@ -439,11 +444,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "measuring process {worker} died ({why}); look for out-of-memory kills and start again",
         "测量进程 {worker} 中途退出（{why}）；请检查是否因内存不足被终止，然后重新运行",
     ),
-    "judge.check.reconnected": (
-        "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one; "
-        "their time counts from the first sending",
-        "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发；其时间从首次发送算起",
-    ),
+    "judge.check.reconnected": _RECONNECTED,
+    "judge.doubt.reconnected": _RECONNECTED,
     "judge.check.reconnected.bad": (
         "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one, "
         "so latencies hold reconnections; let the server or the proxy before it keep idle connections open for longer, "

@@ -298,5 +298,5 @@ def test_doubts_that_others_found_count_too() -> None:
 
 def test_every_doubt_has_words() -> None:
     for key in DOUBTS:
-        values = dict.fromkeys(("n", "m", "got", "asked", "field", "events", "how"), "x")
+        values = dict.fromkeys(("n", "m", "got", "asked", "field", "events", "how", "again", "share"), "x")
         assert say(key, "en", **values) != say(key, "zh", **values)
