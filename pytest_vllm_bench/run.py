@@ -164,7 +164,7 @@ async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> P
         watch.phase(Message(key=key, values={"done": f"{done:,}", "total": f"{total:,}"}))
 
     known = replace(context(scenario, world), progress=progress)
-    return await asyncio.to_thread(plan.build, scenario, known, work / "plan")
+    return await plan.background(plan.build, scenario, known, work / "plan")
 
 
 def context(scenario: Scenario, world: World) -> plan.BuildContext:
@@ -185,7 +185,7 @@ def context(scenario: Scenario, world: World) -> plan.BuildContext:
 
 async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) -> LoadFacts | None:
     """Send requests of the same shape and other prompts first; only what the client saw of itself is looked at."""
-    warm = await asyncio.to_thread(plan.warmup, scenario, context(scenario, world), work / "warmup")
+    warm = await plan.background(plan.warmup, scenario, context(scenario, world), work / "warmup")
     if warm is None:
         return None
     watch.phase(Message(key="plugin.warmup"))

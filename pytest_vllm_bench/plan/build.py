@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import DataError
@@ -24,9 +26,6 @@ from pytest_vllm_bench.plan.template import ChatTemplate, around, counted
 from pytest_vllm_bench.plan.writer import Writer
 from pytest_vllm_bench.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    pass
-
 #: Rows told when several are longer than the model's window.
 TOLD = 10
 
@@ -37,7 +36,8 @@ class BuildContext:
 
     ``template_tokens``: what the server adds to each prompt (chat template, BOS), where it has been asked; None =
     unknown, then a completion's is taken from the tokenizer.  ``chat_template``: the tokenizer whose template is
-    applied here, as transformers has it; None = the server does.  ``progress(done, total)`` is called now and then.
+    applied here, as transformers has it; None = the server does.  ``progress(done, total)`` is called now and then,
+    ``alive()`` often: what it raises ends the build.
     """
 
     backend: Backend
@@ -52,6 +52,7 @@ class BuildContext:
     cache_dir: Path | None = None
     datasets: Mapping[str, Dataset] = field(default_factory=lambda: DATASETS)
     progress: Callable[[int, int], None] | None = field(default=None, repr=False)
+    alive: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def added_tokens(self) -> int:
@@ -61,6 +62,25 @@ class BuildContext:
         if self.backend.takes_messages or self.tokenizer is None:
             return 0
         return self.tokenizer.overhead
+
+
+P = TypeVar("P")
+
+
+async def background(
+    make: Callable[[Scenario, BuildContext, Path], P], scenario: Scenario, context: BuildContext, folder: Path
+) -> P:
+    """``build`` or ``warmup`` in a thread, which ends at its next row when the task is cancelled (Ctrl-C)."""
+    cancelled = threading.Event()
+
+    def alive() -> None:
+        if cancelled.is_set():
+            raise asyncio.CancelledError
+
+    try:
+        return await asyncio.to_thread(make, scenario, replace(context, alive=alive), folder)
+    finally:
+        cancelled.set()
 
 
 def build(scenario: Scenario, context: BuildContext, folder: Path) -> Plan:
@@ -165,6 +185,7 @@ def _write(
     too_long: list[int] = []
     limit = context.max_model_len or math.inf
     for number, (due, prompt) in enumerate(dated):
+        context.alive()
         if (prompt.input_len or 0) + (prompt.output_len or 0) > limit:
             too_long.append(prompt.row or number + 1)
         writer.add(number, due, asks.turns(prompt, pick(number), wanted.n - writer.n))
@@ -218,6 +239,7 @@ def _wanted(
         added_tokens=context.added_tokens,
         base_dir=context.base_dir,
         cache_dir=context.cache_dir,
+        alive=context.alive,
     )
 
 

@@ -42,6 +42,7 @@ class Wanted:
 
     def count(self, key: str, n: int = 1, *, what: str = "") -> None:
         """``n`` more rows that are left out, or read otherwise than they stand there; "" for those read at all."""
+        self.alive()
         if n:
             self.tally[key, what] += n
 

@@ -63,6 +63,7 @@ def spell(wanted: Wanted, drafts: Iterable[Draft]) -> Iterator[Prompt]:
     prover = Prover(wanted, alphabet)
     source = iter(drafts)
     while batch := _batch(source):
+        wanted.alive()
         salted = [heads.put(draft) for draft in batch]
         if alphabet.ids:
             for draft, letters in zip(batch, salted, strict=True):

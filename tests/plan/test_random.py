@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plans import Built
 
-from pytest_vllm_bench import tokenizer
+from pytest_vllm_bench import plan, tokenizer
+from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import DataError
+from pytest_vllm_bench.model import INDEX_ROW, DatasetChoice, Scenario, Target
 from pytest_vllm_bench.text import say
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -200,3 +205,26 @@ def test_requests_are_shared_between_models(make: Make, choice: Any, shares: tup
         assert asked == [
             body["model"] for body in make("random", models=names, context={"models": names}, **fields).bodies
         ]
+
+
+@pytest.mark.asyncio
+async def test_a_plan_that_is_called_off_is_not_built_to_its_end(tmp_path: Path, small: Tokenizer) -> None:
+    """The thread ends at its next row: nobody who presses Ctrl-C waits for 20,000 prompts."""
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+    around = plan.BuildContext(
+        backend=BACKENDS["openai"],
+        tokenizer=small,
+        salt="today",
+        progress=lambda done, total: loop.call_soon_threadsafe(begun.set) and None,
+    )
+    choice = DatasetChoice(name="random")
+    asked = Scenario(id="s", key="s", target=Target(), backend="openai", dataset=choice, num_prompts=20_000)
+    asked = dataclasses.replace(asked, input_len=500, output_len=9)
+    task = asyncio.create_task(plan.background(plan.build, asked, around, tmp_path / "plan"))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await loop.shutdown_default_executor()  # until the thread has ended
+    assert not (tmp_path / "plan" / "plan.json").exists()
+    assert (tmp_path / "plan" / "index.bin").stat().st_size < 20_000 * struct.calcsize(INDEX_ROW)

@@ -41,6 +41,7 @@ def _rows(
     options: CustomOptions = wanted.options
     problems: list[Message] = []
     for batch in given.batches(numbers):
+        wanted.count("", len(batch))
         found: list[Prompt] = []
         for number, row in zip(batch, source.fetch(batch), strict=True):
             prompt, problem = _prompt(row, names, options.output_column, wanted)

@@ -144,6 +144,7 @@ def _made(wanted: Wanted, source: Any, columns: Columns, options: HFOptions) -> 
     salter = given.Salter(wanted)
     rows = iter(_numbered(wanted, source, options))
     while batch := list(islice(rows, 64)):
+        wanted.count("", len(batch))
         read = [_read(row, columns, wanted, number) for number, row in batch]
         found = [(prompt, answer) for prompt, answer in read if prompt is not None]
         answers = _tokens(wanted, [answer for _, answer in found])
