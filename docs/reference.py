@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "input_output", "concurrency_prompts", "request_rate", "burstiness", "ramp_up", "stages", "duration", "warmup",
         "keep_alive",
     ),
-    "requests": ("dataset", "seed", "cache", "ignore_eos", "sampling", "extra_body", "timeouts"),
+    "requests": ("dataset", "seed", "cache", "ignore_eos", "output_field", "sampling", "extra_body", "timeouts"),
     "verdict": ("goodput", "sla", "judge", "validity"),
     "measuring": ("workers", "worker_cpus", "token_detail", "percentiles"),
     "more": ("repeats", "search", "baseline"),

@@ -200,6 +200,7 @@ class Scenario:
     seed: int = 0
     cache: Literal["cold", "warm"] = "cold"
     ignore_eos: bool | None = None  # None: true where the dataset asks for a length and the backend can
+    output_field: str = ""  # of the body, for ``output_len``; "": the backend's own
     sampling: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0})
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     timeouts: Timeouts = Timeouts()

@@ -14,7 +14,7 @@ import msgspec
 
 from pytest_vllm_bench import files, judge
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.judge import imports
+from pytest_vllm_bench.judge import doubts, imports
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample
@@ -103,6 +103,7 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
     The last of a scenario's repeats pools them all, if their records are there; an earlier one is judged by rules only
     if these are asked for, as after the run.  A search's answer keeps its verdict, which is not one of its figures.
     """
+    odd = doubts.among(map(restore, row.get("notes") or ()))
     found, workers = pooled(row), len((row.get("client") or {}).get("workers") or ()) or 1
     scenario, whole = saved_scenario(row, asked), row.get("complete") is not False
     answer, rules = bool(row.get("capacity")) and not asked.rules, judge.effective_rules(scenario)
@@ -112,11 +113,13 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
         server = {k: v for k, v in (row.get("server") or {}).items() if isinstance(v, int | float)}
         settings = settings_of(scenario, workers=workers, complete=whole)
         samples = [sample(records_in(path), settings) for path in found]
-        made = judged(scenario, samples, settings, rules, server=server, plan=planned(row))
+        made = judged(scenario, samples, settings, rules, server=server, plan=planned(row), doubts=odd)
     else:
         figures = {**row, **(row.get("pooled") or {})}
         figures = {k: v for k, v in figures.items() if isinstance(v, int | float) or v is None}
-        made = by_figures(scenario, rules, of_these_limits(figures, asked), rated=scenario.open_loop, complete=whole)
+        made = by_figures(
+            scenario, rules, of_these_limits(figures, asked), rated=scenario.open_loop, complete=whole, odd=odd
+        )
     if 0 < len(found) < len(row.get("per_repeat") or ()):
         lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
         made = replace(made, notes=(*made.notes, lost))
@@ -305,9 +308,11 @@ def by_figures(
     notes: tuple[Message, ...] = (),
     rated: bool = False,
     complete: bool = True,
+    odd: Sequence[Message] = (),
 ) -> Result:
     """Verdicts from figures alone: observed, never proven.  ``rated``: latencies count from ``due``."""
-    verdicts = judge_figures(rules, figures, scenario.judge, rated=rated)
+    verdicts = judge_figures(rules, figures, scenario.judge, rated=rated, doubts=odd)
+    notes = (*notes, *odd)
     at_best = Verdict.PASS if complete else Verdict.INCONCLUSIVE
     return Result(
         scenario=scenario,

@@ -19,6 +19,7 @@ from pytest_vllm_bench.backends import (
     tgi,
     triton,
 )
+from pytest_vllm_bench.backends.length import another, asked_by, field_of, length_field
 from pytest_vllm_bench.backends.notes import knows, notes
 from pytest_vllm_bench.model import Backend
 
@@ -50,4 +51,4 @@ BACKENDS: dict[str, Backend] = {
     "ollama": ollama.OLLAMA,
 }
 
-__all__ = ["BACKENDS", "knows", "notes"]
+__all__ = ["BACKENDS", "another", "asked_by", "field_of", "knows", "length_field", "notes"]

@@ -231,6 +231,7 @@ def _plain(own: Cell) -> dict[str, Any]:
         "seed": own.seed,
         "cache": own.cache,
         "ignore_eos": own.ignore_eos,
+        "output_field": own.output_field or "",
         "sampling": {"temperature": 0, **own.sampling},
         "extra_body": own.extra_body,
         "timeouts": Timeouts(**own.timeouts.model_dump()),

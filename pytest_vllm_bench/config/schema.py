@@ -269,6 +269,7 @@ class Cell(Strict):
         bool | None,
         *_field(v.or_word("auto", v.boolean), {"anyOf": [{"const": "auto"}, {"type": "boolean"}]}),
     ] = None
+    output_field: Text | None = None
     sampling: dict[str, Any] = {"temperature": 0}
     extra_body: dict[str, Any] = {}
     timeouts: TimeoutsFile = TimeoutsFile()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,15 @@ MANY_LUMPS = 10
 
 def among(messages: Iterable[Message]) -> list[Message]:
     """The doubts among what was noted elsewhere: by the plan, by the load, in a saved result."""
-    return [message for message in messages if message.key in DOUBTS]
+    return [message for message in messages if message.key in DOUBTS and message.key not in UNPROVEN]
+
+
+def once(*found: Iterable[Message]) -> list[Message]:
+    """Each kind once, as it was found first."""
+    kinds: dict[str, Message] = {}
+    for one in chain(*found):
+        kinds.setdefault(one.key, one)
+    return list(kinds.values())
 
 
 def doubted(verdict: RuleVerdict, doubts: Iterable[Message], goodput: Mapping[str, float]) -> RuleVerdict:

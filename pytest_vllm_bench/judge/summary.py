@@ -12,14 +12,20 @@ from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleV
 
 
 def judge_figures(
-    rules: Sequence[Rule], figures: Metrics, settings: JudgeSettings, *, rated: bool = False
+    rules: Sequence[Rule],
+    figures: Metrics,
+    settings: JudgeSettings,
+    *,
+    rated: bool = False,
+    doubts: Sequence[Message] = (),
 ) -> tuple[RuleVerdict, ...]:
     """Compare each rule with its figure; what would have to be proven stays INCONCLUSIVE under ``mode: evidence``.
 
     Percentiles of other tools leave failures out, so more failures than a rule excuses count as a miss of it.
-    ``rated``: the figures are of an open loop and know when requests were due.
+    ``rated``: the figures are of an open loop and know when requests were due.  ``doubts``: what was found odd.
     """
-    return tuple(_judge(rule, Case(samples=(), metrics=figures, rated=rated), settings) for rule in rules)
+    case = Case(samples=(), metrics=figures, rated=rated, doubts=doubts)
+    return tuple(_judge(rule, case, settings) for rule in rules)
 
 
 def _judge(rule: Rule, case: Case, settings: JudgeSettings) -> RuleVerdict:
@@ -30,7 +36,7 @@ def _judge(rule: Rule, case: Case, settings: JudgeSettings) -> RuleVerdict:
     if _too_many_failed(rule, figures):
         reason = Message(key="judge.failed_beyond", values={"failed": figures["failed"], "n": seen.n})
         return replace(seen, verdict=Verdict.FAIL, within=False, observed="inf", reason=reason)
-    if settings.mode == "exact" or not is_statistical(rule):
+    if seen.verdict is Verdict.INCONCLUSIVE or settings.mode == "exact" or not is_statistical(rule):
         return seen
     values = {**seen.reason.values, "why": Message(key="judge.only_summary")}
     key = "judge.unproven_within" if seen.within else "judge.unproven_over"

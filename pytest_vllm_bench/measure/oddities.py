@@ -85,8 +85,12 @@ def lumps(record: Record) -> tuple[float, int] | None:
     if not (events - 1) * SHORTEST_TOKEN <= span < math.inf:
         return None
     typical = float((gaps**2).sum()) / span  # of the gaps in which most of the time passed
-    between = gaps[gaps > SMALL * typical]
+    begin = np.flatnonzero(gaps > SMALL * typical) + 1
+    between = gaps[begin - 1]
     inside, pieces = span - float(between.sum()), len(between) + 1
     together = inside <= min(2 * SMALL * span, WITHIN * max(1, events - pieces))
     regular = typical >= SHORTEST_WAIT and float(between.max()) <= 3 * float(between.mean())
-    return (events / pieces, pieces) if together and regular and events / pieces >= FEWEST_IN_LUMP else None
+    if not (together and regular and events / pieces >= FEWEST_IN_LUMP):
+        return None
+    sizes = np.add.reduceat(np.frombuffer(record.arrival_events, np.int32), [0, *begin])
+    return float((sizes**2).sum()) / events, pieces  # as most events see it: the first and the last may be parts

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_vllm_bench.backends import knows
+from pytest_vllm_bench.backends import asked_by, field_of, knows, length_field
+from pytest_vllm_bench.backends.payload import merged
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Ask, Backend, Prompt, Scenario
 from pytest_vllm_bench.plan.template import ChatTemplate, rendered, without_variables
@@ -29,6 +30,8 @@ class Asks:
     sampling: Mapping[str, Any] = field(repr=False)
     extra_body: Mapping[str, Any] = field(repr=False)
     marker: str
+    usual_field: str = ""  # by which the backend asks for a length
+    output_field: str = ""  # by which this plan does, if otherwise
     template: ChatTemplate | None = None
 
     @staticmethod
@@ -49,9 +52,16 @@ class Asks:
             detail=(scenario.token_detail != "off" if detail is None else detail) and backend.token_detail,
             sampling={key: value for key, value in scenario.sampling.items() if knows(backend, key)},
             extra_body=scenario.extra_body if template is None else without_variables(scenario.extra_body),
+            usual_field=length_field(backend),
+            output_field=scenario.output_field,
             marker=f"@@answer-{secret}-{{turn}}@@",
             template=template,
         )
+
+    @property
+    def sent_field(self) -> str:
+        """The field that asks for the output length in the end."""
+        return field_of(self.backend, self.output_field, self.extra_body)
 
     def turns(self, prompt: Prompt, model: int, most: int) -> Iterator[tuple[Row, bytes]]:
         """The request; of a conversation all its turns, at most ``most``."""
@@ -78,6 +88,7 @@ class Asks:
         )
 
     def _body(self, prompt: Prompt, model: int) -> bytes:
+        asked = asked_by(self.output_field, self.usual_field, prompt.output_len)
         return self.backend.body(
             Ask(
                 prompt=prompt if self.template is None else rendered(self.template, prompt),
@@ -86,7 +97,7 @@ class Asks:
                 force_length=self.force and prompt.output_len is not None,
                 token_detail=self.detail,
                 sampling=self.sampling,
-                extra_body=self.extra_body,
+                extra_body=merged(asked, self.extra_body) if asked else self.extra_body,
                 templated=self.template is not None,
             )
         )

@@ -146,7 +146,8 @@ def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: 
         why = Message(key="plan.why", values={"reasons": told}) if (told := wanted.told()) else ""
         raise DataError("plan.too_few_rows", path=str(source), usable=writer.n, n=wanted.n, why=why)
     plan = _plan(scenario, context, folder, writer, shape)
-    plan = replace(plan, force_length=asks.force, notes=(*found, *wanted.told(), *notes(backend, scenario)))
+    said = (*found, *wanted.told(), *notes(backend, scenario))
+    plan = replace(plan, force_length=asks.force, output_field=asks.sent_field, notes=said)
     _save(plan, asks.marker if writer.n > writer.chains else "", backend)
     if context.progress is not None:
         context.progress(plan.n, plan.n)
@@ -277,6 +278,7 @@ def _parameters(scenario: Scenario, force: bool) -> str:
         "sampling": dict(scenario.sampling),
         "extra_body": dict(scenario.extra_body),
         "force": force,
+        **({"output_field": scenario.output_field} if scenario.output_field else {}),
     }
     return json.dumps(same, sort_keys=True, default=str)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from pytest_vllm_bench.simulator import faults as fault_scripts
-from pytest_vllm_bench.simulator.faults import Faults
+from pytest_vllm_bench.simulator.faults import Fault, Faults
 from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Asked, Call, Finish, Format, Piece, Refused
 from pytest_vllm_bench.simulator.live import Stream
 from pytest_vllm_bench.simulator.service import Planned, Service
@@ -51,6 +51,8 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
         form = next((f for f in forms if f.key in got.body), form)
         streamed = form.streams(got)
         asked = form.read(got)
+        if "field" in faults:
+            asked = _limited(asked, got.body, faults["field"])
         if "overload" in faults:
             raise Refused(503, "too many requests are waiting", kind="overloaded")
         planned = await _planned(service, asked, number)
@@ -98,6 +100,18 @@ async def _planned(service: Service, asked: Asked, number: int) -> Planned:
     if sum(len(p) for p in asked.prompts if isinstance(p, str)) > LONG:
         return await asyncio.to_thread(service.plan, asked, number)
     return service.plan(asked, number)
+
+
+def _limited(asked: Asked, body: Mapping[str, Any], fault: Fault) -> Asked:
+    """As a server reads it that knows one field for the length.  Raises Refused where it minds the others."""
+    name = str(fault.values["name"])
+    others = [
+        key for key in ("max_tokens", "max_completion_tokens", "max_output_tokens") if key in body.keys() - {name}
+    ]
+    if others and fault.number("refuse"):
+        said = f"Unsupported parameter: '{others[0]}' is not supported with this model. Use '{name}' instead."
+        raise Refused(400, said, param=others[0])
+    return replace(asked, max_tokens=int(body.get(name) or fault.number("default")))
 
 
 def _spoil(planned: Planned, faults: Faults) -> None:

@@ -31,6 +31,8 @@ overload   –                        the engine refuses: its queue is full, in 
 finish     reason (abort)           another finish reason
 rewrite    –                        the last event changes the text so far, where text is cumulative
 short      at (1)                   the answer is over after so many tokens, finish reason "length"
+field      name (max_tokens),       only this field of the body limits the answer; without it there are ``default``
+           default (16), refuse     tokens; ``refuse`` 1: another such field is refused with 400
 malformed  at (0)                   an event that is not JSON
 garbage    –                        the answer is not HTTP
 blank      –                        status 200 and an empty body
@@ -78,6 +80,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "finish": {"reason": "abort"},
     "rewrite": {},
     "short": {"at": 1},
+    "field": {"name": "max_tokens", "default": 16, "refuse": 0},
     "malformed": {"at": 0},
     "garbage": {},
     "blank": {},

@@ -138,6 +138,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Whether answers must have exactly the asked length; `auto`: where a length is asked for and the backend can.",
         "是否强制输出达到要求的长度；`auto`：要求了长度且后端支持时启用。",
     ),
+    "reference.output_field": (
+        "The body's field that asks for the output length, where the server knows another than the backend's own: "
+        "`max_tokens`, or an inner one such as `options.num_predict`. The length stays the scenario's.",
+        "请求体中表示输出长度的字段，用于服务器使用的字段名与后端默认不同的情况：`max_tokens`，或内层字段如 "
+        "`options.num_predict`。长度仍由场景决定。",
+    ),
     "reference.sampling": (
         "Sampling parameters, always sent explicitly; a temperature of 0 unless given.",
         "采样参数，总是显式发送；未指定时 temperature 为 0。",

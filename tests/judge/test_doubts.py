@@ -288,8 +288,8 @@ def test_an_interrupted_run_proves_no_rule() -> None:
 
 
 def test_doubts_that_others_found_count_too() -> None:
-    noted = [Message(key="judge.queue_grows"), Message(key="plugin.warmup")]
-    assert among(noted) == noted[:1]
+    noted = [Message(key="judge.doubt.lumps"), Message(key="plugin.warmup"), Message(key="judge.interrupted")]
+    assert among(noted) == noted[:1], "what is true of a run is found anew"
     given = Message(key="judge.doubt.miscounted", values={"n": 1, "m": 1, "got": "1"})
     found = judged(scenario("p50_tpot_ms <= 9000"), of_length(32), doubts=[given])
     assert found.notes == (given,)
