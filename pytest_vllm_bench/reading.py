@@ -85,7 +85,7 @@ def absent(world: World) -> Message | None:
     """What a fresh look at the server says, if it is not there any more."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         try:
-            runner.run(ready.look(world.target, world.probe))
+            runner.run(ready.there(world.server))
         except ServerError as error:
             return error.message
     return None

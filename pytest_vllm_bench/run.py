@@ -33,7 +33,7 @@ from pytest_vllm_bench.observe import counters
 from pytest_vllm_bench.reading import Source, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
-from pytest_vllm_bench.world import Repetition, Shot, Watch, World
+from pytest_vllm_bench.world import Repetition, Shot, Watch, World, build_context
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
@@ -78,7 +78,7 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
     workers = crew(scenario, await warm_up(scenario, world, watch, work), watch)
     before = await counters.read(world.target)
     shot = await measured(scenario, world, watch, planned, work, workers)
-    after = None if shot.interrupted else await counters.read(world.target)
+    after = None if shot.interrupted or before is None else await counters.read(world.target)
     return replace(
         shot,
         server=counters.deltas(before, after),
@@ -163,29 +163,13 @@ async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> P
         key = "plan.building" if total else "plan.building_some"
         watch.phase(Message(key=key, values={"done": f"{done:,}", "total": f"{total:,}"}))
 
-    known = replace(context(scenario, world), progress=progress)
+    known = replace(build_context(world), progress=progress)
     return await plan.background(plan.build, scenario, known, work / "plan")
-
-
-def context(scenario: Scenario, world: World) -> plan.BuildContext:
-    """What the plan may know of the world."""
-    return plan.BuildContext(
-        backend=world.backend,
-        tokenizer=world.tokenizer,
-        models=world.models,
-        max_model_len=world.max_model_len,
-        salt=world.salt,
-        template_tokens=world.template_tokens,
-        chat_template=world.chat_template,
-        base_dir=world.base_dir,
-        cache_dir=environment.cache_dir() / "prompts",
-        datasets=world.datasets,
-    )
 
 
 async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) -> LoadFacts | None:
     """Send requests of the same shape and other prompts first; only what the client saw of itself is looked at."""
-    warm = await plan.background(plan.warmup, scenario, context(scenario, world), work / "warmup")
+    warm = await plan.background(plan.warmup, scenario, build_context(world), work / "warmup")
     if warm is None:
         return None
     watch.phase(Message(key="plugin.warmup"))
@@ -270,7 +254,7 @@ def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
         hopeless=shot.reading.hopeless,
     )
     asking, rules = (scenario, None) if last else (replace(scenario, goodput={}), judge.of_one_repeat(scenario))
-    seen = filter(None, [stopping.spread_said(evidence.per_repeat), shot.server_note])
+    seen = filter(None, [stopping.spread_said(evidence.per_repeat), shot.server_note, *world.notes])
     judgement = judge.judge(asking, [r.sample for r in pool], evidence, rules)
     return Result(
         scenario=scenario,

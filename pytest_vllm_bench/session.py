@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench import environment, load, regression
+from pytest_vllm_bench import environment, load, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
-from pytest_vllm_bench.errors import BenchError, ServerError
+from pytest_vllm_bench.errors import BenchError, DataError, ServerError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.model import Backend, Message, Scenario, Target
-from pytest_vllm_bench.observe import ready, tokenize
+from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import Gate, Rounds
 from pytest_vllm_bench.report import folder
-from pytest_vllm_bench.world import Probes, Repetition, World, search_key
+from pytest_vllm_bench.world import Probes, Repetition, World, build_context, search_key
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
@@ -37,6 +40,8 @@ class Session:
         self.folder = rootdir / config.results_dir
         self.started = environment.stamp()
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
+        self.gone: dict[str, str] = {}  # target → the scenario in which it went away
+        self.refused: dict[tuple[str, str], str] = {}  # target and shape → the scenario that was refused
         self.repetitions: dict[str, list[Repetition]] = {}  # by cell
         self.last = {s.cell: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
         self.probes = {
@@ -44,7 +49,9 @@ class Session:
             for key in {search_key(s) for s in scenarios if s.search}
         }
         self.gate: Gate | Rounds | None = self._rounds()
-        self._servers: dict[tuple[str, str, str, tuple[str, ...]], ready.Server] = {}
+        self._servers: dict[str, ready.Server] = {}  # by address
+        self._taken: set[tuple[str, str, str]] = set()  # address, model and shape of requests that were answered
+        self._said: list[Message] = []  # notes, once each
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None, Any]] = {}
         self._simulator: Target | None = None
         self._stack = contextlib.ExitStack()
@@ -87,22 +94,87 @@ class Session:
         return bool(so_far) and scenario.repeats.until is not None and stopping.enough_repeats(scenario, so_far)
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
-        """All that ``scenario`` needs to run; BenchError says what is missing.  The second time it costs nothing."""
+        """All that ``scenario`` needs to run, its server having answered a request of its shape; BenchError says what
+        is missing.  What was found for a scenario before is used again while the server is there."""
         folder.make(self.folder)
         target = self._reach(scenario.target)
+        if ready.ca_missing(target):
+            raise ServerError("server.ca_missing", path=target.verify)
+        if problem := load.open_files_problem(max(map(connections, self.scenarios), default=1) + SPARE_FILES):
+            raise BenchError(problem.key, **problem.values)
+        alike = [s for s in self.scenarios if s.target == scenario.target]
+
+        async def look(seconds: float) -> World:
+            server = await self._server(target, next(iter(scenario.models), None))
+            await self._tried(scenario, server, seconds)
+            for one in alike:
+                if one is not scenario and not fits(one, server):
+                    await self._tried(one, server, seconds, only="server.context")
+            return await self._world(scenario, self._servers.get(target.base_url, server))
+
+        world = await ready.wait(look, patience, aloud)
+        self.gone.pop(scenario.target.name, None)
+        for note in world.notes:
+            if note not in self._said:
+                self._said.append(note)
+                aloud(note)
+        return world
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return environment.facts(self.rootdir)
+
+    def missing(self, scenario: Scenario) -> Message | None:
+        """Why a scenario need not be tried: what another one was told."""
+        if first := self.absent.get(scenario.target.name):
+            return Message(key="plugin.server_absent", values={"scenario": first})
+        first = self.refused.get((scenario.target.name, shape(scenario)), scenario.id)
+        return None if first == scenario.id else Message(key="plugin.refused", values={"scenario": first})
+
+    def failed(self, scenario: Scenario, problem: ServerError) -> Message | None:
+        """Remember what a scenario was told; a Message if an earlier one, in which the server died, stands for it."""
+        if problem.message.key in trial.OF_A_SHAPE:
+            self.refused.setdefault((scenario.target.name, shape(scenario)), scenario.id)
+            return None
+        died = self.gone.pop(scenario.target.name, "")
+        self.absent[scenario.target.name] = died or scenario.id
+        return self.missing(scenario) if died else None
+
+    def went(self, scenario: Scenario) -> None:
+        """The server went away: it may be another one when it is back, and is waited for and asked everything again."""
+        self.gone[scenario.target.name] = scenario.id
+        self._forget(self._reach(scenario.target))
+
+    def _forget(self, target: Target) -> None:
+        self._servers.pop(target.base_url, None)
+        self._taken = {key for key in self._taken if key[0] != target.base_url}
+
+    async def _server(self, target: Target, asked: str | None) -> ready.Server:
+        """What a target says of itself; one that is not there any more is looked at afresh."""
+        known = self._servers.get(target.base_url)
+        if known is not None:
+            try:
+                await ready.there(known)
+            except ServerError:
+                self._forget(target)
+                raise
+            return known
+        found = await ready.listing(target, asked)
+        if asked or found.models:
+            self._servers[target.base_url] = found
+        return found
+
+    async def _world(self, scenario: Scenario, server: ready.Server) -> World:
         backend = self.registry.backends[scenario.backend]
-        server = await self._server(scenario, target, backend, patience, aloud)
         models = tuple(server.model(m) for m in scenario.models) or (server.model(None),)
-        for one in self.scenarios:
-            if one.target == scenario.target:
-                fits(one, server, models)
         tokenizer, added, template = await self._tokenizer(scenario, server, models[0], backend)
+        roots = {m: server.roots[m] for m in models if m in server.roots}
         return World(
-            target=target,
+            target=server.target,
             backend=backend,
             models=models,
             max_model_len=min((server.max_model_len[m] for m in models if m in server.max_model_len), default=None),
-            probe=probe_of(scenario, backend),
+            server=server,
             tokenizer=tokenizer,
             template_tokens=added,
             chat_template=template,
@@ -110,28 +182,38 @@ class Session:
             base_dir=self.config.base_dir,
             session=self.started,
             datasets=self.registry.datasets,
-            environment=environment.facts(self.rootdir)
-            | {"server": {"version": server.version, "roots": dict(server.roots)}},
+            environment=self._facts | {"server": {"version": server.version, "roots": roots}},
             round_trip_ms=None if server.round_trip_s is None else 1e3 * server.round_trip_s,
             gate=self.gate,
             repetitions=self.repetitions.setdefault(scenario.cell, []),
             judges=self.last.get(scenario.cell, scenario.id) == scenario.id,
             probes=self.probes[search_key(scenario)] if scenario.search else Probes(),
+            notes=tuple(server.notes(models)),
         )
 
-    async def _server(
-        self, scenario: Scenario, target: Target, backend: Backend, patience: float, aloud: Callable[[Message], None]
-    ) -> ready.Server:
-        path = scenario.endpoint or backend.path
-        key = (target.base_url, backend.name, path, scenario.models)
-        if key not in self._servers:
-            if ready.ca_missing(target):
-                raise ServerError("server.ca_missing", path=target.verify)
-            needed = max(map(connections, self.scenarios), default=1) + SPARE_FILES
-            if problem := load.open_files_problem(needed):
-                raise BenchError(problem.key, **problem.values)
-            self._servers[key] = await ready.wait(target, probe_of(scenario, backend), patience, aloud)
-        return self._servers[key]
+    async def _tried(self, scenario: Scenario, server: ready.Server, seconds: float, only: str = "") -> None:
+        """See that the server takes a request of the scenario's shape, of its first model and of each unlisted one.
+
+        What is wrong with the data is said where the plan is built.  ``only``: no other refusal is said now.
+        """
+        with contextlib.suppress(DataError):
+            world = await self._world(scenario, server)
+            for model in dict.fromkeys((world.models[0], *(m for m in world.models if m not in server.models))):
+                key = (server.target.base_url, model, shape(scenario))
+                if key in self._taken:
+                    continue
+                # No window is known here: what fits is the server's to say.
+                one = replace(world, models=(model,), max_model_len=None, salt=secrets.token_hex(8))
+                asked = await trial_of(scenario, one)
+                try:
+                    await trial.attempt(server, asked, seconds)
+                except ServerError as error:
+                    if only and error.message.key != only:
+                        return
+                    raise
+                self._taken.add(key)
+                if asked.need > server.max_model_len.get(model, asked.need):
+                    self._servers[server.target.base_url] = ready.without_window(server, model, asked.need)
 
     async def _tokenizer(
         self, scenario: Scenario, server: ready.Server, model: str, backend: Backend
@@ -172,23 +254,33 @@ def connections(scenario: Scenario) -> int:
     return scenario.concurrency or scenario.num_prompts or 1
 
 
-def probe_of(scenario: Scenario, backend: Backend) -> ready.Probe:
-    """The small request that shows whether a scenario's server answers."""
-    return ready.Probe(backend=backend, path=scenario.endpoint or backend.path, model=next(iter(scenario.models), None))
-
-
-def fits(scenario: Scenario, server: ready.Server, models: Sequence[str]) -> None:
-    """ServerError if a model's window is too small for what the scenario asks."""
+def fits(scenario: Scenario, server: ready.Server) -> bool:
+    """Whether the windows that the server tells of have room for what the scenario asks."""
     need = (scenario.input_len or 0) + (scenario.output_len or 0)
-    for model in models:
-        limit = server.max_model_len.get(model)
-        if limit is not None and need > limit:
-            raise ServerError(
-                "server.context",
-                scenario=scenario.id,
-                need=need,
-                input=scenario.input_len,
-                output=scenario.output_len,
-                model=model,
-                limit=limit,
-            )
+    return all(need <= server.max_model_len.get(model, need) for model in scenario.models or server.models[:1])
+
+
+def shape(scenario: Scenario) -> str:
+    """What of a scenario makes the shape of its requests."""
+    lengths = scenario.input_len, scenario.output_len, scenario.ignore_eos, scenario.token_detail
+    body = dict(scenario.sampling), dict(scenario.extra_body), scenario.chat_template
+    data = scenario.dataset.name, dict(scenario.dataset.options), scenario.tokenizer
+    return repr((scenario.backend, scenario.endpoint, lengths, body, data))
+
+
+async def trial_of(scenario: Scenario, world: World) -> trial.Trial:
+    """One request as the scenario's plan would send it, of the world's first model."""
+    with tempfile.TemporaryDirectory(prefix="vllm-bench-") as folder:
+        planned = await plan.background(plan.trial, scenario, build_context(world), Path(folder))
+    made, body, (input_len, output_len) = planned
+    return trial.Trial(
+        backend=world.backend,
+        path=made.path,
+        body=body,
+        model=world.models[0],
+        scenario=scenario.id,
+        input_len=max(0, input_len),
+        output_len=output_len if output_len >= 0 else None,
+        forced=made.force_length,
+        seconds=scenario.timeouts.first_token,
+    )

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_vllm_bench import environment
 from pytest_vllm_bench.model import Backend, LoadFacts, Message, Plan, Record, RuleVerdict, Sample, Scenario, Target
-from pytest_vllm_bench.observe.ready import Probe
-from pytest_vllm_bench.plan import Dataset
+from pytest_vllm_bench.observe.ready import Server
+from pytest_vllm_bench.plan import BuildContext, Dataset
 from pytest_vllm_bench.regression import Gate, Rounds
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -89,7 +90,7 @@ class World:
     backend: Backend
     models: tuple[str, ...]
     max_model_len: int | None
-    probe: Probe  # one small request, to see whether the server is still there
+    server: Server = field(repr=False)  # what it said of itself
     tokenizer: Tokenizer
     template_tokens: int | None
     chat_template: Any  # the tokenizer whose template is applied here, as transformers has it; None: by the server
@@ -104,4 +105,21 @@ class World:
     gate: Gate | Rounds | None = None  # the reference that results are held against
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
     probes: Probes = Probes()  # of the search that the scenario is a tier of
+    notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so
     patient: bool = False  # nothing that a rule says stops a run: others will be judged by it too
+
+
+def build_context(world: World) -> BuildContext:
+    """What a plan may know of the world."""
+    return BuildContext(
+        backend=world.backend,
+        tokenizer=world.tokenizer,
+        models=world.models,
+        max_model_len=world.max_model_len,
+        salt=world.salt,
+        template_tokens=world.template_tokens,
+        chat_template=world.chat_template,
+        base_dir=world.base_dir,
+        cache_dir=environment.cache_dir() / "prompts",
+        datasets=world.datasets,
+    )

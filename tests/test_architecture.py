@@ -18,8 +18,8 @@ STAGES = {"plan", "load", "measure", "judge", "observe", "report"}
 #: Area → the areas that it may import beyond the leaves and itself; an area that is not here may import anything.
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
-    **{stage: set() for stage in STAGES - {"plan", "load", "measure"}},
-    **{stage: {"backends"} for stage in ("plan", "load", "measure")},
+    **{stage: set() for stage in STAGES - {"plan", "load", "measure", "observe"}},
+    **{stage: {"backends"} for stage in ("plan", "load", "measure", "observe")},
     "backends": set(),
     "text": set(),
     "report": {"text"},
@@ -28,7 +28,7 @@ ALLOWED = {
     "config": {"backends", "plan", "registry"},
     "registry": {"backends", "plan"},
     "regression": STAGES,
-    "world": {"observe", "plan", "regression"},
+    "world": {"environment", "observe", "plan", "regression"},
     "reading": STAGES | {"environment", "world"},
     "run": STAGES | {"regression", "reading", "world"} | {"backends", "environment", "registry"},
     "capacity": {"judge", "reading", "report", "run", "world"},

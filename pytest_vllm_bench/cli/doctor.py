@@ -1,18 +1,25 @@
-"""``doctor``: is everything in order — the server, its model, the tokenizer, this machine."""
+"""``doctor``: is everything in order — this machine, the server, and whether it takes what the config would send."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
-from pytest_vllm_bench import environment, load, tokenizer
-from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench import config as settings
+from pytest_vllm_bench import environment, load
+from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Message, Target
-from pytest_vllm_bench.observe import ready, tokenize
+from pytest_vllm_bench.model import Message, Scenario
+from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.registry import builtin
+from pytest_vllm_bench.session import Session, shape, trial_of
 from pytest_vllm_bench.text import say
+from pytest_vllm_bench.world import World
 
 #: Connections that any serious run may want.
 CONNECTIONS = 1024
@@ -26,8 +33,10 @@ Finding = tuple[bool | None, str]  # None: neither good nor bad
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--config", default=None, metavar="PATH", help=say("cli.doctor.config", lang))
+    asked.add_argument("--backend", default="vllm", choices=sorted(BACKENDS), help=say("cli.single.backend", lang))
     parser.add_argument("--base-url", dest="url", default=None, help=say("cli.base_url", lang))
-    parser.add_argument("--backend", default="vllm", choices=sorted(BACKENDS), help=say("cli.single.backend", lang))
     parser.add_argument("--model", default=None, help=say("cli.single.model", lang))
     parser.add_argument("--tokenizer", default=None, help=say("cli.single.tokenizer", lang))
 
@@ -77,28 +86,56 @@ def client_speed(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
 
 
 def server(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
-    """Whether it answers, what it serves, and whether its tokens can be counted."""
-    if not args.url:
+    """Whether it answers a request of each shape that the config has, and all that was noticed; once each."""
+    if not args.url and not args.config:
         yield None, say("cli.doctor.no_server", lang)
         return
-    target = Target(base_url=args.url.rstrip("/").removesuffix("/v1"))
-    backend = BACKENDS[args.backend]
-    probe = ready.Probe(backend=backend, path=backend.path, model=args.model)
-    found = tried(lambda: asyncio.run(ready.look(target, probe)))
+    with tempfile.TemporaryDirectory(prefix="vllm-bench-") as folder:
+        config = Path(args.config or Path(folder, "config.yaml"))
+        if args.config is None:  # it is JSON, which YAML can read
+            small = {"backend": args.backend, "input_output": [[32, 16]], "concurrency_prompts": [[1, 1]]}
+            config.write_text(json.dumps(small), encoding="utf-8")
+        said = {name: (value, f"--{name}") for name in ("url", "model", "tokenizer") if (value := getattr(args, name))}
+        read = settings.read(config, settings.Given(**said), registry := builtin())
+        scenarios = {(s.target.name, shape(s)): s for s in settings.matrix(read)}.values()
+        session = Session(read, registry, list(scenarios), Path(folder))
+        try:
+            findings = [finding for scenario in scenarios for finding in tried_on(session, scenario, lang)]
+        finally:
+            session.close()
+    yield from dict.fromkeys(findings)
+
+
+def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Finding]:
+    """One scenario's server, tokenizer, template, counters, and whether it takes a request of the scenario's shape."""
+
+    async def look() -> tuple[World, bool]:
+        world = await session.open(scenario, 0, lambda _: None)
+        return world, await counters.read(world.target) is not None
+
+    found = tried(lambda: asyncio.run(look()))
     if isinstance(found, Message):
-        yield False, say(found, lang)
+        yield False, say(found.values["why"] if found.key == "server.not_ready" else found, lang)
         return
-    model = found.model(args.model)
-    window = found.max_model_len.get(model, "?")
-    trip = "?" if found.round_trip_s is None else f"{found.round_trip_s * 1e3:.1f}"
-    yield True, say("cli.doctor.server", lang, url=target.base_url, model=model, window=window, trip=trip)
-    spec = args.tokenizer
-    theirs = tokenize.tokenizer_of(target, model)
-    tokens = tried(lambda: tokenizer.load(spec, found.roots.get(model, model), server=theirs))
-    if isinstance(tokens, Message):
-        yield False, say(tokens, lang)
-    else:
-        yield True, say("cli.doctor.tokenizer", lang, source=tokens.source, size=f"{tokens.vocab_size:,}")
+    world, counts = found
+    model = world.models[0]
+    window = "?" if world.max_model_len is None else world.max_model_len
+    trip = "?" if world.round_trip_ms is None else f"{world.round_trip_ms:.1f}"
+    yield True, say("cli.doctor.server", lang, url=world.target.base_url, model=model, window=window, trip=trip)
+    tokens = world.tokenizer
+    yield True, say("cli.doctor.tokenizer", lang, source=tokens.source, size=f"{tokens.vocab_size:,}")
+    trial = tried(lambda: asyncio.run(trial_of(scenario, world)))
+    yield (
+        (None, say(trial, lang))
+        if isinstance(trial, Message)
+        else (True, say("cli.doctor.shape", lang, scenario=scenario.id))
+    )
+    noticed = [*world.notes, *notes(world.backend, scenario)]
+    if world.backend.takes_messages and world.template_tokens is None:
+        noticed.append(Message(key="cli.doctor.template"))
+    if not counts:
+        noticed.append(Message(key="cli.doctor.counters"))
+    yield from ((None, say(note, lang)) for note in noticed)
 
 
 def tried(work: Callable[[], T]) -> T | Message:

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-import aiohttp
-
+from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.model import Message, Target
-from pytest_vllm_bench.observe.ready import web
+from pytest_vllm_bench.observe.pages import fetch
 
-#: Seconds: a server that takes longer to say what it counted is done without.
-PATIENCE = 10.0
+#: Seconds and bytes: a server that takes longer to say what it counted, or says more, is done without.
+PATIENCE = 5.0
+MOST_BYTES = 16 << 20
 #: Times the page is read, each on a connection of its own: behind a load balancer they are not of one server.
 LOOKS = 4
 
@@ -114,24 +116,19 @@ class Snapshot:
 
 
 async def read(target: Target) -> Snapshot | None:
-    """Read the page, more than once to see whose it is; None where there is none, or it cannot be read."""
+    """Read the page, more than once to see whose it is; None where there is none, or it cannot be read in time."""
     pages: list[Snapshot] = []
-    while len(pages) < LOOKS and (page := await _look(target)) is not None:
-        pages.append(page)
+    with contextlib.suppress(ServerError, TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while len(pages) < LOOKS and (page := await _look(target)) is not None:
+                pages.append(page)
     several = any(one.started != other.started or _fallen(one, other) for one, other in pairwise(pages))
     return replace(pages[-1], several=several) if pages else None
 
 
 async def _look(target: Target) -> Snapshot | None:
-    url = "http://localhost/metrics" if target.base_url.startswith("unix://") else f"{target.base_url}/metrics"
-    try:
-        async with web(target, timeout=PATIENCE) as session, session.get(url, allow_redirects=False) as answer:
-            if answer.status != 200:
-                return None
-            page = await answer.read()
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return None
-    return parse(page.decode("utf-8", errors="replace"))
+    page = await fetch(target, "/metrics", PATIENCE, most=MOST_BYTES)
+    return parse(page.body.decode("utf-8", errors="replace")) if page.status == 200 and page.whole else None
 
 
 def parse(page: str) -> Snapshot | None:

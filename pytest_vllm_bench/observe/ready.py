@@ -1,239 +1,174 @@
-"""A target and a backend → what is served there, or one clear error.
+"""A target → what it says of itself; and waiting until it answers.
 
-Ready means that one request of the scenario's own backend with one output token came back complete.  Refused and 503
-may pass and are waited for; a name that does not resolve, a certificate, 401, a path, a redirect and a wrong model
-will not get better by waiting and fail at once.
+Lists and versions inform: whatever they answer but what was hoped for means "not told".  Only a request of a
+scenario's own shape decides (``trial``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
-import json
-import ssl
+import contextlib
+import math
 import time
-import wave
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import Any, TypeVar
 
 from pytest_vllm_bench.errors import NotReady, ServerError
-from pytest_vllm_bench.framing import Events
-from pytest_vllm_bench.model import Ask, Backend, Media, Message, Prompt, Target
+from pytest_vllm_bench.model import Message, Target
+from pytest_vllm_bench.observe.pages import Answer, fetch, parsed, refusal, shown, told, url, words
+
+T = TypeVar("T")
 
 #: A line is said aloud this often while waiting, seconds.
 PATIENCE = 5.0
-#: A server may take this long to list its models, and to answer at all where nobody wants to wait for it, seconds.
-LISTING = 30.0
+#: What only informs may take this long; a look may take this long where nobody wants to wait for it, seconds.
+ASIDE = 5.0
 LEAST = 10.0
+
+#: A model's window beyond this is no number of tokens.
+_WINDOW = 1 << 30
+#: The connection itself failed: the request after it would fail as well.
+UNREACHED = ("server.refused", "server.dns", "server.tls", "server.url")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What a target turned out to be."""
+    """What a target says of itself."""
 
     target: Target
-    models: tuple[str, ...] = ()  # as it names them; empty: it does not say
+    models: tuple[str, ...] = ()  # as it names them; empty: not told
     max_model_len: Mapping[str, int] = field(default_factory=dict)  # by model, tokens
     roots: Mapping[str, str] = field(default_factory=dict)  # model → what it was loaded from
     version: str = ""
     round_trip_s: float | None = None  # of the listing of models: what the network costs
+    wrong: tuple[Message, ...] = ()  # what it told and a request has shown to be otherwise
+    unlisted: ServerError | None = None  # why there is no list of models; NotReady: there may be one later
 
     def model(self, asked: str | None) -> str:
         """The model to name in requests: what was asked for, else the only one served; ServerError if neither."""
         if asked:
-            if self.models and asked not in self.models:
-                raise ServerError("server.model", asked=asked, served=", ".join(self.models), url=self.target.base_url)
             return asked
         if len(self.models) == 1:
             return self.models[0]
+        if isinstance(self.unlisted, NotReady):
+            raise self.unlisted
+        why = self.unlisted.message if self.unlisted else ""
         key = "server.model_choice" if self.models else "server.model_unknown"
-        raise ServerError(key, served=", ".join(self.models), url=self.target.base_url)
+        raise ServerError(key, served=told(self.models), url=self.target.base_url, why=why)
+
+    def notes(self, models: tuple[str, ...]) -> list[Message]:
+        """What somebody who reads the figures should know of the list, where the trial has worked all the same."""
+        if self.unlisted is not None:
+            return [*self.wrong, Message(key="server.not_told", values={"why": self.unlisted.message})]
+        absent = [m for m in models if self.models and m not in self.models]
+        values = {"asked": told(absent), "served": told(self.models), "url": self.target.base_url}
+        return [*self.wrong, *([Message(key="server.not_listed", values=values)] if absent else [])]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One request to see whether the server answers."""
+async def wait(look: Callable[[float], Awaitable[T]], patience: float, aloud: Callable[[Message], None]) -> T:
+    """What ``look`` (told how many seconds it may take) finds, within ``patience`` seconds; ServerError says what came
+    instead.  Aloud every few seconds, also while a look takes long."""
+    start, why = time.perf_counter(), Message(key="server.no_word")
 
-    backend: Backend
-    path: str
-    model: str | None
-    timeout: float = 300.0
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(PATIENCE)
+            seconds = round(time.perf_counter() - start)
+            aloud(Message(key="server.waiting", values={"seconds": seconds, "why": why}))
 
-
-def connector(target: Target) -> aiohttp.BaseConnector:
-    """How to reach a target: TLS with its CA, or a Unix socket."""
-    if target.base_url.startswith("unix://"):
-        return aiohttp.UnixConnector(target.base_url.removeprefix("unix://"))
-    if target.verify is True:
-        return aiohttp.TCPConnector()
-    context = ssl.create_default_context(cafile=target.verify if isinstance(target.verify, str) else None)
-    if target.verify is False:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return aiohttp.TCPConnector(ssl=context)
-
-
-def web(target: Target, timeout: float = 30.0) -> aiohttp.ClientSession:
-    """A session for everything that is not timed; the environment's proxies are ignored, as on the measured path."""
-    return aiohttp.ClientSession(
-        connector=connector(target),
-        headers={"Accept-Encoding": "identity", **target.headers},
-        timeout=aiohttp.ClientTimeout(total=timeout),
-        trust_env=False,
-    )
+    telling = asyncio.create_task(tell())
+    try:
+        while True:
+            try:
+                return await look(max(patience - (time.perf_counter() - start), LEAST))
+            except NotReady as problem:
+                why = problem.message
+            left = patience - (time.perf_counter() - start)
+            if left <= 0:
+                raise ServerError("server.not_ready", seconds=round(patience - left), why=why) from None
+            await asyncio.sleep(min(max(0.5, why.values.get("retry_after") or 0.0), left))
+    finally:
+        telling.cancel()
 
 
-def url(target: Target, path: str) -> str:
-    """The address of ``path`` on a target."""
-    base = "http://localhost" if target.base_url.startswith("unix://") else target.base_url
-    return base + path
+async def there(server: Server) -> None:
+    """ServerError if a server that was there is so no more, as far as its list of models tells (if it has one)."""
+    now = await listing(server.target, server.models[0] if server.models else "any")
+    why = now.unlisted
+    if server.models and isinstance(why, NotReady):
+        busy = why.message.key == "server.silent" or why.message.values.get("status") == 429
+        if not busy:
+            raise why
 
 
-async def wait(target: Target, probe: Probe, patience: float, aloud: Callable[[Message], None]) -> Server:
-    """Wait up to ``patience`` seconds for the target to answer ``probe``; ServerError says what came instead."""
-    start = said = time.perf_counter()
-    while True:
-        left = max(patience - (time.perf_counter() - start), LEAST)
-        try:
-            return await look(target, replace(probe, timeout=min(probe.timeout, left)))
-        except NotReady as problem:
-            now = time.perf_counter()
-            if now - start >= patience:
-                raise ServerError("server.not_ready", seconds=round(now - start), why=problem.message) from None
-            if now - said >= PATIENCE:
-                said = now
-                aloud(Message(key="server.waiting", values={"seconds": round(now - start), "why": problem.message}))
-        await asyncio.sleep(min(0.5, patience))
+async def listing(target: Target, asked: str | None) -> Server:
+    """What ``/v1/models`` and ``/version`` say; where nobody is there to be asked, ServerError or NotReady.
 
-
-async def look(target: Target, probe: Probe) -> Server:
-    """Look once: the models it lists, then one request with one output token."""
-    async with web(target, min(probe.timeout, LISTING)) as session:
-        server = await listing(session, target)
-    async with web(target, probe.timeout) as session:
-        await ask(session, target, probe, server.model(probe.model))
-    return server
-
-
-async def listing(session: aiohttp.ClientSession, target: Target) -> Server:
-    """What ``/v1/models`` and ``/version`` say; servers that have neither, or leave fields out, are fine."""
+    Without a model ``asked`` for, the list is all there is to go by and may take its time.
+    """
     begun = time.perf_counter()
-    status, body = await fetch(session, target, "GET", "/v1/models")
-    round_trip = time.perf_counter() - begun
-    entries: Sequence[Any] = []
-    if status == 200:
-        found = parsed(body)
-        entries = found.get("data") or [] if isinstance(found, dict) else []
-    elif status in (401, 403, 503) or 300 <= status < 400:
-        raise refusal(target, "/v1/models", status, body)
-    named = [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
-    status, body = await fetch(session, target, "GET", "/version")
-    version = parsed(body) if status == 200 else None
+    unlisted: ServerError | None = None
+    entries: list[dict[str, Any]] = []
+    round_trip = None
+    try:
+        page = await fetch(target, "/v1/models", ASIDE if asked else 6 * ASIDE)
+        round_trip = time.perf_counter() - begun
+        if page.status != 200:
+            raise refusal(target, "/v1/models", page)
+        entries = models_of(page)
+        if not entries:
+            found = parsed(page.body)
+            passing = page.html or not page.body.strip() or (isinstance(found, dict) and found.get("data") == [])
+            kind = NotReady if passing else ServerError
+            raise kind("server.odd_list", url=url(target, "/v1/models"), said=words(target, page.body) or "–")
+    except ServerError as error:
+        if error.message.key in UNREACHED:
+            raise
+        unlisted = error
+    version = None
+    with contextlib.suppress(ServerError):
+        page = await fetch(target, "/version", ASIDE)
+        version = parsed(page.body) if page.status == 200 else None
+    windows = {e["id"]: n for e in entries if (n := window(e.get("max_model_len")))}
     return Server(
         target=target,
-        models=tuple(e["id"] for e in named),
-        max_model_len={e["id"]: int(n) for e in named if isinstance(n := e.get("max_model_len"), int | float)},
-        roots={e["id"]: root for e in named if isinstance(root := e.get("root"), str)},
-        version=str(version["version"]) if isinstance(version, dict) and "version" in version else "",
+        models=tuple(dict.fromkeys(e["id"] for e in entries)),
+        max_model_len=windows,
+        roots={e["id"]: e["root"] for e in entries if spelled(e.get("root"))},
+        version=shown(str(version["version"])) if isinstance(version, dict) and "version" in version else "",
         round_trip_s=round_trip,
+        unlisted=unlisted,
     )
 
 
-async def ask(session: aiohttp.ClientSession, target: Target, probe: Probe, model: str) -> None:
-    """Send one small request; anything but a whole answer is a ServerError with the server's own words."""
-    prompt = Prompt(text="Is anybody there?", inputs=None if probe.backend.generates else ["Is anybody there?"])
-    if probe.backend.takes_media == {"audio"}:  # it transcribes, and has nothing to say without a clip
-        prompt = Prompt(media=(silence(),))
-    body = probe.backend.body(Ask(prompt=prompt, model=model, output_len=1, force_length=False))
-    path = probe.path.format(model=model)
-    status, answer = await fetch(session, target, "POST", path, body, probe.backend.content_type)
-    if status != 200:
-        raise refusal(target, path, status, answer)
-    events = Events(probe.backend.framing)
-    deltas = [probe.backend.read(event) for event in [*events.feed(answer), *events.flush()]]
-    for delta in deltas:
-        if delta.error is not None:
-            raise ServerError("server.error", url=url(target, path), said=shown(target.discreet(delta.error)))
-    if not deltas:
-        raise ServerError("server.empty", url=url(target, path), backend=probe.backend.name)
+def without_window(server: Server, model: str, taken: int) -> Server:
+    """The window that a server tells of a model is none: it took a longer request."""
+    told = {name: limit for name, limit in server.max_model_len.items() if name != model}
+    values = {"model": model, "limit": server.max_model_len[model], "taken": taken}
+    return replace(server, max_model_len=told, wrong=(*server.wrong, Message(key="server.window", values=values)))
 
 
-def silence(seconds: float = 0.5) -> Media:
-    """A clip with nothing on it."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as clip:
-        clip.setnchannels(1)
-        clip.setsampwidth(2)
-        clip.setframerate(16_000)
-        clip.writeframes(bytes(2 * int(16_000 * seconds)))
-    return Media(kind="audio", data=file.getvalue(), mime="audio/wav", seconds=seconds)
+def models_of(page: Answer) -> list[dict[str, Any]]:
+    """The entries of a list of models that can be named in a request."""
+    found = parsed(page.body) if page.whole else None
+    entries = found.get("data") if isinstance(found, dict) else None
+    return [e for e in entries if isinstance(e, dict) and spelled(e.get("id"))] if isinstance(entries, list) else []
 
 
-async def fetch(
-    session: aiohttp.ClientSession, target: Target, method: str, path: str, body: bytes | None = None, kind: str = ""
-) -> tuple[int, bytes]:
-    """One exchange → (status, body); what cannot be connected becomes a ServerError or, where it may pass, NotReady."""
-    where, named = url(target, path), target.base_url + path  # of a Unix socket the second says more
-    headers = {"Content-Type": kind} if kind else {}
+def spelled(name: Any) -> bool:
+    """A name that can be written: JSON can spell half a character."""
+    return isinstance(name, str) and bool(name) and name.encode("utf-8", "ignore").decode() == name
+
+
+def window(value: Any) -> int | None:
+    """A number of tokens; anything else a server may write there is none."""
     try:
-        async with session.request(method, where, data=body, headers=headers, allow_redirects=False) as response:
-            if 300 <= response.status < 400:
-                raise ServerError(
-                    "server.redirect", url=named, status=response.status, to=response.headers.get("Location", "")
-                )
-            return response.status, await response.read()
-    except aiohttp.ClientConnectorDNSError as error:
-        raise ServerError("server.dns", url=named, host=error.host) from None
-    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-        raise ServerError("server.tls", url=named, said=str(error)) from None
-    except aiohttp.ClientConnectorError as error:
-        raise NotReady("server.refused", url=named, said=error.strerror or str(error)) from None
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-        raise NotReady("server.dropped", url=named, said=str(error)) from None
-    except TimeoutError:
-        raise NotReady("server.silent", url=named) from None
-    except aiohttp.InvalidURL:
-        raise ServerError("server.url", url=named) from None
-    except aiohttp.ClientError as error:
-        raise ServerError("server.not_http", url=named, said=str(error)) from None
-
-
-def refusal(target: Target, path: str, status: int, body: bytes) -> ServerError:
-    """The error that an HTTP status stands for, with the server's own words."""
-    said = shown(target.discreet(words(body)))
-    values = {"url": url(target, path), "status": status, "said": said}
-    if status == 503:
-        return NotReady("server.unavailable", **values)
-    if status in (401, 403):
-        return ServerError("server.auth", **values)
-    if status == 404 and "model" not in said.lower():
-        return ServerError("server.path", **values)
-    return ServerError("server.status", **values)
-
-
-def parsed(body: bytes) -> Any:
-    """JSON, or None for what is not."""
-    try:
-        return json.loads(body)
-    except ValueError:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
         return None
-
-
-def words(body: bytes) -> str:
-    """What an error body says, in any of the shapes that servers use."""
-    found = parsed(body)
-    while isinstance(found, dict):
-        found = next((found[k] for k in ("error", "message", "detail") if found.get(k)), json.dumps(found))
-    return found if isinstance(found, str) else body.decode(errors="replace")
-
-
-def shown(text: str, limit: int = 300) -> str:
-    """One line, capped."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return int(number) if 1 <= number <= _WINDOW else None
 
 
 def ca_missing(target: Target) -> bool:

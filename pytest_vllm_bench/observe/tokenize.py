@@ -10,11 +10,16 @@ import aiohttp
 
 from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.model import Target
-from pytest_vllm_bench.observe.ready import shown, url, web, words
+from pytest_vllm_bench.observe.pages import asked, parsed, read, refusal, url, web, words
+from pytest_vllm_bench.observe.ready import ASIDE
 from pytest_vllm_bench.tokenizer import ServerTokenizer
 
 #: Requests under way at once: enough to hide the round trip, too few to disturb the server.
 AT_ONCE = 16
+#: Bytes of one answer at most.
+MOST_BYTES = 64 << 20
+#: A template of more tokens is none.
+TEMPLATE = 100_000
 
 
 def tokenizer_of(target: Target, model: str) -> ServerTokenizer:
@@ -26,33 +31,42 @@ def tokenizer_of(target: Target, model: str) -> ServerTokenizer:
     def tokenize(texts: Sequence[str]) -> list[list[int]]:
         bare = {"model": model, "add_special_tokens": False, "add_special": False}
         bodies = [{**bare, "prompt": text, "content": text} for text in texts]
-        return [answer["tokens"] for answer in _all(target, "/tokenize", bodies)]
+        return [_said(target, "/tokenize", answer, list) for answer in _all(target, "/tokenize", bodies)]
 
     def detokenize(ids: Sequence[Sequence[int]]) -> list[str]:
         bodies = [{"model": model, "tokens": list(row)} for row in ids]
         answers = _all(target, "/detokenize", bodies)
-        return [answer["prompt"] if "prompt" in answer else answer["content"] for answer in answers]
+        found = [_said(target, "/detokenize", answer, str) for answer in answers]
+        return [text.encode(errors="replace").decode() for text in found]  # JSON can spell half a character
 
     return ServerTokenizer(tokenize=tokenize, detokenize=detokenize)
 
 
 async def template_tokens(target: Target, model: str) -> int | None:
-    """Tokens that the chat template adds to a one-message prompt; None where the server does not tell.
+    """Tokens that the chat template adds to a one-message prompt; None where the server does not tell, for whatever
+    reason: its answers count them too.
 
     Two texts of different length are compared, so that a template that trims or joins is noticed (None).
     """
     overheads = set()
-    async with web(target) as session:
-        for text in ("hello", "hello hello hello"):
-            bare = await _one(
-                session, target, "/tokenize", {"model": model, "prompt": text, "add_special_tokens": False}
-            )
-            chat = {"model": model, "messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
-            full = await _one(session, target, "/tokenize", chat)
-            if bare is None or full is None or "count" not in full:  # llama.cpp: no messages
-                return None
-            overheads.add(int(full["count"]) - int(bare["count"]))
-    return overheads.pop() if len(overheads) == 1 else None
+    try:
+        async with asyncio.timeout(ASIDE), web(target) as session:
+            for text in ("hello", "hello hello hello"):
+                chat = {"model": model, "messages": [{"role": "user", "content": text}], "add_generation_prompt": True}
+                bare = {"model": model, "prompt": text, "add_special_tokens": False}
+                full, alone = [await _one(session, target, "/tokenize", body) for body in (chat, bare)]
+                overheads.add(int(full["count"]) - int(alone["count"]))  # llama.cpp: no messages, no count
+    except (ServerError, TimeoutError, LookupError, TypeError, ValueError, OverflowError):
+        return None
+    return overheads.pop() if len(overheads) == 1 and 0 <= min(overheads) <= TEMPLATE else None
+
+
+def _said(target: Target, path: str, answer: dict[str, Any], kind: type) -> Any:
+    """The ids or the text of an answer, under either server's name."""
+    found = next((answer[key] for key in ("tokens", "prompt", "content") if isinstance(answer.get(key), kind)), None)
+    if found is None or (kind is list and not all(type(number) is int for number in found)):
+        raise ServerError("server.odd_tokenize", url=url(target, path), said=words(target, repr(answer).encode()))
+    return found
 
 
 def _all(target: Target, path: str, bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -62,10 +76,7 @@ def _all(target: Target, path: str, bodies: Sequence[dict[str, Any]]) -> list[di
 
             async def one(body: dict[str, Any]) -> dict[str, Any]:
                 async with gate:
-                    answer = await _one(session, target, path, body)
-                if answer is None:
-                    raise ServerError("server.no_tokenize", url=url(target, path))
-                return answer
+                    return await _one(session, target, path, body)
 
             return list(await asyncio.gather(*map(one, bodies)))
 
@@ -73,18 +84,15 @@ def _all(target: Target, path: str, bodies: Sequence[dict[str, Any]]) -> list[di
         return runner.run(go())
 
 
-async def _one(
-    session: aiohttp.ClientSession, target: Target, path: str, body: dict[str, Any]
-) -> dict[str, Any] | None:
-    """One call; None where the server has no such path."""
-    try:
-        async with session.post(url(target, path), json=body) as response:
-            if response.status in (404, 405, 501):
-                return None
-            if response.status != 200:
-                said = shown(target.discreet(words(await response.read())))
-                raise ServerError("server.status", url=url(target, path), status=response.status, said=said)
-            answer: dict[str, Any] = await response.json()
-            return answer
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise ServerError("server.dropped", url=url(target, path), said=str(error)) from None
+async def _one(session: aiohttp.ClientSession, target: Target, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One call; ServerError where the server has no such path, or does not answer as it should."""
+    async with asked(session, target, path, json=body) as response:
+        answer = await read(response, MOST_BYTES)
+    if answer.status in (404, 405, 501):
+        raise ServerError("server.no_tokenize", url=url(target, path))
+    if answer.status != 200:
+        raise refusal(target, path, answer)
+    found = parsed(answer.body)
+    if not isinstance(found, dict):
+        raise ServerError("server.odd_tokenize", url=url(target, path), said=words(target, answer.body) or "–")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import Backend, Message, Plan, Prompt, Scenario
+from pytest_vllm_bench.model import INDEX_ROW, Backend, Message, Plan, Prompt, Scenario
 from pytest_vllm_bench.plan.alphabet import Alphabet, alphabet
 from pytest_vllm_bench.plan.asks import Asks
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
@@ -103,6 +104,15 @@ def warmup(scenario: Scenario, context: BuildContext, folder: Path) -> Plan | No
             return None
         scenario = replace(scenario, num_prompts=n, duration=None, stages=(), ramp_up=None)
     return _named(scenario, context, folder, purpose="warmup")
+
+
+def trial(scenario: Scenario, context: BuildContext, folder: Path) -> tuple[Plan, bytes, tuple[int, int]]:
+    """One request of the same shape and other prompts, to see whether the server takes it → its plan, its body, and
+    its lengths (−1: unknown)."""
+    scenario = replace(scenario, num_prompts=1, duration=None, stages=(), ramp_up=None, request_rate=math.inf)
+    plan = _named(scenario, context, folder, purpose="trial")
+    row = struct.unpack_from(INDEX_ROW, (folder / "index.bin").read_bytes())
+    return plan, (folder / "bodies.bin").read_bytes()[: row[1]], row[7:9]
 
 
 def _slots(scenario: Scenario) -> int:

@@ -40,18 +40,19 @@ class Runner:
         if not isinstance(scenario, Scenario):
             fail(say("plugin.both_fixtures", items.lang))
         session = items.session(items.path(node))
-        if first := session.absent.get(scenario.target.name):
-            pytest.skip(say("plugin.server_absent", items.lang, scenario=first))
+        if missing := session.missing(scenario):
+            pytest.skip(say(missing, items.lang))
         if session.settled(scenario):
             pytest.skip(say("plugin.enough_repeats", items.lang))
-        waiting = patience(items.pytest)
+        waiting, tell = patience(items.pytest), aloud(items.pytest, items.lang)
         try:
             items.claim(session.folder)
-            return cls(node, items, now(session.open(scenario, waiting, aloud(items.pytest, items.lang))))
+            return cls(node, items, now(session.open(scenario, waiting, tell)))
         except BenchError as error:
             problem = error
-        if isinstance(problem, ServerError):
-            session.absent[scenario.target.name] = scenario.id
+        if isinstance(problem, ServerError) and (said := session.failed(scenario, problem)):
+            tell(problem.message)
+            pytest.skip(say(said, items.lang))
         fail(say(problem.message, items.lang))  # outside of the except clause: nobody wants to read what led to it
 
     async def __call__(self, scenario: Scenario) -> Result:
@@ -72,16 +73,12 @@ class Runner:
             except BenchError as error:
                 problem = error
                 if isinstance(error, ServerError):
-                    self.gone(scenario)
+                    self.items.session(self.items.path(self.node)).went(scenario)
             else:
                 if result.error is not None:
-                    self.gone(scenario)
+                    self.items.session(self.items.path(self.node)).went(scenario)
                 return result
         fail(say(problem.message, self.items.lang))
-
-    def gone(self, scenario: Scenario) -> None:
-        """The server went away: the others of its scenarios need not try."""
-        self.items.session(self.items.path(self.node)).absent[scenario.target.name] = scenario.id
 
     def keep(self, result: Result, row: dict[str, Any]) -> None:
         """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""

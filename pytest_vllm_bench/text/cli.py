@@ -147,4 +147,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "tokens are counted with {source} ({size} in its vocabulary)",
         "使用 {source} 计数 token（词表 {size}）",
     ),
+    "cli.doctor.config": (
+        "a config.yaml: a request of each shape that its scenarios have is tried",
+        "config.yaml：其中各场景的每种请求形式都会试发一次",
+    ),
+    "cli.doctor.shape": (
+        "a request as {scenario} sends it was answered",
+        "与 {scenario} 同样形式的请求得到了应答",
+    ),
+    "cli.doctor.template": (
+        "the server does not tell how many tokens its chat template adds: its answers' own counts will",
+        "服务端没有说明对话模板增加的 token 数，将以其应答中的计数为准",
+    ),
+    "cli.doctor.counters": (
+        "no counters of its own can be read at /metrics: rules on server.* have nothing to go by",
+        "/metrics 没有可读的计数器：server.* 规则没有数据可用",
+    ),
 }

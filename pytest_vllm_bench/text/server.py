@@ -2,22 +2,43 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "server.model": (
-        "The server at {url} does not serve the model {asked!r}. It serves: {served}. "
+        "The server at {url} does not serve the model {asked!r} ({status}: {said}). It serves: {served}. "
         "Write one of these as model: in the config, or pass --vllm-model.",
-        "{url} 上的服务没有模型 {asked!r}，现有模型：{served}。请在配置中把 model: 改为其中之一，或使用 --vllm-model。",
+        "{url} 上的服务没有模型 {asked!r}（{status}：{said}），现有模型：{served}。"
+        "请在配置中把 model: 改为其中之一，或使用 --vllm-model。",
     ),
     "server.model_choice": (
         "The server at {url} serves several models: {served}. Write one as model: in the config, or pass --vllm-model.",
         "{url} 上的服务有多个模型：{served}。请在配置中用 model: 指定一个，或使用 --vllm-model。",
     ),
     "server.model_unknown": (
-        "The server at {url} does not list its models. Write its model's name as model: in the config, "
+        "The server at {url} does not list its models. {why} Write its model's name as model: in the config, "
         "or pass --vllm-model.",
-        "{url} 上的服务没有列出模型。请在配置中用 model: 写明模型名，或使用 --vllm-model。",
+        "{url} 上的服务没有列出模型。{why}请在配置中用 model: 写明模型名，或使用 --vllm-model。",
+    ),
+    "server.odd_list": (
+        "{url} answers with something other than a list of models: {said}.",
+        "{url} 返回的不是模型列表：{said}。",
+    ),
+    "server.not_told": (
+        "The server's list of models is done without, a small request having been answered. {why}",
+        "试探请求已得到应答，因此不采用服务端的模型列表。{why}",
+    ),
+    "server.not_listed": (
+        "The server at {url} answers for the model {asked} and does not list it. It lists: {served}.",
+        "{url} 上的服务可以用模型 {asked} 应答，但模型列表中没有它，列出的是：{served}。",
+    ),
+    "server.window": (
+        "The server says that {model!r} takes {limit} tokens and has answered a request of {taken}: its number is not used.",
+        "服务端声称 {model!r} 的上限为 {limit} 个 token，却应答了 {taken} 个 token 的请求：不采用这个数字。",
     ),
     "server.not_ready": (
         "The server was not ready after {seconds} s. {why} Is it still starting? --vllm-ready-timeout waits longer.",
         "等待 {seconds} 秒后服务仍未就绪。{why}如果它还在启动，可用 --vllm-ready-timeout 延长等待时间。",
+    ),
+    "server.no_word": (
+        "It has not answered a small request yet.",
+        "试探请求尚未得到应答。",
     ),
     "server.waiting": (
         "Waiting for the server, {seconds} s so far. {why}",
@@ -78,23 +99,55 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{url} 返回 {status}:{said}",
     ),
     "server.error": (
-        "{url} accepted a first small request but answered with an error: {said}",
-        "{url} 接受了试探请求，却返回错误：{said}",
+        "{url} answered a small request of this scenario's shape with an error: {said}",
+        "{url} 对与本场景同样形式的试探请求返回了错误：{said}",
     ),
     "server.empty": (
-        "{url} answered a first small request with nothing that backend {backend!r} can read. Is it the right backend?",
-        "{url} 对试探请求的应答中没有 {backend!r} 后端能读懂的内容。backend: 选对了吗？",
+        "{url} answered a small request with nothing that backend {backend!r} can read: {said}. Is it the right backend?",
+        "{url} 对试探请求的应答中没有 {backend!r} 后端能读懂的内容：{said}。backend: 选对了吗？",
+    ),
+    "server.blank": (
+        "{url} answered a small request with status 200 and nothing else.",
+        "{url} 对试探请求返回了状态 200，但没有内容。",
+    ),
+    "server.page": (
+        "{url} answered a small request with a web page: {said}",
+        "{url} 对试探请求返回了网页：{said}",
+    ),
+    "server.cut": (
+        "The answer of {url} to a small request ended before its first token: {said}",
+        "{url} 对试探请求的应答在第一个 token 之前就结束了：{said}",
+    ),
+    "server.no_token": (
+        "{url} answered a small request of this scenario's shape to its end without a single token: {said}. "
+        "Each request of the load would be answered like that. Is it the right backend?",
+        "{url} 完整应答了与本场景同样形式的试探请求，但没有任何 token：{said}。"
+        "压测中的每个请求都会如此。backend: 选对了吗？",
+    ),
+    "server.shape": (
+        "{url} refuses a request of this scenario's shape with {status}: {said}. Sent: {sent}. "
+        "To leave a field of sampling: out, write null as its value, as in sampling: {{temperature: null}}; "
+        "any other goes by extra_body: {{ignore_eos: null}}, which also adds what the server wants.",
+        "{url} 以 {status} 拒绝了与本场景同样形式的请求：{said}。发送的内容：{sent}。"
+        "若要去掉 sampling: 中的某个字段，把它的值写成 null，例如 sampling: {{temperature: null}}；"
+        "其他字段用 extra_body: {{ignore_eos: null}} 这样的写法去掉，服务端需要的额外字段也写在 extra_body: 中。",
     ),
     "server.context": (
-        "{scenario} needs {need} tokens (input {input} + output {output}) and the model {model!r} takes {limit}. "
-        "Shorten input_output, or start the server with a larger --max-model-len.",
-        "{scenario} 需要 {need} 个 token（输入 {input} + 输出 {output}），而模型 {model!r} 上限为 {limit}。"
+        "{scenario} needs {need} tokens (input {input} + output {output}) and the model {model!r} takes {limit} "
+        "({status}: {said}). Shorten input_output, or start the server with a larger --max-model-len.",
+        "{scenario} 需要 {need} 个 token（输入 {input} + 输出 {output}），而模型 {model!r} 上限为 {limit}（{status}：{said}）。"
         "请缩短 input_output，或以更大的 --max-model-len 启动服务。",
     ),
     "server.no_tokenize": (
         "{url} does not exist on this server, so that it cannot count tokens for us. "
         "Write a folder, a file or a hub name as tokenizer:, or tokenizer: ids for prompts of token ids.",
         "该服务没有 {url}，无法代为计数 token。请把 tokenizer: 写成目录、文件或模型仓库名，或用 tokenizer: ids 直接发送 token id。",
+    ),
+    "server.odd_tokenize": (
+        "{url} answers with something other than tokens: {said}. "
+        "Write a folder, a file or a hub name as tokenizer:, or tokenizer: ids for prompts of token ids.",
+        "{url} 返回的不是 token：{said}。"
+        "请把 tokenizer: 写成目录、文件或模型仓库名，或用 tokenizer: ids 直接发送 token id。",
     ),
     "server.ca_missing": (
         "The CA bundle {path} of tls: {{ca: …}} does not exist.",

@@ -110,7 +110,7 @@ def test_a_server_that_dies_spares_the_rest_of_the_matrix(
     keys = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 60], [4, 60], [8, 60]], "base_url": None}
     faults = script(tmp_path, {"fault": "crash at=3", "from": 20})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
-        result = bench(f"--vllm-url={server.base_url}", "-rs", **keys, sla=rules)
+        result = bench(f"--vllm-url={server.base_url}", "--vllm-ready-timeout=1", "-rs", **keys, sla=rules)
     result.assert_outcomes(failed=1, skipped=2)
     (again,) = results(
         pytester.path / "results" / "bench_io64x8_mc2_np60.json", Asked(rules=parsed(["failed_ratio <= 0.9"]))
