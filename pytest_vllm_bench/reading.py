@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import Message, Plan, Scenario
+from pytest_vllm_bench.model import OURS, Message, Plan, Scenario
 from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.world import Reading, Watch, World
 
@@ -58,6 +59,18 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
         reading.records += decoder.rest()
     reading.records.sort(key=lambda r: r.index)
     return reading
+
+
+def failed(planned: Plan, tape: Path, world: World) -> tuple[int, Counter[tuple[str, str]]]:
+    """Of a load that is over: how many requests were sent, and why how many of them failed."""
+    count = world.tokenizer.count if world.tokenizer.takes_text else None
+    rows: Any = plan.index(planned)
+    decoder = Decoder(planned, world.backend, rows, count_tokens=count)
+    ended = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
+    sent = [record for record in ended if record.error not in OURS]
+    # What was answered too short was answered: the judge says what that is worth.
+    why = [(str(r.error), world.target.discreet(r.error_detail)) for r in sent if r.error not in (None, "short")]
+    return len(sent), Counter(why)
 
 
 def pointless(scenario: Scenario, world: World, source: Source, reading: Reading, in_flight: int) -> bool:

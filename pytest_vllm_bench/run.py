@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench import environment, judge, load, plan, regression
-from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.measure.by_model import by_model
@@ -30,13 +30,15 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.observe import counters
-from pytest_vllm_bench.reading import Source, read_along
+from pytest_vllm_bench.reading import Source, failed, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.world import Repetition, Shot, Watch, World, build_context
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
+#: So many requests may all fail by accident.
+ACCIDENTS = 2
 #: Who takes a result and its row (the content of its file, and where that lies).
 Keep = Callable[[Result, dict[str, Any]], None]
 
@@ -75,12 +77,15 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
     """
     world = replace(world, salt=secrets.token_hex(8))
     planned = await build(scenario, world, watch, work)
-    workers = crew(scenario, await warm_up(scenario, world, watch, work), watch)
+    warm = await warm_up(scenario, world, watch, work)
+    workers = crew(scenario, warm, watch)
     before = await counters.read(world.target)
     shot = await measured(scenario, world, watch, planned, work, workers)
     after = None if shot.interrupted or before is None else await counters.read(world.target)
+    said = warm.warnings if warm is not None else ()
     return replace(
         shot,
+        facts=replace(shot.facts, warnings=(*said, *shot.facts.warnings)),
         server=counters.deltas(before, after),
         server_fault=counters.restarted(before, after),
         server_note=counters.several(before, after),
@@ -103,6 +108,8 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
         try:
             fresh = await afresh(result, world, watch, work)
             again = regression.hold(world.gate, artifacts.to_json(fresh)) or again
+        except ServerError as error:
+            again = regression.Held(notes=(error.message,), refused=True)
         except asyncio.CancelledError:
             interrupted = True
         comparisons = confirmed(comparisons, again.comparisons)
@@ -168,15 +175,30 @@ async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> P
 
 
 async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) -> LoadFacts | None:
-    """Send requests of the same shape and other prompts first; only what the client saw of itself is looked at."""
+    """Send requests of the same shape and other prompts first → what the client saw of itself, and a warning if some
+    failed.  Where all do, the measured ones would: ServerError in the server's words.
+
+    One or two may have met with an accident, and are sent once more; to a search a load that fails is an answer too.
+    """
     warm = await plan.background(plan.warmup, scenario, build_context(world), work / "warmup")
     if warm is None:
         return None
     watch.phase(Message(key="plugin.warmup"))
-    workers = scenario.workers or 1
-    facts = await load.send(warm, world.target, settings(scenario, workers), work / "warmup-tape", asyncio.Event())
-    shutil.rmtree(work / "warmup-tape", ignore_errors=True)
-    return facts
+    tape = work / "warmup-tape"
+    for last in [True] if warm.n > ACCIDENTS else [False, True]:
+        facts = await load.send(warm, world.target, settings(scenario, scenario.workers or 1), tape, asyncio.Event())
+        n, failures = await asyncio.to_thread(failed, warm, tape, world)
+        shutil.rmtree(tape, ignore_errors=True)
+        if failures.total() < n or last:
+            break
+    if not failures:
+        return facts
+    (kind, words), _ = failures.most_common(1)[0]
+    values = {"n": n, "failed": failures.total(), "kind": kind, "said": words or "–"}
+    if failures.total() == n and not scenario.probe_of:
+        raise ServerError("plugin.warmup_failed", **values)
+    watch.warn(note := Message(key="plugin.warmup_some", values=values))
+    return replace(facts, warnings=(note, *facts.warnings))
 
 
 def crew(scenario: Scenario, warm: LoadFacts | None, watch: Watch) -> int:

@@ -141,13 +141,15 @@ class Session:
         return self.missing(scenario) if died else None
 
     def went(self, scenario: Scenario) -> None:
-        """The server went away: it may be another one when it is back, and is waited for and asked everything again."""
+        """The server went away, and is waited for again: the scenario says so for those after it, if it stays away."""
         self.gone[scenario.target.name] = scenario.id
-        self._forget(self._reach(scenario.target))
+        self.doubt(scenario.target)
 
-    def _forget(self, target: Target) -> None:
-        self._servers.pop(target.base_url, None)
-        self._taken = {key for key in self._taken if key[0] != target.base_url}
+    def doubt(self, target: Target) -> None:
+        """The server may be another one by now, or none: it is asked everything again."""
+        address = self._reach(target).base_url
+        self._servers.pop(address, None)
+        self._taken = {key for key in self._taken if key[0] != address}
 
     async def _server(self, target: Target, asked: str | None) -> ready.Server:
         """What a target says of itself; one that is not there any more is looked at afresh."""
@@ -156,7 +158,7 @@ class Session:
             try:
                 await ready.there(known)
             except ServerError:
-                self._forget(target)
+                self.doubt(target)
                 raise
             return known
         found = await ready.listing(target, asked)

@@ -70,7 +70,7 @@ class Server:
 async def wait(look: Callable[[float], Awaitable[T]], patience: float, aloud: Callable[[Message], None]) -> T:
     """What ``look`` (told how many seconds it may take) finds, within ``patience`` seconds; ServerError says what came
     instead.  Aloud every few seconds, also while a look takes long."""
-    start, why = time.perf_counter(), Message(key="server.no_word")
+    start, why, pause = time.perf_counter(), Message(key="server.no_word"), 0.05
 
     async def tell() -> None:
         while True:
@@ -88,7 +88,8 @@ async def wait(look: Callable[[float], Awaitable[T]], patience: float, aloud: Ca
             left = patience - (time.perf_counter() - start)
             if left <= 0:
                 raise ServerError("server.not_ready", seconds=round(patience - left), why=why) from None
-            await asyncio.sleep(min(max(0.5, why.values.get("retry_after") or 0.0), left))
+            pause = min(2 * pause, 1.0)
+            await asyncio.sleep(min(max(pause, why.values.get("retry_after") or 0.0), left))
     finally:
         telling.cancel()
 

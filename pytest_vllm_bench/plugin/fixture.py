@@ -66,6 +66,7 @@ class Runner:
         from pytest_vllm_bench.capacity import find
         from pytest_vllm_bench.run import run
 
+        session = self.items.session(self.items.path(self.node))
         with gently(), Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
                 send = find if scenario.search else run
@@ -73,10 +74,12 @@ class Runner:
             except BenchError as error:
                 problem = error
                 if isinstance(error, ServerError):
-                    self.items.session(self.items.path(self.node)).went(scenario)
+                    session.went(scenario)
             else:
                 if result.error is not None:
-                    self.items.session(self.items.path(self.node)).went(scenario)
+                    session.went(scenario)
+                elif result.metrics.get("failed"):
+                    session.doubt(scenario.target)
                 return result
         fail(say(problem.message, self.items.lang))
 

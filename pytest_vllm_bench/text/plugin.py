@@ -79,4 +79,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.targets": ("{cell}: {b} against {a}", "{cell}：{b} 对比 {a}"),
     "plugin.warmup": ("warming up", "正在预热"),
+    "plugin.warmup_failed": (
+        "All {n} warm-up requests failed ({kind}): {said}. The measured ones were not sent, as they would have too.",
+        "{n} 个预热请求全部失败（{kind}）：{said}。正式请求同样会失败，因此没有发送。",
+    ),
+    "plugin.warmup_some": (
+        "{failed} of {n} warm-up requests failed, most of them so ({kind}): {said}",
+        "{n} 个预热请求中有 {failed} 个失败，最多的原因（{kind}）：{said}",
+    ),
 }
