@@ -118,9 +118,12 @@ def again(one: Scenario, world: World) -> Tried | None:
     """Judge a probe that another tier has sent; None where there is none, or where it says nothing to these rules."""
     path = world.folder / (folder.stem(one.id) + records.SUFFIX)
     match = next((s for s in world.probes.sent if unjudged(s.scenario) == unjudged(one)), None)
-    if match is None or not path.exists():
+    if match is None:
         return None
-    shot = replace(match.shot, reading=Reading(records=list(records.read(path))))
+    try:
+        shot = replace(match.shot, reading=Reading(records=list(records.read(path))))
+    except records.DAMAGED:  # it is not there, or no longer whole
+        return None
     result = judged(one, replace(world, repetitions=[], gate=None, judges=True), shot)
     if result.verdict is Verdict.INVALID:
         return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -395,49 +395,59 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     server: Mapping[str, Any] | None = None  # the server's own timings
 
 
+if TYPE_CHECKING:
+    Times: TypeAlias = array[float]
+    Counts: TypeAlias = array[int]
+else:  # as msgspec reads it: before Python 3.12 the class takes no parameter
+    Times = Counts = array
+#: What a file may say of them: beyond, nothing can have lasted or been counted.
+Seconds = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
 class Record(msgspec.Struct, kw_only=True):
     """One request, understood.  Times are seconds since the start of the run; None = it did not happen."""
 
-    index: int
-    chain: int = 0
-    turn: int = 0
-    repeat: int = 1
+    index: Count
+    chain: Count = 0
+    turn: Count = 0
+    repeat: Count = 1
     model: str = ""
     request_id: str = ""
-    due: float | None = None  # None in a closed loop's refill
-    ready: float | None = None
-    sent: float | None = None
-    connect_s: float | None = None
+    due: Seconds | None = None  # None in a closed loop's refill
+    ready: Seconds | None = None
+    sent: Seconds | None = None
+    connect_s: Seconds | None = None
     reused: bool = False
     reconnected: bool = False
-    status: int | None = None
-    first_chunk: float | None = None
-    first_token: float | None = None
-    first_output: float | None = None
-    last_token: float | None = None
-    done: float | None = None
-    arrival_times: array[float] = msgspec.field(default_factory=lambda: array("d"))  # one per token-bearing read
-    arrival_events: array[int] = msgspec.field(default_factory=lambda: array("i"))
-    arrival_tokens: array[int] = msgspec.field(default_factory=lambda: array("i"))
-    asked_input: int | None = None
-    asked_output: int | None = None
-    shared_input: int = 0
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    status: Count | None = None
+    first_chunk: Seconds | None = None
+    first_token: Seconds | None = None
+    first_output: Seconds | None = None
+    last_token: Seconds | None = None
+    done: Seconds | None = None
+    arrival_times: Times = msgspec.field(default_factory=lambda: array("d"))  # one per token-bearing read
+    arrival_events: Counts = msgspec.field(default_factory=lambda: array("i"))
+    arrival_tokens: Counts = msgspec.field(default_factory=lambda: array("i"))
+    asked_input: Count | None = None
+    asked_output: Count | None = None
+    shared_input: Count = 0
+    prompt_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
     token_source: Literal["usage", "counter", "ids", "tokenizer", "events"] | None = None
     tokens_per_event: Literal["exact", "estimated"] = "exact"
     finish_reason: str | None = None
     error: ErrorKind | None = None
     error_detail: str = ""  # the server's or the system's own words, capped
     timeout: Literal["connect", "first_token", "between_tokens", "total"] | None = None
-    retry_after: float | None = None  # seconds
-    audio_s: float | None = None
-    sequences: int | None = None  # pooling: input sequences of the request, where known
+    retry_after: Seconds | None = None  # seconds
+    audio_s: Seconds | None = None
+    sequences: Count | None = None  # pooling: input sequences of the request, where known
     text: str | None = None  # kept only where somebody asked for it
-    reads: int = 0
-    bytes_in: int = 0
+    reads: Count = 0
+    bytes_in: Count = 0
     server: Mapping[str, Any] | None = None
 
 

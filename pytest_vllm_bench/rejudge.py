@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -244,7 +243,7 @@ def records_in(path: Path) -> list[Record]:
         if not path.stat().st_size:  # what a full disk left; to gzip it is a file without requests
             raise EOFError("0 bytes")
         return list(records.read(path))
-    except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
+    except records.DAMAGED as error:
         raise BenchError("report.damaged", name=path.name, why=str(error)) from None
 
 

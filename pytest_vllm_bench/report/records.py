@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.model import Record
+from pytest_vllm_bench.model import MOST_TOKENS, Record
 
 SUFFIX = ".records.jsonl.gz"
 
@@ -29,15 +30,36 @@ def _encode(value: object) -> object:
     raise TypeError(f"a record cannot hold {type(value).__name__}")
 
 
-_ARRAYS = {"arrival_times": "d", "arrival_events": "i", "arrival_tokens": "i"}
+def _decode(kind: type, value: Any) -> Any:
+    """The arrays, which JSON does not have: of whole numbers, which are counts, or of seconds."""
+    try:
+        whole = all(type(one) is int for one in value)
+        found = array("i" if whole else "d", value)
+    except (OverflowError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    if found and not (0 if whole else -LONGEST) <= min(found) <= max(found) <= (MOST_TOKENS if whole else LONGEST):
+        raise ValueError("a number is beyond all bounds")
+    return found
 
 
-def _record(fields: dict[str, Any]) -> Record:
-    """A line of this version or another: unknown fields are left out, missing ones have their defaults."""
-    known = {name: fields[name] for name in Record.__struct_fields__ if name in fields}
-    for name, code in _ARRAYS.items():
-        known[name] = array(code, known.get(name) or [])
-    return Record(**known)
+_DECODER = msgspec.json.Decoder(Record, dec_hook=_decode)
+#: Seconds, as of a Record's other times.
+LONGEST = 1e9
+
+
+def decode(line: bytes) -> Record:
+    """A line of this version or another: unknown fields are left out, missing ones have their defaults.
+
+    ValueError where something in it is not what a record holds.
+    """
+    record = _DECODER.decode(line)
+    record.arrival_times = array("d", record.arrival_times)
+    counts = (record.arrival_tokens, record.arrival_events)
+    if any(column.typecode != "i" or len(column) != len(record.arrival_times) for column in counts):
+        raise ValueError("it takes a whole number for each of its times - at `$.arrival_tokens`")
+    if sum(record.arrival_tokens) > MOST_TOKENS:
+        raise ValueError(f"more than {MOST_TOKENS:,} tokens - at `$.arrival_tokens`")
+    return record
 
 
 class Writer:
@@ -74,9 +96,28 @@ def write(records: Iterable[Record], path: Path) -> None:
             out.write(record)
 
 
+#: Bytes of one record: an answer of a million tokens takes a third of that.
+LINE = 64 << 20
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a saved file; ValueError for one without end."""
+    with gzip.open(path, "rb") as source:
+        for line in iter(lambda: source.readline(LINE + 1), b""):
+            if len(line) > LINE:
+                raise ValueError(f"a line is longer than {LINE >> 20} MB")
+            yield line
+
+
 def read(path: Path) -> Iterator[Record]:
-    """The records of a saved file, one at a time; a damaged file raises OSError, EOFError or msgspec.MsgspecError."""
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    with gzip.open(path, "rb") as lines:
-        for line in lines:
-            yield _record(decoder.decode(line))
+    """The records of a saved file, one at a time; what it raises where that is damaged is in ``DAMAGED``."""
+    seen: set[int] = set()
+    for line in lines(path):
+        record = decode(line)
+        if record.index in seen:  # so that no file holds more requests than anybody can have sent
+            raise ValueError(f"request {record.index} is there twice")
+        seen.add(record.index)
+        yield record
+
+
+DAMAGED = (OSError, EOFError, ValueError, zlib.error, msgspec.MsgspecError, RecursionError)

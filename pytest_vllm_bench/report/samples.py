@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from pytest_vllm_bench.report import records
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,25 +18,6 @@ if TYPE_CHECKING:
 #: Requests and token arrivals that are read at most; beyond, every k-th request stands for k.
 REQUESTS = 100_000
 ARRIVALS = 2_000_000
-
-
-class Line(msgspec.Struct):
-    """What charts need of a record; the rest of the line is skipped unread."""
-
-    due: float | None = None
-    ready: float | None = None
-    sent: float | None = None
-    connect_s: float | None = None
-    first_token: float | None = None
-    last_token: float | None = None
-    done: float | None = None
-    output_tokens: int | None = None
-    error: str | None = None
-
-
-class Arrivals(msgspec.Struct):
-    arrival_times: list[float] = []
-    arrival_tokens: list[int] = []
 
 
 @dataclass(slots=True)
@@ -77,17 +55,12 @@ class _Reading:
     gaps: list[Any] = field(default_factory=list)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    with gzip.open(path, "rb") as lines:
-        yield from lines
-
-
 def read(path: Path, requests: int, tokens: int) -> Columns | None:
     """Columns of a records file of about so many requests and output tokens; None where nothing can be drawn: a damaged
     file costs its charts, not the report."""
     try:
         return _read(path, requests, tokens)
-    except (OSError, EOFError, ValueError, zlib.error, msgspec.MsgspecError):
+    except records.DAMAGED:
         return None
 
 
@@ -96,23 +69,21 @@ def _read(path: Path, requests: int, tokens: int) -> Columns | None:
 
     stride = max(1, -(-requests // REQUESTS))
     every = stride * max(1, -(-tokens // (stride * ARRIVALS)))
-    one, arrivals = msgspec.json.Decoder(Line), msgspec.json.Decoder(Arrivals)
     got = _Reading()
     nan = float("nan")
-    for k, text in enumerate(_lines(path)):
+    for k, text in enumerate(records.lines(path)):
         if k % stride:
             continue
-        line = one.decode(text)
+        line = records.decode(text)
         if line.sent is None:
             continue
         facts = (line.due, line.ready, line.sent, line.first_token, line.last_token, line.done)
         got.facts.extend(nan if t is None else t for t in (*facts, line.output_tokens, line.connect_s))
         got.failed.append(line.error is not None)
         if k % every == 0 and line.error is None:
-            seen = arrivals.decode(text)
-            times = np.asarray(seen.arrival_times)
+            times = np.frombuffer(line.arrival_times)
             got.times.append(times)
-            got.tokens.append(np.asarray(seen.arrival_tokens, dtype=float))
+            got.tokens.append(np.array(line.arrival_tokens, dtype=float))
             got.gaps.append(np.diff(times))
     if not got.facts:
         return None

@@ -167,3 +167,56 @@ def rows(**more: Any) -> list[artifacts.Row]:
         for c, n, v in cells
     ]
     return [artifacts.to_json(r) for r in made]
+
+
+#: Results of other tools, small and whole: their keys, their units.
+VLLM: dict[str, Any] = {
+    "date": "20261123-052505", "endpoint_type": "openai", "model_id": "m", "num_prompts": 4, "request_rate": "inf",
+    "burstiness": 1.0, "max_concurrency": 2, "duration": 2.0, "completed": 3, "failed": 1, "total_input_tokens": 300,
+    "total_output_tokens": 10, "request_throughput": 1.5, "request_goodput:": None, "output_throughput": 5.0,
+    "total_token_throughput": 155.0, "mean_ttft_ms": 53.0, "median_ttft_ms": 50.0, "std_ttft_ms": 1.0,
+    "p99_ttft_ms": 60.0, "mean_tpot_ms": 10.0, "p99_itl_ms": 20.0, "input_lens": [100] * 4, "output_lens": [3, 4, 0, 3],
+    "ttfts": [0.05, 0.06, 0.0, 0.05], "itls": [[0.01, 0.01], [0.02], [], [0.01, 0.01]],
+    "start_times": [1000.0, 1000.5, 1001.0, 1001.5], "generated_texts": ["a", "b", "", "c"],
+    "errors": ["", "", "Timeout", ""],
+}  # fmt: skip
+SGLANG: dict[str, Any] = {
+    "tag": None, "backend": "sglang", "dataset_name": "random", "request_rate": "inf", "max_concurrency": 2,
+    "sharegpt_output_len": None, "random_input_len": 100, "random_output_len": 4, "random_range_ratio": 1.0,
+    "duration": 2.0, "completed": 3, "total_input_tokens": 300, "total_output_tokens": 10,
+    "total_output_tokens_retokenized": 10, "request_throughput": 1.5, "input_throughput": 150.0,
+    "output_throughput": 5.0, "total_throughput": 155.0, "mean_e2e_latency_ms": 80.0, "median_e2e_latency_ms": 80.0,
+    "std_e2e_latency_ms": 1.0, "p90_e2e_latency_ms": 90.0, "p99_e2e_latency_ms": 99.0, "mean_ttft_ms": 53.0,
+    "median_ttft_ms": 50.0, "std_ttft_ms": 1.0, "p99_ttft_ms": 60.0, "mean_tpot_ms": 10.0, "p99_tpot_ms": 11.0,
+    "mean_itl_ms": 10.0, "p95_itl_ms": 19.0, "p99_itl_ms": 20.0, "max_itl_ms": 20.0, "concurrency": 1.9,
+    "accept_length": None,
+}  # fmt: skip
+_SPREAD = {"mean": 5.5, "median": 5.0, "std_dev": 1.0, "min": 0.5, "max": 11.0, "count": 2,
+           "percentiles": {"p01": 1.0, "p50": 5.0, "p90": 7.0, "p99": 9.0, "p999": 10.0}}  # fmt: skip
+GUIDELLM: dict[str, Any] = {
+    "metadata": {"version": 2},
+    "benchmarks": [{
+        "duration": 4.0,
+        "metrics": {"request_totals": {"successful": 2, "errored": 1, "incomplete": 0, "total": 3}}
+        | {name: {"successful": _SPREAD} for name in (
+            "requests_per_second", "request_latency", "time_to_first_token_ms", "inter_token_latency_ms",
+            "output_tokens_per_second", "tokens_per_second")},
+        "requests": {
+            "successful": [{"request_start_time": at, "request_end_time": at + 1, "time_to_first_token_ms": 100.0,
+                            "output_tokens": 11, "prompt_tokens": 7} for at in (5000.0, 5002.0)],
+            "errored": [{"request_start_time": 5001.0, "request_end_time": 5001.5}], "incomplete": [],
+        },
+    }],
+}  # fmt: skip
+AIPERF: dict[str, Any] = {
+    "schema_version": "1.4", "aiperf_version": "0.13", "was_cancelled": False,
+    "request_throughput": {"unit": "requests/sec", "avg": 3.0}, "request_count": {"unit": "requests", "avg": 90},
+    "request_latency": {"unit": "ms", "avg": 1000.0, "p50": 990.0, "p99": 1500.0, "min": 9.0, "max": 16.0, "std": 9.0},
+    "time_to_first_token": {"unit": "ms", "avg": 50.0, "p99": 80.0}, "inter_token_latency": {"unit": "ms", "avg": 10.0},
+    "output_token_throughput": {"unit": "tokens/sec", "avg": 300.0}, "benchmark_duration": {"unit": "sec", "avg": 30.0},
+}  # fmt: skip
+EVALSCOPE: dict[str, Any] = {
+    "metrics": {"Test Duration (s)": 30.0, "Concurrency": 4, "Success Requests": 9, "Failed Requests": 1,
+                "Req Throughput (req/s)": 3.0, "Avg Latency (s)": 1.5, "Avg TTFT (ms)": 50.0, "Avg ITL (ms)": -1},
+    "percentiles": [{"Percentiles": "99%", "TTFT (ms)": 80.0, "Latency (s)": 2.0}],
+}  # fmt: skip
