@@ -237,8 +237,6 @@ def _settled(rule: Rule, name: Name, planned: int | None = None) -> bool | None:
     """Whether the rule holds (or breaks) whatever is measured; None: that depends.  ``planned``: requests at most."""
     share = name.row.unit == "ratio" or (name.row.id == "server" and name.text.endswith("_rate"))
     low, high = 0, 1 if share else math.inf
-    low: float = 0
-    high = 1 if name.row.unit == "ratio" or (name.row.id == "server" and name.text.endswith("_rate")) else math.inf
     counted = name.row.unit == "count" and name.row.id != "server"
     if planned is not None and name.row.id.startswith(("completed", "failed")) and counted:
         high = planned

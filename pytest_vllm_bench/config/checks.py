@@ -17,13 +17,18 @@ from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.problems import suggestion, translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
+from pytest_vllm_bench.config.values import MOST_PROMPTS, MOST_SECONDS
 from pytest_vllm_bench.metric_table import all_names, parse_name, purposeless, rule_problems
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem, Rule
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
-    "backend dataset duration input_output concurrency_prompts request_rate stages targets overrides".split()  # noqa: SIM905
+    "backend dataset duration input_output concurrency_prompts request_rate stages targets overrides repeats".split()  # noqa: SIM905
 )
+#: Test items of one config; tokens of one plan (some 100 GB of text).
+MOST_ITEMS, MOST_PLANNED = 10_000, 20_000_000_000
+#: Bytes of an id that a file can still be named by, with what is put before and after it.
+MOST_ID = 200
 
 
 def cross_checks(config: Config, bad: set[str]) -> list[Problem]:
@@ -33,7 +38,8 @@ def cross_checks(config: Config, bad: set[str]) -> list[Problem]:
     if (told | {_key(p.path) for p in problems}) & IDENTITY:
         return problems
     cells = axes(config)
-    return [*problems, *_same_twice(config, cells), *_unmatched(config, cells), *_rules(config, cells)]
+    of_cells = (_same_twice, _volume, _unmatched, _rules)
+    return [*problems, *(problem for check in of_cells for problem in check(config, cells))]
 
 
 def _key(path: str) -> str:
@@ -172,6 +178,24 @@ def _sla(config: Config) -> Iterator[Problem]:
             yield Problem(message=message, path=f"{path}[{position}]", line=lines[position])
 
 
+def _size(config: Config) -> Iterator[Problem]:
+    """How many test items the axes come to: said before they are multiplied."""
+    settings = config.settings
+    axis_lengths = {
+        "concurrency_prompts": len(settings.concurrency_prompts or [0]),
+        "input_output": len(settings.input_output or [0]),
+        "request_rate": len(settings.request_rate),
+        "dataset": len(settings.dataset),
+        "targets": len(config.targets) or 1,
+        "repeats": settings.repeats.max or settings.repeats.min,
+    }
+    items = math.prod(axis_lengths.values())
+    if items > MOST_ITEMS:
+        longest = max(axis_lengths, key=axis_lengths.__getitem__)
+        product = " × ".join(f"{name} {n}" for name, n in axis_lengths.items() if n > 1)
+        yield _problem(config, longest, "too_many_items", product=product, n=f"{items:,}", most=f"{MOST_ITEMS:,}")
+
+
 def _repeats(config: Config) -> Iterator[Problem]:
     repeats = config.settings.repeats
     if repeats.max is not None and repeats.max < repeats.min:
@@ -237,6 +261,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _rates,
     _overrides,
     _sla,
+    _size,
     _repeats,
     _search,
     _baseline,
@@ -253,6 +278,33 @@ def _same_twice(config: Config, cells: list[Axes]) -> Iterator[Problem]:
             axis = _axis(seen[name], cell)
             yield _problem(config, axis, "same_twice", id=cell.id)
         seen.setdefault(name, cell)
+
+
+def _volume(config: Config, cells: list[Axes]) -> Iterator[Problem]:
+    """What one load comes to: requests, tokens, days; and whether a file can be named after it."""
+    from pytest_vllm_bench.plan.schedule import ceiling
+
+    stages = config.settings.stages
+    for cell in cells:
+        if len(cell.id.encode()) > MOST_ID:
+            yield _problem(config, "targets" if cell.target.name else "dataset", "id_long", id=cell.id, most=MOST_ID)
+        rated = math.fsum((stage.rate or 0) * (stage.for_ or 0) for stage in stages)
+        n, days, path = cell.num_prompts or 0, 0.0, "concurrency_prompts"
+        if cell.seconds is not None:
+            path = "stages" if stages else "duration"
+            if math.isfinite(cell.request_rate):
+                rated = cell.request_rate * cell.seconds
+            slots = max([cell.concurrency or 1, *(stage.concurrency or 1 for stage in stages)])
+            n = round(rated) or ceiling(cell.seconds, slots, cell.output_len)
+        elif cell.num_prompts is not None and math.isfinite(cell.request_rate):
+            days = cell.num_prompts / cell.request_rate / 86400
+        values = {"id": cell.id, "n": f"{n:,}", "tokens": f"{n * (cell.input_len or 0):,}", "days": f"{days:,.0f}"}
+        if n > MOST_PROMPTS:
+            yield _problem(config, path, "too_many_requests", **values, most=f"{MOST_PROMPTS:,}")
+        elif n * (cell.input_len or 0) > MOST_PLANNED:
+            yield _problem(config, path, "too_many_tokens", **values, most=f"{MOST_PLANNED:,}")
+        elif days * 86400 > MOST_SECONDS:
+            yield _problem(config, "request_rate", "too_many_days", **values)
 
 
 def _axis(one: Axes, other: Axes) -> str:

@@ -6,6 +6,7 @@ Scalars follow YAML 1.2 (``on`` and ``yes`` are words, ``1e3`` is a number, ``10
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ from pytest_vllm_bench.model import Message, Problem
 
 #: More nodes than any config needs; aliases that multiply ("a billion laughs") end here.
 MAX_NODES = 100_000
+MAX_DEPTH = 40
+#: Digits; no key takes a longer number, and not every reader of JSON does.
+MAX_DIGITS = 25
+MERGE = "tag:yaml.org,2002:merge"
+PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "map", "seq")}
 FULL_WIDTH = "：，、［］【】｛｝“”‘’＜＞＝≤≥"
 
 
@@ -44,12 +50,17 @@ for _tag, _pattern, _first in (
 def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     """``010`` is ten, not eight."""
     text = str(loader.construct_scalar(node))
+    if len(text) > MAX_DIGITS:
+        raise ValueError
     return int(text, 16) if text.startswith("0x") else int(text)
 
 
 def _real(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     text = str(loader.construct_scalar(node)).lower()
-    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    found = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    if math.isinf(found) and "inf" not in text:  # 1e999 is a slip, and would be "without a limit"
+        raise ValueError
+    return found
 
 
 def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
@@ -75,6 +86,11 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     nodes: int = 0
     rows: Sequence[str] = ()
+
+    def room(self, nodes: int) -> bool:
+        """Count so many more; whether there is still room for them."""
+        self.nodes += nodes
+        return self.nodes <= MAX_NODES
 
     def add(self, what: str, line: int | None, path: str = "", /, **values: Any) -> None:
         self.problems.append(Problem(message=Message(key=what, values=values), path=path, line=line))
@@ -137,25 +153,39 @@ def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:
         document.add("config.yaml_documents", line)
     else:
         words = ", ".join(w for w in (error.context, error.problem) if w)
-        document.add("config.yaml_syntax", line, words=words, row=row.strip()[:60])
+        key = re.match(r"[\s-]*([\w.-]{1,40})\s*:", row)  # not its value: it may be a key or a password
+        document.add("config.yaml_syntax", line, words=words, row=f"{key[1]}: ..." if key else "...")
 
 
 def _value(
     loader: _Loader, node: yaml.Node, parts: tuple[str | int, ...], document: Document, above: tuple[int, ...]
 ) -> Any:
-    document.nodes += 1
     line = node.start_mark.line + 1
     if parts and isinstance(parts[-1], int):  # a key's line is set where the key is read
         document.lines[join(parts)] = line
-    if id(node) in above or document.nodes > MAX_NODES:
+    if len(above) > MAX_DEPTH:
+        document.add("config.yaml_deep", line)
+        raise _Endless
+    if id(node) in above or not document.room(1):
         document.add("config.yaml_endless", line, join(parts))
         raise _Endless
+    scalar = isinstance(node, yaml.ScalarNode)
+    if node.tag not in PLAIN and (
+        not scalar or node.tag in loader.yaml_constructors
+    ):  # what nobody knows is told below
+        document.add("config.yaml_tag", line, join(parts), tag=node.tag.replace("tag:yaml.org,2002:", "!!"))
+        return None
     below = (*above, id(node))
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, (*parts, i), document, below) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         return dict(_pairs(loader, node, parts, document, below))
-    return loader.construct_object(node, deep=True)
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, KeyError, TypeError):
+        text = str(node.value)
+        document.add("config.yaml_scalar", line, join(parts), text=text if len(text) <= 40 else text[:37] + "...")
+        return None
 
 
 def _pairs(
@@ -163,14 +193,13 @@ def _pairs(
 ) -> Iterator[tuple[str, Any]]:
     seen: dict[str, int] = {}
     for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
+        if key_node.tag == MERGE:
             continue
         key, line = str(getattr(key_node, "value", "")), key_node.start_mark.line + 1
         if key in seen:
             document.add("config.duplicate_key", line, join((*parts, key)), key=key, first=seen[key])
         seen.setdefault(key, line)
-    loader.flatten_mapping(node)
-    for key_node, value_node in node.value:
+    for key_node, value_node in _merged(node, document, above):
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             document.add("config.key_not_text", line, join(parts))
@@ -178,3 +207,22 @@ def _pairs(
         inner = (*parts, str(key_node.value))
         document.lines[join(inner)] = line
         yield str(key_node.value), _value(loader, value_node, inner, document, above)
+
+
+def _merged(node: yaml.MappingNode, document: Document, above: tuple[int, ...]) -> list[tuple[yaml.Node, yaml.Node]]:
+    """A mapping's own pairs after those that ``<<`` brings in, of which the first named ones win."""
+    brought: list[tuple[yaml.Node, yaml.Node]] = []
+    own = [(key, value) for key, value in node.value if key.tag != MERGE]
+    for key, value in node.value:
+        if key.tag != MERGE:
+            continue
+        for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            line = key.start_mark.line + 1
+            if not isinstance(other, yaml.MappingNode):
+                document.add("config.yaml_merge", line)
+            elif id(other) in above or len(above) > MAX_DEPTH or not document.room(1 + len(other.value)):
+                document.add("config.yaml_endless", line)
+                raise _Endless
+            else:
+                brought = [*_merged(other, document, (*above, id(other))), *brought]
+    return [*brought, *own]

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.registry import Registry
 
 
+#: Of a config; what a person writes is a hundredth of it, and YAML of a megabyte takes half a minute to read.
+MOST_BYTES = 256 << 10
+
+
 @dataclass(slots=True, kw_only=True)
 class Found:
     """What reading has come upon so far; ``origins``: key → the option, variable or ini key that replaces it."""
@@ -67,12 +71,19 @@ def _document(path: Path) -> Document:
     """The parsed file; a file that cannot be read is a problem like others."""
     document = Document()
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            document.add("config.not_a_file", None)
+            return document
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         document.add("config.no_file", None, hint=_instead_of(path))
         return document
     except OSError as error:
         document.add("config.unreadable", None, words=error.strerror or type(error).__name__)
+        return document
+    if len(data) > MOST_BYTES:
+        document.add("config.file_large", None, most=f"{MOST_BYTES:,}")
         return document
     try:
         return parse(data.decode("utf-8-sig"))
@@ -140,7 +151,11 @@ def _settings(raw: dict[str, Any], found: Found) -> File:
     try:
         return File.model_validate(raw)
     except ValidationError as error:
-        found.problems += translated(error, File, found.lines)
+        unread = ("config.yaml_scalar", "config.yaml_tag")
+        told = {p.path for p in found.problems if p.message.key in unread}  # and once is enough
+        found.problems += [
+            p for p in translated(error, File, found.lines) if not {p.path, p.path.removesuffix("[0]")} & told
+        ]
         bad = {str(item["loc"][0]) for item in error.errors(include_url=False)}
         return File.model_validate({key: value for key, value in raw.items() if key not in bad})
 

@@ -6,6 +6,7 @@ is in ``checks``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ from pydantic import (
 )
 
 from pytest_vllm_bench.config import values as v
-from pytest_vllm_bench.model import Warmup
+from pytest_vllm_bench.model import MOST_TOKENS, Warmup
 
 _NUMBER = {"type": "number"}
 _DURATION = {
@@ -66,6 +67,8 @@ def _reachable(pair: tuple[int | None, int | str | None]) -> tuple[int | None, i
     concurrency, prompts = pair
     if concurrency is None and isinstance(prompts, str):
         raise v.wrong("multiple_of_nothing", multiple=prompts)
+    if concurrency is not None and isinstance(prompts, str) and concurrency * float(prompts[:-1]) > v.MOST_PROMPTS:
+        raise v.too_much(prompts, v.MOST_PROMPTS, "prompts")
     if concurrency is not None and isinstance(prompts, int) and prompts < concurrency:
         instead = f"[{concurrency}, {concurrency * 10}]"
         raise v.wrong("prompts_below_concurrency", prompts=prompts, concurrency=concurrency, instead=instead)
@@ -78,6 +81,22 @@ def _not_empty(value: Any) -> Any:
     return value
 
 
+def _few(value: Any) -> Any:
+    """A list that is gone through for every scenario, and a mapping of such."""
+    if isinstance(value, list | dict) and len(value) > 1000:
+        raise v.wrong("too_many", got=len(value), most=1000)
+    return value
+
+
+def _json(value: Any) -> Any:
+    """What a request's body can carry: JSON has no infinity, and no number beyond 64 bits that all servers read."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise v.wrong("want_finite", got=v.show(value))
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _json(inner)
+    return value
+
+
 def _endpoint(value: Any) -> str:
     path = v.text(value)
     if "://" in path or not path.startswith("/"):
@@ -87,13 +106,13 @@ def _endpoint(value: Any) -> str:
 
 def _label(value: Any) -> str:
     label = v.text(value)
-    if not all(c.isalnum() or c in "_.-" for c in label):
-        raise v.wrong("label", got=v.show(value))
+    if not all(c.isalnum() or c in "_.-" for c in label) or len(label) > v.MOST_LETTERS:
+        raise v.wrong("label", got=v.show(value), most=v.MOST_LETTERS)
     return label
 
 
 def _models(value: Any) -> tuple[str, ...]:
-    return tuple(v.text(item) for item in (_not_empty(value) if isinstance(value, list) else [value]))
+    return tuple(v.text(item) for item in (_few(_not_empty(value)) if isinstance(value, list) else [value]))
 
 
 def _headers(value: Any) -> dict[str, str]:
@@ -102,9 +121,9 @@ def _headers(value: Any) -> dict[str, str]:
     for name, content in value.items():
         if not name or any(c in '()<>@,;:\\"/[]?={} \t\r\n' or ord(c) > 126 for c in name):
             raise v.wrong("header_name", got=v.show(name))
-        if not isinstance(content, str | int | float) or any(ord(c) < 32 and c != "\t" for c in str(content)):
-            raise v.wrong("header_value", name=name)
-    return {name: str(content).strip() for name, content in value.items()}
+        if not isinstance(content, str) or any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in content):
+            raise v.wrong("header_value", name=name)  # nor a number: 010 would be sent as 10
+    return {name: content.strip() for name, content in value.items()}
 
 
 def _dataset(value: Any) -> dict[str, Any]:
@@ -130,9 +149,15 @@ Text = Annotated[str, *_field(v.text, {"type": "string", "minLength": 1})]
 Boolean = Annotated[bool, *_field(v.boolean, {"type": "boolean"})]
 Count = Annotated[int, *_field(v.whole(1), _COUNT)]
 Number = Annotated[float, *_field(v.number(), _NUMBER)]
+Length = Annotated[int | None, *_field(v.optional(v.whole(1, MOST_TOKENS, "tokens")), {"anyOf": [_COUNT, _NULL]})]
+Slots = Annotated[int, *_field(v.whole(1, v.MOST_SLOTS, "slots"), _COUNT)]
+Repeated = Annotated[int, *_field(v.whole(1, v.MOST_REPEATS, "repeats"), _COUNT)]
+Runs = Annotated[int, *_field(v.whole(1, v.MOST_RUNS, "runs"), _COUNT)]
 Positive = Annotated[float, *_field(v.number(above=0), {"type": "number", "exclusiveMinimum": 0})]
-Rate = Annotated[float, *_field(v.number(above=0, infinite=True), _RATE)]
-Duration = Annotated[float, *_field(v.duration, _DURATION)]
+Rate = Annotated[float, *_field(v.number(above=0, least=v.LEAST_RATE, most=v.MOST_RATE, infinite=True), _RATE)]
+Finite = Annotated[float, *_field(v.number(above=0, least=v.LEAST_RATE, most=v.MOST_RATE), dict(_RATE["anyOf"][0]))]
+Body = Annotated[dict[str, Any], BeforeValidator(_json)]
+Duration = Annotated[float, *_field(v.lasting, _DURATION)]
 Share = Annotated[float, *_field(v.share, _SHARE)]
 Label = Annotated[str, *_field(_label, {"type": "string", "pattern": r"^[\w.-]+$"})]
 Tolerance = Annotated[str | float, *_field(v.tolerance, {"anyOf": [_NUMBER, {"type": "string", "pattern": "%"}]})]
@@ -167,8 +192,8 @@ class RampUpFile(Strict):
 
 
 class StageFile(Strict):
-    rate: Positive | None = None
-    concurrency: Count | None = None
+    rate: Finite | None = None
+    concurrency: Slots | None = None
     for_: Duration | None = None
 
     @model_validator(mode="before")
@@ -221,8 +246,8 @@ class ValidityFile(Strict):
 
 
 class RepeatsFile(Strict):
-    min: Count = 1
-    max: Count | None = None
+    min: Repeated = 1
+    max: Repeated | None = None
     until: Share | None = None
 
     @model_validator(mode="before")
@@ -233,15 +258,15 @@ class RepeatsFile(Strict):
 
 class TierFile(Strict):
     at_least: Positive | None = None
-    sla: Annotated[list[Text], BeforeValidator(_listed)] = []
+    sla: Annotated[list[Text], BeforeValidator(_few), BeforeValidator(_listed)] = []
     goodput: GoodputFile = GoodputFile()
 
 
 class SearchFile(Strict):
     over: Annotated[Literal["concurrency", "request_rate"], *_words("concurrency", "request_rate")]
     at_least: Positive | None = None
-    max: Positive
-    runs: Count = 12
+    max: Finite
+    runs: Runs = 12
     time: Duration = 1200.0
     tiers: dict[Label, TierFile] = {}
 
@@ -249,7 +274,7 @@ class SearchFile(Strict):
 class BaselineFile(Strict):
     tolerance: dict[str, Tolerance] = {}
     noise: dict[str, Share] = {}
-    keep: Count = 5
+    keep: Runs = 5
     target: Label | None = None
     other_environment: Annotated[Literal["warn", "refuse"], *_words("warn", "refuse")] = "warn"
 
@@ -270,16 +295,17 @@ class Cell(Strict):
         *_field(v.or_word("auto", v.boolean), {"anyOf": [{"const": "auto"}, {"type": "boolean"}]}),
     ] = None
     output_field: Text | None = None
-    sampling: dict[str, Any] = {"temperature": 0}
-    extra_body: dict[str, Any] = {}
+    sampling: Body = {"temperature": 0}
+    extra_body: Body = {}
     timeouts: TimeoutsFile = TimeoutsFile()
     keep_alive: Boolean = True
-    workers: Annotated[int | None, *_field(v.or_word("auto", v.whole(1)), {"anyOf": [{"const": "auto"}, _COUNT]})] = (
-        None
-    )
+    workers: Annotated[
+        int | None,
+        *_field(v.or_word("auto", v.whole(1, v.MOST_WORKERS, "workers")), {"anyOf": [{"const": "auto"}, _COUNT]}),
+    ] = None
     worker_cpus: list[Annotated[int, *_field(v.cpu, {"type": "integer", "minimum": 0})]] = []
     goodput: GoodputFile = GoodputFile()
-    sla: Annotated[list[Text], BeforeValidator(_listed)] = []
+    sla: Annotated[list[Text], BeforeValidator(_few), BeforeValidator(_listed)] = []
     judge: JudgeFile = JudgeFile()
     validity: ValidityFile = ValidityFile()
     token_detail: Annotated[Literal["auto", "on", "off"], *_words("auto", "on", "off")] = "auto"
@@ -290,6 +316,7 @@ class Cell(Strict):
                 *_field(v.percentile, {"type": "number", "minimum": 1, "exclusiveMaximum": 100}),
             ]
         ],
+        BeforeValidator(_few),
         BeforeValidator(_not_empty),
     ] = [50, 90, 95, 99]
     tape: Annotated[Literal["keep", "compress", "drop"], *_words("keep", "compress", "drop")] = "drop"
@@ -302,13 +329,10 @@ class OverrideFile(Strict):
     skip: Text | None = None
 
 
-_InputOutput = tuple[
-    Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
-    Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
-]
+_InputOutput = tuple[Length, Length]
 _Concurrency = Annotated[
     tuple[
-        Annotated[int | None, *_field(v.optional(v.whole(1)), {"anyOf": [_COUNT, _NULL]})],
+        Annotated[int | None, *_field(v.optional(v.whole(1, v.MOST_SLOTS, "slots")), {"anyOf": [_COUNT, _NULL]})],
         Annotated[int | str | None, *_field(v.prompts, {"anyOf": [_COUNT, _MULTIPLE, _NULL]})],
     ],
     AfterValidator(_reachable),
@@ -351,10 +375,10 @@ class File(Cell):
         BeforeValidator(_listed),
     ] = [{"name": "random"}]
     targets: dict[Label, TargetFile] = {}
-    stages: Annotated[list[StageFile], BeforeValidator(_not_empty)] = []
+    stages: Annotated[list[StageFile], BeforeValidator(_few), BeforeValidator(_not_empty)] = []
     duration: Duration | None = None
     repeats: RepeatsFile = RepeatsFile()
     search: SearchFile | None = None
     baseline: BaselineFile = BaselineFile()
     results_dir: Text = "results"
-    overrides: list[OverrideFile] = []
+    overrides: Annotated[list[OverrideFile], BeforeValidator(_few)] = []

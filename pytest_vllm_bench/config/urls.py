@@ -31,6 +31,13 @@ def redacted(url: str) -> str:
     return "***@" + url.rpartition("@")[2] if "@" in url else url
 
 
+def hidden(url: str) -> str:
+    """``url`` as it may be shown where it could not be understood: nothing between // and the last @, nor behind ?."""
+    scheme, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
+    _, at, host = rest.rpartition("@")
+    return scheme + slashes + re.sub(r"([?#]).*", r"\1***", f"***@{host}" if at else rest, flags=re.DOTALL)
+
+
 def address(url: str) -> Address:
     """Understand ``url``; ``problem`` says what is wrong, and never repeats credentials."""
     url = url.strip()
@@ -45,13 +52,13 @@ def address(url: str) -> Address:
         return _wrong("url_port" if url.count("[") == url.count("]") else "url", url)
     if parts.scheme not in ("http", "https") or not url.lower().startswith(f"{parts.scheme}://"):
         bare = url.partition("://")[2] if "://" in url else url.lstrip("/")
-        return _wrong("url_scheme", url, instead=redacted(f"http://{bare}"))
+        return _wrong("url_scheme", url, instead=hidden(f"http://{bare}"))
     if port == 0:
         return _wrong("url_port", url)
     if not parts.hostname or re.search(r"[\s\\<>\"{}|^`]", url):
         return _wrong("url", url)
     if parts.query or parts.fragment:
-        return _wrong("url_query", url, instead=redacted(url.partition("?")[0].partition("#")[0]))
+        return _wrong("url_query", url, instead=re.split("[?#]", hidden(url))[0])
     return _http(parts, url)
 
 
@@ -79,4 +86,4 @@ def _unix(url: str) -> Address:
 
 
 def _wrong(key: str, url: str, **values: str) -> Address:
-    return Address(problem=Message(key=f"config.{key}", values={"url": redacted(url) or '""', **values}))
+    return Address(problem=Message(key=f"config.{key}", values={"url": hidden(url) or '""', **values}))

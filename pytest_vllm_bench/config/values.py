@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from pytest_vllm_bench.model import Warmup
+from pytest_vllm_bench.model import Message, Warmup
 
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _DURATION = re.compile(rf"({_NUMBER})\s*(ms|s|sec|m|min|h)", re.ASCII)
@@ -19,6 +19,13 @@ _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0
 _MULTIPLE = re.compile(rf"({_NUMBER})\s*[xX×]", re.ASCII)
 _PERCENT = re.compile(rf"([-+]?{_NUMBER})\s*%", re.ASCII)
 _INFINITE = {"inf", "+inf", "infinity", ".inf", "unlimited"}
+#: More than this is a slip of the hand, and would cost what its text says (``config.cost.*``).
+MOST_PROMPTS = 10_000_000
+MOST_SLOTS, MOST_REPEATS, MOST_WORKERS, MOST_RUNS = 65_535, 1000, 256, 1000
+MOST_RATE, LEAST_RATE = 1e6, 1e-3  # requests/s
+MOST_SECONDS = 30 * 86400.0
+MOST_LETTERS = 60  # of a name that becomes part of ids, which become names of files
+_UNSAID = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def wrong(key: str, **values: Any) -> PydanticCustomError:
@@ -36,6 +43,11 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def too_much(got: Any, most: float, cost: str) -> PydanticCustomError:
+    """More than can be borne; ``cost``: of what, as a message key."""
+    return wrong("too_much", got=show(got), most=f"{most:,.12g}", why=Message(key=f"config.cost.{cost}"))
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
@@ -46,6 +58,8 @@ def text(value: Any) -> str:
         raise wrong("want_text", got=show(value))
     if not value.strip():
         raise wrong("empty_text")
+    if found := _UNSAID.search(value.strip()):
+        raise wrong("control_character", code=f"U+{ord(found[0]):04X}")
     return value.strip()
 
 
@@ -67,8 +81,8 @@ def cpu(value: Any) -> int:
     return number
 
 
-def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
-    """A whole number of at least ``least``."""
+def whole(least: int, most: int | None = None, cost: str = "") -> Callable[[Any], int]:
+    """A whole number of at least ``least``; more than ``most`` would ``cost`` too much."""
 
     def check(value: Any) -> int:
         if not is_number(value) or not math.isfinite(value) or value != int(value):
@@ -76,13 +90,15 @@ def whole(least: int, most: int | None = None) -> Callable[[Any], int]:
         if value < least:
             raise wrong("too_small", got=show(value), least=least)
         if most is not None and value > most:
-            raise wrong("too_large", got=show(value), most=most)
+            raise too_much(value, most, cost) if cost else wrong("too_large", got=show(value), most=most)
         return int(value)
 
     return check
 
 
-def number(*, above: float | None = None, least: float | None = None, infinite: bool = False) -> Callable[[Any], float]:
+def number(
+    *, above: float | None = None, least: float | None = None, most: float = 1e9, infinite: bool = False
+) -> Callable[[Any], float]:
     """A number; ``infinite`` allows ``inf`` and ``.inf``."""
 
     def check(value: Any) -> float:
@@ -96,6 +112,8 @@ def number(*, above: float | None = None, least: float | None = None, infinite: 
             raise wrong("not_above", got=show(value), above=show(above))
         if least is not None and value < least:
             raise wrong("too_small", got=show(value), least=show(least))
+        if most < value < math.inf:
+            raise wrong("too_large", got=show(value), most=f"{most:,.12g}")
         return float(value)
 
     return check
@@ -114,6 +132,13 @@ def duration(value: Any) -> float:
     if seconds is None:
         raise wrong("want_duration", got=show(value))
     if not 0 < seconds < math.inf:
+        raise wrong("duration_range", got=show(value))
+    return seconds
+
+
+def lasting(value: Any) -> float:
+    """A duration that can be waited for."""
+    if (seconds := duration(value)) > MOST_SECONDS:
         raise wrong("duration_range", got=show(value))
     return seconds
 
@@ -144,10 +169,6 @@ def multiple(value: Any) -> float | None:
     return None
 
 
-#: More than this is a slip of the hand: the bodies alone would fill any disk.
-MOST_PROMPTS = 100_000_000
-
-
 def prompts(value: Any) -> int | str | None:
     """The second of ``[concurrency, prompts]``: a number, "10x", or null."""
     if value is None:
@@ -156,30 +177,36 @@ def prompts(value: Any) -> int | str | None:
     if factor is not None:
         if factor < 1:
             raise wrong("multiple_small", got=show(value))
+        if factor > MOST_PROMPTS:
+            raise too_much(value, MOST_PROMPTS, "prompts")
         return f"{factor:g}x"
     if isinstance(value, str):
         raise wrong("want_prompts", got=show(value))
-    return whole(1, MOST_PROMPTS)(value)
+    return whole(1, MOST_PROMPTS, "prompts")(value)
 
 
 def warmup(value: Any) -> Warmup:
-    """0 | 20 (requests) | "2x" the concurrency | "30s"."""
+    """0 | 20 (requests, in quotes too) | "2x" the concurrency | "30s"."""
     factor = multiple(value)
     if factor is not None:
+        if factor > MOST_PROMPTS:
+            raise too_much(value, MOST_PROMPTS, "prompts")
         return Warmup(multiple=factor) if factor > 0 else Warmup()
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value.strip(), re.ASCII):
+        value = float(value)
     if isinstance(value, str):
         try:
-            return Warmup(seconds=duration(value))
-        except PydanticCustomError:
-            raise wrong("want_warmup", got=show(value)) from None
-    return Warmup(requests=n) if (n := whole(0)(value)) else Warmup()
+            return Warmup(seconds=lasting(value))
+        except PydanticCustomError as error:
+            raise error if error.type == "config.duration_range" else wrong("want_warmup", got=show(value)) from None
+    return Warmup(requests=n) if (n := whole(0, MOST_PROMPTS, "prompts")(value)) else Warmup()
 
 
 def tolerance(value: Any) -> str | float:
     """How much worse is accepted: "5%" (relative) or 10 (in the metric's unit); kept as written."""
-    if percent(value) is not None:
+    if (relative := percent(value)) is not None and abs(relative) <= 10:
         return str(value).replace(" ", "")
-    if not is_number(value) or math.isinf(value):
+    if not is_number(value) or abs(value) > 1e9:
         raise wrong("want_tolerance", got=show(value))
     return float(value)
 

@@ -24,6 +24,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the file is empty; the shortest config is base_url, input_output and concurrency_prompts",
         "文件是空的；最短的配置需要 base_url、input_output 和 concurrency_prompts",
     ),
+    "config.not_a_file": (
+        "this is a folder, a pipe or a device; name the file config.yaml itself",
+        "这是目录、管道或设备；请指明 config.yaml 文件本身",
+    ),
+    "config.file_large": (
+        "the file is larger than {most} bytes, which no config is; is it another file?",
+        "文件超过 {most} 字节，配置不会这么大；是不是指错了文件？",
+    ),
+    "config.yaml_tag": ("the tag {tag} has no meaning here; write the value alone", "这里不能用标签 {tag}；请直接写值"),
+    "config.yaml_scalar": (
+        "{text} is not a value that can be read (too many digits, or not what its tag says); write a plain value",
+        "无法读取 {text}（位数过多，或与标签不符）；请写普通的值",
+    ),
+    "config.yaml_merge": (
+        "<< takes a mapping (*name of one, or a list of those)",
+        "<< 后面应是映射（*名称，或它们的列表）",
+    ),
     "config.yaml_deep": ("brackets or indents are nested too deeply", "括号或缩进嵌套过深"),
     "config.full_width": (
         'this line has "{found}", which to YAML is text; punctuation is written in ASCII: : , [ ] {{ }} < > =',
@@ -71,12 +88,52 @@ TEXTS: dict[str, tuple[str, str]] = {
     # values
     "config.want_text": ("expected text in quotes, got {got}", "应为文本（可加引号），现为 {got}"),
     "config.empty_text": ("the text is empty; write a value or remove the key", "文本为空；请填写，或删掉这个键"),
+    "config.control_character": (
+        "the text holds the character {code}, which cannot be seen (a line break?); delete it",
+        "文本中含有不可见字符 {code}（换行？）；请删掉",
+    ),
     "config.want_bool": ("expected true or false, got {got}", "应为 true 或 false，现为 {got}"),
     "config.want_integer": ("expected a whole number, got {got}", "应为整数，现为 {got}"),
     "config.want_number": ("expected a number, got {got}", "应为数字，现为 {got}"),
     "config.want_finite": ("expected a finite number, got {got}", "应为有限的数，现为 {got}"),
     "config.too_small": ("{got} is too small; at least {least}", "{got} 太小；至少为 {least}"),
     "config.too_large": ("{got} is too large; at most {most}", "{got} 太大；至多为 {most}"),
+    "config.too_much": ("{got} is too much; at most {most}: {why}", "{got} 太多；至多 {most}：{why}"),
+    "config.too_many": ("{got} entries are too many; at most {most}", "{got} 项太多；至多 {most} 项"),
+    "config.cost.prompts": (
+        "each request takes some 2 kB of memory, and its body's size on the disk",
+        "每个请求约占 2 kB 内存，请求体还要占用磁盘",
+    ),
+    "config.cost.slots": (
+        "each slot is a connection, and a machine has no more ports than that",
+        "每个并发对应一个连接，而一台机器的端口只有这么多",
+    ),
+    "config.cost.tokens": ("no model takes or gives more", "没有模型能接收或生成更多"),
+    "config.cost.repeats": ("each repeat runs every scenario once more", "每次重复都会把所有场景再跑一遍"),
+    "config.cost.runs": ("each is a load of its own, sent or kept", "每一次都是一轮完整的压测或一份保存的结果"),
+    "config.cost.workers": ("each worker is a process of some 40 MB", "每个 worker 是一个约 40 MB 的进程"),
+    "config.too_many_items": (
+        "{product} comes to {n} tests, of which each is a load; at most {most}: shorten a list or split the config",
+        "{product} 共 {n} 个测试，每个都是一轮压测；至多 {most} 个：请缩短列表，或拆分配置",
+    ),
+    "config.too_many_requests": (
+        "{id} comes to {n} requests, at most {most}: each takes some 2 kB of memory; lower the rate, the time or the "
+        "number",
+        "{id} 共 {n} 个请求，至多 {most} 个：每个约占 2 kB 内存；请降低速率、时长或数量",
+    ),
+    "config.too_many_tokens": (
+        "{id} comes to {tokens} prompt tokens, at most {most} (some 100 GB of text on the disk); ask for fewer "
+        "requests or shorter prompts",
+        "{id} 共 {tokens} 个输入 token，至多 {most} 个（约占磁盘 100 GB）；请减少请求数或缩短输入",
+    ),
+    "config.too_many_days": (
+        "{id}: {n} requests at this rate take {days} days; raise the rate or ask for fewer",
+        "{id}：按此速率发完 {n} 个请求需要 {days} 天；请提高速率或减少请求数",
+    ),
+    "config.id_long": (
+        "the id {id} is too long to name a file after (at most {most} bytes); shorten the labels",
+        "id {id} 过长，无法用作文件名（至多 {most} 字节）；请缩短标签",
+    ),
     "config.not_above": ("{got} is too small; it must be above {above}", "{got} 太小；必须大于 {above}"),
     "config.want_list": ("expected a list, e.g. [a, b], got {got}", "应为列表，例如 [a, b]，现为 {got}"),
     "config.empty_list": ("the list is empty; write at least one entry", "列表是空的；至少写一项"),
@@ -92,7 +149,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         'expected a duration, e.g. 30 (seconds), "30s", "5m", "1h30m", got {got}',
         '应为时长，例如 30（秒）、"30s"、"5m"、"1h30m"，现为 {got}',
     ),
-    "config.duration_range": ("a duration must be above 0 and finite, got {got}", "时长必须大于 0 且有限，现为 {got}"),
+    "config.duration_range": (
+        "a duration must be above 0 and at most 30 days, got {got}",
+        "时长必须大于 0 且不超过 30 天，现为 {got}",
+    ),
     "config.want_share": ('expected a share, e.g. 0.05 or "5%", got {got}', '应为比例，例如 0.05 或 "5%"，现为 {got}'),
     "config.share_range": (
         "a share lies between 0 and 1, got {got}; did you mean {instead}?",
@@ -124,8 +184,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.want_one_of": ("expected {known}, got {got}; {hint}", "应为 {known} 之一，现为 {got}；{hint}"),
     "config.label": (
-        "a name that becomes part of ids has letters, digits, _ . - only, got {got}",
-        "会写入 id 的名称只能含字母、数字、_ . -，现为 {got}",
+        "a name that becomes part of ids has at most {most} letters, digits, _ . - and nothing else, got {got}",
+        "会写入 id 的名称只能含字母、数字、_ . -，且不超过 {most} 个字符，现为 {got}",
     ),
     "config.want_dataset": (
         "expected a dataset's name, {{name: ..., option: ...}} or a list of those, got {got}",
@@ -141,8 +201,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.header_name": ("{got} cannot be the name of a header", "{got} 不能作为请求头名称"),
     "config.header_value": (
-        "the value of the header {name} must be text on one line",
-        "请求头 {name} 的值必须是单行文本",
+        "the value of the header {name} must be text on one line; put a number in quotes",
+        "请求头 {name} 的值必须是单行文本；数字请加引号",
     ),
     "config.stage_load": (
         "a stage has either rate or concurrency, e.g. {{rate: 2, for: 60s}}",

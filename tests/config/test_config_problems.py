@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,32 @@ ONE_LINE = [
     ("seed: -1", "too_small", "seed", 4),
     ("seed: 99999999999999999999", "too_large", "seed", 4),
     ("workers: 0", "too_small", "workers", 4),
+    ("workers: 1e308", "too_much", "workers", 4),
+    ("repeats: 1000000", "too_much", "repeats.min", 4),
+    ("request_rate: [1e9]\nduration: 10000", "too_large", "request_rate[0]", 4),
+    (f"request_rate: {[*range(1, 901)]}\nrepeats: 12", "too_many_items", "request_rate", 4),
+    (f"percentiles: {[50] * 1001}", "too_many", "percentiles", 4),
+    (f"seed: {'9' * 4000}", "yaml_scalar", "seed", 4),
+    ("request_rate: 1e999", "yaml_scalar", "request_rate", 4),
+    ('seed: !!int "x"', "yaml_scalar", "seed", 4),
+    ('seed: !!bool "x"', "yaml_scalar", "seed", 4),
+    ("extra_body: {a: !!binary YQ==}", "yaml_tag", "extra_body.a", 4),
+    ("extra_body: !a {b: 1}", "yaml_tag", "extra_body", 4),
+    ("extra_body: {a: [{b: .inf}]}", "want_finite", "extra_body", 4),
+    ("extra_body: " + "[" * 60 + "]" * 60, "yaml_deep", "", 4),
+    ("extra_body: {<<: 3}", "yaml_merge", "", 4),
+    ("burstiness: 1e-300", "too_small", "burstiness", 4),
+    ("duration: 31d", "want_duration", "duration", 4),
+    ("duration: 10000h", "duration_range", "duration", 4),
+    ("warmup: '1.5'", "want_integer", "warmup", 4),
+    ("warmup: 10000h", "duration_range", "warmup", 4),
+    ("headers: {a: 010}", "header_value", "headers", 4),
+    ('model: "a\\0b"', "control_character", "model", 4),
+    ('model: "a\\nb"', "control_character", "model", 4),
+    (f"dataset: {{name: random, label: {'a' * 61}}}", "label", "dataset[0]", 4),
+    ("tls: {ca: ~nobody-of-that-name/x.pem}", "no_such_file", "tls.ca", 4),
+    ("tls: {ca: /dev/zero}", "no_such_file", "tls.ca", 4),
+    ("baseline: {tolerance: {mean_ttft_ms: 100000%}}", "want_tolerance", "baseline.tolerance.mean_ttft_ms", 4),
     ("workers: many", "want_integer", "workers", 4),
     ("worker_cpus: 1", "want_list", "worker_cpus", 4),
     ("worker_cpus: [0.5]", "want_integer", "worker_cpus[0]", 4),
@@ -155,14 +183,20 @@ AXES = [
     ("concurrency_prompts: [[16, null]]", "prompts_unbounded", "concurrency_prompts[0][1]"),
     ("concurrency_prompts: [[0, 10]]", "too_small", "concurrency_prompts[0][0]"),
     ("concurrency_prompts: [16, 160]", "pairs_not_nested", "concurrency_prompts"),
+    ("stages: [{rate: 1e5, for: 1h}]\nconcurrency_prompts: [[null, null]]", "too_many_requests", "stages"),
+    ("request_rate: 0.001\nconcurrency_prompts: [[null, 100000]]", "too_many_days", "request_rate"),
+    ("concurrency_prompts: [[null, 1e12]]", "too_much", "concurrency_prompts[0][1]"),
+    ("concurrency_prompts: [[60000, 9999x]]", "too_much", "concurrency_prompts[0]"),
+    ("concurrency_prompts: [[1e6, 1e7]]", "too_much", "concurrency_prompts[0][0]"),
+    ("input_output: [[1e9, 8]]", "too_much", "input_output[0][0]"),
+    ("input_output: [[9999999, 8]]\nconcurrency_prompts: [[1, 9999999]]", "too_many_tokens", "concurrency_prompts"),
 ]
 
 
 @pytest.mark.parametrize(("text", "key", "path"), AXES, ids=[text for text, *_ in AXES])
 def test_axes_are_looked_at_closely(wrong: Wrong, text: str, key: str, path: str) -> None:
     lines = {"base_url": "simulator", "input_output": "[[8, 8]]", "concurrency_prompts": "[[2, 20]]"}
-    name, _, value = text.partition(": ")
-    lines[name] = value
+    lines |= dict(line.split(": ", 1) for line in text.split("\n"))
     problems = wrong("\n".join(f"{k}: {v}" for k, v in lines.items()), short=False)
     assert [(p.message.key, p.path) for p in problems] == [(f"config.{key}", path)]
 
@@ -238,6 +272,29 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").mkdir()
     assert len(problems_of(tmp_path / "config.yaml")) == 1
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large.yaml").write_text("# " + "x" * (300 << 10))
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "large.yaml"):
+        assert len(problems_of(path)) == 1
+
+
+def test_yaml_that_multiplies_ends(wrong: Wrong) -> None:
+    """A billion laughs, by aliases and by merges; and an alias of itself."""
+    names = "abcdefghi"
+    laughs = "x: &a [1]\n" + "".join(f"{n}x: &{n} [{', '.join([f'*{m}'] * 9)}]\n" for m, n in pairwise(names))
+    merges = "x: &a {k: 1}\n" + "".join(
+        f"{n}x: &{n} {{<<: [{', '.join([f'*{m}'] * 9)}]}}\n" for m, n in pairwise(names)
+    )
+    for text in (laughs, merges, "extra_body: &a {b: *a}\n", "extra_body: &a {<<: *a}\n"):
+        assert "config.yaml_endless" in {p.message.key for p in wrong(text)}
+
+
+def test_merged_keys_as_yaml_has_them(config: Read) -> None:
+    text = "extra_body: {p: &p {a: 1, b: 1}, q: &q {b: 2, c: 2}, r: {<<: [*p, *q], c: 3}}\n"
+    assert config(text).settings.extra_body["r"] == {"a": 1, "b": 1, "c": 3}
 
 
 def test_a_file_of_another_encoding(tmp_path: Path) -> None:
