@@ -66,6 +66,8 @@ def translated(
 
 def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) -> Message:
     kind, context = item["type"], item.get("ctx", {})
+    if parts and parts[-1] == "api_key_env" and kind != "config.empty_text":
+        return Message(key="config.key_pasted")
     if kind == "extra_forbidden" and "proxy" in str(parts[-1]).lower():
         return Message(key="config.proxy", values={"key": str(parts[-1])})
     if kind == "extra_forbidden":

@@ -34,12 +34,12 @@ def wrong(key: str, **values: Any) -> PydanticCustomError:
 
 
 def show(value: Any) -> str:
-    """A value as it would stand in YAML, cut to a readable length."""
+    """A value as it would stand in YAML, cut to a readable length, without the credentials of a URL."""
     if value is None:
         return "null"
     if isinstance(value, float) and not math.isfinite(value):
         return "inf" if value > 0 else "-inf" if value < 0 else "nan"
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = re.sub(r"(?<=//)[^\s\"]*@", "***@", json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
