@@ -489,7 +489,7 @@ class Sample:
         default_factory=dict
     )  # prompt, asked_input, output, asked_output, cached, shared
     odd: Mapping[str, Column] = field(default_factory=dict)  # what is unlike what was asked (``measure.oddities``)
-    token_sources: Mapping[str, int] = field(default_factory=dict)  # token_source → requests
+    token_sources: Mapping[str, int] = field(default_factory=dict)  # token_source → requests that were answered
     begin: float | None = None  # first sent
     end: float | None = None  # last done
 

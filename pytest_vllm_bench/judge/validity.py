@@ -217,16 +217,27 @@ def _total(id: str, run: _Run, seen: Any, asked: Any) -> Check | None:
 
 
 def _cache(run: _Run) -> Check | None:
-    """Prompt tokens found in the server's cache, template and shared prefix excepted, under ``cache: cold``."""
+    """Prompt tokens found in the server's caches, template and shared prefix excepted, under ``cache: cold``: as the
+    answers say or as the counters do, whichever is more."""
     if run.scenario.cache != "cold":
         return None
-    share = _cached_by_answers(run)
-    if share is None:
-        share = _cached_by_counters(run)
-    if share is None:
-        return None
+    shares = [share for share in (_cached_by_answers(run), _cached_by_counters(run)) if share is not None]
     limit = run.scenario.validity.cache
-    return _check("cache", share <= limit, share, limit, share=f"{share:.1%}")
+    return _check("cache", max(shares) <= limit, max(shares), limit, share=f"{max(shares):.1%}") if shares else None
+
+
+def _media_cache(run: _Run) -> Check | None:
+    """Pictures, clips and films that the server had seen before, under ``cache: cold``."""
+    share, limit = run.server.get("media_cache_hit_rate"), run.scenario.validity.cache
+    if run.scenario.cache != "cold" or share is None:
+        return None
+    return _check("media_cache", share <= limit, share, limit, share=f"{share:.1%}")
+
+
+#: The server's counters of prompt tokens that it need not compute; what one has, the next is not asked for.
+CACHES = ("prefix_cache_hits", "external_cache_hits")
+#: Times our own prompt tokens that a server may count (a template's are not known everywhere).
+ONLY_OURS = 1.5
 
 
 def _cached_by_answers(run: _Run) -> float | None:
@@ -240,12 +251,17 @@ def _cached_by_answers(run: _Run) -> float | None:
 
 
 def _cached_by_counters(run: _Run) -> float | None:
-    """The server's own counters tell no request from another, so conversations are not judged by them."""
+    """The server's own counters tell no request from another, so conversations are not judged by them, nor what they
+    say where somebody else's prompts were counted too.  What failed was looked up as well."""
     sent = np.isfinite(run.sample.sent)
-    total = float(np.nansum(run.sample.tokens["prompt"][sent]))
-    if "prefix_cache_hits" not in run.server or not total or not _first_turns(run.sample)[sent].all():
+    tokens = run.sample.tokens
+    prompts = np.where(np.isfinite(tokens["prompt"]), tokens["prompt"], tokens["asked_input"])[sent]
+    total = float(np.nansum(prompts))
+    hits = [run.server[name] for name in CACHES if name in run.server]
+    others = run.server.get("prompt_tokens", 0.0) > ONLY_OURS * total
+    if not hits or not total or others or not _first_turns(run.sample)[sent].all():
         return None
-    return max(0.0, run.server["prefix_cache_hits"] - float(_meant(run)[sent].sum())) / total
+    return max(0.0, sum(hits) - float(_meant(run)[sent].sum())) / total
 
 
 def _meant(run: _Run) -> Any:
@@ -300,5 +316,5 @@ def _worker(run: _Run) -> Check | None:
 #: The validity table, in the order in which it is shown.
 CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
     _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
-    _cache, _token_source,
+    _cache, _media_cache, _token_source,
 )  # fmt: skip

@@ -45,7 +45,7 @@ def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
         errors=Counter(r.error for r in rows if r.error is not None),
         tokens=made.tokens,
         odd=oddities(rows),
-        token_sources=Counter(r.token_source for r in rows if r.token_source is not None),
+        token_sources=Counter(r.token_source for r in rows if r.token_source and r.error in (None, "short")),
         begin=_first(np.nanmin, made.times["sent"]),
         end=_first(np.nanmax, made.times["done"]),
     )

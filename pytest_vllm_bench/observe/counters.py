@@ -62,7 +62,28 @@ COUNTERS: Mapping[str, tuple[str, ...]] = {
         "vllm:prefix_cache_hits",
         "vllm:gpu_prefix_cache_hits",
         "sglang:cached_tokens_total",
+        "lmdeploy:prefix_cache_hits_total",
+        "llamacpp:prompt_tokens_cached_total",
+        "dynamo_frontend_cached_tokens_sum",
     ),
+    # Beyond the engine's own memory: offloaded, shared, or of a connector.
+    "external_cache_queries": (
+        "vllm:external_prefix_cache_queries_total",
+        "vllm:external_prefix_cache_queries",
+        "vllm:cpu_prefix_cache_queries_total",
+        "lmcache:num_requested_tokens_total",
+        "lmcache:num_requested_tokens",
+    ),
+    "external_cache_hits": (
+        "vllm:external_prefix_cache_hits_total",
+        "vllm:external_prefix_cache_hits",
+        "vllm:cpu_prefix_cache_hits_total",
+        "lmcache:num_hit_tokens_total",
+        "lmcache:num_hit_tokens",
+    ),
+    # Of images, clips and films, not tokens.
+    "media_cache_queries": ("vllm:mm_cache_queries_total", "vllm:mm_cache_queries"),
+    "media_cache_hits": ("vllm:mm_cache_hits_total", "vllm:mm_cache_hits"),
     "preemptions": ("vllm:num_preemptions_total",),
     "draft_tokens": ("vllm:spec_decode_num_draft_tokens_total",),
     "accepted_tokens": ("vllm:spec_decode_num_accepted_tokens_total",),
@@ -99,6 +120,8 @@ MEANS: Mapping[str, tuple[str, ...]] = {
 #: Part ÷ whole of two counters of ours.
 RATIOS: Mapping[str, tuple[str, str]] = {
     "prefix_cache_hit_rate": ("prefix_cache_hits", "prefix_cache_queries"),
+    "external_cache_hit_rate": ("external_cache_hits", "external_cache_queries"),
+    "media_cache_hit_rate": ("media_cache_hits", "media_cache_queries"),
     "acceptance_rate": ("accepted_tokens", "draft_tokens"),
 }
 

@@ -481,6 +481,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "or set cache: warm",
         "要求 cache: cold，却有 {share} 的输入 token 命中服务器缓存；请重启服务器，或设置 cache: warm",
     ),
+    "judge.check.media_cache": (
+        "{share} of the images, clips and videos were in the server's cache",
+        "{share} 的图片、音频和视频命中了服务器缓存",
+    ),
+    "judge.check.media_cache.bad": (
+        "{share} of the images, clips and videos were in the server's cache although cache: cold was asked; restart "
+        "the server, use more of them than are repeated, or set cache: warm",
+        "要求 cache: cold，却有 {share} 的图片、音频和视频命中服务器缓存；请重启服务器、使用不重复的素材，或设置 cache: warm",
+    ),
     "judge.check.token_source": ("tokens were counted, not guessed", "token 数来自统计而非估计"),
     "judge.check.token_source.bad": (
         "{events} answers were counted in stream events, not tokens, and {rule} needs tokens; set tokenizer",

@@ -333,6 +333,35 @@ def test_cold_cache_by_the_servers_counters(hits: float, holds: bool) -> None:
     assert check("cache", records) is None
 
 
+@pytest.mark.parametrize(
+    ("server", "answered", "holds"),
+    [
+        ({"external_cache_hits": 1740.0}, None, False),  # offloaded, or of a connector
+        ({"prefix_cache_hits": 20.0, "external_cache_hits": 15.0}, None, True),
+        ({"prefix_cache_hits": 30.0, "external_cache_hits": 15.0}, None, False),
+        ({"external_cache_hits": 1740.0}, 0, False),  # the answers know of one cache only
+        ({"external_cache_hits": 1740.0, "prompt_tokens": 9000.0}, 0, True),  # somebody else's prompts
+        ({"external_cache_hits": 0.0}, 90, False),
+    ],
+)
+def test_every_cache_counts(server: dict[str, float], answered: int | None, holds: bool) -> None:
+    records = [request(i, i * 0.2, cached_tokens=answered) for i in range(20)]
+    assert ok("cache", records, server=server) is holds
+
+
+def test_prompts_of_failed_requests_were_looked_up_too() -> None:
+    records = [request(i, i * 0.2, shared_input=98) for i in range(2)]
+    records += [failure(i, i * 0.2, "reset", shared_input=98) for i in range(2, 20)]
+    assert ok("cache", records, server={"prefix_cache_hits": 20 * 98.0 + 30})
+
+
+def test_media_that_the_server_had_seen() -> None:
+    records = [request(i, i * 0.2) for i in range(20)]
+    assert ok("media_cache", records, server={"media_cache_hit_rate": 0.02})
+    assert not ok("media_cache", records, server={"media_cache_hit_rate": 0.9})
+    assert check("media_cache", records, server={"media_cache_hit_rate": 0.9}, cache="warm") is None
+
+
 def test_later_turns_are_meant_to_hit_the_cache() -> None:
     records = [request(0, 0.0, cached_tokens=0), request(1, 1.0, chain=0, cached_tokens=90)]
     assert ok("cache", records)
@@ -349,6 +378,17 @@ def test_token_source(rules: tuple[str, ...], goodput: dict[str, float], holds: 
     made = check("token_source", records, rules=rules, goodput=goodput)
     assert made is not None
     assert (made.ok, made.observed) == (holds, pytest.approx(1 / 20))
+
+
+def test_only_what_was_answered_needs_a_count() -> None:
+    """One that was reset in mid-stream has no usage yet; it has failed, and no tokenizer would help it."""
+    records = closed([0.1] * 20)
+    records[5] = failure(5, records[5].sent, "reset", token_source="events", output_tokens=3)
+    goodput = {"tpot": 500.0}
+    assert ok("token_source", records, goodput=goodput)
+    assert judged(scenario("failed <= 1", goodput=goodput), records).verdict is not Verdict.INVALID
+    records[6].token_source = "events"
+    assert not ok("token_source", records, goodput=goodput)
 
 
 def test_counted_tokens_are_fine() -> None:

@@ -101,6 +101,26 @@ SERVERS = {
         "llamacpp:prompt_tokens_total 11\nllamacpp:tokens_predicted_total 6\n",
         {"prompt_tokens": 10, "generation_tokens": 5},
     ),
+    "vllm with caches beyond its own": (
+        'vllm:external_prefix_cache_queries_total{engine="0"} 0\nvllm:external_prefix_cache_hits_total{engine="0"} 0\n'
+        "vllm:mm_cache_queries_total 1\nvllm:mm_cache_hits_total 1\n",
+        'vllm:external_prefix_cache_queries_total{engine="0"} 100\n'
+        'vllm:external_prefix_cache_hits_total{engine="0"} 87\n'
+        "vllm:mm_cache_queries_total 11\nvllm:mm_cache_hits_total 6\n",
+        {
+            "external_cache_queries": 100,
+            "external_cache_hits": 87,
+            "external_cache_hit_rate": 0.87,
+            "media_cache_queries": 10,
+            "media_cache_hits": 5,
+            "media_cache_hit_rate": 0.5,
+        },
+    ),
+    "lmcache": (
+        "lmcache:num_requested_tokens_total 0\nlmcache:num_hit_tokens_total 0\n",
+        "lmcache:num_requested_tokens_total 10\nlmcache:num_hit_tokens_total 5\n",
+        {"external_cache_queries": 10, "external_cache_hits": 5, "external_cache_hit_rate": 0.5},
+    ),
     "triton": (
         'nv_inference_request_success{model="ensemble",version="1"} 5\n',
         'nv_inference_request_success{model="ensemble",version="1"} 9\n',
