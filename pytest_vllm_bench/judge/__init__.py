@@ -105,8 +105,8 @@ def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict
 
 
 def _of_queue(scenario: Scenario, samples: Sequence[Sample]) -> list[Message]:
-    """Why no latency or goodput rule of an open loop may pass, if so."""
-    if not scenario.open_loop:
+    """Why no latency or goodput rule of an open loop may pass, if so; an exact gate asks of this run alone."""
+    if not scenario.open_loop or scenario.judge.mode == "exact":
         return []
     if any(sample.steady is None for sample in samples):
         return [Message(key="judge.rate_without_window")]

@@ -1,8 +1,8 @@
 """Samples and plan → what is odd about the answers, and the rules that it keeps from PASS.
 
 A doubt is a Message whose key stands in ``DOUBTS``, beside the metrics whose figures it undermines: a rule that reads
-one of them is INCONCLUSIVE at best, with the doubt as its reason.  ``UNPROVEN`` ones leave the figures true, but of
-this run alone: what would be proven is not, and what is only observed stands.
+one of them is INCONCLUSIVE at best, with the doubt as its reason.  ``UNPROVEN`` ones leave the figures true: what would
+be proven is not, and what is only observed stands.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DOUBTS: Mapping[str, frozenset[str]] = {
     "judge.doubt.reconnected": frozenset(),  # said; many make a run invalid
     "judge.doubt.uncounted": frozenset(),  # said; guesses in the place of counts are for ``validity``
 }
-UNPROVEN = frozenset({"judge.interrupted", "judge.queue_grows", "judge.rate_without_window"})
+UNPROVEN = frozenset({"judge.interrupted"})
 #: Answers that may be odd before they are a finding: as many as may differ in length.
 FEW = 0.01
 #: Lumps an answer from which on what the first of them hides is a tenth of the pace at most.
@@ -45,8 +45,8 @@ MANY_LUMPS = 10
 
 
 def among(messages: Iterable[Message]) -> list[Message]:
-    """The doubts among what was noted elsewhere: by the plan, by the load, in a saved result."""
-    return [message for message in messages if message.key in DOUBTS and message.key not in UNPROVEN]
+    """What is odd about answers among what was noted elsewhere: by the plan, by the load, in a saved result."""
+    return [message for message in messages if message.key in DOUBTS and message.key.startswith("judge.doubt.")]
 
 
 def once(*found: Iterable[Message]) -> list[Message]:

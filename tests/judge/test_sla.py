@@ -706,13 +706,15 @@ def growing(n: int) -> list[Record]:
 def test_a_growing_queue_never_passes() -> None:
     asked: dict[str, Any] = {"concurrency": None, "request_rate": 10.0, "goodput": {"ttft": 9000}}
     for text in ("p90_ttft_ms <= 9000", "goodput_ratio >= 0.9", "mean_e2el_ms <= 9000", "p90_tpot_ms <= 900",
-                 "p10_output_tps_per_user >= 1"):  # fmt: skip
+                 "p10_output_tps_per_user >= 1", "max_ttft_ms <= 9000"):  # fmt: skip
         found = one(text, growing(300), **asked)
         assert found.verdict is INCONCLUSIVE, text
         assert found.reason.values["why"].key == "judge.queue_grows"
         assert found.within is True
         assert found.more is None
     assert one("output_throughput >= 1", growing(300), **asked).verdict is PASS
+    exact = judged(in_mode(scenario("p90_ttft_ms <= 9000", **asked), "exact"), growing(300))
+    assert exact.verdicts[0].verdict is PASS, "an exact gate asks of this run alone"
     assert one("mean_ttft_ms <= 10", growing(300), **asked).verdict is FAIL
 
 
