@@ -164,7 +164,7 @@ def of_these_limits(figures: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
 
 
 #: Notes that say why a run failed, whatever the rules are, and by one of its own rules.
-FAULTS, OWN_FAULTS = ("server.restarted", "server.counter_fell"), ("judge.hopeless",)
+FAULTS, OWN_FAULTS = ("server.restarted", "server.counter_fell", "server.model_changed"), ("judge.hopeless",)
 
 
 def standing(row: Mapping[str, Any], asked: Asked) -> tuple[Message, ...]:

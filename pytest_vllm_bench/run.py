@@ -29,7 +29,7 @@ from pytest_vllm_bench.model import (
     Scenario,
     Verdict,
 )
-from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.observe import counters, ready
 from pytest_vllm_bench.reading import Source, failed, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
@@ -87,9 +87,16 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
         shot,
         facts=replace(shot.facts, warnings=(*said, *shot.facts.warnings)),
         server=counters.deltas(before, after),
-        server_fault=counters.restarted(before, after),
+        server_fault=counters.restarted(before, after) or (None if shot.interrupted else await changed(world)),
         server_note=counters.several(before, after),
     )
+
+
+async def changed(world: World) -> Message | None:
+    """What of the server is another one after the load; None: nothing, or it does not tell."""
+    with contextlib.suppress(ServerError):
+        return ready.changed(world.server, await ready.listing(world.target, world.models[0]), world.models)
+    return None
 
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple[Result, bool]:

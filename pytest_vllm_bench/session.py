@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench import environment, load, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
+from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, ServerError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
@@ -51,6 +52,7 @@ class Session:
         self.gate: Gate | Rounds | None = self._rounds()
         self._servers: dict[str, ready.Server] = {}  # by address
         self._taken: set[tuple[str, str, str]] = set()  # address, model and shape of requests that were answered
+        self._fields: dict[tuple[str, str], Message] = {}  # address, path → that another field had to be sent there
         self._said: list[Message] = []  # notes, once each
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None, Any]] = {}
         self._simulator: Target | None = None
@@ -156,11 +158,13 @@ class Session:
         known = self._servers.get(target.base_url)
         if known is not None:
             try:
-                await ready.there(known)
+                now = await ready.there(known)
             except ServerError:
                 self.doubt(target)
                 raise
-            return known
+            if ready.changed(known, now, known.models) is None:
+                return known
+            self.doubt(target)
         found = await ready.listing(target, asked)
         if asked or found.models:
             self._servers[target.base_url] = found
@@ -170,6 +174,8 @@ class Session:
         backend = self.registry.backends[scenario.backend]
         models = tuple(server.model(m) for m in scenario.models) or (server.model(None),)
         tokenizer, added, template = await self._tokenizer(scenario, server, models[0], backend)
+        renamed = self._fields.get((server.target.base_url, scenario.endpoint or backend.path))
+        renamed = None if scenario.output_field else renamed
         roots = {m: server.roots[m] for m in models if m in server.roots}
         return World(
             target=server.target,
@@ -190,7 +196,8 @@ class Session:
             repetitions=self.repetitions.setdefault(scenario.cell, []),
             judges=self.last.get(scenario.cell, scenario.id) == scenario.id,
             probes=self.probes[search_key(scenario)] if scenario.search else Probes(),
-            notes=tuple(server.notes(models)),
+            output_field=renamed.values["other"] if renamed else "",
+            notes=(*server.notes(models), *([renamed] if renamed else [])),
         )
 
     async def _tried(self, scenario: Scenario, server: ready.Server, seconds: float, only: str = "") -> None:
@@ -206,9 +213,8 @@ class Session:
                     continue
                 # No window is known here: what fits is the server's to say.
                 one = replace(world, models=(model,), max_model_len=None, salt=secrets.token_hex(8))
-                asked = await trial_of(scenario, one)
                 try:
-                    await trial.attempt(server, asked, seconds)
+                    asked = await self._attempt(scenario, server, one, seconds)
                 except ServerError as error:
                     if only and error.message.key != only:
                         return
@@ -216,6 +222,25 @@ class Session:
                 self._taken.add(key)
                 if asked.need > server.max_model_len.get(model, asked.need):
                     self._servers[server.target.base_url] = ready.without_window(server, model, asked.need)
+
+    async def _attempt(self, scenario: Scenario, server: ready.Server, world: World, seconds: float) -> trial.Trial:
+        """Send the trial; where the server refuses the name of the field for the output length, by another one."""
+        asked = await trial_of(scenario, world)
+        try:
+            await trial.attempt(server, asked, seconds)
+        except ServerError as error:
+            field, said = asked.output_field, str(error.message.values.get("said", ""))
+            if scenario.output_field or not (other := another(field, said)):
+                raise
+            asked = await trial_of(scenario, replace(world, output_field=other))
+            try:
+                await trial.attempt(server, asked, seconds)
+            except ServerError:
+                raise error from None
+            values = {"field": field, "other": other, "said": said}
+            path = scenario.endpoint or world.backend.path
+            self._fields[server.target.base_url, path] = Message(key="server.output_field", values=values)
+        return asked
 
     async def _tokenizer(
         self, scenario: Scenario, server: ready.Server, model: str, backend: Backend
@@ -265,7 +290,7 @@ def fits(scenario: Scenario, server: ready.Server) -> bool:
 def shape(scenario: Scenario) -> str:
     """What of a scenario makes the shape of its requests."""
     lengths = scenario.input_len, scenario.output_len, scenario.ignore_eos, scenario.token_detail
-    body = dict(scenario.sampling), dict(scenario.extra_body), scenario.chat_template
+    body = scenario.output_field, dict(scenario.sampling), dict(scenario.extra_body), scenario.chat_template
     data = scenario.dataset.name, dict(scenario.dataset.options), scenario.tokenizer
     return repr((scenario.backend, scenario.endpoint, lengths, body, data))
 
@@ -278,6 +303,7 @@ async def trial_of(scenario: Scenario, world: World) -> trial.Trial:
     return trial.Trial(
         backend=world.backend,
         path=made.path,
+        output_field=made.output_field,
         body=body,
         model=world.models[0],
         scenario=scenario.id,

@@ -106,6 +106,7 @@ class World:
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
     probes: Probes = Probes()  # of the search that the scenario is a tier of
     notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so
+    output_field: str = ""  # that the server takes instead of the backend's own
     patient: bool = False  # nothing that a rule says stops a run: others will be judged by it too
 
 
@@ -122,4 +123,5 @@ def build_context(world: World) -> BuildContext:
         base_dir=world.base_dir,
         cache_dir=environment.cache_dir() / "prompts",
         datasets=world.datasets,
+        output_field=world.output_field,
     )

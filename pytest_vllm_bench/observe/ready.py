@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,14 +94,33 @@ async def wait(look: Callable[[float], Awaitable[T]], patience: float, aloud: Ca
         telling.cancel()
 
 
-async def there(server: Server) -> None:
-    """ServerError if a server that was there is so no more, as far as its list of models tells (if it has one)."""
+async def there(server: Server) -> Server:
+    """What a server says now; ServerError if it is there no more, as far as its list of models tells (if any)."""
     now = await listing(server.target, server.models[0] if server.models else "any")
     why = now.unlisted
     if server.models and isinstance(why, NotReady):
         busy = why.message.key == "server.silent" or why.message.values.get("status") == 429
         if not busy:
             raise why
+    return now
+
+
+def changed(before: Server, after: Server, models: Iterable[str]) -> Message | None:
+    """What of the server is another than before, as far as it told both times: its version, or one of these models."""
+    seen: list[tuple[str, object, object]] = [("version", before.version, after.version)]
+    for model in models:
+        if model in before.models and after.models and model not in after.models:
+            seen.append(("", told(before.models), told(after.models)))
+        for what, told_before, told_after in (
+            ("root", before.roots, after.roots),
+            ("max_model_len", before.max_model_len, after.max_model_len),
+        ):
+            seen.append((f"{model}, {what}", told_before.get(model), told_after.get(model)))
+    for what, was, now in seen:
+        if was and now and was != now:
+            values = {"before": f"{what} {was}".strip(), "after": f"{what} {now}".strip()}
+            return Message(key="server.model_changed", values=values)
+    return None
 
 
 async def listing(target: Target, asked: str | None) -> Server:

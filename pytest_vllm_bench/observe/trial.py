@@ -43,6 +43,7 @@ class Trial:
     path: str
     body: bytes = field(repr=False)
     model: str
+    output_field: str = ""
     scenario: str = ""
     input_len: int = 0  # tokens, as far as they are known
     output_len: int | None = None

@@ -51,6 +51,7 @@ class BuildContext:
     token_detail: bool | None = None  # None: as the scenario says
     base_dir: Path = Path()
     cache_dir: Path | None = None
+    output_field: str = ""  # where the scenario names none
     datasets: Mapping[str, Dataset] = field(default_factory=lambda: DATASETS)
     progress: Callable[[int, int], None] | None = field(default=None, repr=False)
     alive: Callable[[], None] = field(default=lambda: None, repr=False)
@@ -144,6 +145,7 @@ def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: 
     shape = _shape(scenario, dataset, seed)
     found: list[Message] = []
     wanted = replace(_wanted(scenario, context, dataset, shape, seed), note=found.append)
+    scenario = replace(scenario, output_field=scenario.output_field or context.output_field)
     asks = Asks.of(scenario, backend, context.models, detail=context.token_detail, salt=context.salt, template=template)
     prompts = dataset.prompts(wanted)
     if template is not None and dataset.lengths != "both":
@@ -288,7 +290,6 @@ def _parameters(scenario: Scenario, force: bool) -> str:
         "sampling": dict(scenario.sampling),
         "extra_body": dict(scenario.extra_body),
         "force": force,
-        **({"output_field": scenario.output_field} if scenario.output_field else {}),
     }
     return json.dumps(same, sort_keys=True, default=str)
 

@@ -166,7 +166,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "服务在压测期间重启过（计数器 {name} 变小）。",
     ),
     "server.model_changed": (
-        "The server changed its model while it was measured: {before} before, {after} after.",
-        "服务在压测期间更换了模型：之前是 {before}，之后是 {after}。",
+        "The server or its model changed while it was measured: {before} before, {after} after.",
+        "服务或其模型在压测期间发生了变化：之前是 {before}，之后是 {after}。",
+    ),
+    "server.output_field": (
+        "The server does not take {field}, so {other} asks for the output length ({said}); to say so from the start: "
+        "output_field: {other}",
+        "服务不接受字段 {field}，已改用 {other} 表示输出长度（{said}）；如需一开始就指定，请写 output_field: {other}",
     ),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from relay import relay
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.rejudge import Asked, parsed, results
@@ -66,7 +67,7 @@ def test_a_server_that_knows_another_field_for_the_length(
 def test_a_proxy_that_collects_the_stream(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
     """A rule on gaps that is judged again from what was saved is not PASS either."""
     latency = LatencyModel(step_s=0.01)
-    rules = ["p50_itl_token_ms <= 60000", "p50_e2el_ms <= 60000"]
+    rules = ["p50_itl_token_ms <= 6000", "p50_e2el_ms <= 60000"]
     with simulator.start(faulty(tmp_path, "coalesce events=16", latency=latency)) as server:
         bench(f"--vllm-url={server.base_url}", **ONE, sla=rules, judge={"mode": "exact"}).assert_outcomes(passed=1)
     row = saved(pytester)
@@ -80,3 +81,38 @@ def test_a_proxy_that_collects_the_stream(bench: Bench, pytester: pytest.Pyteste
     path.with_name(f"bench_{NAME}.records.jsonl.gz").unlink()
     (again,) = results(path, Asked(rules=parsed(rules)))
     assert [str(v.verdict) for v in again.verdicts[:2]] == ["INCONCLUSIVE", "PASS"], "without the requests too"
+
+
+def test_a_server_that_refuses_the_fields_name_is_asked_by_another(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    """Once, before the load, and it is said; what the user wrote is sent, and refused in the server's words."""
+    with simulator.start(faulty(tmp_path, "field name=max_tokens refuse=1")) as server:
+        told = bench(f"--vllm-url={server.base_url}", **ONE)
+        told.assert_outcomes(passed=1)
+        row = saved(pytester)
+        written = bench(f"--vllm-url={server.base_url}", **ONE, output_field="max_completion_tokens")
+        written.assert_outcomes(errors=1)
+    assert (row["verdict"], row["total_output_tokens"]) == ("PASS", 30 * 32)
+    assert row["plan"]["output_field"] == "max_tokens"
+    (note,) = [n["text"] for n in row["notes"] if n["key"] == "server.output_field"]
+    assert "'max_completion_tokens' is not supported" in note
+    assert "output_field: max_tokens" in told.stdout.str()
+    assert "'max_completion_tokens' is not supported" in written.stdout.str()
+
+
+def test_a_server_that_lists_another_model_after_the_load_fails(bench: Bench, pytester: pytest.Pytester) -> None:
+    def swapped(data: bytes, asked: list[str]) -> bytes:
+        return data.replace(b'"simulated"', b'"otherwise"') if len(asked) > 33 and asked[-1] == "/v1/models" else data
+
+    options = SimulatorOptions(models=("simulated",))
+    with simulator.start(options) as server, relay(server.base_url, altered=swapped) as (url, _):
+        keys = {**ONE, "backend": "vllm", "sla": ["p50_e2el_ms <= 60000"]}
+        told = bench(f"--vllm-url={url}", **keys)
+        told.assert_outcomes(failed=1)
+    row = saved(pytester)
+    assert row["verdict"] == "FAIL"
+    assert "simulated before, otherwise after" in " ".join(told.stdout.str().split())
+    path = pytester.path / "results" / f"bench_{NAME}.json"
+    (again,) = results(path, Asked(rules=parsed(["failed == 0"])))
+    assert str(again.verdict) == "FAIL", "no rule makes it one server"

@@ -59,7 +59,7 @@ def test_the_servers_counters_are_read_before_and_after_the_load_and_never_betwe
     before, after = looks[: len(looks) // 2], looks[len(looks) // 2 :]
     assert asked[before[-1] + 1 : after[0]] == ["/v1/completions"] * 8, "the measured requests and nothing else"
     assert asked[: before[0]].count("/v1/completions") >= 4, "the readiness probe and the warm-up came before"
-    assert asked[before[0] : before[-1] + 1] + asked[after[0] :] == ["/metrics"] * len(looks)
+    assert asked[before[0] : before[-1] + 1] + asked[after[0] : after[-1] + 1] == ["/metrics"] * len(looks)
     assert saved(pytester, "io64x8_mc2_np8")["server"]["requests"] == 8
 
 
