@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.model import INDEX_ROW, Plan
-from pytest_vllm_bench.plan.build import BuildContext, background, build, trial, warmup
+from pytest_vllm_bench.plan.build import BuildContext, background, build, foresee, trial, warmup
 from pytest_vllm_bench.plan.datasets import DATASETS, Dataset, Wanted, check
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DATASETS", "BuildContext", "Dataset", "Wanted", "background", "build", "check", "index", "trial", "warmup"]
+__all__ = [
+    *("DATASETS", "BuildContext", "Dataset", "Wanted"),
+    *("background", "build", "check", "foresee", "index", "trial", "warmup"),
+]
 
 
 def index(plan: Plan) -> np.ndarray:

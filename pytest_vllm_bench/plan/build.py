@@ -93,6 +93,20 @@ def build(scenario: Scenario, context: BuildContext, folder: Path) -> Plan:
     return _named(scenario, context, folder, purpose="measured")
 
 
+def foresee(scenario: Scenario, context: BuildContext) -> tuple[Message, ...]:
+    """What a dataset can say of the load before there is a server; what is wrong with its file included."""
+    dataset, seed, found = context.datasets[scenario.dataset.name], (scenario.seed,), list[Message]()
+    if dataset.foresee is None:
+        return ()
+    try:
+        shape = _shape(scenario, dataset, seed)
+        wanted = replace(_wanted(scenario, context, dataset, shape, seed), note=found.append)
+        dataset.foresee(wanted)
+    except DataError as error:
+        return (error.message,)
+    return (*found, *wanted.told())
+
+
 def warmup(scenario: Scenario, context: BuildContext, folder: Path) -> Plan | None:
     """The same shape with other prompts, to be sent before; None where no warm-up is wanted."""
     wish = scenario.warmup
@@ -250,6 +264,8 @@ def _wanted(
         seed=seed if cold else (*seed, scenario.key or scenario.id),
         salt=f"{context.salt}/{scenario.id}" if cold else "",
         added_tokens=context.added_tokens,
+        until=math.inf if shape.duration is None else shape.duration,
+        paced=shape.due is not None,
         base_dir=context.base_dir,
         cache_dir=context.cache_dir,
         alive=context.alive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Wanted:
     seed: tuple[object, ...]  # of everything but prompt text: the seed, the repeat, what the plan is for
     salt: str  # run-specific; "" under ``cache: warm``
     added_tokens: int = 0  # what the server puts around each prompt: the chat template, BOS
+    until: float = math.inf  # seconds after which nothing is sent
+    paced: bool = False  # by the config, whatever times the dataset has
     base_dir: Path = Path()
     cache_dir: Path | None = None
     note: Callable[[Message], None] = field(repr=False, default=lambda _: None)
@@ -74,6 +77,7 @@ class Dataset:
 
     ``lengths``: what it takes from ``input_output``: it needs both, has defaults for both, an output length may
     replace its own, or nothing.  ``times``: its prompts carry ``due``.  ``extra``: problems between its options.
+    ``foresee`` notes what the load comes to, for a dry run.
     """
 
     options: type[Any]
@@ -81,3 +85,4 @@ class Dataset:
     lengths: Literal["both", "optional", "output", "none"] = "output"
     times: bool = False
     extra: Callable[[Any], list[Message]] | None = None
+    foresee: Callable[[Wanted], object] | None = None

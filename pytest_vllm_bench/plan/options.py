@@ -61,7 +61,7 @@ def _checked(field: dataclasses.Field[Any], value: Any, dataset: str) -> tuple[A
     if converted is _WRONG:
         return value, Message(key="plan.option_type", values=told)
     low, high, one_of = (field.metadata.get(k) for k in ("low", "high", "one_of"))
-    if one_of and converted not in one_of:
+    if one_of and converted is not None and converted not in one_of:
         return value, Message(key="plan.option_choice", values={**told, "expected": " | ".join(one_of)})
     numbers = converted if isinstance(converted, tuple) else (converted,)
     for number in numbers:

@@ -194,7 +194,7 @@ class Items:
             lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
-            lines += [*self.unsavable(config), *self.foreseen(mine)]
+            lines += [*self.unsavable(config), *self.foreseen(mine, config.base_dir)]
         return lines
 
     def unsavable(self, config: Config) -> list[str]:
@@ -209,9 +209,10 @@ class Items:
             return [say(error.message, self.lang)]
         return []
 
-    def foreseen(self, scenarios: Sequence[Scenario]) -> list[str]:
+    def foreseen(self, scenarios: Sequence[Scenario], base_dir: Path) -> list[str]:
         """What is known before any load: rules that nobody wrote or that cannot be decided; with -v what a backend
-        cannot."""
+        cannot; in a dry run what a trace comes to."""
+        from pytest_vllm_bench import plan
         from pytest_vllm_bench.backends import notes
         from pytest_vllm_bench.judge import undecidable
         from pytest_vllm_bench.metric_table import backwards
@@ -227,8 +228,12 @@ class Items:
             turned = backwards([rule for rule in scenario.rules if not rule.implied])
             messages += [Message(key="judge.odd_direction", values={"rule": rule.text}) for rule in turned]
             messages += undecidable(scenario, planned[scenario.cell]) if scenario.num_prompts else []
+            backend = self.registry.backends[scenario.backend]
+            if self.pytest.option.collectonly:
+                around = plan.BuildContext(backend=backend, base_dir=base_dir, datasets=self.registry.datasets)
+                messages += plan.foresee(scenario, around)
             if self.pytest.get_verbosity() > 0:
-                messages += notes(self.registry.backends[scenario.backend], scenario)
+                messages += notes(backend, scenario)
             for message in messages:
                 found.setdefault(say(message, self.lang), []).append(scenario.key)
         return [f"  {text} ({named(keys)})" for text, keys in found.items()]

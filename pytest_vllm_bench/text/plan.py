@@ -308,8 +308,49 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{columns} 应为时间与两个 token 数（{error}）",
     ),
     "plan.trace_left_out": (
-        "{n} recorded requests without prompt or answer were left out.",
-        "已略去 {n} 条没有提示词或回答的记录。",
+        "{n} of {of} recorded requests without prompt or answer were left out.",
+        "已略去 {of} 条记录中没有提示词或回答的 {n} 条。",
+    ),
+    "plan.trace_falls": (
+        "{n} of {of} recorded requests are earlier than the one before: they are sent in the order of their times.",
+        "{of} 条记录中有 {n} 条早于前一条：按时间顺序发送。",
+    ),
+    "plan.trace_again": (
+        "{n} of {of} recorded requests are equal to the one before in everything: they are sent as often as they stand "
+        "there.",
+        "{of} 条记录中有 {n} 条与前一条完全相同：按出现次数照常发送。",
+    ),
+    "plan.trace_blocks": (
+        "{ids} hash_ids for {length} tokens; with blocks of {block} tokens they would be {blocks}",
+        "{length} 个 token 有 {ids} 个 hash_ids；按每块 {block} 个 token 应为 {blocks} 个",
+    ),
+    "plan.trace_block": (
+        "block: {block} fits all rows: write it as an option of the dataset",
+        "block: {block} 适用于所有行：请写入数据集选项",
+    ),
+    "plan.trace_no_block": (
+        "no block size fits all rows: leave hash_ids out, or mend them",
+        "没有适用于所有行的块大小：请去掉 hash_ids，或修正它们",
+    ),
+    "plan.trace_worth": (
+        "the trace: {n} requests in {lasting}, {rate} a second on average; {asked} prompt and {answered} answer tokens",
+        "轨迹：{n} 个请求，历时 {lasting}，平均每秒 {rate} 个；提示词 {asked} 个 token，回答 {answered} 个 token",
+    ),
+    "plan.trace_odd": (
+        "the trace: {n} requests in {lasting}, {rate} a second on average; {asked} prompt and {answered} "
+        "answer tokens. If that is not what it was, its times are in another unit: write unit: s, ms, us or ns",
+        "轨迹：{n} 个请求，历时 {lasting}，平均每秒 {rate} 个；提示词 {asked} 个 token，回答 {answered} 个 token。"
+        "若与实际不符，说明时间采用了其他单位：请写 unit: s、ms、us 或 ns",
+    ),
+    "plan.trace_lengths": (
+        "the trace: {n} requests at a rate of the config's; {asked} prompt and {answered} answer tokens",
+        "轨迹：{n} 个请求，速率由配置决定；提示词 {asked} 个 token，回答 {answered} 个 token",
+    ),
+    "plan.trace_endless": (
+        "The trace would last {lasting} ({n} requests, {rate} a second on average). Write end: or speed:, a number of "
+        "prompts or a duration; or unit: ms (us, ns) if its times are not in seconds.",
+        "该轨迹将持续 {lasting}（{n} 个请求，平均每秒 {rate} 个）。请写 end: 或 speed:、请求数或时长；"
+        "若时间单位不是秒，请写 unit: ms（us、ns）。",
     ),
     # media
     "plan.no_media": (

@@ -50,7 +50,7 @@ def test_burstgpt(make: Make, tmp_path: Path, small: Tokenizer) -> None:
     assert built.rows["due"].tolist() == [0, 40, 113]
     assert small.count(built.texts) == built.rows["input_len"].tolist() == [472, 30, 50]
     assert built.rows["output_len"].tolist() == [18, 7, 9]
-    assert [note.key for note in built.plan.notes] == ["plan.trace_left_out"]
+    assert [note.key for note in built.plan.notes] == ["plan.trace_worth", "plan.trace_left_out"]
 
 
 def test_azure(make: Make, tmp_path: Path) -> None:
@@ -126,6 +126,90 @@ def test_rows_that_cannot_be_replayed_are_told_at_once(make: Make, tmp_path: Pat
         replayed(make, tmp_path, "trace", data)
     told = say(caught.value.message)
     assert [f"line {n}:" in told for n in range(2, 7)] == [False, True, True, True, False]
+
+
+def refused(make: Make, tmp_path: Path, kind: str, data: Any, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        replayed(make, tmp_path, kind, data, **options)
+    assert say(caught.value.message, "zh")
+    return say(caught.value.message)
+
+
+def lines(*times: Any, output: Any = 3, head: str = "timestamp,input_length,output_length") -> str:
+    return head + "\n" + "".join(f"{time},20,{output}\n" for time in times)
+
+
+def test_more_blocks_than_the_tokens_make_are_refused_with_the_size_that_fits(make: Make, tmp_path: Path) -> None:
+    rows = [
+        {"timestamp": 0, "input_length": 100, "output_length": 5, "hash_ids": [1, 2, 3, 4, 5, 6, 7]},
+        {"timestamp": 9, "input_length": 33, "output_length": 5, "hash_ids": [1, 2, 8]},
+    ]
+    told = refused(make, tmp_path, "mooncake", rows)
+    assert "line 1: 7 hash_ids for 100 tokens" in told
+    assert "they would be 1" in told
+    assert "block: 16 fits all rows" in told
+    assert len(replayed(make, tmp_path, "mooncake", rows, block=16).rows) == 2
+    fewer = [{"timestamp": 0, "input_length": 4096, "output_length": 5, "hash_ids": [1, 2]}]
+    assert "block: 2048" in refused(make, tmp_path, "mooncake", fewer)
+    rows[1]["hash_ids"] = list(range(33))
+    assert "no block size fits" in refused(make, tmp_path, "mooncake", rows)
+
+
+def test_blocks_by_name_and_in_cells(make: Make, tmp_path: Path) -> None:
+    named = [{"timestamp": 0, "input_length": 40, "output_length": 5, "hash_ids": ["a", "b", "c"]}] * 2
+    built = replayed(make, tmp_path, "trace", named, block=16)
+    assert built.texts[0].split()[8:] == built.texts[1].split()[8:]
+    cells = 'timestamp,input_length,output_length,hash_ids\n0,40,5,"[1, 2, 3]"\n1,40,5,1 2 9\n'
+    assert replayed(make, tmp_path, "trace", cells, block=16).rows["shared_len"].tolist() == [0, 32]
+
+
+def test_times_in_every_unit_that_can_be_told(make: Make, tmp_path: Path) -> None:
+    day = 1_700_000_000
+    found: dict[str, tuple[str, dict[str, Any]]] = {
+        "seconds": (lines(5, 7.5, 9), {}),
+        "a date in s": (lines(day, day + 2.5, day + 4), {}),
+        "a date in ms": (lines(day * 1000, day * 1000 + 2500, day * 1000 + 4000), {}),
+        "a date in us": (lines(*(day * 10**6 + t for t in (0, 2_500_000, 4_000_000))), {}),
+        "a date in ns": (lines(*(day * 10**9 + t for t in (0, 2_500_000_000, 4_000_000_000))), {}),
+        "ISO": (lines("2024-05-10T00:00:00Z", "2024-05-10T00:00:02.5+00:00", "2024-05-10T02:00:04+02:00"), {}),
+        "by its name": (lines(0, 2500, 4000, head="Arrival_Time_ms,Input Length,OUTPUT-LENGTH"), {}),
+        "as asked": (lines(0, 2500, 4000), {"unit": "ms"}),
+        "vllm": (lines(0, 2.5, 4, head="arrival_time,prompt_len,output_len"), {}),
+        "azure": (lines(0, 2.5, 4, head="TIMESTAMP,ContextTokens,GeneratedTokens"), {}),
+        "burst": (lines(0, 2.5, 4, head="timestamp,request_tokens,Response tokens"), {}),
+        "vidur": (lines(0, 2.5, 4, head="arrived_at,num_prefill_tokens,num_decode_tokens"), {}),
+    }
+    off = {}
+    for name, (data, options) in found.items():
+        due = replayed(make, tmp_path, "trace", data, **options).rows["due"].tolist()
+        if due != pytest.approx([0, 2.5, 4], abs=1e-5):
+            off[name] = due
+    assert not off
+
+
+def test_rows_that_cannot_be_meant_are_refused(make: Make, tmp_path: Path) -> None:
+    bad = ["", "nan", "-5", "inf", "soon", "1e300", '"0,5"']
+    data = lines(0, *bad) + "9,1e12,3\n9,10.5,3\n9,10,\n9,10,-1\n9,99999999999999999999,3\n9,true,3\n9,10,3\n"
+    told = refused(make, tmp_path, "trace", data)
+    assert [n for n in range(2, 17) if f"line {n}:" in told] == list(range(3, 16))
+    nan = [{"timestamp": float("nan"), "input_length": 10, "output_length": 3}]
+    assert "line 1" in refused(make, tmp_path, "trace", nan)
+    assert "no rows" in refused(make, tmp_path, "trace", "timestamp,input_length,output_length\n")
+    assert "unit: ms" in refused(make, tmp_path, "trace", lines(*(t * 86_400_000 for t in range(5))))
+
+
+def test_what_is_odd_about_a_trace_is_said(make: Make, tmp_path: Path) -> None:
+    built = replayed(make, tmp_path, "trace", lines(0, 5, 3, 3, 9) + "9,20,0\n")
+    assert built.rows["due"].tolist() == [0, 3, 3, 5, 9]
+    notes = [say(note) for note in built.plan.notes]
+    for words in ("1 of 6 recorded requests are earlier", "1 of 6 recorded requests are equal", "1 of 6 recorded"):
+        assert any(words in note for note in notes), words
+    assert "5 requests in 9 s, 0.5556 a second on average; 100 prompt and 15 answer tokens" in notes[0]
+    assert "unit: s" in say(replayed(make, tmp_path, "trace", lines(*range(0, 60_000, 1000))).plan.notes[0])
+    paced = replayed(make, tmp_path, "trace", lines(0, 5), {"num_prompts": 2, "request_rate": 4.0})
+    assert "a rate of the config's" in say(paced.plan.notes[0])
+    bounded = replayed(make, tmp_path, "trace", lines(*range(100)), {"duration": 10.0})
+    assert "10 requests in 9 s" in say(bounded.plan.notes[0])
 
 
 def test_a_trace_of_another_format_names_its_columns(make: Make, tmp_path: Path) -> None:

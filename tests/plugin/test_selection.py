@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -212,3 +213,21 @@ def test_a_dry_run_says_what_the_backend_cannot(bench: Bench) -> None:
     assert "tgi cannot force the length of its answers" in text
     assert "tgi knows no min_p: not sent" in text
     assert "cannot force" not in bench("--collect-only", "--vllm-lang=en", **asked).stdout.str()
+
+
+def test_a_dry_run_says_what_a_trace_comes_to(bench: Bench, pytester: pytest.Pytester) -> None:
+    folder = pytester.path / "cases"
+    folder.mkdir()
+    rows = "".join(f"{t},{20 + t},3\n" for t in range(0, 601, 60))
+    (folder / "t.csv").write_text("Timestamp,Input Length,Output Length\n" + rows)
+    keys: dict[str, Any] = {"input_output": [[None, None]], "concurrency_prompts": [[None, None]]}
+    keys["dataset"] = {"name": "trace", "path": "t.csv"}
+    told = bench("--collect-only", "-q", **keys).stdout.str()
+    assert "11 requests in 10 min, 0.01833 a second on average; 3,520 prompt and 33 answer tokens" in told
+    blocks = '{"timestamp": 0, "input_length": 100, "output_length": 5, "hash_ids": [1, 2, 3, 4, 5, 6, 7]}\n'
+    (folder / "t.csv").rename(folder / "t.jsonl")
+    (folder / "t.jsonl").write_text(blocks)
+    keys["dataset"] = {"name": "mooncake", "path": "t.jsonl"}
+    told = bench("--collect-only", "-v", **keys).stdout.str()
+    assert "7 hash_ids for 100 tokens" in told
+    assert "block: 16" in told

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
+import re
 from array import array
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +16,7 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message, Prompt
-from pytest_vllm_bench.plan import given, rows
+from pytest_vllm_bench.plan import given, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.seeds import stream
@@ -21,24 +25,71 @@ from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """What a trace's columns are called, each by the first name that is there, and how its clock reads."""
+    """What a trace's columns are called, each by the first name that is there, and the unit of a time that is a number.
+
+    ``unit`` None: seconds, unless the column's name or the size of a date as a number says otherwise.
+    """
 
     time: tuple[str, ...]
     input_len: tuple[str, ...]
     output_len: tuple[str, ...]
-    seconds: Callable[[Any], float]
-    answered_only: bool = False  # rows without output are failures of the recorded service
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOptions:
-    """``speed`` 2 replays twice as fast; the window counts in the trace's own seconds; ``block``: tokens a hash id."""
+    """``speed`` 2 replays twice as fast; the window counts in the trace's own seconds; ``block``: tokens a hash id.
+
+    ``unit``: of times that are numbers, where the format's own is not this file's.
+    """
 
     path: str = option()
     speed: float = option(1.0, low=1e-9)
     start: float = option(0.0, low=0.0)
     end: float | None = option(None, low=0.0)
     block: int = option(512, low=1)
+    unit: str | None = option(None, one_of=("s", "ms", "us", "ns"))
+
+
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+#: A replay that lasts longer is meant by nobody; a mean rate beyond these may come of times in another unit.
+LONGEST, SLOW, FAST = 30 * 86400.0, 0.01, 1000.0
+TIMES = ("timestamp", "time", "due", "arrival_time", "arrived_at", "arrival", "arrival_timestamp", "start_time", "ts")
+INPUTS = (
+    *("input_length", "input_tokens", "prompt_tokens", "input_len", "prompt_len", "prompt_length", "request_tokens"),
+    *("context_tokens", "num_prefill_tokens", "num_prompt_tokens", "isl"),
+)
+OUTPUTS = (
+    *("output_length", "output_tokens", "completion_tokens", "output_len", "response_len", "response_length"),
+    *("response_tokens", "generated_tokens", "num_decode_tokens", "num_output_tokens", "osl"),
+)
+BURSTGPT = Format(time=("Timestamp",), input_len=("Request tokens",), output_len=("Response tokens",))
+AZURE = Format(time=("TIMESTAMP",), input_len=("ContextTokens",), output_len=("GeneratedTokens",))
+MOONCAKE = Format(time=("timestamp",), input_len=INPUTS, output_len=OUTPUTS, unit="ms")
+GENERIC = Format(
+    time=(*TIMES, *(f"{name}_{unit}" for name in TIMES for unit in UNITS)), input_len=INPUTS, output_len=OUTPUTS
+)
+
+
+def clock(column: str, first: Any, unit: str | None) -> Callable[[Any], float]:
+    """How the times of a column read, going by its name and its first value; ValueError for what is no time."""
+    ending = re.search(r"[_ (](s|ms|us|ns)\)?$", column.lower())
+    unit = unit or (ending[1] if ending else None)
+    with contextlib.suppress(TypeError, ValueError):
+        # Today's date has ten digits in seconds, thirteen in milliseconds, and so on.
+        digits = len(str(int(float(first))))
+        unit = unit or {13: "ms", 16: "us", 19: "ns"}.get(digits, "s")
+
+    def seconds(value: Any) -> float:
+        try:
+            time = float(value) * UNITS[unit or "s"]
+        except (TypeError, ValueError, OverflowError):
+            time = _calendar(value)
+        if not 0 <= time < 1e11:
+            raise ValueError(f"{value!r:.40} is no time")
+        return time
+
+    return seconds
 
 
 def _calendar(value: Any) -> float:
@@ -47,27 +98,8 @@ def _calendar(value: Any) -> float:
     head, dot, rest = text.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     moment = datetime.fromisoformat(head + (dot + digits[:6].ljust(6, "0") if dot else "") + rest[len(digits) :])
-    return (moment.replace(tzinfo=None) - datetime(2000, 1, 1)).total_seconds()
-
-
-def _any_clock(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return _calendar(value)
-
-
-INPUTS, OUTPUTS = ("input_length", "input_tokens", "prompt_tokens"), ("output_length", "output_tokens")
-BURSTGPT = Format(
-    time=("Timestamp",),
-    input_len=("Request tokens",),
-    output_len=("Response tokens",),
-    seconds=float,
-    answered_only=True,
-)
-AZURE = Format(time=("TIMESTAMP",), input_len=("ContextTokens",), output_len=("GeneratedTokens",), seconds=_calendar)
-MOONCAKE = Format(time=("timestamp",), input_len=INPUTS, output_len=OUTPUTS, seconds=lambda ms: float(ms) / 1000)
-GENERIC = Format(time=("timestamp", "time", "due"), input_len=INPUTS, output_len=OUTPUTS, seconds=_any_clock)
+    zone = moment.utcoffset()
+    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1)).total_seconds() - (zone.total_seconds() if zone else 0)
 
 
 @dataclass(slots=True)
@@ -80,45 +112,125 @@ class Columns:
     output_len: array[int] = field(default_factory=lambda: array("i"))
     hashed: bool = False
 
+    def add(self, number: int, time: float, asked: int, answered: int) -> None:
+        self.number.append(number)
+        self.time.append(time)
+        self.input_len.append(asked)
+        self.output_len.append(answered)
+
 
 def reader(form: Format) -> Callable[[Wanted], Iterator[Prompt]]:
     """The prompts function of a trace format."""
 
     def prompts(wanted: Wanted) -> Iterator[Prompt]:
-        options: TraceOptions = wanted.options
-        source = rows.read(wanted.path(options.path), wanted.reading)
-        columns = _read(source, form, options, wanted)
+        source, columns = _loaded(form, wanted)
         return spell(wanted, _drafts(wanted, source, columns))
 
     return prompts
 
 
+def _loaded(form: Format, wanted: Wanted) -> tuple[rows.Rows, Columns]:
+    source = rows.read(wanted.path(wanted.options.path), wanted.reading)
+    columns = _read(source, form, wanted.options, wanted)
+    n = min(wanted.n, len(columns.time), bisect_left(columns.time, wanted.until))
+    if n:
+        wanted.note(_worth(columns, n, wanted))
+    return source, columns
+
+
+def _worth(columns: Columns, n: int, wanted: Wanted) -> Message:
+    """What the first ``n`` requests come to; DataError for more days than anybody can mean."""
+    lasting = columns.time[n - 1]
+    rate = n / lasting if lasting else math.inf
+    told = {"n": f"{n:,}", "asked": f"{sum(columns.input_len[:n]):,}", "answered": f"{sum(columns.output_len[:n]):,}"}
+    if wanted.paced:
+        return Message(key="plan.trace_lengths", values=told)
+    minutes, seconds = divmod(lasting, 60)
+    days, hours = divmod(minutes // 60, 24)
+    parts = zip((days, hours, minutes % 60, round(seconds, 1)), ("d", "h", "min", "s"), strict=True)
+    shown = " ".join(f"{part:g} {unit}" for part, unit in parts if part)
+    told |= {"lasting": shown or "0 s", "rate": f"{rate:,.4g}"}
+    if lasting > LONGEST:
+        raise DataError("plan.trace_endless", **told)
+    odd = n > 9 and not SLOW < rate < FAST
+    return Message(key="plan.trace_odd" if odd else "plan.trace_worth", values=told)
+
+
 def _read(source: rows.Rows, form: Format, options: TraceOptions, wanted: Wanted) -> Columns:
-    """Times and lengths of the rows within the window; every row that cannot be read is told at once."""
+    """Times and lengths of the rows within the window; every row that cannot be meant is told at once."""
     names = [rows.require(source, choices) for choices in (form.time, form.input_len, form.output_len)]
-    found, problems, left_out = Columns(), list[Message](), 0
+    seconds = clock(names[0], source.fetch([0])[0][names[0]], options.unit or form.unit)
+    found, problems = Columns(), list[Message]()
+    before: tuple[float, int, int, tuple[int, ...] | None] = (-math.inf, 0, 0, None)
+    blocks = Fitting(options.block)
     for number, row in enumerate(source):
+        wanted.count("")
         try:
-            time = form.seconds(row[names[0]])
-            asked, answered = int(float(row[names[1]])), int(float(row[names[2]]))
-            if not (math.isfinite(time) and asked >= 0 and answered >= 0):
-                raise ValueError("negative or not finite")
-        except (KeyError, TypeError, ValueError) as error:
+            time = seconds(row.get(names[0]))
+            asked, answered = rows.whole(row.get(names[1])), rows.whole(row.get(names[2]))
+            if asked is None or answered is None:
+                raise ValueError("–")
+            ids = hash_ids(row)
+        except (TypeError, ValueError) as error:
             what = Message(key="plan.trace_row", values={"columns": ", ".join(names), "error": str(error)})
             problems.append(Message(key="plan.row_problem", values={"where": source.where(number), "what": what}))
             continue
-        if asked == 0 or (form.answered_only and answered == 0):
-            left_out += 1
+        if asked == 0 or answered == 0:
+            wanted.count("plan.trace_left_out")
             continue
-        found.number.append(number)
-        found.time.append(time)
-        found.input_len.append(asked)
-        found.output_len.append(answered)
-        found.hashed = found.hashed or "hash_ids" in row
+        if (misfit := blocks.misfit(ids, asked)) is not None:
+            problems.append(Message(key="plan.row_problem", values={"where": source.where(number), "what": misfit}))
+        wanted.count("plan.trace_falls", time < before[0])
+        wanted.count("plan.trace_again", (time, asked, answered, ids) == before)
+        before = (time, asked, answered, ids)
+        found.add(number, time, asked, answered)
+        found.hashed = found.hashed or ids is not None
+    if blocks.off:
+        problems.append(blocks.cure())
     rows.fail(source.path, problems)
-    if left_out:
-        wanted.note(Message(key="plan.trace_left_out", values={"n": left_out}))
     return _window(found, options)
+
+
+def hash_ids(row: rows.Row) -> tuple[int, ...] | None:
+    """A row's blocks; ids may be numbers or texts, in a list or in a cell that holds one."""
+    value = row.get(rows.column(row, ("hash_ids", "block_hashes", "block_ids")))
+    if isinstance(value, str):
+        value = talk.parsed(value) if value.strip().startswith("[") else value.replace(",", " ").split()
+    if value in (None, []):
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, int | str) for one in value):
+        raise ValueError("hash_ids is no list of ids")
+    return tuple(one if isinstance(one, int) else _number(one) for one in value)
+
+
+def _number(name: str) -> int:
+    digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=7).hexdigest()
+    return int(name) if name.isdecimal() and len(name) < 19 else int(digest, 16)
+
+
+class Fitting:
+    """Whether as many tokens have as many hash ids as blocks of this size make; else the size that does, if any."""
+
+    def __init__(self, block: int) -> None:
+        self._block, self._low, self._high, self.off = block, 1, 1 << 30, 0
+
+    def misfit(self, ids: tuple[int, ...] | None, length: int) -> Message | None:
+        """The last id may stand for a part of a block, or that part may have none."""
+        if not ids:
+            return None
+        n, block = len(ids), self._block
+        self._low = max(self._low, length // (n + 1) + 1)
+        self._high = min(self._high, (length - 1) // (n - 1) if n > 1 else self._high)
+        if block * (n - 1) < length < block * (n + 1):
+            return None
+        self.off += 1
+        values = {"ids": n, "length": length, "block": block, "blocks": -(-length // block)}
+        return Message(key="plan.trace_blocks", values=values)
+
+    def cure(self) -> Message:
+        fits = [size for k in range(31) if self._low <= (size := 1 << k) <= self._high] or [self._low]
+        key = "plan.trace_block" if self._low <= self._high else "plan.trace_no_block"
+        return Message(key=key, values={"block": fits[-1]})
 
 
 def _window(found: Columns, options: TraceOptions) -> Columns:
@@ -151,14 +263,14 @@ def _drafts(wanted: Wanted, source: rows.Rows, columns: Columns) -> Iterator[Dra
             length = columns.input_len[i] - added
             if length < 1:
                 raise DataError("plan.shorter_than_template", length=columns.input_len[i], added=added)
-            ids = row.get("hash_ids") or ()
+            ids = (hash_ids(row) if row else None) or ()
             if ids:
                 letters, shared = blocks.letters(ids, length)
             else:
                 letters, shared = drawn(text, size, length), 0
             yield Draft(
                 letters=letters,
-                family=int(ids[0]) if ids else None,
+                family=ids[0] if ids else None,
                 common=wanted.options.block,
                 shared_len=shared,
                 output_len=columns.output_len[i] if wanted.output_len is None else wanted.output_len,
@@ -180,7 +292,7 @@ class Blocks:
 
         self._letters = block
 
-    def letters(self, ids: list[int], length: int) -> tuple[list[int], int]:
+    def letters(self, ids: Sequence[int], length: int) -> tuple[list[int], int]:
         """``length`` letters, and how many of the first are blocks that came before; the last id may be a part."""
         shared, before = 0, True
         for hash_id in ids:
@@ -200,7 +312,14 @@ def problems(options: TraceOptions) -> list[Message]:
 
 
 def _dataset(form: Format) -> Dataset:
-    return Dataset(options=TraceOptions, prompts=reader(form), lengths="none", times=True, extra=problems)
+    return Dataset(
+        options=TraceOptions,
+        prompts=reader(form),
+        lengths="none",
+        times=True,
+        extra=problems,
+        foresee=lambda wanted: _loaded(form, wanted),
+    )
 
 
 DATASETS = {
