@@ -135,7 +135,7 @@ def asked_length(row: Mapping[str, Any], column: str, wanted: Wanted) -> int | N
 
 
 #: Columns that text alone leaves behind.
-_BESIDE = ("image", "images", "audio", "video", "videos", "tools", "functions")
+_BESIDE = ("image", "images", "audio", "video", "videos", "tools", "functions", "function")
 
 
 def beside(row: Mapping[str, Any], wanted: Wanted, sent: Container[str] = ()) -> None:

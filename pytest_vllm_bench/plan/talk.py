@@ -12,12 +12,11 @@ from pytest_vllm_bench.plan import rows
 from pytest_vllm_bench.plan.dataset import Wanted
 
 #: Columns that hold conversations: a list of turns, lists of those, or a text of "Human: … Assistant: …".
-COLUMNS = (
-    *("conversations", "conversation", "messages", "dialog", "dialogue", "conversation_a", "chat", "turns"),
-    *("history", "data", "chosen"),
-)
+COLUMNS = ("conversations", "conversation", "messages", "dialog", "dialogue", "conversation_a", "chat", "turns")
+#: Columns that may, where nothing else asks anything.
+MAYBE = ("history", "data", "chosen")
 #: Where plain texts are all the user's (MT-Bench); in the other columns the speakers of plain texts take turns.
-QUESTIONS = ("turns", "prompt", "prompts", "questions")
+QUESTIONS = ("turns", "prompt", "prompts", "question", "questions")
 _WHO = ("from", "role", "speaker", "author", "sender", "name")
 _WHAT = ("value", "content", "text", "message", "utterance", "body")
 _ROLES = {
@@ -43,7 +42,7 @@ class Talk:
     left: str = ""
 
 
-def of(row: Mapping[str, Any], wanted: Wanted, columns: Sequence[str] = COLUMNS) -> Talk:
+def of(row: Mapping[str, Any], wanted: Wanted, columns: Sequence[str] = COLUMNS + MAYBE) -> Talk:
     """The conversation in a row, by its roles; one without a question is empty, and counted.
 
     Turns of one side that follow one another are one; an answer before the first question is left out, and a tool's
@@ -75,6 +74,14 @@ def of(row: Mapping[str, Any], wanted: Wanted, columns: Sequence[str] = COLUMNS)
     for key in odd:
         wanted.count(key)
     return Talk("\n\n".join(system), tuple(pairs), "\n\n".join(asked))
+
+
+def messages(talk: Talk) -> list[Mapping[str, Any]]:
+    """The conversation up to its last question, as chat servers take it."""
+    said = [("system", talk.system)] if talk.system else []
+    said += [turn for asked, answered in talk.pairs for turn in (("user", asked), ("assistant", answered))]
+    said = [*said, ("user", talk.left)] if talk.left else said[:-1]
+    return [{"role": role, "content": content} for role, content in said]
 
 
 def role(who: Any) -> str:
@@ -110,6 +117,8 @@ def _turns(value: Any, asks: bool, odd: set[str]) -> Iterator[tuple[str, str]]:
     for number, turn in enumerate(value if isinstance(value, list) else ()):
         if isinstance(turn, str):
             yield ("user" if asks or number % 2 == 0 else "assistant"), turn
+            if asks:
+                yield "assistant", ""  # whatever it was
         elif isinstance(turn, list):
             yield from _turns(turn, asks, odd)
         elif isinstance(turn, Mapping):

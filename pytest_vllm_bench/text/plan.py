@@ -276,6 +276,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{n} of {of} conversations have pictures, sound or files among their words: only the words are sent.",
         "{of} 段对话中有 {n} 段夹有图片、音频或文件：只发送文字。",
     ),
+    "plan.row_nothing": (
+        "{n} of {of} rows left out: they ask nothing.",
+        "已略去 {of} 行中的 {n} 行：其中没有提问。",
+    ),
+    "plan.row_answered": (
+        "{n} of {of} rows end with an answer, which is sent with the messages before it.",
+        "{of} 行中有 {n} 行以回答结尾，该回答会与前面的消息一起发送。",
+    ),
+    "plan.media_absent": (
+        "{n} of {of} rows left out: the picture, sound or film that they name is not here.",
+        "已略去 {of} 行中的 {n} 行：其所指的图片、音频或视频不在本机。",
+    ),
     "plan.not_sent": (
         "{n} of {of} rows have a column {what}, which is not sent.",
         "{of} 行中有 {n} 行含有 {what} 列，该列不会发送。",

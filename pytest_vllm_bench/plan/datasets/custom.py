@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message, Prompt
-from pytest_vllm_bench.plan import given, rows
+from pytest_vllm_bench.plan import given, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 
@@ -70,27 +69,25 @@ def _prompt(
         output = given.asked_length(row, output_column, wanted)
     except ValueError as error:
         return None, Message(key="plan.row_bad_length", values={"column": output_column, "value": str(error)})
-    value = row[name]
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        value = _list(value)
-    if isinstance(value, str):
-        return Prompt(text=value, output_len=output), fine
-    if _is_messages(value):
-        if not wanted.backend.takes_messages:
-            raise DataError("plan.needs_chat", backend=wanted.backend.name)
-        return Prompt(messages=value, output_len=output), fine
-    return None, Message(key="plan.row_bad_prompt", values={"column": name, "kind": type(value).__name__})
-
-
-def _list(text: str) -> Any:
-    """CSV has no lists: messages stand there as JSON."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    value = talk.parsed(row[name]) if isinstance(row[name], str) else row[name]
+    if isinstance(value, str) or (isinstance(row[name], str) and not _is_messages(value)):
+        return Prompt(text=row[name], output_len=output), fine
+    if not _is_messages(value):
+        spoken = isinstance(value, list) and all(isinstance(turn, Mapping) for turn in value)
+        said = talk.of(row, wanted, (name,)) if spoken else talk.Talk()
+        value = talk.messages(said) or None
+    elif talk.role(value[-1]["role"]) == "assistant":
+        wanted.count("plan.row_answered")
+    if value is None:
+        kind = type(row[name]).__name__
+        return None, Message(key="plan.row_bad_prompt", values={"column": name, "kind": kind})
+    if not wanted.backend.takes_messages:
+        raise DataError("plan.needs_chat", backend=wanted.backend.name)
+    return Prompt(messages=value, output_len=output), fine
 
 
 def _is_messages(value: Any) -> bool:
+    """As chat servers take them, and as they are sent."""
     return isinstance(value, list) and bool(value) and all(isinstance(m, Mapping) and "role" in m for m in value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count, islice
@@ -9,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import Media, Message, Prompt
-from pytest_vllm_bench.plan import given, media, talk
+from pytest_vllm_bench.model import Message, Prompt
+from pytest_vllm_bench.plan import given, known, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
+from pytest_vllm_bench.plan.rows import Rows
 from pytest_vllm_bench.tokenizer import unreachable
-
-CHAT = talk.COLUMNS
-ASKED = ("prompt", "instruction", "question", "query", "problem", "input", "text")
-ANSWERED = ("output", "answer", "response", "completion", "solution", "chosen")
-MEDIA = {"image": ("image", "images"), "audio": ("audio",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HFOptions:
-    """``path``: a hub name, a folder that ``datasets`` saved, or a folder of data files.
+    """``path``: a hub name, a folder that ``datasets`` saved, a folder of data files, or one of them.
 
     ``answer_column``: its text's length is what is asked for, unless ``input_output`` says.
     """
@@ -41,28 +38,28 @@ class HFOptions:
     oversample: bool = option(False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    chat: str = ""
-    asked: str = ""
-    more: str = ""  # the second half of an instruction
-    answered: str = ""
-    media: Mapping[str, str]  # kind → column
-
-
 def prompts(wanted: Wanted) -> Iterator[Prompt]:
     """DataError: the hub cannot be reached, no such split or column, a broken image, too few rows."""
     options: HFOptions = wanted.options
-    source = _opened(wanted, options)
-    source = _undecoded(source)
+    file = wanted.path(options.path)
+    source = _file(wanted, file) if os.path.isfile(file) else _undecoded(_opened(wanted, options))
     first = next(iter(source), None)
     if first is None:
         raise DataError("plan.file_empty", path=options.path)
-    columns = _columns(first, options)
-    for kind in columns.media:
+    its = _columns(first, options)
+    for kind, _ in its.media:
         if kind not in wanted.backend.takes_media:
             raise DataError("plan.media_not_taken", backend=wanted.backend.name, kind=kind)
-    return _made(wanted, source, columns, options)
+    return _made(wanted, source, options)
+
+
+def _file(wanted: Wanted, path: Path) -> Rows:
+    """One file of a data set, read as any of the user's."""
+    found = rows.read(path, wanted.reading)
+    if not wanted.options.shuffle:
+        return found
+    order = wanted.stream("order").permutation(found.count).tolist()
+    return replace(found, fetch=lambda numbers: found.fetch([order[i] for i in numbers]))
 
 
 def _opened(wanted: Wanted, options: HFOptions) -> Any:
@@ -102,30 +99,23 @@ def _hub(path: str) -> None:
         raise DataError("plan.hub_unreachable", path=path, error=problem)
 
 
-def _columns(row: Mapping[str, Any], options: HFOptions) -> Columns:
-    """The columns that are named, else those that common datasets have."""
-    for named in (options.prompt_column, options.answer_column, options.image_column, options.audio_column):
-        if named is not None and named not in row:
-            raise DataError("plan.column_missing", path=options.path, wanted=named, found=", ".join(row))
-    pictured = {"image": options.image_column, "audio": options.audio_column}
-    kinds = {kind: named or _first(row, MEDIA[kind]) for kind, named in pictured.items()}
-    asked = options.prompt_column or _first(row, ASKED)
-    chat = "" if options.prompt_column else _first(row, CHAT)
-    if isinstance(row.get(asked), list):
-        asked, chat = "", asked
-    if not asked and not chat and not any(kinds.values()):
-        raise DataError("plan.column_missing", path=options.path, wanted=" | ".join(CHAT + ASKED), found=", ".join(row))
-    return Columns(
-        chat=chat,
-        asked=asked,
-        more="input" if asked == "instruction" and "input" in row else "",
-        answered=options.answer_column or _first(row, ANSWERED),
-        media={kind: column for kind, column in kinds.items() if column},
-    )
-
-
-def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    return next((name for name in names if name in row), "")
+def _columns(row: Mapping[str, Any], options: HFOptions) -> known.Columns:
+    """The columns that are named, else those that common datasets have; a medium named "" is not sent."""
+    named = (options.prompt_column, options.answer_column, options.image_column, options.audio_column)
+    for name in filter(None, named):
+        if name not in row:
+            raise DataError("plan.column_missing", path=options.path, wanted=name, found=", ".join(row))
+    its = known.columns(tuple(row))
+    chosen = {"image": options.image_column, "audio": options.audio_column}
+    shown = [(kind, name) for kind, name in its.media if chosen.get(kind) is None]
+    shown += [(kind, name) for kind, name in chosen.items() if name]
+    its = replace(its, media=tuple(shown), answered=options.answer_column or its.answered)
+    if options.prompt_column:
+        its = replace(its, chat="", asked=(options.prompt_column,))
+    if not its.asked and not its.chat and not its.media:
+        names = " | ".join((*talk.COLUMNS, *(" + ".join(names) for names in known.ASKED)))
+        raise DataError("plan.column_missing", path=options.path, wanted=names, found=", ".join(row))
+    return its
 
 
 def _undecoded(source: Any) -> Any:
@@ -140,15 +130,19 @@ def _undecoded(source: Any) -> Any:
     return source
 
 
-def _made(wanted: Wanted, source: Any, columns: Columns, options: HFOptions) -> Iterator[Prompt]:
+def _made(wanted: Wanted, source: Any, options: HFOptions) -> Iterator[Prompt]:
     salter = given.Salter(wanted)
-    rows = iter(_numbered(wanted, source, options))
-    while batch := list(islice(rows, 64)):
+    local = wanted.path(options.path)
+    folder = local if local.is_dir() else local.parent
+    numbered = iter(_numbered(wanted, source, options))
+    while batch := list(islice(numbered, 64)):
         wanted.count("", len(batch))
-        read = [_read(row, columns, wanted, number) for number, row in batch]
+        read = [known.read(row, _columns(row, options), wanted, folder, number) for number, row in batch]
         found = [(prompt, answer) for prompt, answer in read if prompt is not None]
         answers = _tokens(wanted, [answer for _, answer in found])
         for i, prompt in enumerate(salter.measured([prompt for prompt, _ in found])):
+            if prompt.media and options.prompt is not None:
+                prompt = replace(prompt, text=options.prompt, messages=None)
             output = wanted.output_len or (answers[i] if answers and answers[i] else None)
             yield salter.salted(replace(prompt, output_len=output))
 
@@ -168,42 +162,6 @@ def _tokens(wanted: Wanted, answers: list[str]) -> list[int] | None:
     if wanted.tokenizer is None or not wanted.tokenizer.takes_text:
         return None
     return wanted.tokenizer.count(answers)
-
-
-def _read(row: Mapping[str, Any], columns: Columns, wanted: Wanted, number: int) -> tuple[Prompt | None, str]:
-    """The row's prompt and what was answered; None where it has nothing to say."""
-    options: HFOptions = wanted.options
-    things = tuple(m for kind, column in columns.media.items() for m in _media(row[column], kind, options, number))
-    system, answer = "", ""
-    if columns.chat:
-        said = talk.of(row, wanted, (columns.chat,))
-        system = said.system
-        text, answer = said.pairs[0] if said.pairs else (said.left, "")
-    else:
-        text = str(row.get(columns.asked) or "") if columns.asked else ""
-        more = str(row.get(columns.more) or "") if columns.more else ""
-        text = f"{text}\n\n{more}" if more else text
-        value = row.get(columns.answered) if columns.answered else ""
-        answer = str(value[0] if isinstance(value, list) and value else value or "")
-    if things and options.prompt is not None:
-        text = options.prompt
-    if not text and not things:
-        return None, ""
-    return replace(given.opening(system, text, wanted), media=things, row=number), answer
-
-
-def _media(value: Any, kind: str, options: HFOptions, number: int) -> Iterator[Media]:
-    for one in value if isinstance(value, list) else [value]:
-        name = f"{options.path} #{number}"
-        if isinstance(one, Mapping) and one.get("bytes"):
-            suffix = Path(str(one.get("path") or "")).suffix
-            yield media.from_bytes(one["bytes"], kind, name=name + suffix)
-        elif isinstance(one, Mapping) and one.get("path"):
-            yield media.load(Path(one["path"]), kind)
-        elif isinstance(one, str):
-            yield Media(kind=kind, url=one)  # type: ignore[arg-type]
-        else:
-            raise DataError("plan.media_unnamed", row=number, kind=kind)
 
 
 DATASET = Dataset(options=HFOptions, prompts=prompts)

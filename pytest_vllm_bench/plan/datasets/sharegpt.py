@@ -34,7 +34,7 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
         raise DataError("plan.needs_tokenizer", dataset="sharegpt")
     options: ShareGPTOptions = wanted.options
     source = rows.read(wanted.path(options.path), wanted.reading)
-    rows.require(source, talk.COLUMNS)
+    rows.require(source, talk.COLUMNS + talk.MAYBE)
     salter = given.Salter(wanted)
     return given.sampled(wanted, len(source), options, lambda numbers: _kept(wanted, source, salter, numbers))
 
