@@ -60,7 +60,7 @@ def rendered(template: ChatTemplate, prompt: Prompt) -> Prompt:
         text = template.owner.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, **template.variables
         )
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError) as error:
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise DataError("plan.template_failed", row=prompt.row or "–", error=str(error)) from error
     return replace(prompt, text=text.removeprefix(template.front), messages=None)
 
@@ -70,9 +70,10 @@ def _plain(message: Mapping[str, Any], prompt: Prompt) -> Mapping[str, Any]:
     content = message.get("content")
     if not isinstance(content, list):
         return message
-    other = [part["type"] for part in content if part.get("type") != "text"]
+    other = [part for part in content if not isinstance(part, Mapping) or not isinstance(part.get("text"), str)]
     if other:
-        raise DataError("plan.template_text_only", row=prompt.row or "–", kind=other[0])
+        kind = other[0].get("type") if isinstance(other[0], Mapping) else type(other[0]).__name__
+        raise DataError("plan.template_text_only", row=prompt.row or "–", kind=kind)
     return {**message, "content": "\n".join(part["text"] for part in content)}
 
 

@@ -184,6 +184,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path}, line {line}: longer than {most} MiB. A JSONL file has one row a line.",
         "{path} 第 {line} 行：超过 {most} MiB。JSONL 文件应每行一条数据。",
     ),
+    "plan.poem_endless": (
+        "{path}: longer than the {most} MiB that a poem may have.",
+        "{path}：超过诗文文件的上限 {most} MiB。",
+    ),
     "plan.read_as": (
         "{path} is not UTF-8 (line {line}): read as {encoding}. Save it as UTF-8 if its words look wrong.",
         "{path} 不是 UTF-8（第 {line} 行）：按 {encoding} 读取。若文字不正确，请将其另存为 UTF-8。",

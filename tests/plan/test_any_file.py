@@ -24,11 +24,11 @@ from pytest_vllm_bench.text import say
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 #: A long run by hand sets this.
-EXAMPLES = int(os.environ.get("ANY_FILE_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("ANY_FILE_EXAMPLES", "60"))
 ANY = settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize=EXAMPLES == 150,
+    derandomize=EXAMPLES == 60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 TALK = [
@@ -154,7 +154,7 @@ def places(tmp_path: Path) -> Path:
 
 
 @ANY
-@given(made=files(), backend=st.sampled_from(["openai", "openai-chat"]), n=st.integers(1, 4))
+@given(made=files(), backend=st.sampled_from(sorted(BACKENDS)), n=st.integers(1, 4))
 def test_any_file_is_read_or_refused_by_name(
     places: Path, small: Tokenizer, made: tuple[str, str, bytes], backend: str, n: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +107,27 @@ def test_a_split_that_is_not_there(make: Make, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(make, "files", 1, split="test")
     assert "split test" in say(caught.value.message)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_folder_of_broken_files_is_told_by_its_name(make: Make, tmp_path: Path, streaming: bool) -> None:
+    broken = {
+        "jsonl": b'{"prompt": "a"}\n{"prompt": \n',
+        "csv": b'prompt\n"a\nb',
+        "parquet": b"PAR1 and nothing",
+        "jsonl.gz": gzip.compress(b'{"prompt": "a"}\n')[:-9],
+        "json": b"\xff\xfe\xfd",
+    }
+    for kind, data in broken.items():
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / f"train.{kind}").write_bytes(data)
+        with pytest.raises(DataError) as caught:
+            read(make, kind, 5, streaming=streaming)
+        assert kind in say(caught.value.message)
+    (tmp_path / "bomb").mkdir()
+    (tmp_path / "bomb" / "train.jsonl.gz").write_bytes(gzip.compress(bytes(1 << 24)) * 17)
+    with pytest.raises(DataError, match="grows"):
+        read(make, "bomb", 1, streaming=streaming)
 
 
 def test_columns_without_a_prompt_are_listed(make: Make, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pytest_vllm_bench.plan import given, known, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.rows import Rows
+from pytest_vllm_bench.plan.source import plain
 from pytest_vllm_bench.tokenizer import unreachable
 
 
@@ -43,7 +44,7 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     options: HFOptions = wanted.options
     file = wanted.path(options.path)
     source = _file(wanted, file) if os.path.isfile(file) else _undecoded(_opened(wanted, options))
-    first = next(iter(source), None)
+    first = next(_each(source, options), None)
     if first is None:
         raise DataError("plan.file_empty", path=options.path)
     its = _columns(first, options)
@@ -69,8 +70,10 @@ def _opened(wanted: Wanted, options: HFOptions) -> Any:
     except ImportError as error:
         raise DataError("plan.extra_missing", extra="datasets", path=options.path) from error
     local = wanted.path(options.path)
-    if not local.exists():
+    if not os.path.exists(local):
         _hub(options.path)
+    for packed in local.rglob("*.gz") if local.is_dir() else ():
+        plain(packed, wanted.reading)  # what grows without measure is refused before anybody unpacks it into memory
     try:
         if (local / "state.json").is_file() or (local / "dataset_dict.json").is_file():
             saved = datasets.load_from_disk(str(local))
@@ -78,15 +81,34 @@ def _opened(wanted: Wanted, options: HFOptions) -> Any:
         else:
             path = str(local) if local.exists() else options.path
             found = datasets.load_dataset(path, options.subset, split=options.split, streaming=options.streaming)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        told = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        values = {"path": options.path, "subset": options.subset or "–", "split": options.split, "error": told}
-        raise DataError("plan.hf_failed", **values) from error
+    except Exception as error:  # whatever its readers and the hub's client stumble on
+        raise _failed(options, error) from error
     if options.shuffle:
         seed = int(wanted.stream("order").randint(1 << 31))
         streamed = isinstance(found, datasets.IterableDataset)
         found = found.shuffle(seed=seed, buffer_size=10_000) if streamed else found.shuffle(seed=seed)
     return found
+
+
+def _failed(options: HFOptions, error: Exception) -> DataError:
+    told = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+    values = {"path": options.path, "subset": options.subset or "–", "split": options.split, "error": told}
+    return DataError("plan.hf_failed", **values)
+
+
+def _each(source: Iterable[Any], options: HFOptions) -> Iterator[Mapping[str, Any]]:
+    """The rows; what a streamed file's reader stumbles on shows itself only here."""
+    rows = iter(source)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except DataError:
+            raise
+        except Exception as error:
+            raise _failed(options, error) from error
+        yield row
 
 
 def _hub(path: str) -> None:
@@ -150,7 +172,7 @@ def _made(wanted: Wanted, source: Any, options: HFOptions) -> Iterator[Prompt]:
 def _numbered(wanted: Wanted, source: Iterable[Any], options: HFOptions) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for lap in count():
         seen = 0
-        for seen, row in enumerate(source, 1):
+        for seen, row in enumerate(_each(source, options), 1):
             yield seen, row
         if not options.oversample or not seen:
             return

@@ -11,7 +11,8 @@ from pytest_vllm_bench.model import Prompt
 from pytest_vllm_bench.plan import given
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
-from pytest_vllm_bench.plan.source import plain
+from pytest_vllm_bench.plan.rows import ROW
+from pytest_vllm_bench.plan.source import plain, regular
 
 POEM = Path(__file__).parents[1] / "data" / "poem.txt"
 INSTRUCTION = "Continue the poem below in the same metre. These are its lines so far:\n"
@@ -33,6 +34,8 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     options: SonnetOptions = wanted.options
     path = wanted.path(options.path) if options.path else POEM
     source = plain(path, wanted.reading)
+    if regular(source.plain) > ROW:
+        raise DataError("plan.poem_endless", path=str(path), most=ROW >> 20)
     lines = [line for line in source.plain.read_text("utf-8-sig").splitlines() if line.strip()]
     if not lines:
         raise DataError("plan.file_empty", path=str(path))
