@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    *("DATASETS", "BuildContext", "Dataset", "Wanted"),
-    *("background", "build", "check", "foresee", "index", "trial", "warmup"),
+    "DATASETS",
+    "BuildContext",
+    "Dataset",
+    "Wanted",
+    "background",
+    "build",
+    "check",
+    "foresee",
+    "index",
+    "trial",
+    "warmup",
 ]
 
 

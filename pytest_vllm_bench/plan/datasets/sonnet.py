@@ -36,7 +36,10 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     source = plain(path, wanted.reading)
     if regular(source.plain) > ROW:
         raise DataError("plan.poem_endless", path=str(path), most=ROW >> 20)
-    lines = [line for line in source.plain.read_text("utf-8-sig").splitlines() if line.strip()]
+    try:
+        lines = [line for line in source.plain.read_text("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:  # Parquet
+        raise DataError("plan.encoding_line", path=str(path), line=1, error=str(error)) from error
     if not lines:
         raise DataError("plan.file_empty", path=str(path))
     return _made(wanted, options.prefix_len, lines)
