@@ -26,7 +26,7 @@ def notes(backend: Backend, scenario: Scenario) -> tuple[Message, ...]:
         say("no_stream")
     if backend.generates and scenario.token_detail == "on" and not backend.token_detail:
         say("no_token_detail")
-    unknown = sorted(key for key in scenario.sampling if not knows(backend, key))
+    unknown = sorted(k for k, value in scenario.sampling.items() if value is not None and not knows(backend, k))
     if backend.generates and unknown:
         say("sampling_left_out", names=", ".join(unknown))
     if len(scenario.models) > 1 and not backend.names_model:

@@ -20,14 +20,19 @@ _SAMPLES = frozenset(
 def body(ask: Ask) -> bytes:
     """Greedy is said by ``do_sample``: a temperature of 0 and a top_p of 1 are errors here."""
     sampling = dict(only(ask, _SAMPLES).sampling)
-    greedy = not sampling.get("temperature", 1)
+    greedy = not sampling["temperature"] if "temperature" in sampling else None  # left out: the server's own way
     if greedy:
         del sampling["temperature"]
     if sampling.get("top_p", 0) >= 1:
         del sampling["top_p"]
     if sampling.get("top_k", 1) <= 0:
         del sampling["top_k"]
-    parameters = {"max_new_tokens": ask.output_len, "details": True, "do_sample": not greedy, **sampling}
+    parameters = {
+        "max_new_tokens": ask.output_len,
+        "details": True,
+        "do_sample": None if greedy is None else not greedy,
+        **sampling,
+    }
     fields = {"inputs": ask.prompt.text, "parameters": {k: v for k, v in parameters.items() if v is not None}}
     return encode(fields, ask.extra_body)
 

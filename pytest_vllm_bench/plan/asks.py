@@ -50,7 +50,9 @@ class Asks:
             models=models,
             force=scenario.ignore_eos is not False and backend.forces_length,
             detail=(scenario.token_detail != "off" if detail is None else detail) and backend.token_detail,
-            sampling={key: value for key, value in scenario.sampling.items() if knows(backend, key)},
+            sampling={
+                k: v for k, v in scenario.sampling.items() if v is not None and knows(backend, k)
+            },  # null: not sent
             extra_body=scenario.extra_body if template is None else without_variables(scenario.extra_body),
             usual_field=length_field(backend),
             output_field=scenario.output_field,

@@ -145,8 +145,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "`options.num_predict`。长度仍由场景决定。",
     ),
     "reference.sampling": (
-        "Sampling parameters, always sent explicitly; a temperature of 0 unless given.",
-        "采样参数，总是显式发送；未指定时 temperature 为 0。",
+        "Sampling parameters, always sent explicitly; a temperature of 0 unless given. null leaves a parameter out: "
+        "`{{temperature: null}}` for a server that takes none.",
+        "采样参数，总是显式发送；未指定时 temperature 为 0。值写成 null 则不发送该参数："
+        "服务端不接受 temperature 时写 `{{temperature: null}}`。",
     ),
     "reference.extra_body": ("More fields for every request's body.", "附加到每个请求体的字段。"),
     "reference.timeouts": (

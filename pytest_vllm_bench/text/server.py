@@ -127,10 +127,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "server.shape": (
         "{url} refuses a request of this scenario's shape with {status}: {said}. Sent: {sent}. "
         "To leave a field of sampling: out, write null as its value, as in sampling: {{temperature: null}}; "
-        "any other goes by extra_body: {{ignore_eos: null}}, which also adds what the server wants.",
+        "any other goes by extra_body: {{ignore_eos: null}}, which also adds what the server wants; "
+        "output_field: names another field for the length.",
         "{url} 以 {status} 拒绝了与本场景同样形式的请求：{said}。发送的内容：{sent}。"
         "若要去掉 sampling: 中的某个字段，把它的值写成 null，例如 sampling: {{temperature: null}}；"
-        "其他字段用 extra_body: {{ignore_eos: null}} 这样的写法去掉，服务端需要的额外字段也写在 extra_body: 中。",
+        "其他字段用 extra_body: {{ignore_eos: null}} 这样的写法去掉，服务端需要的额外字段也写在 extra_body: 中；"
+        "输出长度的字段名用 output_field: 指定。",
     ),
     "server.context": (
         "{scenario} needs {need} tokens (input {input} + output {output}) and the model {model!r} takes {limit} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.model import Target
+from pytest_vllm_bench.observe import counters
 from pytest_vllm_bench.rejudge import Asked, parsed, results
 from pytest_vllm_bench.simulator import SimulatorOptions
 
@@ -195,3 +198,24 @@ def test_a_rule_that_cannot_fail_is_refused_and_none_lets_failures_pass(
         result = bench(f"--vllm-url={server.base_url}", sla=["failed_ratio <= 0.99"], **keys)
     result.assert_outcomes(failed=1)
     assert "implied: failed == 0" in result.stdout.str()
+
+
+def test_a_warm_up_that_fails_throughout_spares_the_load(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    """One or two that fail may be an accident, and are sent again; of more, those that fail are said."""
+    some = {"fault": "status code=400 message=not_today", "requests": [1]}
+    for count, faults in ((1, {**some, "from": 1, "requests": [1, 2]}), (3, {**some, "requests": [1, 2, 3]})):
+        with simulator.start(SimulatorOptions(faults=script(tmp_path, faults))) as server:
+            result = bench(f"--vllm-url={server.base_url}", **ONE, warmup=count)
+            result.assert_outcomes(failed=1)
+            assert "not today" in result.stdout.str()
+            assert f"{count} warm-up requests failed" in result.stdout.str()
+            counted = asyncio.run(counters.read(Target(base_url=server.base_url)))
+            assert counted is not None
+            assert counted.values["vllm:request_success_total"] == 1  # the trial request
+    for count, numbers in ((1, [1]), (3, [1, 2])):
+        with simulator.start(SimulatorOptions(faults=script(tmp_path, {**some, "requests": numbers}))) as server:
+            bench(f"--vllm-url={server.base_url}", **ONE, warmup=count).assert_outcomes(passed=1)
+    notes = saved(pytester)["notes"]
+    assert any("not today" in str(note) for note in notes), notes
