@@ -61,7 +61,9 @@ class Server:
     def notes(self, models: tuple[str, ...]) -> list[Message]:
         """What somebody who reads the figures should know of the list, where the trial has worked all the same."""
         if self.unlisted is not None:
-            return [*self.wrong, Message(key="server.not_told", values={"why": self.unlisted.message})]
+            why = self.unlisted.message  # without advice on keys: the one in use is good for what is measured
+            why = replace(why, key="server.status") if why.key == "server.auth" else why
+            return [*self.wrong, Message(key="server.not_told", values={"why": why})]
         absent = [m for m in models if self.models and m not in self.models]
         values = {"asked": told(absent), "served": told(self.models), "url": self.target.base_url}
         return [*self.wrong, *([Message(key="server.not_listed", values=values)] if absent else [])]

@@ -17,7 +17,7 @@ from pytest_vllm_bench.simulator.faults import Fault, Faults
 from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Asked, Call, Finish, Format, Piece, Refused
 from pytest_vllm_bench.simulator.live import Stream
 from pytest_vllm_bench.simulator.service import Planned, Service
-from pytest_vllm_bench.simulator.wire import Over, Wire, answer_at_once, refuse, terminal_altered
+from pytest_vllm_bench.simulator.wire import Over, Wire, answer_at_once, refuse, terminal_altered, unwanted
 
 LONG = 4000  # characters
 
@@ -53,6 +53,8 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
         asked = form.read(got)
         if "field" in faults:
             asked = _limited(asked, got.body, faults["field"])
+        if "refuse" in faults and (refused := unwanted(got.body, faults["refuse"])) is not None:
+            raise refused
         if "overload" in faults:
             raise Refused(503, "too many requests are waiting", kind="overloaded")
         planned = await _planned(service, asked, number)

@@ -8,6 +8,9 @@ all formats' paths):
      {"fault": "status code=429 retry_after=2", "every": 10},
      {"fault": "crash at=3", "from": 50, "path": "/v1/completions"}]
 
+What is read beside the load (``/v1/models``, ``/version``, ``/tokenize``, ``/metrics``) is struck by rules that name
+its ``path``; its requests are numbered by themselves.
+
 ``at`` counts tokens: the fault strikes before that token is sent (0 = before the first).
 
 ========== ======================== =======================================================================
@@ -33,6 +36,11 @@ rewrite    –                        the last event changes the text so far, wh
 short      at (1)                   the answer is over after so many tokens, finish reason "length"
 field      name (max_tokens),       only this field of the body limits the answer; without it there are ``default``
            default (16), refuse     tokens; ``refuse`` 1: another such field is refused with 400
+refuse     field, only, least       400 where that field of the body is there and is not ``only``, or is below
+                                    ``least``; without either of them: where it is not there
+html       code (200)               a web page instead of an answer
+redirect   to (/login), code (302)  another address instead of an answer
+endless    –                        a body that never ends
 malformed  at (0)                   an event that is not JSON
 garbage    –                        the answer is not HTTP
 blank      –                        status 200 and an empty body
@@ -81,6 +89,10 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "rewrite": {},
     "short": {"at": 1},
     "field": {"name": "max_tokens", "default": 16, "refuse": 0},
+    "refuse": {"field": "temperature", "only": "", "least": ""},
+    "html": {"code": 200},
+    "redirect": {"to": "/login", "code": 302},
+    "endless": {},
     "malformed": {"at": 0},
     "garbage": {},
     "blank": {},

@@ -14,10 +14,12 @@ from aiohttp.typedefs import Handler, Middleware
 from pytest_vllm_bench import __version__
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.simulator import exchange, formats
+from pytest_vllm_bench.simulator.faults import strike
 from pytest_vllm_bench.simulator.formats import triton
 from pytest_vllm_bench.simulator.formats.shape import CREATED, text_of
 from pytest_vllm_bench.simulator.options import SimulatorOptions
 from pytest_vllm_bench.simulator.service import Service
+from pytest_vllm_bench.simulator.wire import answer_at_once
 from pytest_vllm_bench.text import say
 
 MOST_BYTES = 1 << 30  # of a request's body: images and audio are large
@@ -76,6 +78,17 @@ GETS = {
     "/metrics": _metrics,
     "/v2/models/{model}": _triton,
 }
+POSTS = {"/tokenize": _tokenize, "/detokenize": _detokenize}
+
+
+async def beside(service: Service, request: web.Request) -> web.StreamResponse | None:
+    """The faults of a page that is read beside the load: those of rules that name its path."""
+    path = request.path
+    if path not in GETS and path not in POSTS:
+        return None
+    number, service.pages[path] = service.pages[path], service.pages[path] + 1
+    faults = strike([rule for rule in service.rules if rule.path == path], number, path, None)
+    return await answer_at_once(request, None, faults)
 
 
 def _guard(service: Service, started: float) -> Middleware:
@@ -90,7 +103,7 @@ def _guard(service: Service, started: float) -> Middleware:
         if key and guarded and request.headers.get("Authorization") != f"Bearer {key}":
             return web.json_response({"error": "Unauthorized"}, status=401)
         try:
-            return await handler(request)
+            return await beside(service, request) or await handler(request)
         except BenchError as error:  # a fault that nobody knows, in the request's header
             return web.json_response({"error": {"message": say(error.message), "code": 400}}, status=400)
         except web.HTTPNotFound:
@@ -109,8 +122,8 @@ def application(options: SimulatorOptions) -> web.Application:
         app.router.add_post(path, partial(exchange.answered, service, forms))
     for path, get in GETS.items():
         app.router.add_get(path, partial(get, service))
-    app.router.add_post("/tokenize", partial(_tokenize, service))
-    app.router.add_post("/detokenize", partial(_detokenize, service))
+    for path, post in POSTS.items():
+        app.router.add_post(path, partial(post, service))
 
     async def engine(_: web.Application) -> Any:
         running = asyncio.create_task(service.live.run())

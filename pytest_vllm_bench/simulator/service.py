@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -38,6 +39,7 @@ class Service:
         self.rules = fault_scripts.read(files.path(options.faults)) if options.faults else ()
         self.counts = prometheus.Counts(perf_counter())
         self.requests = 0
+        self.pages = Counter[str]()  # requests of what is read beside the load, by path
 
     def plan(self, asked: Asked, number: int) -> Planned:
         """Decide the whole answer, before its first token is due.  Raises Refused."""

@@ -197,7 +197,7 @@ def terminal_altered(events: Sequence[bytes], terminal: bytes, faults: Faults) -
     return list(events)
 
 
-async def answer_at_once(request: web.Request, form: Format, faults: Faults) -> web.StreamResponse | None:
+async def answer_at_once(request: web.Request, form: Format | None, faults: Faults) -> web.StreamResponse | None:
     """The faults that come before or instead of the whole answer; None: it goes on."""
     if "delay" in faults:
         await asyncio.sleep(faults["delay"].number("seconds"))
@@ -213,13 +213,36 @@ async def answer_at_once(request: web.Request, form: Format, faults: Faults) -> 
         return web.Response()
     if "blank" in faults:
         return web.Response(status=200, content_type="text/event-stream")
+    if "html" in faults:
+        page = "<html><title>Please wait</title></html>"
+        return web.Response(status=int(faults["html"].number("code")), text=page, content_type="text/html")
+    if "redirect" in faults:
+        to = {"Location": str(faults["redirect"].values["to"])}
+        return web.Response(status=int(faults["redirect"].number("code")), headers=to)
+    if "endless" in faults:
+        await (response := web.StreamResponse(headers={"Content-Type": JSON})).prepare(request)
+        while True:
+            await response.write(b" " * 65536)
     return None
 
 
-def _status(form: Format, fault: Fault) -> web.Response:
+def unwanted(body: Mapping[str, Any], fault: Fault) -> Refused | None:
+    """What a server that wants a field, or wants it otherwise, says to this body."""
+    name, only, least = (str(fault.values[key]) for key in ("field", "only", "least"))
+    value = body.get(name)
+    if value is None:
+        return None if only or least else Refused(400, f"Missing required parameter: '{name}'.", param=name)
+    if only and str(value) != only:
+        return Refused(400, f"Unsupported value: '{name}' does not support {value} with this model.", param=name)
+    if least and float(value) < float(least):
+        return Refused(400, f"Invalid '{name}': below minimum value. Expected a value >= {least}.", param=name)
+    return None
+
+
+def _status(form: Format | None, fault: Fault) -> web.Response:
     message, status = str(fault.values["message"]), int(fault.number("code"))
     head = {"Retry-After": str(fault.values["retry_after"])} if fault.values["retry_after"] else {}
-    if fault.values["text"]:
+    if fault.values["text"] or form is None:
         return web.Response(status=status, text=message, headers=head)
     return refuse(form, Refused(status, message, kind="SimulatedFault"), streamed=False, head=head)
 

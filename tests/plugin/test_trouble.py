@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from pytest_vllm_bench.model import Target
 from pytest_vllm_bench.observe import counters
 from pytest_vllm_bench.rejudge import Asked, parsed, results
 from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.tokenizer import SMALL
 
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
@@ -214,8 +217,57 @@ def test_a_warm_up_that_fails_throughout_spares_the_load(
             counted = asyncio.run(counters.read(Target(base_url=server.base_url)))
             assert counted is not None
             assert counted.values["vllm:request_success_total"] == 1  # the trial request
-    for count, numbers in ((1, [1]), (3, [1, 2])):
-        with simulator.start(SimulatorOptions(faults=script(tmp_path, {**some, "requests": numbers}))) as server:
-            bench(f"--vllm-url={server.base_url}", **ONE, warmup=count).assert_outcomes(passed=1)
+    with simulator.start(SimulatorOptions(faults=script(tmp_path, {**some, "requests": [1, 2]}))) as server:
+        bench(f"--vllm-url={server.base_url}", **ONE, warmup=3).assert_outcomes(passed=1)
     notes = saved(pytester)["notes"]
     assert any("not today" in str(note) for note in notes), notes
+
+
+PAGES = ("/v1/models", "/version", "/tokenize", "/metrics")
+
+
+def test_what_is_read_beside_the_load_never_refuses(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    """A chat server whose pages are shut, or never end: it takes the load's own requests, and what is not told is said
+    once.  The template's tokens are those of its own counts."""
+    chat = {**ONE, "backend": "vllm-chat", "model": "simulator", "tokenizer": str(SMALL)}
+    shut = [{"fault": "status code=401", "path": path} for path in PAGES]
+    with simulator.start(SimulatorOptions(faults=script(tmp_path, *shut))) as server:
+        result = bench(f"--vllm-url={server.base_url}", **chat)
+    result.assert_outcomes(passed=1)
+    assert result.stdout.str().count("list of models is done without") == 1
+    assert [note for note in saved(pytester)["notes"] if "simulated fault" in str(note)]
+    never = [{"fault": "endless", "path": path} for path in PAGES]
+    with simulator.start(SimulatorOptions(faults=script(tmp_path, *never))) as server:
+        bench(f"--vllm-url={server.base_url}", **chat).assert_outcomes(passed=1)
+
+
+def test_a_request_that_is_refused_is_refused_before_the_load(bench: Bench, tmp_path: Path) -> None:
+    """In the server's words, once; the others of the same shape are spared."""
+    picky = script(tmp_path, {"fault": "refuse field=temperature only=1"})
+    keys = {**ONE, "concurrency_prompts": [[1, 4], [2, 4]]}
+    with simulator.start(SimulatorOptions(faults=picky)) as server:
+        result = bench(f"--vllm-url={server.base_url}", "-rs", **keys)
+        result.assert_outcomes(errors=1, skipped=1)
+        text = result.stdout.str()
+        assert "'temperature' does not support 0" in text
+        assert "sampling: {temperature: null}" in text
+        assert "the server refuses the same request, see io64x8-mc1-np4" in text
+        bench(f"--vllm-url={server.base_url}", **keys, sampling={"temperature": None}).assert_outcomes(passed=2)
+
+
+def test_a_server_that_restarts_is_waited_for(bench: Bench, tmp_path: Path) -> None:
+    """The scenario in which it died fails, those after it run."""
+    keys = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 60], [4, 8], [8, 8]], "base_url": None}
+    dying = SimulatorOptions(faults=script(tmp_path, {"fault": "crash at=3", "from": 20}))
+    with contextlib.ExitStack() as stack, simulator.start(dying) as first:
+        port = int(first.base_url.rpartition(":")[2])
+
+        def again() -> None:
+            first.process.wait()
+            stack.enter_context(simulator.start(SimulatorOptions(port=port, ready_after=2)))
+
+        nurse = threading.Thread(target=again)
+        nurse.start()
+        result = bench(f"--vllm-url={first.base_url}", "--vllm-ready-timeout=60", **keys)
+        nurse.join()
+    result.assert_outcomes(failed=1, passed=2)
