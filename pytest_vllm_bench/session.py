@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_vllm_bench import environment, load, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
-from pytest_vllm_bench.errors import BenchError, DataError, ServerError
+from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.model import Backend, Message, Scenario, Target
@@ -54,7 +54,8 @@ class Session:
         self._taken: set[tuple[str, str, str]] = set()  # address, model and shape of requests that were answered
         self._fields: dict[tuple[str, str], Message] = {}  # address, path → that another field had to be sent there
         self._said: list[Message] = []  # notes, once each
-        self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, int | None, Any]] = {}
+        self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, Any]] = {}
+        self._added: dict[tuple[str, str], int | None] = {}  # address and model → tokens of its chat template
         self._simulator: Target | None = None
         self._stack = contextlib.ExitStack()
 
@@ -107,11 +108,15 @@ class Session:
         alike = [s for s in self.scenarios if s.target == scenario.target]
 
         async def look(seconds: float) -> World:
-            server = await self._server(target, next(iter(scenario.models), None))
-            await self._tried(scenario, server, seconds)
-            for one in alike:
-                if one is not scenario and not fits(one, server):
-                    await self._tried(one, server, seconds, only="server.context")
+            try:
+                server = await self._server(target, next(iter(scenario.models), None))
+                await self._tried(scenario, server, seconds)
+                for one in alike:
+                    if one is not scenario and not fits(one, server):
+                        await self._tried(one, server, seconds, only="server.context")
+            except NotReady:
+                self.doubt(target)
+                raise
             return await self._world(scenario, self._servers.get(target.base_url, server))
 
         world = await ready.wait(look, patience, aloud)
@@ -152,16 +157,13 @@ class Session:
         address = self._reach(target).base_url
         self._servers.pop(address, None)
         self._taken = {key for key in self._taken if key[0] != address}
+        self._added = {key: added for key, added in self._added.items() if key[0] != address}
 
     async def _server(self, target: Target, asked: str | None) -> ready.Server:
         """What a target says of itself; one that is not there any more is looked at afresh."""
         known = self._servers.get(target.base_url)
         if known is not None:
-            try:
-                now = await ready.there(known)
-            except ServerError:
-                self.doubt(target)
-                raise
+            now = await ready.there(known)
             if ready.changed(known, now, known.models) is None:
                 return known
             self.doubt(target)
@@ -247,16 +249,18 @@ class Session:
     ) -> tuple[Tokenizer, int | None, Any]:
         """The tokenizer; how many tokens the server's chat template adds; the one whose template is applied here."""
         spec = scenario.tokenizer or ("simulator" if server.target.simulated else None)
+        name, address = server.roots.get(model, model), server.target.base_url
         key = (spec, model, backend.name)
         if key not in self._tokenizers:
             theirs = tokenize.tokenizer_of(server.target, model)
-            name = server.roots.get(model, model)
             tokenizer = await asyncio.to_thread(tokenizers.load, spec, name, server=theirs)
-            added = await tokenize.template_tokens(server.target, model) if backend.takes_messages else None
             here = scenario.chat_template == "client"
             template = await asyncio.to_thread(tokenizers.with_template, spec, name) if here else None
-            self._tokenizers[key] = tokenizer, added, template
-        return self._tokenizers[key]
+            self._tokenizers[key] = tokenizer, template
+        if backend.takes_messages and (address, model) not in self._added:
+            self._added[address, model] = await tokenize.template_tokens(server.target, model)
+        tokenizer, template = self._tokenizers[key]
+        return tokenizer, self._added.get((address, model)) if backend.takes_messages else None, template
 
     def _reach(self, target: Target) -> Target:
         """Where a target really is: the built-in server is started when first needed."""
