@@ -1,7 +1,7 @@
 """The bytes of a response's body, however they were split → the payloads of its events.
 
-Works on bytes throughout: a line, an event or one UTF-8 character may be cut anywhere by the network.  There is no
-limit to the length of a line or an event.
+Works on bytes throughout: a line, an event or one UTF-8 character may be cut anywhere by the network.  Of an event
+nothing is looked at twice, however many reads it takes; one of more than ``MOST_BYTES`` will never end.
 """
 
 from __future__ import annotations
@@ -9,6 +9,12 @@ from __future__ import annotations
 from typing import Literal
 
 Framing = Literal["sse", "ndjson", "json"]
+#: An event; also a whole JSON answer, of which the longest are batches of embeddings.
+MOST_BYTES = 64 << 20
+
+
+class TooLong(ValueError):
+    """An event, or an answer of one piece, of more than ``MOST_BYTES``."""
 
 
 class Events:
@@ -20,37 +26,63 @@ class Events:
     "ndjson": a payload is one line.  "json": the body is one payload, given by ``flush``.
     """
 
-    __slots__ = ("_parts", "_returned", "_sse", "_whole")
+    __slots__ = ("_end", "_length", "_parts", "_returned", "_sse", "whole")
 
     def __init__(self, framing: Framing) -> None:
         self._sse = framing == "sse"
-        self._whole = framing == "json"
-        self._parts: list[bytes] = []  # of the event that is not complete yet
+        self._end = b"\n\n" if self._sse else b"\n"
+        self.whole = framing == "json"
+        self._parts: list[bytes] = []  # of the event that is not complete yet; none is empty
+        self._length = 0
         self._returned = False  # the last byte was a CR: an LF that follows belongs to it
 
     def feed(self, data: bytes) -> list[bytes]:
         if self._sse and (self._returned or data.find(b"\r") >= 0):
             data = self._line_feeds(data)
         line = data.find(b"\n")
-        if line < 0 or self._whole:  # nothing can be complete; joining only later keeps a huge event linear
-            self._parts.append(data)
-            return []
-        if self._parts:
-            self._parts.append(data)
-            data = b"".join(self._parts)
-            self._parts.clear()
+        parts = self._parts
+        if line < 0 or self.whole:
+            return self._go_on(data)
+        if parts:
+            across = self._sse and line == 0 and parts[-1].endswith(b"\n")  # a blank line, cut in two
+            if not across and data.find(self._end) < 0:
+                return self._go_on(data)  # joining only at the end keeps a huge event linear
+            parts.append(data)
+            data = b"".join(parts)
+            parts.clear()
+            self._length = 0
         elif self._sse and line == len(data) - 2 and data.startswith(b"data: ") and data[6] > 32 and data[-1] == 10:
             return [data[6:-2]]  # one event in one read, as nearly always
-        blocks = data.split(b"\n\n" if self._sse else b"\n")
-        tail = blocks.pop()
-        if tail:
-            self._parts.append(tail)
+        blocks = data.split(self._end)
+        self._go_on(blocks.pop())
         payloads = map(_payload, blocks) if self._sse else blocks
         return [payload for payload in payloads if payload and not payload.isspace()]
+
+    def _go_on(self, data: bytes) -> list[bytes]:
+        """Keep the beginning of an event.  Raises TooLong."""
+        if data:
+            self._parts.append(data)
+            self._length += len(data)
+            if self._length > MOST_BYTES:
+                self._parts.clear()
+                raise TooLong(f"an event of more than {MOST_BYTES >> 20} MiB")
+        return []
+
+    @property
+    def midway(self) -> bool:
+        """An event has begun and not ended."""
+        return bool(self._parts)
+
+    @property
+    def so_far(self) -> bytes:
+        """What has come of the event that has not ended."""
+        self._parts[:] = [b"".join(self._parts)]
+        return self._parts[0]
 
     def flush(self) -> list[bytes]:
         rest = b"".join(self._parts)
         self._parts.clear()
+        self._length = 0
         payload = _payload(rest) if self._sse else rest
         return [payload] if payload and not payload.isspace() else []
 

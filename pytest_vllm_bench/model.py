@@ -348,7 +348,8 @@ class Ending:
     TIMEOUT_TOTAL = 7
     CANCELLED = 8  # the run was stopped
     NOT_SENT = 9  # the run's own end came first
-    PROTOCOL = 10  # not HTTP
+    PROTOCOL = 10  # not HTTP, or without an end
+    CONTENT = 11  # the content says that the message is whole; HTTP does not yet
 
 
 class Entry(NamedTuple):
@@ -658,6 +659,7 @@ class Backend:
     framing: Literal["sse", "ndjson", "json"] = "sse"
     content_type: str = "application/json"
     terminal: Literal["sign", "finish", "end"] = "sign"  # whole when: the sign, a finish reason, the body's end came
+    sign: bytes = b"[DONE]"  # stands in the event that is the sign, and in few others
     forces_length: bool = True
     takes_token_ids: bool = False
     takes_messages: bool = False

@@ -191,9 +191,9 @@ async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     if warm is None:
         return None
     watch.phase(Message(key="plugin.warmup"))
-    tape = work / "warmup-tape"
+    tape, how = work / "warmup-tape", settings(scenario, world, scenario.workers or 1)
     for last in [True] if warm.n > ACCIDENTS else [False, True]:
-        facts = await load.send(warm, world.target, settings(scenario, scenario.workers or 1), tape, asyncio.Event())
+        facts = await load.send(warm, world.target, how, tape, asyncio.Event())
         n, failures = await asyncio.to_thread(failed, warm, tape, world)
         shutil.rmtree(tape, ignore_errors=True)
         if failures.total() < n or last:
@@ -219,9 +219,10 @@ def crew(scenario: Scenario, warm: LoadFacts | None, watch: Watch) -> int:
     return workers
 
 
-def settings(scenario: Scenario, workers: int) -> load.SendSettings:
+def settings(scenario: Scenario, world: World, workers: int) -> load.SendSettings:
     """How the load is sent."""
     return load.SendSettings(
+        backend=world.backend,
         timeouts=scenario.timeouts,
         workers=workers,
         worker_cpus=scenario.worker_cpus,
@@ -239,7 +240,7 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
     stop, over, tape = asyncio.Event(), threading.Event(), work / "tape"
     halt = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
     source = Source(plan=planned, tape=tape, over=over, stop=halt, workers=workers)
-    sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, workers), tape, stop))
+    sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, world, workers), tape, stop))
     reading = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, source))
     asyncio.get_running_loop().run_in_executor(None, reports.load_libraries)
     interrupted = False

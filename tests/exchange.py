@@ -10,7 +10,29 @@ from urllib.parse import urlsplit
 from tapes import plan, row, sent
 
 from pytest_vllm_bench.measure.decode import Decoder
-from pytest_vllm_bench.model import Ask, Backend, Ending, Entry, EntryKind, Prompt, Record
+from pytest_vllm_bench.model import Ask, Backend, Ending, Entry, EntryKind, Media, Prompt, Record
+
+#: Backend → what the simulator is to imitate, where several servers share a path.
+DIALECTS = {
+    "sglang-oai": "sglang",
+    "lmdeploy": "lmdeploy",
+    "scalellm": "scalellm",
+    "trtllm-serve": "trtllm",
+    "deepspeed-mii-generate": "mii",
+    "deepspeed-mii-openai": "mii",
+    "llama.cpp": "llama.cpp",
+    "llama.cpp-native": "llama.cpp",
+}
+
+
+def prompt(backend: Backend) -> Prompt:
+    if backend.batch == "inputs":
+        return Prompt(inputs=["one", "two of them", "three"])
+    if backend.batch == "documents":
+        return Prompt(text="a question", inputs=["one", "two of them", "three"])
+    if backend.takes_media == {"audio"}:
+        return Prompt(text="", media=(Media(kind="audio", data=b"RIFF" + bytes(4000), mime="audio/wav", seconds=1),))
+    return Prompt(text="Say something about the sea.")
 
 
 def ask(text: str = "Say something about the sea.", output_len: int = 16, **changed: object) -> Ask:

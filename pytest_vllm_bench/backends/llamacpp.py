@@ -76,5 +76,6 @@ LLAMA_CPP_NATIVE = Backend(
     counts="counter",
     drops=DROPS,
     names_model=False,
+    sign=b'"stop":true',
     about="backends.about.llama.cpp-native",
 )

@@ -80,5 +80,6 @@ OLLAMA = Backend(
     forces_length=False,
     counts="counter",
     samples=_SAMPLES,
+    sign=b'"done":true',
     about="backends.about.ollama",
 )

@@ -157,5 +157,6 @@ OPENAI_RESPONSES = Backend(
     takes_messages=True,
     takes_media=frozenset({"image"}),
     drops=frozenset({"min_tokens"}),
+    sign=b'"response"',
     about="backends.about.openai-responses",
 )

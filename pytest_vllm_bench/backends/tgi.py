@@ -91,5 +91,6 @@ TGI = Backend(
     counts="counter",
     samples=_SAMPLES,
     names_model=False,
+    sign=b'"generated_text":"',
     about="backends.about.tgi",
 )

@@ -36,12 +36,15 @@ async def event_cost() -> float:
         connected=lambda _: True,
         failed=lambda *_: None,
         lost=lambda _: None,
+        rested=lambda _: None,
     )
     peers: list[socket.socket] = []
     try:
         connections = [await _stream(tape, hooks, number, peers) for number in range(STREAMS)]
-        _say(peers, _HEAD)
+        _say(peers, _HEAD + _CHUNK)
         await _turns_until(lambda: all(connection.reads for connection in connections))
+        for connection in connections:
+            connection.look()  # the first token is there: nobody looks at what follows
         costs = []
         for turn in range(2, ROUNDS + 2):
             _say(peers, _CHUNK)

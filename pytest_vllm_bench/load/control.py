@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pytest_vllm_bench.framing import Framing
 from pytest_vllm_bench.model import Timeouts
 
 JOB, GO, TICK, STOP, READY, FACTS = range(1, 7)
@@ -29,6 +30,9 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     verify: bool | str
     path: str
     content_type: str
+    sign: bytes
+    framing: Framing
+    reader: str
     models: tuple[str, ...]
     headers: dict[str, str]
     request_id_prefix: str

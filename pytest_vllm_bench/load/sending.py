@@ -18,9 +18,10 @@ from time import perf_counter
 import msgspec
 
 from pytest_vllm_bench.load import control
+from pytest_vllm_bench.load.content import Content, name_of
 from pytest_vllm_bench.load.limits import proxies_ignored
 from pytest_vllm_bench.load.selfwatch import steal_ticks
-from pytest_vllm_bench.model import LoadFacts, Message, Plan, Target, Timeouts, WorkerFacts
+from pytest_vllm_bench.model import Backend, LoadFacts, Message, Plan, Target, Timeouts, WorkerFacts
 
 TICK_S = 0.01
 #: From "all are ready" to the common start: time for the word to reach every worker.
@@ -31,6 +32,7 @@ HEADSTART_S = 0.05
 class SendSettings:
     """How a plan is sent.  ``headers`` may hold secrets; they go to the measuring process over its stdin."""
 
+    backend: Backend | None = None  # whose reader tells tokens and ends from other bytes; None: HTTP alone does
     timeouts: Timeouts = Timeouts()
     workers: int = 1
     worker_cpus: Sequence[int] = ()  # processors that the workers are pinned to, in turn
@@ -65,6 +67,7 @@ async def _pass_on(stop: asyncio.Event, crew: _Crew) -> None:
 
 
 def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place: tuple[int, int]) -> control.Job:
+    backend = settings.backend
     return control.Job(
         worker=place[0],
         workers=place[1],
@@ -74,6 +77,9 @@ def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place
         verify=target.verify,
         path=plan.path,
         content_type=plan.content_type,
+        sign=backend.sign if backend else Content().sign,
+        framing=backend.framing if backend and plan.streamed else "json",
+        reader=name_of(backend),
         models=plan.models,
         headers={**target.headers, **settings.headers},
         request_id_prefix=settings.request_id_prefix,

@@ -52,7 +52,7 @@ class Turns:
         """Remember the text of the answer to ``row``, given the response's bytes as they came.  Raises NoAnswer."""
         try:
             text = await answer(self._backend, response)
-        except (msgspec.MsgspecError, httptools.HttpParserError, ValueError) as error:
+        except (msgspec.MsgspecError, httptools.HttpParserError, ValueError, RecursionError) as error:
             raise NoAnswer from error
         self._answers.setdefault(row.chain, []).append(msgspec.json.encode(text)[1:-1])
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from pytest_vllm_bench.load.content import Content, Look
 from pytest_vllm_bench.load.dispatch import Row
 from pytest_vllm_bench.load.tape import ENTRY_HEAD, Tape
 from pytest_vllm_bench.model import Ending, EntryKind, Timeouts
@@ -24,6 +25,16 @@ REUSED, RECONNECTED = 1, 2
 #: the line is drawn no time is lost, since a request's clock runs from its first sending.
 AT_ONCE_S = 0.25
 LARGE_READ = 4 << 10
+#: A read so short, or one that does not end with a line, may be the rest of an end that was cut in two.
+SHORT_READ = 24
+#: From what looks like an end to looking.
+GRACE_S = 0.001
+#: A connection whose answer is whole while HTTP's end has not come may be used again if that comes within this time.
+REST_S = 1.0
+#: After a finish reason only counts and a sign may follow; so much silence, and none will.
+AFTERWORD_S = 1.0
+#: Of a timeout: how late silence may be noticed where bytes without a token break it.
+LOOKS = 10
 _READ = EntryKind.READ
 _entry = ENTRY_HEAD.pack
 
@@ -104,6 +115,8 @@ class Hooks:
     connected: Callable[[Flight], bool]  # it waited for a connection, which is there; False: it is no longer wanted
     failed: Callable[[Flight, int, str], None]  # there is no connection for it: Ending, and words
     lost: Callable[[Connection], None]
+    rested: Callable[[Connection], None]  # HTTP's end has come after all: it can be used again
+    content: Content = Content()
     active: set[Connection] = field(default_factory=set)
 
 
@@ -111,9 +124,9 @@ class Connection(asyncio.Protocol):
     """One connection; carries one request at a time, never pipelined."""
 
     __slots__ = (
-        "_answered", "_fd", "_head", "_keep", "_parser", "_response", "_tape", "_whole", "_write",
-        "carried", "connect_s", "flight", "got_body", "got_bytes", "hooks", "last", "number", "open", "reads", "row",
-        "sent", "transport", "why",
+        "_answered", "_fd", "_keep", "_kept", "_latest", "_look", "_parser", "_resting", "_sign", "_tail", "_tape",
+        "_timer", "_watching", "_whole", "_write", "carried", "connect_s", "flight", "hooks", "last", "number", "open",
+        "reads", "row", "sent", "token", "transport", "why",
     )  # fmt: skip
 
     def __init__(self, tape: Tape, hooks: Hooks, number: int) -> None:
@@ -122,14 +135,18 @@ class Connection(asyncio.Protocol):
         self.reads = 0
         self.transport: asyncio.Transport | None = None
         self.flight: Flight | None = None
-        self._response: list[bytes] | None = None
         self.connect_s = math.nan
         self.row = -1
-        self.sent = self.last = 0.0
-        self.open = self.got_bytes = self.got_body = self._whole = self._answered = self._keep = False
+        self.sent = self.last = self.token = 0.0  # token: when the last one came at the latest; 0: none has
+        self.open = self._whole = self._answered = self._keep = self._resting = False
+        self._sign, self._tail = hooks.content.sign, b""
+        self._kept: list[bytes] | None = None  # reads to be looked at; None: nobody wants to
+        self._latest: bytes | None = None  # read, unless it has been looked at
+        self._look: Look | None = None
+        self._watching = False  # until a token
+        self._timer: asyncio.TimerHandle | None = None
         self.carried = 0  # requests so far
         self.why = ""
-        self._head = b""
         self._fd = -1
         self._parser: Any = httptools.HttpResponseParser(self)
 
@@ -142,9 +159,8 @@ class Connection(asyncio.Protocol):
     def start(self, flight: Flight) -> None:
         """Send ``flight``.  Its first byte goes to the kernel now, not when the loop flushes its transports."""
         assert self.transport is not None
-        self.flight, self.row, self._response = flight, flight.row.number, flight.response
-        self.got_bytes = self.got_body = self._whole = False
-        self._head = b""
+        self.flight, self.row = flight, flight.row.number
+        self._whole, self._watching, self._kept, self.token = False, True, [], 0.0
         payload, written = flight.payload, 0
         self.last = now = perf_counter()
         self.sent = flight.sent = flight.sent or now
@@ -170,7 +186,7 @@ class Connection(asyncio.Protocol):
         at = perf_counter()
         row = self.row
         if row < 0:
-            self.close()  # nothing was asked
+            self._go_on_resting(data)
             return
         size = len(data)
         write = self._write
@@ -182,10 +198,9 @@ class Connection(asyncio.Protocol):
             self._tape.touch()
         if size > LARGE_READ:
             self._tape.relieve()
-        if self._response is not None:
-            self._response.append(data)
-        if not self.got_body:
-            self._look_for_body(data)
+        self._latest = data
+        if self._kept is not None:
+            self._kept.append(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -194,15 +209,69 @@ class Connection(asyncio.Protocol):
                 self._finish(at, Ending.PROTOCOL, str(error))
         if self._whole:
             self._finish(at, Ending.COMPLETE)
+        elif data[-8:] != self._tail:  # events end alike as long as the answer goes on
+            self._tail = data[-8:]
+            if size < SHORT_READ or data[-1] != 10 or data.find(self._sign) >= 0:
+                self._suspect(data)
 
-    def _look_for_body(self, data: bytes) -> None:
-        self.got_bytes = True
-        flight = self.flight
-        assert flight is not None
-        self._head += data
-        end = self._head.find(b"\r\n\r\n")
-        if 0 <= end < len(self._head) - 4:
-            self.got_body, self._head = True, b""
+    def _suspect(self, data: bytes) -> None:
+        """This read may have ended the answer; HTTP's own end nearly always follows at once, and then nobody looks."""
+        if self._kept is None:
+            self._kept = [data]
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GRACE_S, self._look_soon)
+
+    def _look_soon(self) -> None:
+        self._timer = None
+        self.look()
+
+    def look(self) -> None:
+        """Read what was kept: a token, the end, or neither."""
+        flight, kept = self.flight, self._kept
+        if flight is None or not kept:
+            return
+        self._kept = []
+        if flight.response is not None:
+            flight.response += kept
+        look = self._look = self._look or Look(self.hooks.content)
+        if look.take(b"".join(kept)):
+            self.token, self._watching = self.last, False
+        if look.over:
+            self._finish(self.last, Ending.CONTENT)
+        elif look.problem:
+            self._finish(self.last, Ending.PROTOCOL, look.problem)
+        elif not (self._watching or look.midway or flight.response is not None):
+            self._kept = self._look = None
+
+    def _has_finished(self) -> bool:
+        """The latest read holds a reason why the answer ended, or words on why there is none."""
+        latest, self._latest = self._latest, None
+        look = Look(self.hooks.content)
+        if latest:
+            look.take(latest)
+        return look.over or look.finished or self._parser.get_status_code() >= 300
+
+    def _go_on_resting(self, data: bytes) -> None:
+        """HTTP's own end of an answer that was whole before."""
+        try:
+            if self._resting:
+                self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._whole = False
+        if not self._resting or self._whole:
+            self._rest_over()
+
+    def _rest_over(self) -> None:
+        resting, self._resting = self._resting, False
+        if resting and self._whole and self._can_go_on():
+            self.open = True
+            self.hooks.rested(self)
+        elif resting or self.row < 0:
+            self.close()
+
+    def _can_go_on(self) -> bool:
+        # Answered before the request was whole (429, 413): the next one would be written into the rest of this one.
+        return self._keep and not cast(asyncio.Transport, self.transport).get_write_buffer_size()
 
     def on_message_begin(self) -> None:
         if self._whole:
@@ -220,31 +289,52 @@ class Connection(asyncio.Protocol):
         flight, self.flight, self.row = self.flight, None, -1
         assert flight is not None
         self.hooks.active.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if flight.response is not None:
+            flight.response += self._kept or ()
+        self._kept = self._look = self._latest = self._timer = None
         self._tape.reads += self.reads
         self.reads = 0
         self._tape.end(flight.row.number, at, ending, words)
         answered = False
         if ending == Ending.COMPLETE:
             answered = self._answered
-            # Answered before the request was whole (429, 413): the next one would be written into the rest of this one.
-            self.open = self.open and self._keep and not cast(asyncio.Transport, self.transport).get_write_buffer_size()
+            self.open = self.open and self._can_go_on()
+        elif ending == Ending.CONTENT:
+            answered, at = self._parser.get_status_code() < 300, perf_counter()
+            self._resting, self.open = self.open, False
+            asyncio.get_running_loop().call_later(REST_S, self._tire)
         else:
             self.open = False
-        if not self.open:
+        if not (self.open or self._resting):
             self.close()
         self.hooks.ended(self, flight, at, answered)
 
     def overdue(self, now: float, limits: Timeouts) -> int | None:
         """Which timeout has passed, as an Ending."""
+        self.look()
+        if self.flight is None:
+            return None
         if now - self.sent > limits.total:
             return Ending.TIMEOUT_TOTAL
-        if not self.got_body:
+        if self._latest is not None and now - self.last > AFTERWORD_S and self._has_finished():
+            return Ending.CONTENT
+        if not self.token:
             return Ending.TIMEOUT_FIRST if now - self.sent > limits.first_token else None
-        return Ending.TIMEOUT_BETWEEN if now - self.last > limits.between_tokens else None
+        if not self._watching and now - self.token > limits.between_tokens / LOOKS:
+            # What came since has not been looked at: any of it may have been a token; from now on none is missed.
+            self.token, self._watching, self._kept = max(self.token, self.last), True, self._kept or []
+        return Ending.TIMEOUT_BETWEEN if now - self.token > limits.between_tokens else None
 
     def give_up(self, ending: int) -> None:
         """End the flight from our side."""
-        self._finish(perf_counter(), ending)
+        self._finish(self.last if ending == Ending.CONTENT else perf_counter(), ending)
+
+    def _tire(self) -> None:
+        if self._resting:
+            self._whole = False
+            self._rest_over()
 
     def close(self) -> None:
         self.open = False
@@ -254,9 +344,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         at = perf_counter()
         self.open, self._fd = False, -1
+        self._resting = False
+        self.look()
         flight = self.flight
         if flight is not None:
-            if not (self.got_bytes or flight.waited) and at - self.sent <= max(AT_ONCE_S, self.connect_s):
+            if not (self.reads or flight.waited) and at - self.sent <= max(AT_ONCE_S, self.connect_s):
                 # the server had closed it, and we did not know yet
                 self.flight, self.row = None, -1
                 self.hooks.active.discard(self)

@@ -19,6 +19,7 @@ import msgspec
 from pytest_vllm_bench.load import control
 from pytest_vllm_bench.load.burst import event_cost
 from pytest_vllm_bench.load.clock import Alarm
+from pytest_vllm_bench.load.content import Content
 from pytest_vllm_bench.load.control import Job
 from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_closed, share
 from pytest_vllm_bench.load.pool import Pool
@@ -51,6 +52,8 @@ class Worker:
             connected=self._connected,
             failed=self._failed,
             lost=self._lost,
+            rested=lambda connection: self.pool.release(connection),
+            content=Content.of(job.sign, job.framing, job.reader),
         )
         where = address(job.base_url)
         context = tls(job.verify) if where.secure else None

@@ -6,7 +6,7 @@ from array import array
 from io import StringIO
 
 from pytest_vllm_bench.backends.words import LIMIT
-from pytest_vllm_bench.framing import Events
+from pytest_vllm_bench.framing import Events, TooLong
 from pytest_vllm_bench.measure.http import Response
 from pytest_vllm_bench.model import MOST_TOKENS, Backend, Delta, Ending, ErrorKind, Record
 
@@ -21,8 +21,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_events", "_keep_text", "_so_far", "backend", "counted", "error", "error_body", "events", "ids", "over",
-        "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
+        "_events", "_keep_text", "_so_far", "backend", "counted", "ended", "error", "error_body", "events", "ids",
+        "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, record: Record, backend: Backend, streamed: bool, *, keep_text: bool, may_count: bool) -> None:
@@ -35,6 +35,7 @@ class Answer:
         self.error: tuple[ErrorKind, str] | None = None  # in the server's words inside a 200
         self.error_body = b""  # of an HTTP error
         self.over = False  # the terminal sign or an error came; what follows is ignored
+        self.ended: float | None = None  # when that came, or else the finish reason
         self.whole: bool  # HTTP agrees that the message is whole; known at its end
         self.spoke = False  # something was said, in text or tokens
         self.usage: int | None = None  # the server's own total of output tokens
@@ -55,13 +56,18 @@ class Answer:
         events = self._events
         if events is None:
             events, body = self._begin(body), body.lstrip()
-        if body and events is not None and not self.over and (payloads := events.feed(body)):
-            self._understand(at, payloads)
+        if body and events is not None and not self.over:
+            try:
+                if payloads := events.feed(body):
+                    self._understand(at, payloads)
+            except TooLong as problem:
+                self._fail(str(problem), "protocol")
 
     def end(self, ending: int) -> None:
         """No more will come.  A clean end completes what had no final blank line; a cut one completes nothing."""
         record, response = self.record, self.response
-        self.whole = response.complete or (ending == Ending.EOF and response.ends_with_connection)
+        self.whole = response.complete or ending == Ending.CONTENT
+        self.whole = self.whole or (ending == Ending.EOF and response.ends_with_connection)
         record.status = response.status
         if response.refused:
             record.retry_after = response.retry_after
@@ -123,6 +129,8 @@ class Answer:
                 record.first_chunk = at
             if delta.finish_reason is not None or not delta.choices or delta.total_tokens is not None or delta.terminal:
                 self._note(delta)
+                if delta.finish_reason is not None or self.over:
+                    self.ended = at
                 if self.over:
                     break
         if self.events > before:

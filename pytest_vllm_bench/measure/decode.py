@@ -29,6 +29,8 @@ _TIMEOUTS: dict[int, Literal["connect", "first_token", "between_tokens", "total"
     Ending.TIMEOUT_BETWEEN: "between_tokens",
     Ending.TIMEOUT_TOTAL: "total",
 }
+#: Endings that come some time after the content's own.
+_LATE = frozenset({*_TIMEOUTS, Ending.EOF, Ending.RESET, Ending.PROTOCOL, Ending.CANCELLED})
 
 
 class Decoder:
@@ -119,10 +121,20 @@ class Decoder:
         if self._backend.generates:
             count(answer, self._count, "counter" if self._backend.counts == "counter" else "usage")
         record.error, record.error_detail = _error(answer, ending, words, self._plan.force_length)
+        if record.error is None and ending in _LATE and answer.ended is not None:
+            record.done = answer.ended
         record.timeout = _TIMEOUTS.get(ending) if record.error == "timeout" else None
         if self._keep_text and answer.text is not None:
             record.text = answer.text.getvalue()
         return record
+
+
+def _is_over(answer: Answer, ending: int) -> bool:
+    """The content has said that it is all, whatever became of the connection.
+
+    A finish reason is that too where nothing but silence follows it; a connection that breaks has said more.
+    """
+    return answer.over or (ending in _TIMEOUTS and answer.ended is not None)
 
 
 def shift(record: Record, by: float) -> None:
@@ -137,13 +149,16 @@ def shift(record: Record, by: float) -> None:
 
 def _error(answer: Answer, ending: int, words: str, forced: bool) -> tuple[ErrorKind | None, str]:
     """What went wrong, the most telling first, in the server's or the system's words."""
-    if ending in _BEFORE:
+    over = _is_over(answer, ending)
+    if ending in _BEFORE and not over:
         return _BEFORE[ending], words
     if answer.response.refused:
         status = answer.record.status
         return "rejected" if status in _SHED else "http", of_body(answer.error_body) or f"HTTP {status}"
     if answer.error is not None:
         return answer.error
+    if over:
+        return _unfinished(answer, forced)
     if ending in _TIMEOUTS:
         return "timeout", words
     if answer.response.problem or ending == Ending.PROTOCOL:

@@ -23,6 +23,8 @@ stall      at (0), seconds (3600)   the stream pauses
 status     code (500), retry_after, this status with an error body instead of an answer; ``text`` 1: plain text
            text, message
 error      at (0), message          an error inside the stream, as the format has it
+idle       at (0), seconds (3600),  instead of the next token: every so often bytes without one, by ``kind``:
+           every (0.1), kind        comment, blank, ping, role, empty
 reset      at (0)                   the connection is reset
 cut        at (0)                   the connection is closed inside the chunked body
 drop       seconds (0)              the connection is reset without an answer, after so long
@@ -55,6 +57,7 @@ tight      –                        no space after ``data:``
 lines      –                        an event's JSON in two ``data:`` lines
 named      –                        ``event:``, ``id:`` and ``retry:`` lines before the data
 uncounted  –                        no usage, though it was asked for
+open       –                        all is said, but HTTP's own end never comes, and the connection stays open
 close      –                        no Content-Length or chunks: the end of the connection ends the body
 ========== ======================== =======================================================================
 """
@@ -77,6 +80,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "stall": {"at": 0, "seconds": 3600.0},
     "status": {"code": 500, "retry_after": "", "text": 0, "message": "simulated fault"},
     "error": {"at": 0, "message": "simulated fault"},
+    "idle": {"at": 0, "seconds": 3600.0, "every": 0.1, "kind": "comment"},
     "reset": {"at": 0},
     "cut": {"at": 0},
     "drop": {"seconds": 0.0},
@@ -107,6 +111,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "lines": {},
     "named": {},
     "uncounted": {},
+    "open": {},
     "close": {},
 }
 

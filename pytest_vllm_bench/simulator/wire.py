@@ -18,6 +18,15 @@ from pytest_vllm_bench.simulator.formats.shape import EVENT_STREAM, JSON, Answer
 
 NO_HEAD: Mapping[str, str] = MappingProxyType({})
 CRASHED = 70  # exit status of a simulated crash
+FOREVER_S = 3600
+#: Bytes without a token, as servers and proxies send them to keep a connection alive.
+IDLE: Mapping[str, bytes] = {
+    "comment": b": keep-alive\n\n",
+    "blank": b"\n",
+    "ping": b'event: ping\ndata: {"type": "ping"}\n\n',
+    "role": b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n',
+    "empty": b"data: {}\n\n",
+}
 ENDS = ("reset", "cut", "end", "error", "malformed", "crash")
 
 
@@ -80,6 +89,8 @@ class Wire:
         """Send what is held, and end the body."""
         await self.open()
         await self._flush()
+        if "open" in self.faults:
+            await asyncio.sleep(FOREVER_S)
         if self._raw:
             self.transport.close()
         else:
@@ -94,6 +105,8 @@ class Wire:
             if fault.name == "stall":
                 await self._flush()
                 await asyncio.sleep(fault.number("seconds"))
+            elif fault.name == "idle":
+                await self._idle(fault)
         for fault in due:
             if fault.name in ENDS:
                 if fault.name == "error" and not self._opened:
@@ -102,9 +115,22 @@ class Wire:
                 await self._break(fault, answer)
                 raise Over
 
+    async def _idle(self, fault: Fault) -> None:
+        await self.open()
+        sse = self.form.content_type == EVENT_STREAM
+        filler = IDLE.get(str(fault.values["kind"]), IDLE["comment"]) if sse else b"\n"
+        for _ in range(max(1, round(fault.number("seconds") / fault.number("every")))):
+            self._held.append(filler)
+            await self._flush()
+            await asyncio.sleep(fault.number("every"))
+
     async def whole(self, body: Any) -> web.StreamResponse:
         """Answer without a stream.  Faults that end a stream strike here too, wherever they say."""
         response = json_response(body)
+        if "open" in self.faults:
+            await self.open()
+            self._held.append(body if isinstance(body, bytes) else encode(body))
+            await self.end()
         for fault in self.faults.values():
             if fault.name == "crash":
                 os._exit(CRASHED)

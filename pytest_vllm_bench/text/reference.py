@@ -156,8 +156,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "何时放弃一个请求；秒数，或 `5m` 这样的写法。服务端无法让运行一直挂起。",
     ),
     "reference.timeouts.connect": ("Until the connection is open.", "建立连接。"),
-    "reference.timeouts.first_token": ("From sending until the answer's first byte.", "从发出到收到首字节。"),
-    "reference.timeouts.between_tokens": ("Between two reads.", "两次读取之间。"),
+    "reference.timeouts.first_token": (
+        "From sending until the first token; bytes without one do not count.",
+        "从发出到收到首个 token；不含 token 的字节不算。",
+    ),
+    "reference.timeouts.between_tokens": (
+        "Between two tokens; keep-alives do not count.",
+        "相邻两个 token 之间；保活信号不算。",
+    ),
     "reference.timeouts.total": ("The whole request.", "整个请求。"),
     # what must hold
     "reference.goodput": (

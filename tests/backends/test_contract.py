@@ -7,25 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from exchange import ask, exchange
+from exchange import DIALECTS, ask, exchange, prompt
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.model import Backend, Media, Prompt, Record
+from pytest_vllm_bench.model import Backend, Prompt, Record
 
 N = 12  # tokens asked for
 QUICK = simulator.LatencyModel(step_s=0.0005, jitter=0.0)
-#: Backend → what the simulator is to imitate, where several servers share a path.
-DIALECTS = {
-    "sglang-oai": "sglang",
-    "lmdeploy": "lmdeploy",
-    "scalellm": "scalellm",
-    "trtllm-serve": "trtllm",
-    "deepspeed-mii-generate": "mii",
-    "deepspeed-mii-openai": "mii",
-    "llama.cpp": "llama.cpp",
-    "llama.cpp-native": "llama.cpp",
-}
 Send = Callable[..., Record]
 
 
@@ -44,16 +33,6 @@ def simulators() -> Iterator[Callable[[str], str]]:
             return running[dialect]
 
         yield url
-
-
-def prompt(backend: Backend) -> Prompt:
-    if backend.batch == "inputs":
-        return Prompt(inputs=["one", "two of them", "three"])
-    if backend.batch == "documents":
-        return Prompt(text="a question", inputs=["one", "two of them", "three"])
-    if backend.takes_media == {"audio"}:
-        return Prompt(text="", media=(Media(kind="audio", data=b"RIFF" + bytes(4000), mime="audio/wav", seconds=1),))
-    return Prompt(text="Say something about the sea.")
 
 
 @pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)

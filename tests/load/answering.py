@@ -10,7 +10,7 @@ import ssl
 import struct
 import subprocess
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,6 +294,14 @@ async def sent(
     return understood(list(load.read(tape))), facts
 
 
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
 def measuring_process() -> int:
     """Our child."""
     listing = subprocess.run(["ps", "-axo", "pid,ppid,command"], capture_output=True, text=True, check=True).stdout
@@ -316,4 +324,5 @@ __all__ = [
     "measuring_process",
     "sent",
     "understood",
+    "until",
 ]

@@ -12,13 +12,13 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter
 
 import pytest
-from answering import DONE, EVENT, Ending, answering, chunk, make_plan, measuring_process, sent
+from answering import DONE, EVENT, Ending, answering, chunk, make_plan, measuring_process, sent, until
 
 from pytest_vllm_bench import load
 from pytest_vllm_bench.load.clock import Alarm
@@ -28,14 +28,6 @@ from pytest_vllm_bench.load.wire import Hooks, address
 from pytest_vllm_bench.model import Target, Timeouts
 
 pytestmark = pytest.mark.asyncio
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +221,7 @@ async def test_connections_asked_for_again_before_they_are_begun_are_opened_once
         connected=lambda _: True,
         failed=lambda *_: None,
         lost=lambda _: None,
+        rested=lambda _: None,
     )
     async with answering() as server:
         tape = Tape(tmp_path, 0, asyncio.get_running_loop().call_later)

@@ -1,0 +1,156 @@
+"""The bytes of a response → what they say of its life: a token, or the end.
+
+The measuring path reads no content.  A connection is looked at where its bytes hint at an end that HTTP does not tell,
+until its first token, and a few times within ``between_tokens``: with the backend's own reader, apart from the reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+import httptools
+
+from pytest_vllm_bench.framing import Events, Framing, TooLong
+from pytest_vllm_bench.model import Backend, Delta
+
+_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+_TRIES = 16  # line starts at which a chunk may begin, where a look begins in the middle of a response
+#: A head that is longer never ends.
+_HEAD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """How responses are read.  Without ``read`` any byte of a body is a token, and HTTP alone tells the end."""
+
+    sign: bytes = b"[DONE]"  # stands in an event that may be the last
+    framing: Framing = "json"
+    read: Callable[[bytes], Delta] | None = None
+
+    @staticmethod
+    def of(sign: bytes, framing: Framing, reader: str) -> Content:
+        """``reader`` as ``name_of`` spelled it; one that is not there, as of a conftest, is none."""
+        module, _, name = reader.partition(":")
+        try:
+            read = getattr(import_module(module), name) if module else None
+        except (ImportError, AttributeError):
+            read = None
+        return Content(sign=sign, framing=framing, read=read)
+
+
+def name_of(backend: Backend | None) -> str:
+    """Where another process finds the backend's reader: "module:function"; "" without a backend."""
+    return "" if backend is None else f"{backend.read.__module__}:{backend.read.__qualname__}"
+
+
+class Look:
+    """One response, looked at from some read on: ``take`` what came, and it says whether a token was in it.
+
+    ``over``: the answer has ended, well or with an error.  ``finished``: there is a reason why it ended, and only
+    counts may follow.  ``problem``: it will never end.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self.over = self.finished = False
+        self.problem = ""
+        self._content = content
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # what llhttp calls
+        self._parser: httptools.HttpResponseParser | None = None
+        self._raw = self._begun = False  # the body without HTTP's chunks; from the response's beginning
+        self._head = 0
+        self._events: Events | None = None
+        self._so_far: tuple[int | None, str] = (None, "")  # of a backend that counts, or sends, all of it each time
+
+    @property
+    def midway(self) -> bool:
+        """An event has begun and not ended."""
+        return self._events is not None and self._events.midway
+
+    def take(self, data: bytes) -> bool:
+        body = self._body(data)
+        if self._events is None and not (body := body.lstrip()):
+            return False
+        try:
+            return self._understood(body)
+        except TooLong as problem:
+            self.problem = str(problem)
+            return False
+
+    def _body(self, data: bytes) -> bytes:
+        if self._parser is None and not self._raw:
+            self._begun = data.startswith(b"HTTP/")
+            if not self._begun:
+                return self._found(data)
+            self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None:
+            return data
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._parser, self._raw = None, True  # the connection knows it, too
+        if not self._pieces and self._events is None:
+            self._head += len(data)
+            if self._head > _HEAD_BYTES:
+                self.problem = "headers without an end"
+        return self._drained()
+
+    def _found(self, data: bytes) -> bytes:
+        """The body in ``data``, from the first place on at which a chunk begins; all of it where none does."""
+        at = 0
+        for _ in range(_TRIES):
+            self._parser = httptools.HttpResponseParser(self)
+            try:
+                self._parser.feed_data(_HEAD + data[at:])
+                if self._pieces:
+                    return self._drained()
+            except httptools.HttpParserError:
+                self._pieces.clear()
+            at = data.find(b"\n", at) + 1
+            if not at:
+                break
+        self._parser, self._raw = None, True
+        return data
+
+    def _drained(self) -> bytes:
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        return body
+
+    def _understood(self, body: bytes) -> bool:
+        content = self._content
+        if content.read is None:
+            return True
+        if self._events is None:
+            framing = content.framing
+            if framing == "sse" and self._begun and body[:1] in (b"{", b"["):
+                framing = "json"
+            self._events = Events(framing)
+        payloads = self._events.feed(body)
+        if self._events.whole:  # JSON: bytes are what there is, until they are a document
+            if self._begun and body.rstrip()[-1:] in (b"}", b"]"):
+                self.over = self._delta(self._events.so_far).error_kind != "protocol"
+            return True
+        return sum(self._bears(self._delta(payload)) for payload in payloads) > 0  # all of them, for the end
+
+    def _delta(self, payload: bytes) -> Delta:
+        assert self._content.read is not None
+        try:
+            return self._content.read(payload)
+        except (RecursionError, ValueError):
+            return Delta(choices=False, error="unreadable", error_kind="protocol")
+
+    def _bears(self, delta: Delta) -> bool:
+        """There is a token in the event; notes the end on the way."""
+        if delta.error is not None:  # what is not whole because the look began in it is none of the server's mistakes
+            self.over = self.over or self._begun or delta.error_kind != "protocol"
+            return False
+        self.over = self.over or delta.terminal
+        counted = not delta.choices and delta.output_tokens is not None
+        self.finished = self.finished or delta.finish_reason is not None or counted
+        said = (delta.total_tokens, delta.text if delta.cumulative else "")
+        risen, self._so_far = any(said) and said != self._so_far, said
+        fresh = delta.reasoning or delta.tool or (not delta.cumulative and delta.text)
+        return bool(delta.choices and (fresh or delta.tokens or risen))
