@@ -28,6 +28,16 @@ class Message:
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """What was read from a file is what was written there: messages within messages, tuples."""
+        object.__setattr__(self, "values", {key: _said(value) for key, value in self.values.items()})
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, Mapping) and isinstance(value.get("key"), str) and isinstance(value.get("values"), Mapping):
+        return Message(key=value["key"], values=value["values"])
+    return tuple(map(_said, value)) if isinstance(value, list | tuple) else value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -509,8 +519,8 @@ class WorkerFacts:
     reads: int
     bytes_in: int
     bytes_out: int
-    sentinel_lags: Sequence[float] = ()  # seconds: read − written, one a 10 ms tick
-    tape_stalls: Sequence[float] = ()  # seconds: tape writes that held the loop for over 0.1 ms
+    sentinel_lags: tuple[float, ...] = ()  # seconds: read − written, one a 10 ms tick
+    tape_stalls: tuple[float, ...] = ()  # seconds: tape writes that held the loop for over 0.1 ms
     tape_writes: int = 0  # all of them
     gc_collections: int = 0
     voluntary_switches: int = 0
@@ -578,6 +588,59 @@ class RuleVerdict:
     more: int | None = None  # how many more requests would decide; None = not applicable or too close to decide
 
 
+# ------------------------------------------------------------------------- what happened (Measurement)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What was seen of the server beside the load."""
+
+    counters: Mapping[str, float] = field(default_factory=dict)  # ``server.*``: what it counted itself meanwhile
+    fault: Message | None = None  # it restarted or changed its model meanwhile: the figures are not of one server
+    notes: tuple[Message, ...] = ()
+
+
+#: What a reader must know of where figures come from, in the order in which it is said.
+Taint = Literal["simulated", "interrupted", "salvaged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What happened when one plan was sent; saved beside its result, and loaded back equal.
+
+    ``records`` may lie on disk.  ``samples`` keeps the columns that were made of them, by goodput limits.
+    """
+
+    scenario: Scenario  # effective; of its target no headers
+    plan: Plan
+    facts: LoadFacts
+    observed: Observed = Observed()
+    records: Sequence[Record] = field(default=(), repr=False)
+    interrupted: bool = False
+    stopped_by: RuleVerdict | None = None  # a rule that was proven broken whatever would still come
+    gone: Message | None = None  # the server went away
+    salvaged: bool = False  # read from what a killed session had left
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    round_trip_ms: float | None = None  # of a small request before any load
+    date: str = ""  # UTC, ISO 8601
+    session: str = ""
+    samples: dict[Any, Sample] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything planned was sent and answered or given up."""
+        return self.facts.complete and not self.interrupted
+
+    @property
+    def taints(self) -> tuple[Taint, ...]:
+        there: dict[Taint, bool] = {
+            "simulated": self.scenario.target.simulated,
+            "interrupted": self.interrupted,
+            "salvaged": self.salvaged,
+        }
+        return tuple(taint for taint, holds in there.items() if holds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One row of the validity table: was the load what was asked for, and the client up to it?"""
@@ -633,6 +696,7 @@ class Result:
     session: str = ""
     error: Message | None = None  # why there are no figures
     notes: tuple[Message, ...] = ()
+    taints: tuple[Taint, ...] = ()
     path: Path | None = None  # the JSON file
 
     def __getattr__(self, name: str) -> float | int | None:

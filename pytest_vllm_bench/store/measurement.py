@@ -1,0 +1,98 @@
+"""Measurement → ``{name}.measurement.gz`` beside its records, and back, equal."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_type_hints, overload
+
+import msgspec
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Measurement, Record
+from pytest_vllm_bench.report import records
+
+SUFFIX = ".measurement.gz"
+#: Raised when a field changes its meaning; a file of another version is not read.
+VERSION = 1
+#: More than any measurement holds: a day of lags, one a 10 ms, is 80 MB.
+MOST_BYTES = 1 << 30
+
+
+#: Fields that lie in a file of their own, or are made anew.
+ELSEWHERE = ("records", "samples")
+
+
+class RecordsOnDisk(Sequence[Record]):
+    """Records that are read when somebody asks for them; BenchError where the file is damaged."""
+
+    def __init__(self, path: Path, n: int) -> None:
+        self.path, self._n = path, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[Record]:
+        try:
+            yield from records.read(self.path)
+        except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
+            raise BenchError("report.damaged", name=self.path.name, why=str(error)) from None
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        return list(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def dump(measurement: Measurement) -> bytes:
+    """Everything but the records, and the samples that are made of them, as MessagePack: it knows infinities."""
+    kept = {name: getattr(measurement, name) for name in _FIELDS}
+    plan = replace(measurement.plan, folder=Path())
+    return gzip.compress(_ENCODER.encode(_Saved(**{**kept, "plan": plan, "version": VERSION})), 1)
+
+
+def load(path: Path) -> Measurement:
+    """A saved measurement, its records still on disk beside it; BenchError says what is wrong with the file."""
+    try:
+        with gzip.open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"> {MOST_BYTES >> 20} MB")
+        saved = _DECODER.decode(content)
+    except (OSError, EOFError, ValueError, zlib.error, msgspec.MsgspecError) as error:
+        raise BenchError("report.damaged", name=path.name, why=str(error)) from None
+    if saved.version != VERSION:
+        raise BenchError("report.damaged", name=path.name, why=f"version {saved.version}")
+    lines = path.with_name(path.name.removesuffix(SUFFIX) + records.SUFFIX)
+    there: Sequence[Record] = RecordsOnDisk(lines, saved.plan.n) if lines.exists() else ()
+    return Measurement(records=there, **{name: getattr(saved, name) for name in _FIELDS})
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    raise TypeError(f"a measurement cannot hold {type(value).__name__}")
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    raise TypeError(f"a measurement cannot hold {kind.__name__}")
+
+
+_FIELDS = {name: kind for name, kind in get_type_hints(Measurement).items() if name not in ELSEWHERE}
+_Saved: Any = msgspec.defstruct("Saved", [("version", int), *_FIELDS.items()], kw_only=True)
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_encode)
+_DECODER = msgspec.msgpack.Decoder(_Saved, dec_hook=_decode)
