@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import before
 from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, search
+from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.model import (
     JudgeSettings,
     Message,
@@ -20,9 +22,9 @@ from pytest_vllm_bench.model import (
     ValiditySettings,
     Verdict,
 )
-from pytest_vllm_bench.report import folder, records
-from pytest_vllm_bench.run import Keep, judged, save, shoot
-from pytest_vllm_bench.world import Probes, Reading, Sent, Watch, World, search_key
+from pytest_vllm_bench.report import artifacts, folder
+from pytest_vllm_bench.run import Keep, measured_and_judged
+from pytest_vllm_bench.world import Probes, Watch, World, search_key
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.
@@ -44,7 +46,7 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
     """
     assert scenario.search is not None
     begin(scenario, world.probes)
-    steps = search(scenario.search, {level(s.scenario, scenario) for s in world.probes.sent})
+    steps = search(scenario.search, {level(s.scenario, scenario) for s in world.probes.measured})
     results, probe = list[Result](), next(steps)
     while True:
         watch.phase(Message(key="plugin.probe", values={"level": f"{probe.level:g}"}))
@@ -58,7 +60,10 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
             break
     world.probes.answered.add(scenario.id)
     if results:
-        save(result := answered(scenario, answer, results), world, keep)
+        result = answered(scenario, answer, results)
+        row = artifacts.to_json(result)
+        keep(result, row | {"results_dir": str(world.folder)})
+        folder.write(row, world.folder, result.records)
     if answer.stopped == "interrupted":
         raise asyncio.CancelledError
     return result
@@ -67,7 +72,7 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
 def begin(scenario: Scenario, probes: Probes) -> None:
     """A tier that runs once more (a rerun) wants fresh measurements."""
     if scenario.id in probes.answered:
-        probes.sent.clear()
+        probes.measured.clear()
         probes.answered.clear()
 
 
@@ -93,7 +98,7 @@ def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scena
 
 async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool) -> Tried:
     """Run a probe, once more where a disturbed machine has spoilt it; kept for the tiers that are still to come."""
-    alone = replace(world, repetitions=[], gate=None, judges=True, patient=not last)
+    alone = replace(world, measured=[], gate=None, judges=True, patient=not last)
     clock, results = asyncio.get_running_loop().time, list[Result]()
     started = clock()
 
@@ -102,29 +107,27 @@ async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool
         keep(result, row)
 
     try:
-        shot, result = await shoot(one, alone, watch, note)
+        made, result = await measured_and_judged(one, alone, watch, note)
         if result.verdict is Verdict.INVALID and result.error is None:
-            shot, result = await shoot(one, replace(alone, repetitions=[]), watch, note)
+            made, result = await measured_and_judged(one, replace(alone, measured=[]), watch, note)
     except asyncio.CancelledError:
         partial = results[-1] if results else None
         return Tried(result=partial, outcome=Outcome(verdict=Verdict.INCONCLUSIVE, over="interrupted"))
     if not last and result.complete and result.error is None:
-        world.probes.sent.append(Sent(scenario=one, shot=replace(shot, reading=Reading())))
+        world.probes.measured.append(made)
     found = replace(outcome(result), runs=len(results), seconds=clock() - started)
     return Tried(result=result, outcome=found)
 
 
 def again(one: Scenario, world: World) -> Tried | None:
     """Judge a probe that another tier has sent; None where there is none, or where it says nothing to these rules."""
-    path = world.folder / (folder.stem(one.id) + records.SUFFIX)
-    match = next((s for s in world.probes.sent if unjudged(s.scenario) == unjudged(one)), None)
+    match = next((m for m in world.probes.measured if unjudged(m.scenario) == unjudged(one)), None)
     if match is None:
         return None
     try:
-        shot = replace(match.shot, reading=Reading(records=list(records.read(path))))
-    except records.DAMAGED:  # it is not there, or no longer whole
+        result = judge(one, [match])
+    except BenchError:  # its records are not there, or no longer whole
         return None
-    result = judged(one, replace(world, repetitions=[], gate=None, judges=True), shot)
     if result.verdict is Verdict.INVALID:
         return None
     return Tried(result=result, outcome=replace(outcome(result), runs=0))
@@ -134,6 +137,7 @@ def unjudged(scenario: Scenario) -> Scenario:
     """What is sent, without what is asked of the answer."""
     return replace(
         scenario,
+        target=replace(scenario.target, headers={}),
         rules=(),
         goodput={},
         judge=JudgeSettings(),

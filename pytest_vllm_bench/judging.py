@@ -7,46 +7,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from pytest_vllm_bench import judge as stage
-from pytest_vllm_bench.judge import stopping
+from pytest_vllm_bench.judge import doubts, stopping
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
-from pytest_vllm_bench.model import Measurement, Metrics, Result, Sample, Scenario, Verdict
+from pytest_vllm_bench.model import Measurement, Message, Metrics, Result, Sample, Scenario, Verdict
 
 
 def judge(asked: Scenario, measured: Sequence[Measurement], *, waits: bool = False) -> Result:
     """The result of the last measurement, its verdict on all of them: the repeats of one cell, in order.
 
-    ``asked`` says by which rules, limits and settings; what was sent is the measurements' own.  ``waits``: later repeats
-    will be judged together with this one, which answers alone for what is of each repeat its own.
+    ``asked`` says by which rules, limits and settings; what was sent is the measurements' own.  ``waits``: later
+    repeats will be judged together with this one, which answers alone for what is of each repeat its own.
     """
     last = measured[-1]
     pool = [last] if waits else measured
     settings = _settings(asked, last)
     samples = [sample_of(one, asked) for one in pool]
-    figures = [figures_of(one, asked) for one in pool]
-    pooled = summary(samples, settings) if len(pool) > 1 else figures[-1]
+    alone = [figures_of(one, asked) for one in pool]
+    digests = [one.plan.digest if one.plan else None for one in pool]
+    per_repeat: list[dict[str, Any]] = [
+        {**own, "plan_digest": digest} for own, digest in zip(alone, digests, strict=True)
+    ]
+    pooled = summary(samples, settings) if len(pool) > 1 else alone[-1]
     evidence = stage.Evidence(
         metrics=pooled,
-        per_repeat=figures,
-        facts=[one.facts for one in pool],
+        per_repeat=per_repeat,
+        facts=[one.facts for one in pool if one.facts],
         plan=last.plan,
         server=last.observed.counters,
         server_fault=last.observed.fault,
         hopeless=last.stopped_by,
+        doubts=doubts.among(noted := noted_of(last)),
     )
     asking, rules = (replace(asked, goodput={}), stage.of_one_repeat(asked)) if waits else (asked, None)
     judgement = stage.judge(asking, samples, evidence, rules)
-    seen = filter(None, [stopping.spread_said(figures), *last.observed.notes])
+    notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *noted]
     return Result(
         scenario=asked,
         verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if last.gone else judgement.verdict,
         complete=last.complete,
-        metrics={**figures[-1], "round_trip_ms": last.round_trip_ms},
+        metrics={**alone[-1], "round_trip_ms": last.round_trip_ms},
         verdicts=judgement.verdicts,
         checks=judgement.checks,
         records=last.records,
@@ -55,23 +61,34 @@ def judge(asked: Scenario, measured: Sequence[Measurement], *, waits: bool = Fal
         facts=last.facts,
         environment=last.environment,
         server=last.observed.counters,
-        per_repeat=figures if len(pool) > 1 else (),
+        per_repeat=per_repeat if len(pool) > 1 else (),
         pooled=pooled if len(pool) > 1 else {},
         by_model=by_model(last.records, settings),
         by_turn=by_turn(last.records, settings),
         date=last.date,
         session=last.session,
-        notes=(*judgement.faults, *judgement.notes, *seen, *last.plan.notes, *last.facts.warnings),
+        notes=tuple(note for i, note in enumerate(notes) if note and note not in notes[:i]),
         taints=last.taints,
     )
 
 
+def noted_of(one: Measurement) -> list[Message]:
+    """What was said on the way, of the server, of the plan and of the client."""
+    of_plan, of_client = one.plan.notes if one.plan else (), one.facts.warnings if one.facts else ()
+    return [*one.observed.notes, *of_plan, *of_client]
+
+
 def sample_of(one: Measurement, asked: Scenario) -> Sample:
     """The columns of a measurement; made once for each set of goodput limits."""
-    key = tuple(sorted(asked.goodput.items()))
+    key = limits(asked)
     if key not in one.samples:
         one.samples[key] = sample(one.records, _settings(asked, one))
     return one.samples[key]
+
+
+def limits(asked: Scenario) -> tuple[tuple[str, float], ...]:
+    """Under what a measurement keeps its sample."""
+    return tuple(sorted(asked.goodput.items()))
 
 
 def figures_of(one: Measurement, asked: Scenario) -> Metrics:
@@ -79,5 +96,10 @@ def figures_of(one: Measurement, asked: Scenario) -> Metrics:
     return summary([sample_of(one, asked)], _settings(asked, one))
 
 
+def enough(asked: Scenario, measured: Sequence[Measurement]) -> bool:
+    """Whether no further repeat is needed."""
+    return stopping.enough_repeats(asked, [figures_of(one, asked) for one in measured])
+
+
 def _settings(asked: Scenario, one: Measurement) -> MetricSettings:
-    return settings_of(asked, workers=len(one.facts.workers), complete=one.complete)
+    return settings_of(asked, workers=len(one.facts.workers) if one.facts else 1, complete=one.complete)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -600,6 +600,16 @@ class Observed:
     notes: tuple[Message, ...] = ()
 
 
+class Beside(Protocol):
+    """Something that is done beside the load, by nobody's leave but the story's; one is made for each load."""
+
+    async def begin(self, target: Target) -> None:
+        """Before the first request."""
+
+    async def end(self, interrupted: bool) -> Observed:
+        """After the last answer; after an interruption without any delay."""
+
+
 #: What a reader must know of where figures come from, in the order in which it is said.
 Taint = Literal["simulated", "interrupted", "salvaged"]
 
@@ -612,10 +622,11 @@ class Measurement:
     """
 
     scenario: Scenario  # effective; of its target no headers
-    plan: Plan
-    facts: LoadFacts
+    plan: Plan | None = None  # None, as the facts: of a file that does not hold them
+    facts: LoadFacts | None = None
     observed: Observed = Observed()
     records: Sequence[Record] = field(default=(), repr=False)
+    complete: bool = True  # everything planned was sent and answered or given up
     interrupted: bool = False
     stopped_by: RuleVerdict | None = None  # a rule that was proven broken whatever would still come
     gone: Message | None = None  # the server went away
@@ -625,11 +636,6 @@ class Measurement:
     date: str = ""  # UTC, ISO 8601
     session: str = ""
     samples: dict[Any, Sample] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def complete(self) -> bool:
-        """Whether everything planned was sent and answered or given up."""
-        return self.facts.complete and not self.interrupted
 
     @property
     def taints(self) -> tuple[Taint, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,25 @@ from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import OURS, Message, Plan, Scenario
+from pytest_vllm_bench.model import OURS, Message, Plan, Record, RuleVerdict, Scenario
 from pytest_vllm_bench.observe import ready
-from pytest_vllm_bench.world import Reading, Watch, World
+from pytest_vllm_bench.world import Watch, World
 
 #: So many requests in a row that found nobody, and the server is asked once more.
 NOBODY = 5
 #: A closed and consumed part of the tape is deleted beyond this size, where the tape is not kept.
 TAPE_BYTES = 1 << 30
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """What has been read: grows in the reading thread, whole when that has ended."""
+
+    records: list[Record] = field(default_factory=list)
+    hopeless: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
+    gone: Message | None = None  # the server went away
+    looks: int = 0
+    nobody: int = 0  # requests in a row that found nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

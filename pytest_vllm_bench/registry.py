@@ -8,10 +8,12 @@ Third parties come in through the hook ``pytest_vllm_bench_register(registry)``,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.model import Backend
+from pytest_vllm_bench.model import Backend, Beside
+from pytest_vllm_bench.observe import BESIDES
 from pytest_vllm_bench.plan.datasets import DATASETS, Dataset
 
 
@@ -21,8 +23,9 @@ class Registry:
 
     backends: dict[str, Backend]
     datasets: dict[str, Dataset]
+    besides: dict[str, Callable[[], Beside]]  # what is done beside every load
 
 
 def builtin() -> Registry:
     """A fresh registry of what ships with the plugin."""
-    return Registry(backends=dict(BACKENDS), datasets=dict(DATASETS))
+    return Registry(backends=dict(BACKENDS), datasets=dict(DATASETS), besides=dict(BESIDES))

@@ -1,4 +1,4 @@
-"""Scenario → Plan → Tape → Records → metrics → Verdicts → Result: the story of one scenario."""
+"""Scenario → Measurement → Result: the story of one scenario."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ import contextlib
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_vllm_bench import environment, judge, load, plan, regression
+from pytest_vllm_bench import environment, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
-from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import confirmed
-from pytest_vllm_bench.measure.by_model import by_model
-from pytest_vllm_bench.measure.by_turn import by_turn
-from pytest_vllm_bench.measure.metrics import summary
-from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.judging import enough, judge
 from pytest_vllm_bench.model import (
     LoadFacts,
+    Measurement,
     Message,
+    Observed,
     Plan,
     Result,
     Scenario,
     Verdict,
 )
-from pytest_vllm_bench.observe import counters, ready
-from pytest_vllm_bench.reading import Source, failed, read_along
+from pytest_vllm_bench.observe import ready
+from pytest_vllm_bench.reading import Reading, Source, failed, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
-from pytest_vllm_bench.world import Repetition, Shot, Watch, World, build_context
+from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.world import Watch, World, build_context
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
@@ -45,33 +44,43 @@ Keep = Callable[[Result, dict[str, Any]], None]
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
     """Run one scenario and write its result; an interruption is raised again when what was measured is safe."""
-    return (await shoot(scenario, world, watch, keep))[1]
+    return (await measured_and_judged(scenario, world, watch, keep))[1]
 
 
-async def shoot(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Shot, Result]:
+async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Measurement, Result]:
     """As ``run``, with what the result was judged from."""
     with workplace(scenario, world) as work:
-        shot = await once(scenario, world, watch, work)
-        result, interrupted = judged(scenario, world, shot), shot.interrupted
-        if world.gate is not None and judges(scenario, world) and not interrupted:
+        one = await measure(scenario, world, watch, work)
+        world.measured[:] = [*(m for m in world.measured if m.scenario.repeat != scenario.repeat), one]
+        last = judges(scenario, world)
+        result, interrupted = judge(scenario, world.measured, waits=not last), one.interrupted
+        if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
-        save(result, world, keep, work / "tape")
+        world.measured[-1] = one = save(result, world, keep, one, work / "tape")
     if interrupted:
         raise asyncio.CancelledError
-    return shot, result
+    return one, result
 
 
-def save(result: Result, world: World, keep: Keep, tape: Path | None = None) -> None:
-    """Hand the result on and write it, in this order: a full disk then costs the file, not the figures."""
+def save(result: Result, world: World, keep: Keep, one: Measurement, tape: Path) -> Measurement:
+    """Hand the result on and write it, in this order: a full disk then costs the file, not the figures.
+
+    → the measurement, its records on disk."""
     row = artifacts.to_json(result)
-    if tape is not None and tape.is_dir():
+    if tape.is_dir():
         load.blot_out(tape, world.target.secrets)
     keep(result, row | {"results_dir": str(world.folder)})
     folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
+    return measurement.save(one, world.folder / folder.stem(result.scenario.id))
 
 
-async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Shot:
-    """Plan, warm up and send once, with the server's own counters read before and after.
+def judges(scenario: Scenario, world: World) -> bool:
+    """Whether what was measured so far carries the verdict: the last of the repeats, or enough of them."""
+    return world.judges or enough(scenario, world.measured)
+
+
+async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) -> Measurement:
+    """Plan, warm up and send once, with what is done beside the load begun before and ended after.
 
     Each load has a salt of its own: what is measured once more must not find its prompts in the server's cache.
     """
@@ -79,16 +88,36 @@ async def once(scenario: Scenario, world: World, watch: Watch, work: Path) -> Sh
     planned = await build(scenario, world, watch, work)
     warm = await warm_up(scenario, world, watch, work)
     workers = crew(scenario, warm, watch)
-    before = await counters.read(world.target)
-    shot = await measured(scenario, world, watch, planned, work, workers)
-    after = None if shot.interrupted or before is None else await counters.read(world.target)
+    besides = [make() for make in world.besides]
+    for beside in besides:
+        await beside.begin(world.target)
+    facts, reading, interrupted = await sent(scenario, world, watch, planned, work, workers)
+    seen = seen_together([await beside.end(interrupted) for beside in besides])
+    fault = seen.fault or (None if interrupted else await changed(world))
     said = warm.warnings if warm is not None else ()
-    return replace(
-        shot,
-        facts=replace(shot.facts, warnings=(*said, *shot.facts.warnings)),
-        server=counters.deltas(before, after),
-        server_fault=counters.restarted(before, after) or (None if shot.interrupted else await changed(world)),
-        server_note=counters.several(before, after),
+    return Measurement(
+        scenario=replace(scenario, target=replace(scenario.target, headers={})),
+        plan=planned,
+        facts=replace(facts, warnings=(*said, *facts.warnings)),
+        observed=replace(seen, fault=fault, notes=(*seen.notes, *world.notes)),
+        records=reading.records,
+        complete=facts.complete and not interrupted,
+        interrupted=interrupted,
+        stopped_by=reading.hopeless,
+        gone=reading.gone,
+        environment=world.environment,
+        round_trip_ms=world.round_trip_ms,
+        date=environment.stamp(),
+        session=world.session,
+    )
+
+
+def seen_together(seen: Sequence[Observed]) -> Observed:
+    """What all that was done beside the load has seen, as one."""
+    return Observed(
+        counters={name: value for one in seen for name, value in one.counters.items()},
+        fault=next((one.fault for one in seen if one.fault), None),
+        notes=tuple(note for one in seen for note in one.notes),
     )
 
 
@@ -138,16 +167,12 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
 
 async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Result:
     """Measure a result once more, each of the repeats that it pools: a mean of three is confirmed by one of three."""
-    alone = replace(world, repetitions=[], judges=True)
-    last = result.scenario.repeat
-    first = last - max(0, len(result.per_repeat) - 1)
-    for number in range(first, last + 1):
-        one = replace(result.scenario, repeat=number)
-        shot = await once(one, alone, watch, work / f"again-{number}")
-        if shot.interrupted:
+    last, fresh = result.scenario.repeat, list[Measurement]()
+    for number in range(last - max(0, len(result.per_repeat) - 1), last + 1):
+        fresh.append(await measure(replace(result.scenario, repeat=number), world, watch, work / f"again-{number}"))
+        if fresh[-1].interrupted:
             raise asyncio.CancelledError
-        made = judged(one, alone, shot)
-    return made
+    return judge(result.scenario, fresh)
 
 
 @contextlib.contextmanager
@@ -232,8 +257,10 @@ def settings(scenario: Scenario, world: World, workers: int) -> load.SendSetting
     )
 
 
-async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path, workers: int) -> Shot:
-    """Send the plan and decode its tape beside it.
+async def sent(
+    scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path, workers: int
+) -> tuple[LoadFacts, Reading, bool]:
+    """Send the plan and decode its tape beside it; also → whether it was interrupted.
 
     When this task is cancelled (Ctrl-C), sending stops, requests under way get a moment to end, and what came is kept.
     """
@@ -253,57 +280,4 @@ async def measured(scenario: Scenario, world: World, watch: Watch, planned: Plan
         facts = await sending
     finally:
         over.set()
-    return Shot(plan=planned, facts=facts, reading=await reading, interrupted=interrupted)
-
-
-def judges(scenario: Scenario, world: World) -> bool:
-    """Whether what was measured so far carries the verdict: the last of the repeats, or enough of them."""
-    return world.judges or stopping.enough_repeats(scenario, [r.figures for r in world.repetitions])
-
-
-def judged(scenario: Scenario, world: World, shot: Shot) -> Result:
-    """Metrics of this run, and verdicts: the last of a scenario's repeats is judged on all of them together, an earlier
-    one for what is of each repeat its own."""
-    complete = shot.facts.complete and not shot.interrupted
-    asked = settings_of(scenario, workers=len(shot.facts.workers), complete=complete)
-    one = sample(shot.reading.records, asked)
-    metrics = summary([one], asked)
-    figures = {**metrics, "plan_digest": shot.plan.digest}
-    mine = Repetition(repeat=scenario.repeat, sample=one, figures=figures, facts=shot.facts)
-    world.repetitions[:] = [*(r for r in world.repetitions if r.repeat != mine.repeat), mine]
-    last = judges(scenario, world)
-    pool = world.repetitions if last else [mine]
-    pooled = summary([r.sample for r in pool], asked)
-    evidence = judge.Evidence(
-        metrics=pooled,
-        per_repeat=tuple(r.figures for r in pool),
-        facts=tuple(r.facts for r in pool),
-        plan=shot.plan,
-        server=shot.server,
-        server_fault=shot.server_fault,
-        hopeless=shot.reading.hopeless,
-    )
-    asking, rules = (scenario, None) if last else (replace(scenario, goodput={}), judge.of_one_repeat(scenario))
-    seen = filter(None, [stopping.spread_said(evidence.per_repeat), shot.server_note, *world.notes])
-    judgement = judge.judge(asking, [r.sample for r in pool], evidence, rules)
-    return Result(
-        scenario=scenario,
-        verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if shot.reading.gone else judgement.verdict,
-        complete=complete,
-        metrics={**metrics, "round_trip_ms": world.round_trip_ms},
-        verdicts=judgement.verdicts,
-        checks=judgement.checks,
-        records=shot.reading.records,
-        error=shot.reading.gone,
-        plan=shot.plan,
-        facts=shot.facts,
-        environment=world.environment,
-        server=shot.server,
-        per_repeat=tuple(r.figures for r in pool) if len(pool) > 1 else (),
-        pooled=pooled if len(pool) > 1 else {},
-        by_model=by_model(shot.reading.records, asked),
-        by_turn=by_turn(shot.reading.records, asked),
-        date=environment.stamp(),
-        session=world.session,
-        notes=(*judgement.faults, *judgement.notes, *seen, *shot.plan.notes, *shot.facts.warnings),
-    )
+    return facts, await reading, interrupted

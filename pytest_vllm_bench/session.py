@@ -12,17 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench import environment, load, plan, regression
+from pytest_vllm_bench import environment, judging, load, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
-from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
-from pytest_vllm_bench.model import Backend, Message, Scenario, Target
+from pytest_vllm_bench.model import Backend, Measurement, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import Gate, Rounds
 from pytest_vllm_bench.report import folder
-from pytest_vllm_bench.world import Probes, Repetition, World, build_context, search_key
+from pytest_vllm_bench.world import Probes, World, build_context, search_key
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
@@ -43,7 +42,7 @@ class Session:
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.gone: dict[str, str] = {}  # target → the scenario in which it went away
         self.refused: dict[tuple[str, str], str] = {}  # target and shape → the scenario that was refused
-        self.repetitions: dict[str, list[Repetition]] = {}  # by cell
+        self.measured: dict[str, list[Measurement]] = {}  # by cell, in the order of running
         self.last = {s.cell: s.id for s in scenarios}  # the last of a scenario's repeats, in the order of running
         self.probes = {
             key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
@@ -93,8 +92,8 @@ class Session:
 
     def settled(self, scenario: Scenario) -> bool:
         """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""
-        so_far = [r.figures for r in self.repetitions.get(scenario.cell, ()) if r.repeat != scenario.repeat]
-        return bool(so_far) and scenario.repeats.until is not None and stopping.enough_repeats(scenario, so_far)
+        so_far = [m for m in self.measured.get(scenario.cell, ()) if m.scenario.repeat != scenario.repeat]
+        return bool(so_far) and scenario.repeats.until is not None and judging.enough(scenario, so_far)
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         """All that ``scenario`` needs to run, its server having answered a request of its shape; BenchError says what
@@ -193,9 +192,10 @@ class Session:
             session=self.started,
             datasets=self.registry.datasets,
             environment=self._facts | {"server": {"version": server.version, "roots": roots}},
+            besides=tuple(self.registry.besides.values()),
             round_trip_ms=None if server.round_trip_s is None else 1e3 * server.round_trip_s,
             gate=self.gate,
-            repetitions=self.repetitions.setdefault(scenario.cell, []),
+            measured=self.measured.setdefault(scenario.cell, []),
             judges=self.last.get(scenario.cell, scenario.id) == scenario.id,
             probes=self.probes[search_key(scenario)] if scenario.search else Probes(),
             output_field=renamed.values["other"] if renamed else "",

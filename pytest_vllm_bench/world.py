@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_vllm_bench import environment
-from pytest_vllm_bench.model import Backend, LoadFacts, Message, Plan, Record, RuleVerdict, Sample, Scenario, Target
+from pytest_vllm_bench.model import Backend, Beside, Measurement, Message, Record, Scenario, Target
 from pytest_vllm_bench.observe.ready import Server
 from pytest_vllm_bench.plan import BuildContext, Dataset
 from pytest_vllm_bench.regression import Gate, Rounds
@@ -26,53 +26,11 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repetition:
-    """One repeat's evidence, kept until the last one judges them all; a repeat that runs again replaces its own."""
-
-    repeat: int
-    sample: Sample
-    figures: Mapping[str, Any]  # its metrics, and the digest of its plan
-    facts: LoadFacts
-
-
-@dataclass(slots=True, kw_only=True)
-class Reading:
-    """What has been read: grows in the reading thread, whole when that has ended."""
-
-    records: list[Record] = field(default_factory=list)
-    hopeless: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
-    gone: Message | None = None  # the server went away
-    looks: int = 0
-    nobody: int = 0  # requests in a row that found nobody
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
-    """What came of sending one plan."""
-
-    plan: Plan
-    facts: LoadFacts
-    reading: Reading
-    interrupted: bool
-    server: Mapping[str, float] = field(default_factory=dict)  # what the server itself counted meanwhile
-    server_fault: Message | None = None  # it restarted
-    server_note: Message | None = None  # it is not one server
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A probe that was sent for one tier; its records are in its result's file."""
-
-    scenario: Scenario
-    shot: Shot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
-    """What the tiers of one search share: the tiers, in the order of running, and what was sent for one of them."""
+    """What the tiers of one search share: the tiers, in the order of running, and what was measured for one of them."""
 
     tiers: tuple[Scenario, ...] = ()
-    sent: list[Sent] = field(default_factory=list)
+    measured: list[Measurement] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)  # ids of the tiers that have run
 
 
@@ -99,7 +57,8 @@ class World:
     session: str  # its start, UTC
     datasets: Mapping[str, Dataset]  # ours, and what third parties registered
     environment: Mapping[str, Any]
-    repetitions: list[Repetition] = field(default_factory=list)  # of this scenario, so far
+    besides: Sequence[Callable[[], Beside]] = ()  # what is done beside each load
+    measured: list[Measurement] = field(default_factory=list)  # this scenario's repeats, so far
     salt: str = ""  # of one load's prompts
     round_trip_ms: float | None = None  # of a small request before any load
     gate: Gate | Rounds | None = None  # the reference that results are held against

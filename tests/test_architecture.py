@@ -26,14 +26,17 @@ ALLOWED = {
     "environment": set(),
     "simulator": {"text"},  # its own command line
     "config": {"backends", "plan", "registry"},
-    "registry": {"backends", "plan"},
+    "registry": {"backends", "observe", "plan"},
     "regression": STAGES,
+    "store": {"judge", "report"},
+    "judging": {"judge", "measure"},
     "world": {"environment", "observe", "plan", "regression"},
     "reading": STAGES | {"environment", "world"},
-    "run": STAGES | {"regression", "reading", "world"} | {"backends", "environment", "registry"},
-    "capacity": {"judge", "reading", "report", "run", "world"},
-    "rejudge": STAGES,
-    "session": STAGES | {"backends", "environment", "registry", "config", "simulator", "world", "regression"},
+    "run": STAGES | {"judging", "regression", "reading", "store", "world"} | {"backends", "environment", "registry"},
+    "capacity": {"judge", "judging", "report", "run", "world"},
+    "rejudge": {"judge", "judging", "measure", "report", "store"},
+    "session": STAGES
+    | {"backends", "environment", "judging", "registry", "config", "simulator", "world", "regression"},
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pytest_vllm_bench.errors import ServerError
-from pytest_vllm_bench.model import Message, Target
+from pytest_vllm_bench.model import Message, Observed, Target
 from pytest_vllm_bench.observe.pages import fetch
 
 #: Seconds and bytes: a server that takes longer to say what it counted, or says more, is done without.
@@ -136,6 +136,26 @@ class Snapshot:
     values: Mapping[str, float] = field(default_factory=dict)
     started: frozenset[float] = frozenset()
     several: bool = False
+
+
+class Counters:
+    """What the server counts itself, read before and after the load, never between."""
+
+    def __init__(self) -> None:
+        self._target = Target()
+        self._before: Snapshot | None = None
+
+    async def begin(self, target: Target) -> None:
+        self._target, self._before = target, await read(target)
+
+    async def end(self, interrupted: bool) -> Observed:
+        after = None if interrupted or self._before is None else await read(self._target)
+        note = several(self._before, after)
+        return Observed(
+            counters=deltas(self._before, after),
+            fault=restarted(self._before, after),
+            notes=(note,) if note else (),
+        )
 
 
 async def read(target: Target) -> Snapshot | None:

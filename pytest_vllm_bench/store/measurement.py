@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Measurement, Record
-from pytest_vllm_bench.report import records
+from pytest_vllm_bench.report import folder, records
 
 SUFFIX = ".measurement.gz"
 #: Raised when a field changes its meaning; a file of another version is not read.
@@ -37,8 +36,10 @@ class RecordsOnDisk(Sequence[Record]):
 
     def __iter__(self) -> Iterator[Record]:
         try:
+            if not self.path.stat().st_size:  # what a full disk left; to gzip it is a file without requests
+                raise EOFError("0 bytes")
             yield from records.read(self.path)
-        except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
+        except records.DAMAGED as error:
             raise BenchError("report.damaged", name=self.path.name, why=str(error)) from None
 
     @overload
@@ -57,8 +58,20 @@ class RecordsOnDisk(Sequence[Record]):
 def dump(measurement: Measurement) -> bytes:
     """Everything but the records, and the samples that are made of them, as MessagePack: it knows infinities."""
     kept = {name: getattr(measurement, name) for name in _FIELDS}
-    plan = replace(measurement.plan, folder=Path())
-    return gzip.compress(_ENCODER.encode(_Saved(**{**kept, "plan": plan, "version": VERSION})), 1)
+    plan = measurement.plan and replace(measurement.plan, folder=Path())
+    return gzip.compress(
+        _ENCODER.encode(_Saved(**{**kept, "plan": plan, "version": VERSION, "n": len(measurement.records)})), 1
+    )
+
+
+def save(measurement: Measurement, stem: Path) -> Measurement:
+    """Write ``{stem}.measurement.gz``; → the measurement, its records on disk if they were written there."""
+    lines = stem.with_name(stem.name + records.SUFFIX)
+    with folder.writing(stem.parent):
+        folder.write_bytes(stem.with_name(stem.name + SUFFIX), dump(measurement))
+    if not lines.exists():
+        return measurement
+    return replace(measurement, records=RecordsOnDisk(lines, len(measurement.records)))
 
 
 def load(path: Path) -> Measurement:
@@ -69,12 +82,12 @@ def load(path: Path) -> Measurement:
         if len(content) > MOST_BYTES:
             raise ValueError(f"> {MOST_BYTES >> 20} MB")
         saved = _DECODER.decode(content)
-    except (OSError, EOFError, ValueError, zlib.error, msgspec.MsgspecError) as error:
+    except records.DAMAGED as error:
         raise BenchError("report.damaged", name=path.name, why=str(error)) from None
     if saved.version != VERSION:
         raise BenchError("report.damaged", name=path.name, why=f"version {saved.version}")
     lines = path.with_name(path.name.removesuffix(SUFFIX) + records.SUFFIX)
-    there: Sequence[Record] = RecordsOnDisk(lines, saved.plan.n) if lines.exists() else ()
+    there: Sequence[Record] = RecordsOnDisk(lines, saved.n) if lines.exists() else ()
     return Measurement(records=there, **{name: getattr(saved, name) for name in _FIELDS})
 
 
@@ -93,6 +106,6 @@ def _decode(kind: type, value: Any) -> Any:
 
 
 _FIELDS = {name: kind for name, kind in get_type_hints(Measurement).items() if name not in ELSEWHERE}
-_Saved: Any = msgspec.defstruct("Saved", [("version", int), *_FIELDS.items()], kw_only=True)
+_Saved: Any = msgspec.defstruct("Saved", [("version", int), ("n", int), *_FIELDS.items()], kw_only=True)
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_encode)
 _DECODER = msgspec.msgpack.Decoder(_Saved, dec_hook=_decode)

@@ -15,7 +15,7 @@ from tapes import chunked, cut, decode, entries, head, plain, plan, response, ro
 
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.measure.answer import Answer
-from pytest_vllm_bench.measure.decode import Decoder, shift
+from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.metrics import metrics
 from pytest_vllm_bench.measure.settings import MetricSettings
 from pytest_vllm_bench.measure.tokens import share
@@ -532,15 +532,6 @@ def test_times_count_from_the_start_of_the_run(started: float | None, by: float)
     assert [time - by for time in found if time is not None] == pytest.approx([101, 101, 101.2, 101.2, 101.2, 101.3])
     assert record.done == pytest.approx(101.4 + by)
     assert list(record.arrival_times) == pytest.approx([101.2 + by, 101.3 + by])
-
-
-def test_times_can_be_moved_afterwards() -> None:
-    record = decode(VLLM, reads(text("a"), text("b", '"stop"'), DONE))
-    times = list(record.arrival_times)
-    shift(record, 5.0)
-    assert record.sent == 5.0
-    assert list(record.arrival_times) == pytest.approx([t + 5 for t in times])
-    assert record.due is None
 
 
 @pytest.mark.parametrize(

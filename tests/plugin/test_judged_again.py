@@ -16,12 +16,12 @@ import yaml
 from runs import closed, opened, request, scenario
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.judge import effective_rules
-from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import Plan, Record, Repeats, Result, Scenario
-from pytest_vllm_bench.rejudge import Asked, judged, parsed, results
+from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.model import Measurement, Plan, Record, Repeats, Result, Scenario, ValiditySettings, Verdict
+from pytest_vllm_bench.rejudge import Asked, parsed, results
 from pytest_vllm_bench.report.artifacts import to_json
 from pytest_vllm_bench.report.folder import write
+from pytest_vllm_bench.store import measurement
 from pytest_vllm_bench.text import say
 
 Bench = Callable[..., pytest.RunResult]
@@ -72,6 +72,11 @@ def repeats(finished: Path, tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "results").glob("bench_*.json"))
 
 
+def as_before(path: Path) -> None:
+    """Leave of a result what versions wrote that kept no measurement."""
+    path.with_suffix(".measurement.gz").unlink()
+
+
 def judged_as_it_was(path: Path) -> None:
     (made,) = results(path, Asked())
     assert told(made) == saved(path)
@@ -89,6 +94,23 @@ def test_repeats_are_judged_together_as_in_the_run(repeats: list[Path]) -> None:
     assert len(repeats) == 3
     for path in repeats:
         judged_as_it_was(path)
+    for path in repeats:
+        as_before(path)
+    for path in repeats:
+        judged_as_it_was(path)
+
+
+def test_a_measurement_is_loaded_back_equal_and_judged_the_same(repeats: list[Path]) -> None:
+    """Also its validity, which no other file holds what it takes for."""
+    loaded = [measurement.load(path.with_suffix(".measurement.gz")) for path in repeats]
+    saved = [measurement.save(one, path.with_suffix("")) for one, path in zip(loaded, repeats, strict=True)]
+    assert saved == loaded == [measurement.load(path.with_suffix(".measurement.gz")) for path in repeats]
+    result = judge(loaded[-1].scenario, loaded)
+    row = json.loads(repeats[-1].read_text())
+    assert to_json(result) == row
+    assert {"send_lag", "sentinel_lag", "cpu", "worker"} <= {check.id for check in result.checks}
+    void = replace(loaded[-1].scenario, validity=ValiditySettings(cpu=0.0))
+    assert judge(void, loaded).verdict is Verdict.INVALID
 
 
 @pytest.mark.parametrize("run", GATES)
@@ -113,6 +135,7 @@ def test_what_is_worse_than_a_reference_stays_failed(repeats: list[Path]) -> Non
     assert (str(made.verdict), [note.key for note in made.notes][-1]) == ("FAIL", "judge.target_missing")
     (other,) = results(path, Asked(rules=parsed(["failed <= 1"])))
     assert (str(other.verdict), other.notes) == ("PASS", ())
+    as_before(path)
     path.write_text(json.dumps(row | {"notes": [{"key": "server.restarted", "values": {}, "text": ""}]}))
     (anew,) = results(path, Asked(rules=parsed(["failed <= 1"])))
     assert str(anew.verdict) == "FAIL"
@@ -153,6 +176,7 @@ def test_without_requests_the_figures_of_all_repeats_are_judged(repeats: list[Pa
 def test_a_config_that_was_damaged_is_said(repeats: list[Path], key: str, value: Any) -> None:
     path = repeats[0]
     row = json.loads(path.read_text())
+    as_before(path)
     row["config"]["judge"][key] = value
     path.write_text(json.dumps(row))
     with pytest.raises(BenchError) as caught:
@@ -163,10 +187,9 @@ def test_a_config_that_was_damaged_is_said(repeats: list[Path], key: str, value:
 
 def kept(folder: Path, asked: Scenario, records: list[Record], *, complete: bool = True, **plan: Any) -> Path:
     """What a run of these requests leaves in a folder."""
-    settings = settings_of(asked, complete=complete)
     made = Plan(scenario_id=asked.id, folder=folder, n=len(records), path="/v1", template_tokens=0, **plan)
-    result = judged(asked, [sample(records, settings)], settings, effective_rules(asked), plan=made)
-    return write(to_json(replace(result, records=records, plan=made, session="now")), folder, records)[0]
+    one = Measurement(scenario=asked, plan=made, records=records, complete=complete, session="now")
+    return write(to_json(judge(asked, [one])), folder, records)[0]
 
 
 def test_a_template_that_nobody_knows_is_no_wrong_length(tmp_path: Path) -> None:
