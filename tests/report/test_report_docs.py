@@ -11,11 +11,12 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_the_tables_of_metrics_are_up_to_date(lang: str) -> None:
-    spec = importlib.util.spec_from_file_location("docs_metrics", DOCS / "metrics.py")
+@pytest.mark.parametrize("page", ["metrics", "troubleshooting"])
+def test_the_tables_of_a_page_are_up_to_date(page: str, lang: str) -> None:
+    spec = importlib.util.spec_from_file_location(f"docs_{page}", DOCS / f"{page}.py")
     assert spec
     assert spec.loader
     made = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(made)
-    text = (DOCS / lang / "metrics.md").read_text("utf-8")
-    assert text == made.page(text, lang), "python docs/metrics.py"
+    text = (DOCS / lang / f"{page}.md").read_text("utf-8")
+    assert text == made.page(text, lang), f"python docs/{page}.py"
