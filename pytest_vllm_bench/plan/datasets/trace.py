@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import Message, Prompt
+from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.plan import given, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
@@ -24,23 +24,10 @@ from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
-    """What a trace's columns are called, each by the first name that is there, and the unit of a time that is a number.
-
-    ``unit`` None: seconds, unless the column's name or the size of a date as a number says otherwise.
-    """
-
-    time: tuple[str, ...]
-    input_len: tuple[str, ...]
-    output_len: tuple[str, ...]
-    unit: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOptions:
     """``speed`` 2 replays twice as fast; the window counts in the trace's own seconds; ``block``: tokens a hash id.
 
-    ``unit``: of times that are numbers, where the format's own is not this file's.
+    ``unit``: of times that are numbers, where neither their column nor their size says it.
     """
 
     path: str = option()
@@ -54,7 +41,8 @@ class TraceOptions:
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 #: A replay that lasts longer is meant by nobody; a mean rate beyond these may come of times in another unit.
 LONGEST, SLOW, FAST = 30 * 86400.0, 0.01, 1000.0
-TIMES = ("timestamp", "time", "due", "arrival_time", "arrived_at", "arrival", "arrival_timestamp", "start_time", "ts")
+_TIMES = ("timestamp", "time", "due", "arrival_time", "arrived_at", "arrival", "arrival_timestamp", "start_time", "ts")
+TIMES = (*_TIMES, *(f"{name}_{unit}" for name in _TIMES for unit in UNITS))
 INPUTS = (
     *("input_length", "input_tokens", "prompt_tokens", "input_len", "prompt_len", "prompt_length", "request_tokens"),
     *("context_tokens", "num_prefill_tokens", "num_prompt_tokens", "isl"),
@@ -63,26 +51,22 @@ OUTPUTS = (
     *("output_length", "output_tokens", "completion_tokens", "output_len", "response_len", "response_length"),
     *("response_tokens", "generated_tokens", "num_decode_tokens", "num_output_tokens", "osl"),
 )
-BURSTGPT = Format(time=("Timestamp",), input_len=("Request tokens",), output_len=("Response tokens",))
-AZURE = Format(time=("TIMESTAMP",), input_len=("ContextTokens",), output_len=("GeneratedTokens",))
-MOONCAKE = Format(time=("timestamp",), input_len=INPUTS, output_len=OUTPUTS, unit="ms")
-GENERIC = Format(
-    time=(*TIMES, *(f"{name}_{unit}" for name in TIMES for unit in UNITS)), input_len=INPUTS, output_len=OUTPUTS
-)
 
 
-def clock(column: str, first: Any, unit: str | None) -> Callable[[Any], float]:
-    """How the times of a column read, going by its name and its first value; ValueError for what is no time."""
+def clock(column: str, first: Any, asked: str | None, usual: str) -> Callable[[Any], float]:
+    """How the times of a column read: as asked, as its name says, as dates of that size are, as usual in the format.
+
+    What it returns raises ValueError for what is no time.
+    """
     ending = re.search(r"[_ (](s|ms|us|ns)\)?$", column.lower())
-    unit = unit or (ending[1] if ending else None)
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         # Today's date has ten digits in seconds, thirteen in milliseconds, and so on.
-        digits = len(str(int(float(first))))
-        unit = unit or {13: "ms", 16: "us", 19: "ns"}.get(digits, "s")
+        usual = {10: "s", 13: "ms", 16: "us", 19: "ns"}.get(len(str(int(float(first)))), usual)
+    unit = UNITS[asked or (ending[1] if ending else usual)]
 
     def seconds(value: Any) -> float:
         try:
-            time = float(value) * UNITS[unit or "s"]
+            time = float(value) * unit
         except (TypeError, ValueError, OverflowError):
             time = _calendar(value)
         if not 0 <= time < 1e11:
@@ -119,19 +103,9 @@ class Columns:
         self.output_len.append(answered)
 
 
-def reader(form: Format) -> Callable[[Wanted], Iterator[Prompt]]:
-    """The prompts function of a trace format."""
-
-    def prompts(wanted: Wanted) -> Iterator[Prompt]:
-        source, columns = _loaded(form, wanted)
-        return spell(wanted, _drafts(wanted, source, columns))
-
-    return prompts
-
-
-def _loaded(form: Format, wanted: Wanted) -> tuple[rows.Rows, Columns]:
+def _loaded(wanted: Wanted, unit: str) -> tuple[rows.Rows, Columns]:
     source = rows.read(wanted.path(wanted.options.path), wanted.reading)
-    columns = _read(source, form, wanted.options, wanted)
+    columns = _read(source, unit, wanted)
     n = min(wanted.n, len(columns.time), bisect_left(columns.time, wanted.until))
     if n:
         wanted.note(_worth(columns, n, wanted))
@@ -156,10 +130,11 @@ def _worth(columns: Columns, n: int, wanted: Wanted) -> Message:
     return Message(key="plan.trace_odd" if odd else "plan.trace_worth", values=told)
 
 
-def _read(source: rows.Rows, form: Format, options: TraceOptions, wanted: Wanted) -> Columns:
+def _read(source: rows.Rows, unit: str, wanted: Wanted) -> Columns:
     """Times and lengths of the rows within the window; every row that cannot be meant is told at once."""
-    names = [rows.require(source, choices) for choices in (form.time, form.input_len, form.output_len)]
-    seconds = clock(names[0], source.fetch([0])[0][names[0]], options.unit or form.unit)
+    options: TraceOptions = wanted.options
+    names = [rows.require(source, choices) for choices in (TIMES, INPUTS, OUTPUTS)]
+    seconds = clock(names[0], source.fetch([0])[0][names[0]], options.unit, unit)
     found, problems = Columns(), list[Message]()
     before: tuple[float, int, int, tuple[int, ...] | None] = (-math.inf, 0, 0, None)
     blocks = Fitting(options.block)
@@ -311,20 +286,16 @@ def problems(options: TraceOptions) -> list[Message]:
     return []
 
 
-def _dataset(form: Format) -> Dataset:
+def _dataset(unit: str) -> Dataset:
+    """A trace whose times, where they are numbers, are in ``unit``."""
     return Dataset(
         options=TraceOptions,
-        prompts=reader(form),
+        prompts=lambda wanted: spell(wanted, _drafts(wanted, *_loaded(wanted, unit))),
         lengths="none",
         times=True,
         extra=problems,
-        foresee=lambda wanted: _loaded(form, wanted),
+        foresee=lambda wanted: _loaded(wanted, unit),
     )
 
 
-DATASETS = {
-    "burstgpt": _dataset(BURSTGPT),
-    "azure": _dataset(AZURE),
-    "mooncake": _dataset(MOONCAKE),
-    "trace": _dataset(GENERIC),
-}
+DATASETS = {"burstgpt": _dataset("s"), "azure": _dataset("s"), "mooncake": _dataset("ms"), "trace": _dataset("s")}
