@@ -115,7 +115,8 @@ def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Findin
 
     found = tried(lambda: asyncio.run(look()))
     if isinstance(found, Message):
-        yield False, say(found.values["why"] if found.key == "server.not_ready" else found, lang)
+        why = found.values["why"] if found.key == "server.not_ready" else found
+        yield False, f"{scenario.id}: {say(why, lang)}"
         return
     world, counts = found
     model = world.models[0]

@@ -28,6 +28,8 @@ from pytest_vllm_bench.observe.ready import Server
 MOST_BYTES = 64 << 20
 #: An answer of so many tokens is read to its end; of a longer one the first token is enough.
 WHOLE = 64
+#: Characters of a field that is told of; the prompt is longer.
+SMALL = 60
 #: Refusals of one request's shape: other scenarios of the target may do.
 OF_A_SHAPE = ("server.shape", "server.no_token")
 
@@ -161,8 +163,10 @@ def unfit(server: Server, trial: Trial, answer: Answer) -> ServerError:
 
 
 def sent(target: Target, trial: Trial) -> str:
-    """The small fields of a trial's body: what it asks for beside the prompt."""
+    """The small fields of a trial's body, also of the objects in it: what it asks for beside the prompt."""
     body = parsed(trial.body)
-    fields = body.items() if isinstance(body, dict) else []
-    written = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields]
-    return shown(target.discreet(", ".join(w for w in written if len(w) <= 200))) or "–"
+    fields = body if isinstance(body, dict) else {}
+    for value in [value for value in fields.values() if isinstance(value, dict)]:
+        fields = fields | value
+    written = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    return shown(target.discreet(", ".join(words for words in written if len(words) <= SMALL))) or "–"

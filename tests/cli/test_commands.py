@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from raw import Answer, error, html, serving, works
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.cli import COMMANDS, main
+from pytest_vllm_bench.tokenizer import SMALL
 
 GOLDEN = Path(__file__).parent / "golden"
 QUIET = "validity: {lag_ms: 60000, rate: 0.01, concurrency: 0.01, cpu: 1, steal: 1}\n"
@@ -210,6 +212,21 @@ def test_doctor(tmp_path: Path, server: str) -> None:
     text = shell("doctor", "--base-url", server, cwd=tmp_path)
     assert "simulator" in text
     assert "BAD" in shell("doctor", "--base-url", "http://127.0.0.1:9", cwd=tmp_path, code=1)
+
+
+def test_doctor_tries_what_a_config_would_send(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A request of each shape, and all that is noticed on the way, once each."""
+    cells = {"input_output": [[16, 8], [16, 16]], "concurrency_prompts": [[1, 2], [2, 4]], "sampling": {"min_p": 0.1}}
+    config = {"base_url": "http://unused", "backend": "openai-chat", "model": "m", "tokenizer": str(SMALL), **cells}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    few: Answer = lambda n, body: works(n, body) if b'_tokens":16' in body else error(400, "16 at least")  # noqa: E731
+    with serving({"/v1/chat/completions": few, "/v1/models": html(), "/tokenize": error(422, "no")}) as raw:
+        assert main(["doctor", "--config", str(tmp_path / "config.yaml"), "--base-url", raw.url]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "clock" not in line]
+    assert [line for line in lines if line.startswith("BAD") and "16 at least" in line and "temperature: 0" in line]
+    assert len(raw.bodies) == 2
+    for word in ("as io16x16-", "list of models is done without", "chat template adds", "/metrics"):
+        assert len([line for line in lines if word in line and not line.startswith("BAD")]) == 1, word
 
 
 def test_in_chinese(tmp_path: Path) -> None:
