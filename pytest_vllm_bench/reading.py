@@ -32,6 +32,7 @@ class Reading:
     records: list[Record] = field(default_factory=list)
     hopeless: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
     gone: Message | None = None  # the server went away
+    behind: Message | None = None  # it sends faster than can be read, and was sent nothing more
     looks: int = 0
     nobody: int = 0  # requests in a row that found nobody
 
@@ -55,7 +56,14 @@ def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -
     decoder: Decoder | None = None
     reading = Reading()
     keep = TAPE_BYTES if scenario.tape == "drop" else None
-    for entry in load.follow(source.tape, source.over.is_set, keep_bytes=keep):
+
+    def behind(unread: int) -> None:
+        if reading.behind is None:
+            reading.behind = Message(key="load.behind", values={"size": f"{unread / 1e9:.1f} GB"})
+            watch.warn(reading.behind)
+            source.stop()
+
+    for entry in load.follow(source.tape, source.over.is_set, keep_bytes=keep, behind=behind):
         if decoder is None:
             started = load.started(source.tape)
             decoder = Decoder(source.plan, world.backend, rows, count_tokens=count, started=started)

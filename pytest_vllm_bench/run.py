@@ -94,7 +94,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     facts, reading, interrupted = await sent(scenario, world, watch, planned, work, workers)
     seen = seen_together([await beside.end(interrupted) for beside in besides])
     fault = seen.fault or (None if interrupted else await changed(world))
-    said = warm.warnings if warm is not None else ()
+    said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
     return Measurement(
         scenario=replace(scenario, target=replace(scenario.target, headers={})),
         plan=planned,

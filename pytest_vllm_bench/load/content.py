@@ -16,6 +16,7 @@ from pytest_vllm_bench.framing import Events, Framing, TooLong
 from pytest_vllm_bench.model import Backend, Delta
 
 _HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+UNREADABLE = Delta(choices=False, error="unreadable", error_kind="protocol")
 _TRIES = 16  # line starts at which a chunk may begin, where a look begins in the middle of a response
 #: A head that is longer never ends.
 _HEAD_BYTES = 1 << 20
@@ -140,7 +141,7 @@ class Look:
         try:
             return self._content.read(payload)
         except (RecursionError, ValueError):
-            return Delta(choices=False, error="unreadable", error_kind="protocol")
+            return UNREADABLE
 
     def _bears(self, delta: Delta) -> bool:
         """There is a token in the event; notes the end on the way."""

@@ -29,6 +29,8 @@ STALL_S = 1e-4
 #: Of a worker's tape, read before each pause while the load runs; and how much may wait to be read before the pauses
 #: are left out.  The latter takes about a second to decode once the load is over.
 BLOCK_BYTES, BEHIND_BYTES = 256 << 10, 64 << 20
+#: So much of a worker's tape waits only where a server sends faster than answers can be read: that load is stopped.
+MOST_UNREAD = 2 << 30
 _NAME = re.compile(r"w(\d+)-(\d+)\.tape(\.gz)?$")
 _sent = struct.Struct(SENT_FIELDS)
 
@@ -210,14 +212,20 @@ class _Follower:
 
 
 def follow(
-    folder: Path, finished: Callable[[], bool], *, keep_bytes: int | None = None, pause: float = 0.02
+    folder: Path,
+    finished: Callable[[], bool],
+    *,
+    keep_bytes: int | None = None,
+    pause: float = 0.02,
+    behind: Callable[[int], None] = lambda unread: None,
 ) -> Iterator[Entry]:
     """Every worker's entries as they are written; ends once ``finished()`` and all is read.  Blocks: for a thread.
 
     After each block it pauses, unless it has fallen far behind or the load is over: what reads with all its might takes
     the processor from the measuring process and, on the same machine, from the server (at 100,000 events a second on
     two cores TTFT then reads 1 ms late instead of 0.2).  With ``keep_bytes`` the oldest segments that are closed and
-    consumed are deleted as soon as the tape is longer.
+    consumed are deleted as soon as the tape is longer.  ``behind`` is told, again and again, of bytes that wait when
+    they are too many.
     """
     followers: dict[int, _Follower] = {}
     try:
@@ -229,7 +237,9 @@ def follow(
                     followers[worker] = _Follower(folder, worker, number)
             for follower in followers.values():
                 yield from follower.more()
-                while follower.unread > (0 if last_round else BEHIND_BYTES):
+                while (unread := follower.unread) > (0 if last_round else BEHIND_BYTES):
+                    if unread > MOST_UNREAD and not last_round:
+                        behind(unread)
                     yield from follower.more()
             if keep_bytes is not None:
                 _delete_consumed(list(followers.values()), keep_bytes)

@@ -161,7 +161,7 @@ def _error(answer: Answer, ending: int, words: str, forced: bool) -> tuple[Error
         return _BEFORE[ending], words
     if answer.response.refused:
         status = answer.record.status
-        return "rejected" if status in _SHED else "http", of_body(answer.error_body) or f"HTTP {status}"
+        return "rejected" if status in _SHED else "http", _said(answer.error_body) or f"HTTP {status}"
     if answer.error is not None:
         return answer.error
     if over:
@@ -173,6 +173,13 @@ def _error(answer: Answer, ending: int, words: str, forced: bool) -> tuple[Error
     if not answer.whole:
         return "reset", words or (_CUT if answer.record.reads else _UNANSWERED)
     return _unfinished(answer, forced)
+
+
+def _said(body: bytes) -> str:
+    try:
+        return of_body(body)
+    except RecursionError:
+        return capped(body.decode(errors="replace"))
 
 
 def _unfinished(answer: Answer, forced: bool) -> tuple[ErrorKind | None, str]:

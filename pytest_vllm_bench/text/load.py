@@ -1,6 +1,11 @@
 """Texts of the area "load": key → (English, Chinese)."""
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "load.behind": (
+        "{size} wait to be read: the server sends faster than answers can be understood; the load is stopped before the "
+        "disk is full. Ask for shorter answers or a lower concurrency",
+        "已有 {size} 数据等待读取：服务器的发送速度超过了解析回答的速度；为避免写满磁盘，负载已停止。请缩短回答或降低并发",
+    ),
     "load.open_files": (
         "{connections} connections need {needed} open files, and this process may have {soft} (hard limit {hard}); "
         "raise it with `ulimit -n {needed}` before pytest, or ask for a lower concurrency",

@@ -351,3 +351,28 @@ def test_20_every_request_has_a_form_of_its_own() -> None:
 def test_every_trap_has_a_test() -> None:
     numbers = {int(n) for name in globals() if name.startswith("test_") for n in re.findall(r"(?<=_)\d\d(?=_)", name)}
     assert numbers == set(range(1, 24))
+
+
+def test_nesting_without_end_is_no_traceback() -> None:
+    """In an answer, an event, an error's body; where a reader looks and where it skips."""
+    deep = ("[" * 10**6, '{"a":' * 10**5, "[" * 10**5 + "]" * 10**5)
+    wraps = ("%s", '{"error":%s}', '{"choices":%s}', '{"choices":[{"delta":%s}]}', '{"unknown":%s}', '{"usage":%s}')
+    found = {}
+    for name, backend in BACKENDS.items():
+        for text in (wrap % inner for inner in deep for wrap in wraps):
+            line = f"{text}\n".encode() if backend.framing != "sse" else event(text)
+            for data in (response(line), plain(text.encode()), plain(text.encode(), 500)):
+                try:
+                    record = decode(backend, [data])
+                except RecursionError:
+                    found[name, text[:30]] = "raised"
+                else:
+                    if record.error is None or len(record.error_detail) > 1000:
+                        found[name, text[:30]] = str(record.error)
+    assert not found
+
+
+def test_an_event_without_an_end_is_a_protocol_error() -> None:
+    piece = chunked(b"data: " + b"x" * ((1 << 20) - 6), end=False)
+    record = decode(VLLM, [head(), *[piece] * 66], Ending.TIMEOUT_BETWEEN)
+    assert (record.error, record.error_detail) == ("protocol", "an event of more than 64 MiB")

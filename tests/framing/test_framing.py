@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.framing import Events, Framing
+from pytest_vllm_bench.framing import MOST_BYTES, Events, Framing, TooLong
 
 
 def framed(data: bytes, framing: Framing = "sse", places: tuple[int, ...] = ()) -> list[bytes]:
@@ -88,11 +88,34 @@ def test_line_ends_do_not_matter(lines: list[bytes]) -> None:
     assert framed(b"".join(line + b"\r\n" for line in lines)) == framed(b"".join(line + b"\n" for line in lines))
 
 
-def test_an_event_of_many_megabytes_in_small_reads_is_linear() -> None:
+@pytest.mark.parametrize(
+    ("kind", "begin", "piece", "end"),
+    [
+        ("sse", b"data: ", b"x" * 1024, b"\n\n"),
+        ("sse", b"", b"data: " + b"x" * 1017 + b"\n", b"\n"),  # many lines, and the blank one cut in two
+        ("sse", b"", b"data: " + b"x" * 1016 + b"\r\n", b"\r\n"),
+        ("sse", b": ", b"x" * 1024, b"\ndata: 1\n\n"),
+        ("ndjson", b"", b"x" * 1024, b"\n"),
+    ],
+)
+def test_an_event_of_many_megabytes_in_small_reads_is_linear(
+    kind: Framing, begin: bytes, piece: bytes, end: bytes
+) -> None:
     """Quadratic joining would take minutes here."""
-    events, piece = Events("sse"), b"x" * 1024
-    events.feed(b"data: ")
+    events = Events(kind)
+    assert events.feed(begin) == []
     for _ in range(16 * 1024):
+        assert events.feed(piece) == []
+    (payload,) = events.feed(end)
+    assert len(payload) == (1 if begin == b": " else len(payload))
+    assert events.feed(b"data: 2\n\n" if kind == "sse" else b"2\n") == [b"2"]
+
+
+@pytest.mark.parametrize("kind", ["sse", "ndjson", "json"])
+def test_an_event_without_an_end_is_given_up(kind: Framing) -> None:
+    events, piece = Events(kind), b"data: " + b"x" * ((1 << 20) - 6)
+    for _ in range(MOST_BYTES >> 20):
         events.feed(piece)
-    (payload,) = events.feed(b"\n\n")
-    assert len(payload) == 16 * 1024 * 1024
+    with pytest.raises(TooLong, match="64 MiB"):
+        events.feed(piece)
+    assert not events.midway

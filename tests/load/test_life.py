@@ -245,3 +245,26 @@ async def test_an_end_that_comes_after_all_gives_the_connection_back(tmp_path: P
     assert not client.rested
     assert endings == [Ending.CONTENT] * 3
     assert [record.error for record in records] == [None] * 3
+
+
+@pytest.mark.parametrize("endless", ["event", "head", "document"])
+async def test_what_never_ends_is_ended(tmp_path: Path, endless: str) -> None:
+    """As soon as it is longer than anything could be; the slot is free, and the record says why."""
+    begin = {"event": HEAD + chunk(TOKEN), "head": b"HTTP/1.1 200 OK\r\nx: ", "document": HEAD + chunk(b'{"a": "')}
+    piece = b"x" * (1 << 20)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(begin[endless])
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            while True:
+                writer.write(piece if endless == "head" else chunk(piece))
+                await writer.drain()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = Client(url, CHAT, tmp_path / "t")
+        await client.asked(b"{}", "/")
+        (record,), (ending,) = client.records()
+    words = "headers without an end" if endless == "head" else "an event of more than 64 MiB"
+    assert (record.error, record.error_detail, ending) == ("protocol", words, Ending.PROTOCOL)

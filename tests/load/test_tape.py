@@ -157,6 +157,22 @@ def test_what_has_fallen_behind_is_read_without_a_pause(tmp_path: Path) -> None:
         module.BEHIND_BYTES = before
 
 
+def test_of_what_is_far_behind_is_said_how_much_it_is(tmp_path: Path) -> None:
+    """While it grows; once the load is over it is only read."""
+    before = module.BEHIND_BYTES, module.MOST_UNREAD
+    module.BEHIND_BYTES, module.MOST_UNREAD = 0, 10_000
+    try:
+        wanted = written(tmp_path, n=1000, size=2000)
+        told: list[int] = []
+        reading = load.follow(tmp_path, lambda: False, pause=60, behind=told.append)
+        assert [next(reading) for _ in wanted] == wanted
+        reading.close()
+        assert told[0] > told[-1] > 10_000
+        assert list(load.follow(tmp_path, lambda: True, behind=told.clear)) == wanted  # type: ignore[arg-type]
+    finally:
+        module.BEHIND_BYTES, module.MOST_UNREAD = before
+
+
 def test_followed_before_there_is_a_folder(tmp_path: Path) -> None:
     assert list(load.follow(tmp_path / "later", lambda: True)) == []
 

@@ -77,6 +77,23 @@ def test_a_request_that_is_reset_before_its_first_byte_does_not_vanish(
         assert "3 of 30 requests were sent again" in " ".join(result.stdout.str().split())
 
 
+def test_a_socket_that_stays_open_holds_no_slot(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    """All is said and HTTP's end never comes: the run goes on at its own pace, each time over a new connection."""
+    faults = script(tmp_path, {"fault": "open", "from": 0})
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        bench(f"--vllm-url={server.base_url}", **ONE, sla=["failed == 0"]).assert_outcomes(passed=1)
+    row = saved(pytester)
+    assert (row["completed"], row["reconnected"]) == (30, 0)
+
+
+def test_keep_alives_are_no_tokens(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    faults = script(tmp_path, {"fault": "idle at=3", "requests": [5]}, {"fault": "idle at=0", "requests": [9]})
+    limits = {"first_token": 3, "between_tokens": 2}
+    with simulator.start(SimulatorOptions(faults=faults)) as server:
+        bench(f"--vllm-url={server.base_url}", **ONE, timeouts=limits).assert_outcomes(failed=1)
+    assert saved(pytester)["error_counts"] == {"timeout": 2}
+
+
 def test_a_stalled_stream_is_given_up(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
     faults = script(tmp_path, {"fault": "stall at=3", "requests": [5]})
     with simulator.start(SimulatorOptions(faults=faults)) as server:
