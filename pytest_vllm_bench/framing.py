@@ -6,9 +6,11 @@ nothing is looked at twice, however many reads it takes; one of more than ``MOST
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 Framing = Literal["sse", "ndjson", "json"]
+_FAILURES = (b"error", b"exception")  # how the names of events end that tell of one
 #: An event; also a whole JSON answer, of which the longest are batches of embeddings.
 MOST_BYTES = 64 << 20
 
@@ -21,7 +23,8 @@ class Events:
     """One response's framing.  ``feed`` gives the payloads completed by ``data``, ``flush`` what the end completes.
 
     "sse": server-sent events; a payload is the event's ``data`` lines joined by LF.  Lines may end in LF, CRLF or CR;
-    comments, ``event:``, ``id:`` and ``retry:`` are no payload.  A block that has none of SSE's fields comes out whole:
+    comments, ``event:``, ``id:`` and ``retry:`` are no payload, but what an event named an error has to say becomes
+    one: its data as JSON, under ``error``.  A block that has none of SSE's fields comes out whole:
     some servers end an event stream with naked JSON, and what is not SSE at all must not vanish.
     "ndjson": a payload is one line.  "json": the body is one payload, given by ``flush``.
     """
@@ -101,7 +104,7 @@ def _payload(block: bytes) -> bytes:
     if block.startswith(b"data: ") and block.find(b"\n") < 0:
         return block[6:]
     data: list[bytes] = []
-    known = False
+    known, name = False, b""
     for line in block.split(b"\n"):
         field, colon, value = line.partition(b":")
         if field == b"data":
@@ -109,4 +112,17 @@ def _payload(block: bytes) -> bytes:
             known = True
         elif field in (b"event", b"id", b"retry") or (colon and not field):
             known = True
-    return b"\n".join(data) if known else block
+            name = value.strip().lower() if field == b"event" else name
+    if not known:
+        return block
+    payload = b"\n".join(data)
+    if not name.endswith(_FAILURES):
+        return payload
+    return _error(name if payload.strip() in (b"", b"{}", b"null") else payload)
+
+
+def _error(said: bytes) -> bytes:
+    """What is said is JSON already, or plain text."""
+    if said.lstrip()[:1] not in (b"{", b"[", b'"'):
+        said = json.dumps(said.decode("utf-8", "replace")).encode()
+    return b'{"object":"error","error":%s}' % said

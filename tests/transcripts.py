@@ -424,7 +424,7 @@ OPENAI: list[Transcript] = [
         name="an event of another shape",
         backends=COMPLETIONS,
         data=response(vllm('"a"'), event('{"choices": "none"}')),
-        facts={"error": "protocol", "text": "a"},
+        facts={"error": "truncated", "text": "a"},
     ),
     Transcript(
         name="cut UTF-8, NaN and a lone surrogate inside JSON",
@@ -434,7 +434,7 @@ OPENAI: list[Transcript] = [
             b'data: {"choices":[{"text":"b\\ud83d","logprobs":NaN,"finish_reason":"stop"}]}\n\n',
             DONE,
         ),
-        facts={"error": None, "text": "\ufffdb\ud83d", "events": 2},
+        facts={"error": None, "text": "\ufffdb?", "events": 2},
     ),
     Transcript(
         name="line separators of Unicode inside a string",

@@ -123,7 +123,7 @@ RESPONSES = [
         name="responses with an error event",
         backends=("openai-responses",),
         data=response(named("error", '{"type":"error","code":"rate_limit","message":"slow down","param":null}')),
-        facts={"error": "in_stream", "error_detail": "slow down"},
+        facts={"error": "rejected", "error_detail": "slow down"},
     ),
     Transcript(
         name="responses whose connection broke before the last event",

@@ -9,7 +9,8 @@ from typing import Any, cast
 import msgspec
 
 from pytest_vllm_bench.backends import chunk
-from pytest_vllm_bench.backends.payload import merged, parse
+from pytest_vllm_bench.backends.payload import NOTHING, merged, parse
+from pytest_vllm_bench.backends.usage import Usage, counted
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Ask, Backend, Delta, Media
 
@@ -63,8 +64,9 @@ class _Audio(msgspec.Struct, gc=False):
     type: str | None = None
     delta: str | None = None
     text: str | None = None
-    choices: list[Any] | None = None
-    usage: dict[str, Any] | None = None
+    choices: Any = None
+    usage: Usage | None = None
+    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_Audio)
@@ -74,20 +76,17 @@ def read(payload: bytes) -> Delta:
     event = parse(_DECODER, payload)
     if type(event) is not _Audio:
         return cast(Delta, event)
-    if event.type == "transcript.text.delta":
-        return Delta(text=event.delta or "")
-    if event.text is None or event.choices is not None:
+    if event.delta and event.choices is None:
+        return Delta(text=event.delta)
+    if event.text is None or event.choices is not None or event.error:
         return chunk.read(payload)
-    usage = event.usage or {}
-    done = event.type is not None  # transcript.text.done repeats what was streamed
-    return Delta(
-        text="" if done else event.text,
-        choices=not done,
-        prompt_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
-        finish_reason="stop",
-        terminal=True,
-    )
+    if (event.type or "done").rpartition(".")[2] != "done":
+        return NOTHING  # a segment, which repeats its deltas
+    said = counted(event.usage or Usage())
+    return msgspec.structs.replace(
+        said, text=event.text, choices=event.type is None, finish_reason="stop", terminal=True,
+        cumulative=True, whole=True,  # transcript.text.done repeats what was streamed
+    )  # fmt: skip
 
 
 OPENAI_AUDIO = Backend(

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.backends.lenient import number
+from pytest_vllm_bench.backends.payload import encode, parse, troubled
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _RENAMED = {"repetition_penalty": "repeat_penalty"}
@@ -50,16 +51,17 @@ def read(payload: bytes) -> Delta:
     event = parse(_DECODER, payload)
     if type(event) is not _Event:
         return cast(Delta, event)
-    if event.error is not None or event.content is None:
-        return aside(payload)
+    silent = event.content is None and not event.stop
+    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
+        return trouble
     if not event.stop:
-        return Delta(text=event.content, total_tokens=event.tokens_predicted)
+        return Delta(text=event.content or "", total_tokens=event.tokens_predicted)
     timings = event.timings or {}
     return Delta(
-        text=event.content,
+        text=event.content or "",
         total_tokens=event.tokens_predicted,
         prompt_tokens=event.tokens_evaluated,
-        cached_tokens=timings.get("cache_n"),
+        cached_tokens=number(timings.get("cache_n")),
         finish_reason=_REASONS.get(event.stop_type or "", "stop"),
         terminal=True,
         server=event.timings,

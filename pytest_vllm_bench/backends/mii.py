@@ -7,7 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.backends.lenient import reason
+from pytest_vllm_bench.backends.payload import aside, encode, parse, troubled
+from pytest_vllm_bench.backends.words import capped
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _SAMPLES = frozenset({"temperature", "top_p", "top_k", "stop", "min_tokens"})
@@ -53,10 +55,10 @@ def _sampling(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Answer(msgspec.Struct, gc=False):
-    generated_text: str
+    generated_text: str | None = None
     generated_length: int | None = None
     prompt_length: int | None = None
-    finish_reason: str | None = None
+    finish_reason: Any = None
 
 
 _ANSWERS = msgspec.json.Decoder(list[_Answer])
@@ -67,11 +69,16 @@ def read(payload: bytes) -> Delta:
     answers = parse(_ANSWERS, payload)
     if type(answers) is not list:
         return cast(Delta, answers)
+    said = [answer.generated_text for answer in answers if answer.generated_text is not None]
+    if not said and answers:
+        told = aside(payload)
+        words = capped(payload.decode("utf-8", "replace"))
+        return told if told.error is not None else Delta(choices=False, error=words, error_kind="protocol")
     return Delta(
-        text="".join(answer.generated_text for answer in answers),
+        text="".join(said),
         prompt_tokens=sum(answer.prompt_length or 0 for answer in answers) or None,
         output_tokens=sum(answer.generated_length or 0 for answer in answers) or None,
-        finish_reason=answers[0].finish_reason if answers else None,
+        finish_reason=reason(answers[0].finish_reason) if answers else None,
         terminal=True,
     )
 
@@ -88,8 +95,9 @@ def read_generate(payload: bytes) -> Delta:
     piece = parse(_PIECES, payload)
     if type(piece) is not _Piece:
         return cast(Delta, piece)
-    if piece.error is not None or piece.text is None:
-        return aside(payload)
+    silent = piece.text is None
+    if (piece.error or silent) and (trouble := troubled(payload, silent)) is not None:
+        return trouble
     return Delta(text=piece.text[0] if piece.text else "")
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import aside, encode, only, parse
+from pytest_vllm_bench.backends.payload import encode, only, parse, troubled
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _SAMPLES = frozenset(
@@ -55,8 +55,9 @@ def read(payload: bytes) -> Delta:
     line = parse(_DECODER, payload)
     if type(line) is not _Line:
         return cast(Delta, line)
-    if line.error is not None or (line.response is None and line.thinking is None and not line.done):
-        return aside(payload)
+    silent = line.response is None and line.thinking is None and not line.done
+    if (line.error or silent) and (trouble := troubled(payload, silent)) is not None:
+        return trouble
     if not line.done:
         return Delta(text=line.response or "", reasoning=line.thinking or "")
     timings = {f"{name}_ns": value for name in _TIMINGS if (value := getattr(line, name)) is not None}

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from pytest_vllm_bench.backends.lenient import fitted, type_of
 from pytest_vllm_bench.backends.words import capped, complaint
 from pytest_vllm_bench.model import Ask, Delta
 
@@ -16,33 +17,59 @@ T = TypeVar("T")
 
 DONE = Delta(choices=False, terminal=True)  # data: [DONE]
 NOTHING = Delta(choices=False)
+_DIGITS = 30  # of a number that is one
 
 
 def parse(decoder: msgspec.json.Decoder[T], payload: bytes) -> T | Delta:
     """The payload as the decoder's type; a Delta where it is not that: an error, or a sign that carries nothing.
 
-    What strict JSON forbids but servers send (cut UTF-8, lone surrogates, NaN, control characters) is read leniently.
+    What strict JSON forbids but servers send (cut UTF-8, lone surrogates, NaN, control characters) is read leniently,
+    and a field of an unknown type loses itself, not the event.
     """
     try:
         return decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        if payload.startswith(b"[DONE]"):
-            return DONE
-    try:
-        answer = json.loads(payload.decode("utf-8", "replace"), strict=False)
-        return msgspec.convert(answer, decoder.type)
-    except msgspec.ValidationError:
-        said = complaint(answer)
-        if said is not None:
-            return Delta(choices=False, error=said.words, error_kind=said.kind)
-    except ValueError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    return Delta(choices=False, error=capped(payload.decode("utf-8", "replace")), error_kind="protocol")
+    if payload.strip(b' "').startswith(b"[DONE]"):
+        return DONE
+    try:
+        answer = loads(payload)
+    except (ValueError, RecursionError):
+        return Delta(choices=False, error=capped(payload.decode("utf-8", "replace")), error_kind="protocol")
+    found: T | None = fitted(answer, type_of(decoder.type))  # type: ignore[arg-type]
+    return _aside(answer) if found is None else found
+
+
+def loads(payload: bytes) -> Any:
+    """Any JSON that servers send, half characters and endless numbers too.  Raises ValueError, RecursionError."""
+    answer = json.loads(payload.decode("utf-8-sig", "replace"), strict=False, parse_int=_whole)
+    if b"\\ud" in payload.lower():  # perhaps half a character, which cannot be written anywhere
+        answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
+    if isinstance(answer, str) and answer.startswith("{"):  # JSON in JSON
+        return loads(answer.encode())
+    return answer
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < _DIGITS else float(digits)
 
 
 def aside(payload: bytes) -> Delta:
     """A JSON payload without anything of the answer in it: an error in one of many shapes, or nothing."""
-    said = complaint(json.loads(payload.decode("utf-8", "replace"), strict=False))
+    return _aside(loads(payload))
+
+
+def troubled(payload: bytes, silent: bool) -> Delta | None:
+    """The complaint of an event that may have one, or that is ``silent``: nothing of the answer is in it; else None."""
+    told = aside(payload)
+    return told if silent or told.error is not None else None
+
+
+def _aside(answer: Any) -> Delta:
+    try:
+        said = complaint(answer)
+    except RecursionError:
+        said = None
     return NOTHING if said is None else Delta(choices=False, error=said.words, error_kind=said.kind)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from pytest_vllm_bench.backends.chat import messages
 from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.backends.usage import Usage, counted
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 
@@ -29,19 +30,13 @@ def body_rerank(ask: Ask) -> bytes:
     return encode({"model": ask.model, "query": query, "documents": ask.prompt.inputs or [query]}, ask.extra_body)
 
 
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class _Item(msgspec.Struct, gc=False):
-    """One answered input: that it is there is all that counts; the numbers are skipped, not read."""
-
-
 class _Pooled(msgspec.Struct, gc=False):
-    data: list[_Item] | None = None
-    results: list[_Item] | None = None
-    usage: _Usage | None = None
+    """That an input's answer is there is all that counts; the numbers are skipped, not read."""
+
+    data: list[msgspec.Raw] | None = None
+    results: list[msgspec.Raw] | None = None
+    embeddings: list[msgspec.Raw] | None = None
+    usage: Usage | None = None
     error: Any = None
 
 
@@ -52,17 +47,17 @@ def read(payload: bytes) -> Delta:
     pooled = parse(_DECODER, payload)
     if type(pooled) is not _Pooled:
         return cast(Delta, pooled)
-    items = pooled.data if pooled.results is None else pooled.results
-    if pooled.error is not None or items is None:
-        said = aside(payload)
-        return (
-            said
-            if said.error is not None
-            else Delta(choices=False, error="neither data nor results", error_kind="protocol")
-        )
-    usage = pooled.usage or _Usage()
+    items = next((found for found in (pooled.results, pooled.data, pooled.embeddings) if found is not None), None)
+    if pooled.error or items is None:
+        told = aside(payload)
+        if told.error is not None:
+            return told
+        if items is None:
+            return Delta(choices=False, error="neither data nor results", error_kind="protocol")
+    usage = pooled.usage or Usage()
+    prompt = counted(usage).prompt_tokens
     return Delta(
-        prompt_tokens=usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens,
+        prompt_tokens=usage.total_tokens if prompt is None else prompt,
         sequences=len(items),
         terminal=True,
     )

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+from msgspec.structs import replace
 
 from pytest_vllm_bench.backends.chat import messages
+from pytest_vllm_bench.backends.lenient import arguments, reason, said
 from pytest_vllm_bench.backends.payload import NOTHING, aside, encode, parse
+from pytest_vllm_bench.backends.usage import Usage, counted
 from pytest_vllm_bench.model import Ask, Backend, Delta, Prompt
 
 
@@ -47,41 +50,20 @@ def _content(content: Any) -> Any:
     return renamed
 
 
-class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-
-class _Why(msgspec.Struct, gc=False):
-    reason: str | None = None
-
-
-class _Content(msgspec.Struct, gc=False):
-    text: str | None = None
-
-
 class _Item(msgspec.Struct, gc=False):
     type: str = ""
-    content: list[_Content] | None = None
-    arguments: str | None = None
+    content: Any = None
+    summary: Any = None
+    arguments: Any = None
+    input: Any = None
 
 
 class _Response(msgspec.Struct, gc=False):
     status: str | None = None
-    incomplete_details: _Why | None = None
-    usage: _Usage | None = None
+    incomplete_details: Any = None
+    usage: Usage | None = None
     error: Any = None
-    output: list[_Item] = []
+    output: list[_Item] | None = None
 
 
 class _Event(_Response, gc=False):
@@ -95,58 +77,51 @@ class _Event(_Response, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(_Event)
-_CONTENT = ("response.output_text.delta", "response.refusal.delta")
-_REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
-_ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done")
+_THOUGHT = ("reasoning", "thinking")
+_TOOL = ("arguments", "input", "code")  # of calls, under many names
 
 
 def read(payload: bytes) -> Delta:
     event = parse(_DECODER, payload)
     if type(event) is not _Event:
         return cast(Delta, event)
-    if isinstance(event.delta, str):
+    if event.delta:
         return _said_by(event.type, event.delta)
     if event.type in _ENDS and event.response is not None:
-        return _ended(event.response, payload, event.timings)
+        return _ended(event.response, event.timings)
     if event.object == "response":
-        return _ended(event, payload, event.timings)
-    return aside(payload) if event.error is not None or event.type in ("", "error") else NOTHING
+        return replace(_ended(event, event.timings), choices=True)
+    return aside(payload) if event.error or event.type in ("", "error") else NOTHING
 
 
-def _said_by(kind: str, delta: str) -> Delta:
-    if kind in _CONTENT:
+def _said_by(kind: str, delta: Any) -> Delta:
+    if kind == "response.output_text.delta" and isinstance(delta, str):  # nearly always
         return Delta(text=delta)
-    if kind in _REASONING:
-        return Delta(reasoning=delta)
-    return Delta(tool=delta) if kind == "response.function_call_arguments.delta" else NOTHING
+    text, reasoning = said(delta, thought=any(word in kind for word in _THOUGHT))
+    if any(word in kind for word in _TOOL):
+        return Delta(tool=text or arguments(delta))
+    return NOTHING if "audio.delta" in kind else Delta(text=text, reasoning=reasoning)
 
 
-def _ended(response: _Response, payload: bytes, timings: Mapping[str, Any] | None) -> Delta:
-    """The last event's counts; the text too if nothing was streamed, which the decoder then takes as a whole."""
-    if response.status == "failed" or response.error is not None:
-        said = aside(msgspec.json.encode({"error": response.error or "failed"}))
-        return msgspec.structs.replace(said, terminal=True)
-    usage = response.usage or _Usage()
-    prompt, output = usage.input_tokens_details, usage.output_tokens_details
-    reason = response.incomplete_details.reason if response.incomplete_details is not None else None
-    whole = response if type(response) is _Event else None
-    return Delta(
-        choices=False,
-        text="" if whole is None else _said(whole, "message"),
-        reasoning="" if whole is None else _said(whole, "reasoning"),
-        tool="" if whole is None else "".join(item.arguments or "" for item in whole.output),
-        prompt_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=None if prompt is None else prompt.cached_tokens,
-        reasoning_tokens=None if output is None else output.reasoning_tokens,
-        finish_reason="length" if reason == "max_output_tokens" else reason or "stop",
+def _ended(response: _Response, timings: Mapping[str, Any] | None) -> Delta:
+    """The last event's counts, and the text once more: where nothing was streamed, it is the answer."""
+    if response.status == "failed" or response.error:
+        wrong = aside(msgspec.json.encode({"error": response.error or response.status}))
+        return replace(wrong, terminal=True)
+    items = response.output or []
+    spoken = [said(item.content or item.summary, thought=item.type in _THOUGHT) for item in items]
+    why = reason(response.incomplete_details)
+    return replace(
+        counted(response.usage or Usage(), timings),
+        text="".join(text for text, _ in spoken),
+        reasoning="".join(thinking for _, thinking in spoken),
+        tool="".join(arguments({"arguments": item.arguments or item.input}) for item in items),
+        finish_reason="length" if why == "max_output_tokens" else why or "stop",
         terminal=True,
-        server=timings,
+        cumulative=True,
+        whole=True,
     )
-
-
-def _said(response: _Response, kind: str) -> str:
-    return "".join(c.text or "" for item in response.output if item.type == kind for c in item.content or ())
 
 
 OPENAI_RESPONSES = Backend(

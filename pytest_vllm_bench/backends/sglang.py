@@ -6,8 +6,9 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import aside, encode, parse
-from pytest_vllm_bench.backends.words import shed
+from pytest_vllm_bench.backends.lenient import reason
+from pytest_vllm_bench.backends.payload import encode, parse, troubled
+from pytest_vllm_bench.backends.words import capped, shed
 from pytest_vllm_bench.model import Ask, Backend, Delta, ErrorKind
 
 _RENAMED = {"seed": "sampling_seed", "min_tokens": "min_new_tokens"}
@@ -26,15 +27,9 @@ def body(ask: Ask) -> bytes:
     return encode(fields, ask.extra_body)
 
 
-class _Finish(msgspec.Struct, gc=False):
-    type: str | None = None
-    message: str | None = None
-    status_code: int | None = None
-
-
 class _Meta(msgspec.Struct, gc=False):
-    finish_reason: _Finish | None = None
     prompt_tokens: int | None = None
+    finish_reason: Any = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -56,13 +51,15 @@ def read(payload: bytes) -> Delta:
     event = parse(_DECODER, payload)
     if type(event) is not _Event:
         return cast(Delta, event)
-    meta = event.meta_info
-    if event.error is not None or meta is None:
-        return aside(payload)
-    finish = meta.finish_reason or _Finish()
-    if finish.type == "abort":
-        kind: ErrorKind = "rejected" if shed(finish.status_code) else "in_stream"
-        return Delta(choices=False, error=finish.message or "abort", error_kind=kind)
+    silent = event.meta_info is None and event.text is None
+    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
+        return trouble
+    meta = event.meta_info or _Meta()
+    finish = reason(meta.finish_reason) if meta.finish_reason else None
+    if finish == "abort":
+        said = meta.finish_reason if isinstance(meta.finish_reason, dict) else {}
+        kind: ErrorKind = "rejected" if shed(said.get("status_code")) else "in_stream"
+        return Delta(choices=False, error=capped(said.get("message") or "abort"), error_kind=kind)
     ids = bytes(event.output_ids)
     seen = 0 if ids in (b"null", b"[]") else ids.count(b",") + 1
     return Delta(
@@ -72,7 +69,7 @@ def read(payload: bytes) -> Delta:
         prompt_tokens=meta.prompt_tokens,
         cached_tokens=meta.cached_tokens,
         reasoning_tokens=meta.reasoning_tokens,
-        finish_reason=finish.type,
+        finish_reason=finish,
         server=None if meta.e2e_latency is None else {"e2e_latency": meta.e2e_latency},
     )
 

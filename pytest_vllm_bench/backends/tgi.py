@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import aside, encode, only, parse
+from pytest_vllm_bench.backends.lenient import reason
+from pytest_vllm_bench.backends.payload import encode, only, parse, troubled
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _SAMPLES = frozenset(
@@ -43,9 +44,9 @@ class _Token(msgspec.Struct, gc=False):
 
 
 class _Details(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
     generated_tokens: int | None = None
     input_length: int | None = None
+    finish_reason: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -64,8 +65,9 @@ def read(payload: bytes) -> Delta:
     if type(event) is not _Event:
         return cast(Delta, event)
     token = event.token
-    if event.error is not None or (token is None and event.generated_text is None):
-        return aside(payload)
+    silent = token is None and event.generated_text is None
+    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
+        return trouble
     details = event.details or _Details()
     if token is None:  # /generate: nothing was streamed
         text, tokens = event.generated_text or "", None
@@ -76,7 +78,7 @@ def read(payload: bytes) -> Delta:
         tokens=tokens,
         prompt_tokens=details.input_length,
         output_tokens=details.generated_tokens,
-        finish_reason=details.finish_reason,
+        finish_reason=reason(details.finish_reason) if details.finish_reason else None,
         terminal=event.generated_text is not None,
     )
 

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import aside, encode, parse
+from pytest_vllm_bench.backends.lenient import reason
+from pytest_vllm_bench.backends.payload import encode, parse, troubled
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 
@@ -72,7 +73,7 @@ def _inputs(sampling: Mapping[str, Any], names: Mapping[str, tuple[str, Callable
 
 class _Event(msgspec.Struct, gc=False):
     text_output: str | list[str] | None = None
-    finish_reason: str | list[str] | None = None
+    finish_reason: Any = None
     error: Any = None
 
 
@@ -84,10 +85,12 @@ def read(payload: bytes) -> Delta:
     event = parse(_DECODER, payload)
     if type(event) is not _Event:
         return cast(Delta, event)
-    if event.error is not None or event.text_output is None:
-        return aside(payload)
-    reason = _first(event.finish_reason)
-    return Delta(text=_first(event.text_output), finish_reason=None if reason in ("", "None") else reason)
+    silent = event.text_output is None
+    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
+        return trouble
+    return Delta(
+        text=_first(event.text_output), finish_reason=reason(event.finish_reason) if event.finish_reason else None
+    )
 
 
 def read_cumulative(payload: bytes) -> Delta:

@@ -23,7 +23,7 @@ class Answer:
 
     __slots__ = (
         "_events", "_keep_text", "_so_far", "backend", "counted", "ended", "error", "error_body", "events", "ids",
-        "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
+        "other", "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, record: Record, backend: Backend, streamed: bool, *, keep_text: bool, may_count: bool) -> None:
@@ -40,6 +40,7 @@ class Answer:
         self.whole: bool  # HTTP agrees that the message is whole; known at its end
         self.spoke = False  # something was said, in text or tokens
         self.usage: int | None = None  # the server's own total of output tokens
+        self.other: int | None = None  # and what its sum says, where that differs
         self.total: int | None = None  # its running count of them
         self.ids = 0  # token ids seen
         self.events = 0  # token-bearing ones
@@ -110,18 +111,21 @@ class Answer:
                 break
             text, reasoning, tool, brought = delta.text, delta.reasoning, delta.tool, delta.tokens
             if delta.cumulative:
-                text = self._grown(text)
+                if not delta.whole:
+                    text = self._grown(text)
+                elif self.events:
+                    text = reasoning = tool = ""  # it came in pieces
             if brought is not None:
                 self.ids += brought
             if delta.total_tokens is not None:
                 brought = self._risen(delta)
             length = len(text) + len(reasoning) + len(tool)
             if length or brought:
-                if brought is None:
+                if not brought and (brought is None or delta.finish_reason is None):  # nought beside text: not told
                     self.counted = False
                 else:
                     tokens += brought
-                    if self.counted and not self._keep_text:
+                    if brought and self.counted and not self._keep_text:
                         self.text = None  # the wire counts: no tokenizer will need the text
                 self.events += 1
                 size += length
@@ -131,7 +135,13 @@ class Answer:
                     self.text.write(reasoning + text + tool)
             if record.first_chunk is None and delta.choices:
                 record.first_chunk = at
-            if delta.finish_reason is not None or not delta.choices or delta.total_tokens is not None or delta.terminal:
+            if (
+                delta.finish_reason is not None
+                or not delta.choices
+                or delta.total_tokens is not None
+                or delta.prompt_tokens is not None
+                or delta.terminal
+            ):
                 self._note(delta)
                 if delta.finish_reason is not None or self.over:
                     self.ended = at
@@ -165,18 +175,18 @@ class Answer:
         self.over = True
 
     def _note(self, delta: Delta) -> None:
-        """What an event says beside text."""
+        """What an event says beside text; a count of nought takes back none."""
         record = self.record
         if delta.finish_reason is not None:
             record.finish_reason = delta.finish_reason
-        if (said := _counted(delta.prompt_tokens)) is not None:
+        if said := _counted(delta.prompt_tokens):
             record.prompt_tokens = said
-        if (said := _counted(delta.cached_tokens)) is not None:
+        if (said := _counted(delta.cached_tokens)) or record.cached_tokens is None:
             record.cached_tokens = said
-        if (said := _counted(delta.reasoning_tokens)) is not None:
+        if (said := _counted(delta.reasoning_tokens)) or record.reasoning_tokens is None:
             record.reasoning_tokens = said
-        if (said := _counted(delta.output_tokens)) is not None:
-            self.usage = said
+        if (said := _counted(delta.output_tokens)) or self.usage is None:
+            self.usage, self.other = said, _counted(delta.other_tokens)
         if delta.sequences is not None:
             record.sequences = delta.sequences
         if delta.server is not None:
@@ -187,10 +197,11 @@ class Answer:
     def _risen(self, delta: Delta) -> int | None:
         """Tokens of this event, by the running count; None if this is no running count but the answer's total.
 
-        A total first seen after text came without one, or beside the finish reason, is usage and no rise.
+        A total first seen after text came without one, or beside the finish reason, is usage and no rise; nought is no
+        count at all.
         """
         before, total = self.total, _counted(delta.total_tokens)
-        if total is None:
+        if not total:
             return delta.tokens
         self.total = total
         if before is None and (self.events or (delta.finish_reason is not None and delta.output_tokens is not None)):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pytest_vllm_bench.backends.words import capped, of_body
+from pytest_vllm_bench.backends.words import capped, failing, of_body
 from pytest_vllm_bench.measure.answer import Answer
 from pytest_vllm_bench.measure.tokens import Counter, count
 from pytest_vllm_bench.model import SENT_FIELDS, Backend, Ending, Entry, EntryKind, ErrorKind, Plan, Record
@@ -20,7 +20,6 @@ _READ = EntryKind.READ
 _REUSED, _RECONNECTED = 1, 2
 #: Of a record's times: a microsecond is finer than any clock read here, and in a file a third of all seventeen.
 DIGITS = 6
-_FAILED = frozenset({"error", "abort"})  # finish reasons
 _SHED = (429, 503)
 _CUT, _UNANSWERED = "closed in the middle of the answer", "closed without an answer"
 _BEFORE: dict[int, ErrorKind] = {
@@ -187,8 +186,8 @@ def _unfinished(answer: Answer, forced: bool) -> tuple[ErrorKind | None, str]:
     record, backend = answer.record, answer.backend
     if not backend.generates:
         return (None, "") if answer.over else ("empty", "")
-    if record.finish_reason in _FAILED:
-        return "in_stream", f"finish_reason: {record.finish_reason}"
+    if (broken_off := failing(record.finish_reason)) is not None:
+        return broken_off, f"finish_reason: {record.finish_reason}"
     if not (answer.spoke or record.output_tokens):
         return "empty", ""
     if not answer.over and record.finish_reason is None and backend.terminal != "end":

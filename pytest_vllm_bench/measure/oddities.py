@@ -63,7 +63,8 @@ def _counts(record: Record) -> list[tuple[str, int]]:
         elif limited and record.token_source != "events" and (got < asked - slack or record.error == "short"):
             found.append(("short", got))
     if record.arrival_times and exact:
-        wire, slack = max(sum(record.arrival_tokens), sum(record.arrival_events)), max(2.0, 0.05 * got)
+        wire = record.disputed or max(sum(record.arrival_tokens), sum(record.arrival_events))
+        slack = max(2.0, 0.05 * got)
         if wire > got + slack or wire + (record.reasoning_tokens or 0) < got - slack:
             found.append(("miscounted", wire))
     elif got and exact and record.first_chunk is not None:

@@ -33,6 +33,9 @@ def framed(data: bytes, framing: Framing = "sse", places: tuple[int, ...] = ()) 
         (b": ping\ndata: 1\n: ping\n\n", [b"1"]),
         (b"data\n\ndata:\n\ndata: \n\n", []),
         (b"event: only\n\n", []),
+        (b"event: error\ndata: no\ndata: more\n\n", [b'{"object":"error","error":"no\\nmore"}']),
+        (b'data: {"a":1}\nevent:server_error\n\n', [b'{"object":"error","error":{"a":1}}']),
+        (b"event: ERROR\n\n", [b'{"object":"error","error":"error"}']),
         (b"\n\n\n\ndata: 1\n\n\n\n\ndata: 2\n\n", [b"1", b"2"]),
         (b"data: 1\n\ndata: 2", [b"1", b"2"]),  # the last blank line left out
         (b"data: 1\n\ndata: 2\n", [b"1", b"2"]),
