@@ -93,6 +93,8 @@ def ours(row: Mapping[str, Any], asked: Asked) -> Result:
         figures = {**row, **(row.get("pooled") or {})}
         odd, whole = doubts.among(map(restore, row.get("notes") or ())), row.get("complete") is not False
         made = by_figures(scenario, figures, asked, waits=waits, rated=scenario.open_loop, complete=whole, odd=odd)
+    if waits and not answer and set(stage.effective_rules(scenario)) > set(stage.of_one_repeat(scenario)):
+        made = replace(made, notes=(*made.notes, Message(key="judge.waits", values={"repeats": scenario.repeats.max})))
     if 0 < len(measured) < len(row.get("per_repeat") or ()):
         lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
         made = replace(made, notes=(*made.notes, lost))

@@ -35,10 +35,12 @@ SPARE_FILES = 64
 class Session:
     """Open once a config; ``scenarios`` are those selected to run."""
 
-    def __init__(self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path, started: str
+    ) -> None:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
         self.folder = rootdir / config.results_dir
-        self.started = environment.stamp()
+        self.started = started
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.gone: dict[str, str] = {}  # target → the scenario in which it went away
         self.refused: dict[tuple[str, str], str] = {}  # target and shape → the scenario that was refused

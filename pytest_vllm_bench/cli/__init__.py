@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.model import Problem
@@ -78,6 +79,20 @@ def complete(lang: str) -> None:
         import argcomplete
 
         argcomplete.autocomplete(parser(lang))
+
+
+def unrun_shown(folders: Sequence[Path], lang: str) -> bool:
+    """Say on stderr what the last sessions of these folders were to run and did not; → whether there is any."""
+    from pytest_vllm_bench.report import folder, terminal, verdict
+
+    said = []
+    for place in folders:
+        rows = folder.read(place)
+        roll = verdict.last([place], rows)
+        lines = terminal.unrun([*(row for row in rows if row["session"] == roll.session), *roll.rest], lang)
+        said += [say("cli.unrun", lang, folder=str(place), session=roll.session), *lines] if lines else []
+    print("".join(f"{line}\n" for line in said), end="", file=sys.stderr, flush=True)
+    return bool(said)
 
 
 def problems_shown(problems: Sequence[Problem], lang: str) -> None:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from pytest_vllm_bench import environment, files
-from pytest_vllm_bench.cli import problems_shown
+from pytest_vllm_bench.cli import problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
 from pytest_vllm_bench.report.folder import latest
@@ -24,6 +24,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     written = rebuild.aggregate(folder, lang=args.csv_lang, day=environment.stamp()[:10].replace("-", ""))
     rows = latest(rebuild.gather([folder], problems, history=False))
     problems_shown(problems, lang)
+    unrun_shown([folder], lang)
     print(terminal.summary(rows, width=shutil.get_terminal_size().columns, lang=lang))
     print("\n".join(terminal.written(written, lang, base=Path.cwd())))
     return 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pytest_vllm_bench import files, rejudge
+from pytest_vllm_bench.cli import unrun_shown
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import purposeless
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
         settings={key: value for key, value in settings.items() if value is not None},
     )
     bad = unread = False
+    waiting: dict[tuple[Path, str], bool] = {}
     for path in result_files(args.files):
         try:
             found = list(rejudge.results(path, asked))
@@ -49,9 +51,16 @@ def run(args: argparse.Namespace, lang: str) -> int:
             continue
         for result in found:
             print(failure(artifacts.to_json(result), lang), end="\n\n", flush=True)
+            cell = path.parent, result.scenario.key
+            waiting[cell] = waiting.get(cell, True) and any(note.key == "judge.waits" for note in result.notes)
             may_break = result.scenario.probe_of or result.scenario.xfail  # some of a search's probes must
             if not may_break or path in args.files:
                 bad |= breaks(result, strict=args.strict)
+    never = [key for (_, key), waits in waiting.items() if waits]
+    for key in never:
+        print(say("cli.judge.never", lang, scenario=key), file=sys.stderr, flush=True)
+    broken = unrun_shown([path for path in args.files if path.is_dir()], lang)
+    bad |= args.strict and (broken or bool(never))
     return 1 if bad else 2 * unread
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from pytest_vllm_bench import environment, files
-from pytest_vllm_bench.cli import problems_shown
+from pytest_vllm_bench.cli import problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
 from pytest_vllm_bench.text import say
@@ -36,5 +36,6 @@ def run(args: argparse.Namespace, lang: str) -> int:
     problems: list[Problem] = []
     written = rebuild.report(args.folders, args.out or args.folders[0], asked, problems)
     problems_shown(problems, lang)
+    unrun_shown(args.folders, lang)
     print("\n".join(terminal.written(written, lang, base=Path.cwd())))
     return 0

@@ -7,8 +7,10 @@ imported before a test asks for both ``scenario`` and ``vllm_bench``.
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,8 @@ import pytest
 if TYPE_CHECKING:
     from pytest_vllm_bench.plugin.fixture import Runner
     from pytest_vllm_bench.plugin.items import Items
+    from pytest_vllm_bench.plugin.roll import Roll
+    from pytest_vllm_bench.plugin.signals import Signals
 
 #: Option → (help, kind).  Each has an environment twin PYTEST_VLLM_X and an ini twin vllm_x.
 OPTIONS: dict[str, tuple[str, str]] = {
@@ -34,7 +38,9 @@ OPTIONS: dict[str, tuple[str, str]] = {
 GROUP = "vllm_bench"
 ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope" is unset'
 
-ITEMS = pytest.StashKey["Items"]()
+ITEMS: pytest.StashKey[Items] = pytest.StashKey()
+ROLL: pytest.StashKey[Roll] = pytest.StashKey()
+SIGNALS: pytest.StashKey[Signals] = pytest.StashKey()
 #: On an item: scenario id → row, on their way to the test report; a search has one for each of its probes too.
 MINE = pytest.StashKey[dict[str, dict[str, Any]]]()
 #: On the config: (results folder, scenario id) → row, of this session; two configs may use one id.
@@ -76,6 +82,23 @@ def items_of(config: pytest.Config) -> Items:
 
         config.stash[ITEMS] = Items(config)
     return config.stash[ITEMS]
+
+
+def begin(config: pytest.Config) -> Roll:
+    """This session runs scenarios, here or in xdist's workers: who is to run, and the signals that end it."""
+    if ROLL not in config.stash:
+        from pytest_vllm_bench.plugin.roll import Roll
+        from pytest_vllm_bench.plugin.signals import Signals
+
+        config.stash[ROLL] = Roll(config)
+        config.stash[SIGNALS] = Signals(worker=hasattr(config, "workerinput"))
+        config.stash[SIGNALS].listen()
+    return config.stash[ROLL]
+
+
+def handed(run: str) -> Path:
+    """Where the workers of one xdist run tell their controller what they are about to do."""
+    return Path(tempfile.gettempdir(), f"pytest-vllm-bench-{run}")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -126,7 +149,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)  # before the terminal reporter asks for our header, and xdist for the ids
 def pytest_collection_finish(session: pytest.Session) -> None:
     if ITEMS in session.config.stash:
-        session.config.stash[ITEMS].select(session.items)
+        asked = session.config.stash[ITEMS].select(session.items)
+        if asked and not session.config.option.collectonly:
+            begin(session.config).begin(asked)
         session.config.stash[ITEMS].group(session.items)
 
 
@@ -150,8 +175,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when == "call" and MINE in item.stash:
-        report.vllm_bench = [*item.stash[MINE].values()]  # type: ignore[attr-defined]
+    if ROLL in item.config.stash and item.config.stash[ROLL].row(item.nodeid) is not None:
+        mine = item.stash.get(MINE, {}) if call.when == "call" else {}
+        report.vllm_bench = [*mine.values()]  # type: ignore[attr-defined]
     return report
 
 
@@ -163,6 +189,7 @@ class Reporter:
         self.worker = hasattr(config, "workerinput")
         self.problems: list[str] = []
         self.shown: list[str] = []
+        self.nodes: list[Any] = []  # xdist's workers
 
     @pytest.hookimpl(tryfirst=True)  # before --lf, JUnit and the terminal note the id
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -170,6 +197,14 @@ class Reporter:
             report.nodeid = ungrouped(report.nodeid)
         for row in getattr(report, "vllm_bench", ()):
             self.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
+        if ROLL in self.config.stash:
+            self.config.stash[ROLL].heard(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any) -> None:
+        if handed(node.workerinput["testrunuid"]).is_dir():
+            begin(self.config)
+            self.nodes.append(node)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -177,27 +212,60 @@ class Reporter:
         if problems and problems not in self.problems:
             self.problems.append(problems)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if ROLL in self.config.stash:
+            by_user = excinfo.type is KeyboardInterrupt
+            self.config.stash[SIGNALS].end()
+            self.config.stash[ROLL].stopped = ("interrupted", "") if by_user else ("stopped", str(excinfo.value))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)  # after xdist has ended its workers, before the terminal's summary
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         if self.problems:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        try:
+            self.gather(session)
+            return (yield)
+        finally:
+            self.finish(session)
+
+    def gather(self, session: pytest.Session) -> None:
+        """In xdist's controller: see to it that its workers end by themselves, and take what they leave."""
+        if not self.nodes:
+            return
+        from pytest_vllm_bench.plugin import roll, signals
+
+        told = roll.told(self.nodes[0].workerinput["testrunuid"])
+        if self.config.stash[ROLL].stopped[0] == "interrupted":
+            running = [node for node in self.nodes if node.gateway.hasreceiver()]
+            signals.end(
+                [one["pid"] for one in told if one["id"] in {node.gateway.id for node in running}],
+                lambda: all(hasattr(node, "workeroutput") or not node.gateway.hasreceiver() for node in running),
+            )
+        self.config.stash[ROLL].gather(told)
+
+    def finish(self, session: pytest.Session) -> None:
+        """Write what covers the whole session."""
+        if (ROLL in self.config.stash or self.config.stash[ROWS]) and not self.worker:
+            from pytest_vllm_bench.plugin.reporting import write_all
+
+            roll = begin(self.config)
+            if session.shouldfail and not roll.stopped[0]:
+                roll.stopped = ("stopped", str(session.shouldfail))
+            self.shown, ending = write_all(self.config, roll)
+            if ending is pytest.ExitCode.INTERRUPTED or session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = ending  # a gate that is lost is no green gate
         if ITEMS in self.config.stash:
             self.config.stash[ITEMS].close()
-        if self.config.stash[ROWS] and not self.worker:
-            from pytest_vllm_bench.plugin.reporting import reports_left, write_all
-
-            try:
-                self.shown, saved = write_all(self.config, self.config.stash[ROWS])
-                if not saved and session.exitstatus == pytest.ExitCode.OK:  # a gate that is lost is no green gate
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            except KeyboardInterrupt:  # the results themselves are written
-                self.shown = [reports_left(self.config)]
-                session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for problems in self.problems:
             terminalreporter.write_line(f"ERROR: {problems}", red=True)
-        if self.config.stash[ROWS] and not self.worker:
+        if ROLL in self.config.stash and not self.worker:
             from pytest_vllm_bench.plugin.reporting import summarize
 
-            summarize(terminalreporter, self.config.stash[ROWS], self.shown)
+            summarize(terminalreporter, self.config.stash[ROLL], self.shown)
+
+    def pytest_unconfigure(self) -> None:
+        if ROLL in self.config.stash:
+            self.config.stash[ROLL].close()
+            self.config.stash[SIGNALS].rest()

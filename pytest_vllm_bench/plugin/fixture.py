@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario, Verdict
-from pytest_vllm_bench.plugin import MINE, ROWS, chosen
+from pytest_vllm_bench.plugin import MINE, ROLL, ROWS, chosen, ungrouped
 from pytest_vllm_bench.plugin.console import Progress, aloud
 from pytest_vllm_bench.plugin.given import patience, strict
 from pytest_vllm_bench.text import say
@@ -42,11 +39,13 @@ class Runner:
         session = items.session(items.path(node))
         if missing := session.missing(scenario):
             pytest.skip(say(missing, items.lang))
+        roll = items.pytest.stash[ROLL]
         if session.settled(scenario):
+            roll.spare(node.nodeid)
             pytest.skip(say("plugin.enough_repeats", items.lang))
         waiting, tell = patience(items.pytest), aloud(items.pytest, items.lang)
         try:
-            items.claim(session.folder)
+            roll.claim(session.folder)
             return cls(node, items, now(session.open(scenario, waiting, tell)))
         except BenchError as error:
             problem = error
@@ -67,7 +66,7 @@ class Runner:
         from pytest_vllm_bench.run import run
 
         session = self.items.session(self.items.path(self.node))
-        with gently(), Progress(self.items.pytest, scenario, self.items.lang) as progress:
+        with Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
                 send = find if scenario.search else run
                 result = await send(scenario, self.world, progress, self.keep)
@@ -89,6 +88,7 @@ class Runner:
 
         config = self.items.path(self.node)
         root = self.items.pytest.rootpath
+        row["test"] = ungrouped(self.node.nodeid)
         row["config_file"] = str(config.relative_to(root) if config.is_relative_to(root) else config)
         session = self.items.session(config)
         asked = session.config.settings.baseline
@@ -120,24 +120,6 @@ class Runner:
                 fail(failure(row, self.items.lang, width=wide))
             if result.scenario.judge.inconclusive == "skip":
                 pytest.skip(failure(row, self.items.lang, width=wide))
-
-
-@contextlib.contextmanager
-def gently() -> Iterator[None]:
-    """Let SIGTERM, by which CI ends a job, do what Ctrl-C does: what was measured is kept.
-
-    Not where Ctrl-C is ignored (in the background of a shell), or SIGTERM is another's.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None)
-    if not main or ignored or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def leaning(result: Result) -> bool:

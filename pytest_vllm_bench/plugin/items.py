@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_vllm_bench import files
+from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
 from pytest_vllm_bench.plugin.given import troubles
+from pytest_vllm_bench.report.verdict import Roll, not_run
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ class Items:
     def __init__(self, config: pytest.Config) -> None:
         self.pytest = config
         self.lang = language(config)
+        self.started = environment.stamp()
         self.configs: dict[Path, Config] = {}
         self.scenarios: dict[Path, tuple[Scenario, ...]] = {}
         self.problems: list[Problem] = []
         self.selected: list[Scenario] = []
         self.sessions: dict[Path, Session] = {}
-        self.claimed: set[Path] = set()
-        self.claims = contextlib.ExitStack()
 
     @functools.cached_property
     def registry(self) -> Registry:
@@ -152,7 +151,7 @@ class Items:
             scenario = next((mine for mine in self.scenarios.get(path, ()) if mine is asked), None)
             if scenario is None or item.get_closest_marker("skip"):  # another suite's parameter of this name; never run
                 continue
-            place = self.pytest.rootpath / self.configs[path].results_dir, scenario.id
+            place = self.folder(path), scenario.id
             other, first = owners.setdefault(place, (path, item))
             if other != path:
                 names = {"path": relative(path), "other": relative(other), "scenario": scenario.id}
@@ -177,12 +176,26 @@ class Items:
                 found.append(say(error.message, self.lang))
         return found
 
-    def select(self, items: Sequence[pytest.Item]) -> None:
-        """Note which scenarios will run; the last of a scenario's repeats judges them all."""
-        params = [
-            item.callspec.params for item in items if hasattr(item, "callspec") and "scenario" in item.callspec.params
-        ]
-        self.selected = [p["scenario"] for p in params if hasattr(p["scenario"], "repeats")]
+    def select(self, items: Sequence[pytest.Item]) -> dict[Path, Roll]:
+        """Note which scenarios will run (the last of a scenario's repeats judges them all); → those of each folder."""
+        rest: dict[Path, list[dict[str, Any]]] = {}
+        for item in items:
+            path, asked = self.path(item), getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
+            scenario = next((mine for mine in self.scenarios.get(path, ()) if mine is asked), None)
+            if scenario is None:  # another suite's parameter of this name
+                continue
+            self.selected.append(scenario)
+            why = {"why": "left_out", "said": scenario.skip} if scenario.skip else {}
+            row = not_run(scenario.id, self.started, test=ungrouped(item.nodeid), **why)
+            rest.setdefault(self.folder(path), []).append(row)
+        held = collections.Counter[Path]()
+        for path, scenarios in self.scenarios.items():
+            held[self.folder(path)] += len(scenarios) if path in self.configs else 0
+        return {f: Roll(session=self.started, matrix=held[f], rest=tuple(rows)) for f, rows in rest.items()}
+
+    def folder(self, path: Path) -> Path:
+        """Where the results of one config go."""
+        return self.pytest.rootpath / self.configs[path].results_dir
 
     def header(self) -> list[str]:
         """What is in force, and what the planned load cannot decide: also what a dry run shows."""
@@ -245,25 +258,16 @@ class Items:
 
             config = self.configs[path]
             mine = [s for s in self.selected if s in self.scenarios[path]]
-            session = Session(config, self.registry, mine, rootdir=self.pytest.rootpath)
+            session = Session(config, self.registry, mine, rootdir=self.pytest.rootpath, started=self.started)
             if given := chosen(self.pytest, "baseline"):
                 session.hold_against(str(given[0]))
             self.sessions[path] = session
         return self.sessions[path]
 
-    def claim(self, results: Path) -> None:
-        """Keep other sessions out of a results folder until this one ends; BenchError where one is in it."""
-        from pytest_vllm_bench.report import folder
-
-        if results not in self.claimed:
-            self.claims.enter_context(folder.claimed(results))
-            self.claimed.add(results)
-
     def close(self) -> None:
-        """Stop what the sessions started, and let others into their folders."""
+        """Stop what the sessions started."""
         for session in self.sessions.values():
             session.close()
-        self.claims.close()
 
 
 def ours(items: Sequence[pytest.Item]) -> list[pytest.Item]:

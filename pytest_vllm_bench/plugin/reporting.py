@@ -12,38 +12,50 @@ import pytest
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.plugin import chosen, language
-from pytest_vllm_bench.report import session, terminal
+from pytest_vllm_bench.plugin import SIGNALS, chosen, language
+from pytest_vllm_bench.plugin.roll import Roll
+from pytest_vllm_bench.report import session, terminal, verdict
 from pytest_vllm_bench.text import say
 
 Row = dict[str, Any]
 T = TypeVar("T")
 
 
-def write_all(config: pytest.Config, rows: dict[tuple[str, str], Row]) -> tuple[list[str], bool]:
+def write_all(config: pytest.Config, roll: Roll) -> tuple[list[str], pytest.ExitCode]:
     """Write what covers the whole session, per results folder; → the lines that say what was written or why not, and
-    whether every reference that was asked for is there."""
+    how it ends: failed where a reference that was asked for is not there, interrupted where one more Ctrl-C came."""
     lang = language(config)
-    asked = chosen(config, "lang")
-    headers = asked[0] if asked else "en"
     lines: list[str] = []
-    saved = True
-    folders: dict[Path, list[Row]] = {}
-    for row in rows.values():
-        folders.setdefault(Path(row["results_dir"]), []).append(row)
-    for folder, mine in folders.items():
-        for write in session.writers(mine, folder, os.environ, lang=lang, headers=headers):
-            paths, said = tried(write, lang)
-            lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]
-        tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(mine, os.environ, lang)]
-        tellers.append(partial(compare_targets, mine, lang))
-        for tell in tellers:
-            told, said = tried(tell, lang)
-            lines += [*told, *said]
-        told, lost = tried(partial(save_baselines, mine, lang), lang)
-        lines += [*told, *lost]
-        saved &= not lost
-    return lines, saved
+    ending = pytest.ExitCode.OK
+    folders = list(roll.ended())
+    try:
+        with config.stash[SIGNALS].interruptible():
+            for folder in folders:
+                lost = write_one(config, roll, folder, lines)
+                ending = pytest.ExitCode.TESTS_FAILED if lost else ending
+    except KeyboardInterrupt:  # the results themselves are written
+        for folder in folders:
+            tried(session.writers(roll.rows(folder), folder, {}, roll=roll.last(folder)).__next__(), lang)
+        return [*lines, say("plugin.reports_left", lang)], pytest.ExitCode.INTERRUPTED
+    return lines, ending
+
+
+def write_one(config: pytest.Config, roll: Roll, folder: Path, lines: list[str]) -> bool:
+    """As ``write_all``, for one folder; → whether a reference was lost."""
+    lang, asked = language(config), chosen(config, "lang")
+    rows, headers = roll.rows(folder), asked[0] if asked else "en"
+    done = verdict.measured(rows)
+    for write in session.writers(rows, folder, os.environ, lang=lang, headers=headers, roll=roll.last(folder)):
+        paths, said = tried(write, lang)
+        lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]
+    tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(rows, os.environ, lang)]
+    tellers.append(partial(compare_targets, done, lang))
+    for tell in tellers:
+        told, said = tried(tell, lang)
+        lines += [*told, *said]
+    told, lost = tried(partial(save_baselines, done, lang), lang)
+    lines += [*told, *lost]
+    return bool(lost)
 
 
 def tried(work: Callable[[], Iterable[T]], lang: str) -> tuple[list[T], list[str]]:
@@ -55,11 +67,6 @@ def tried(work: Callable[[], Iterable[T]], lang: str) -> tuple[list[T], list[str
         return [], [say(error.message, lang)]
     except Exception as error:
         return [], [say("plugin.report_failed", lang, why=f"{type(error).__name__}: {error}")]
-
-
-def reports_left(config: pytest.Config) -> str:
-    """What is said where a second Ctrl-C came while reports were written."""
-    return say("plugin.reports_left", language(config))
 
 
 def save_baselines(rows: list[Row], lang: str) -> list[str]:
@@ -91,20 +98,19 @@ def compare_targets(rows: list[Row], lang: str) -> list[str]:
     return lines
 
 
-def summarize(reporter: pytest.TerminalReporter, rows: dict[tuple[str, str], Row], written: list[str]) -> None:
+def summarize(reporter: pytest.TerminalReporter, roll: Roll, written: list[str]) -> None:
     """The table, and where everything is."""
     from rich.cells import cell_len
 
-    lang = language(reporter.config)
-    if reporter.verbosity < -1:
+    lang, rows = language(reporter.config), [row for folder in roll.ended() for row in roll.rows(folder)]
+    if reporter.verbosity < -1 or not rows:
         return
     title = say("plugin.summary", lang)
     # pytest counts characters; a Chinese one is two cells wide.
     reporter.write_sep("=", title, fullwidth=reporter._tw.fullwidth - (cell_len(title) - len(title)))
     colour = terminal.colours(reporter._tw._file, dict(os.environ))
     table, lost = tried(
-        lambda: terminal.summary([*rows.values()], width=reporter._tw.fullwidth, lang=lang, colour=colour).splitlines(),
-        lang,
+        lambda: terminal.summary(rows, width=reporter._tw.fullwidth, lang=lang, colour=colour).splitlines(), lang
     )
     # Line by line: where the terminal cannot spell a character pytest escapes the whole write, its line ends too.
     for line in [*table, *lost, *written]:

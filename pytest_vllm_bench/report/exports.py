@@ -15,6 +15,7 @@ from pytest_vllm_bench.report import csv, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import DETAILED, make, order, write_bytes, write_text, writing
 from pytest_vllm_bench.report.terminal import notes
+from pytest_vllm_bench.report.verdict import measured
 from pytest_vllm_bench.text import say
 
 
@@ -141,16 +142,17 @@ _SHOWN = (
 
 def markdown_text(rows: Sequence[Row], lang: str) -> str:
     """A table that GitHub and GitLab draw, and the notes below it."""
+    told, rows = notes(rows, lang), measured(rows)
     keys = [key for key in _SHOWN if any(row.get(key) is not None for row in rows)]
     head = [say("report.col.scenario", lang), say("report.col.verdict", lang)]
     head += [words.with_unit(key, lang) for key in keys]
-    lines = [markdown_line(head), "|" + " --- |" * 2 + " ---: |" * len(keys)]
+    lines = [markdown_line(head), "|" + " --- |" * 2 + " ---: |" * len(keys)] if rows else []
     for row in sorted(rows, key=order):
         verdict = row.get("verdict")
         shown = say(f"report.verdict.{verdict}", lang) if verdict else "—"
         cells = [f"{SIGNS.get(str(verdict), '')} {shown}".strip(), *(words.shown(row, key) for key in keys)]
         lines.append(markdown_line([row["scenario_id"], *cells]))
-    return "\n".join([*lines, "", *(f"{markdown_safe(note)}\n" for note in notes(rows, lang))])
+    return "\n".join([*lines, "", *(f"{markdown_safe(note)}\n" for note in told)])
 
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔"}

@@ -15,7 +15,7 @@ from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
 from pytest_vllm_bench.report.terminal import DOUBT
-from pytest_vllm_bench.report.verdict import gates
+from pytest_vllm_bench.report.verdict import gates, measured, missing
 
 #: A step of load is worth it while throughput grows at least with this power of it: by a fifth for each doubling.
 WORTH = 0.25
@@ -33,14 +33,30 @@ class Finding:
 
 def findings(rows: Sequence[Row]) -> list[Finding]:
     """What a reader must know: the first of each kind, the most urgent kind first, then the rest."""
+    unrun, rows = missing(rows), measured(rows)
     gated = gates(rows)
     loads = [row for row in rows if not row.get("capacity")]  # a search's answer repeats one of its probes
     judged = [row for row in gated if not row.get("capacity")]
     kinds = [
-        invalid(gated), capacities(rows), breaches(judged), regressions(judged), best(loads), knees(loads),
-        failures(loads), doubts(loads), undecided(gated),
+        absent(unrun), invalid(gated), capacities(rows), breaches(judged), regressions(judged), best(loads),
+        knees(loads), failures(loads), doubts(loads), undecided(gated),
     ]  # fmt: skip
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
+
+
+def absent(rows: Sequence[Row]) -> list[Finding]:
+    """For each reason why scenarios did not run one sentence."""
+    reasons: dict[str, list[Row]] = {}
+    for row in rows:
+        reasons.setdefault(words.why(row, "en"), []).append(row)
+    return [
+        Finding(
+            kind="bad",
+            message=some("page.finding.not_run", hit[0]["scenario_id"], len(hit)),
+            saved=hit[0].get("said") or plain(words.reason(hit[0])),
+        )
+        for hit in sorted(reasons.values(), key=len, reverse=True)
+    ]
 
 
 def invalid(rows: Sequence[Row]) -> list[Finding]:

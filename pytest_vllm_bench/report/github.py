@@ -12,7 +12,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.folder import make, order, write_text, writing
 from pytest_vllm_bench.report.page import finding_text
-from pytest_vllm_bench.report.verdict import gates, overall
+from pytest_vllm_bench.report.verdict import NOT_RUN, gates, missing, overall
 from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
@@ -91,6 +91,7 @@ def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
     lines: dict[str, list[str]] = {"error": [], "warning": []}
     for row in sorted(gates(rows), key=order):
         kind = {"FAIL": "error", "INVALID": "error", "INCONCLUSIVE": "warning"}.get(str(row.get("verdict")))
+        kind = "error" if missing([row]) else kind
         if kind:
             title = f"{row['scenario_id']}: " + say(f"report.verdict.{row['verdict']}", lang)
             place = _place(row)
@@ -109,6 +110,8 @@ def _place(row: Row) -> str:
 
 
 def _reason(row: Row, lang: str) -> str:
+    if row.get("verdict") == NOT_RUN:
+        return words.why(row, lang)
     parts = [words.said(row["error"], lang)] if row.get("error") else []
     parts += [words.said(check.get("message"), lang) for check in row.get("validity") or [] if not check.get("ok")]
     for rule in row.get("verdicts") or []:
@@ -154,7 +157,7 @@ _METRICS = (
 
 def gitlab_metrics(rows: Sequence[Row], folder: Path, name: str = "metrics.txt") -> Path:
     """OpenMetrics text for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure."""
-    lines = []
+    lines = [f"not_run {len(missing(rows))}"] if missing(rows) else []
     for key in _METRICS:
         for row in sorted(rows, key=order):
             value = row.get(key)

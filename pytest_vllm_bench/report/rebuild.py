@@ -51,23 +51,24 @@ def report(
 ) -> tuple[Path, ...]:
     """Write the formats asked for into ``out``: of each scenario the newest result, over time all of them."""
     everything = gather(folders, problems)
-    rows = latest(everything)
+    roll = verdict.last(folders, everything)
+    figures, rows = latest(everything), latest([*everything, *roll.rest])
     words_lang = "zh" if asked.lang == "both" else asked.lang
     written: list[Path] = []
     for name in asked.formats:
         if name == "html":
-            extra = page.Extra(history=everything, comparison=_against(asked.baseline, rows))
+            extra = page.Extra(history=everything, comparison=_against(asked.baseline, figures))
             written.append(page.write(rows, out, lang=words_lang, extra=extra))
         elif name == "csv":
-            written += csv.write(rows, out, day=asked.day, lang=asked.lang)
+            written += csv.write(figures, out, day=asked.day, lang=asked.lang)
         elif name == "verdict":
-            written.append(verdict.write(rows, out))
+            written.append(verdict.write(rows, out, roll))
         elif name == "pytorch":
-            written += _pytorch(rows, out)
+            written += _pytorch(figures, out)
         elif name == "gitlab":
             written.append(gitlab_metrics(rows, out))
         elif name in ("svg", "png"):
-            written += visualize(rows, out / "charts", kind=name, lang=words_lang, history=everything)
+            written += visualize(figures, out / "charts", kind=name, lang=words_lang, history=everything)
         else:
             written += exports.export(rows, out, [name], asked.lang)
     return tuple(written)

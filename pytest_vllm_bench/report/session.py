@@ -8,18 +8,26 @@ from pathlib import Path
 from pytest_vllm_bench.report import csv, github, page, verdict
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import read
+from pytest_vllm_bench.report.verdict import Roll, measured
 
 
 def writers(
-    rows: Sequence[Row], folder: Path, environ: Mapping[str, str], *, lang: str = "en", headers: str = "en"
+    rows: Sequence[Row],
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    lang: str = "en",
+    headers: str = "en",
+    roll: Roll = Roll(),
 ) -> Iterator[Callable[[], Sequence[Path]]]:
-    """What writes CSV, verdict and page of ``rows`` into ``folder``, where their own files lie already, each by itself:
+    """What writes verdict, CSV and page of ``rows`` into ``folder``, where their own files lie already, each by itself:
     one that cannot be written costs no other.
 
     Under GitLab its metrics report too.  ``headers`` are the CSV's: "en", "zh" or "both".
     """
-    yield lambda: csv.write(rows, folder, lang=headers)
-    yield lambda: [verdict.write(rows, folder)]
+    yield lambda: [verdict.write(rows, folder, roll)]
+    if done := measured(rows):  # else the figures of the session before stand, which say whose they are
+        yield lambda: csv.write(done, folder, lang=headers)
     if environ.get("GITLAB_CI"):
         yield lambda: [github.gitlab_metrics(rows, folder)]
     yield lambda: [page.write(rows, folder, lang=lang, extra=page.Extra(history=read(folder, history=True)))]

@@ -11,6 +11,7 @@ from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import order
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
+from pytest_vllm_bench.report.verdict import measured, missing
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
         legacy_windows=False,
         _environ={},
     )
-    console.print(_table(sorted(rows, key=order), width, lang))
-    for line in sparklines(rows, width, lang):
+    if done := sorted(measured(rows), key=order):
+        console.print(_table(done, width, lang))
+    for line in sparklines(done, width, lang):
         console.print(line, markup=False, soft_wrap=True)
     for note in [*notes(rows, lang, MOST), *undecided(rows, lang)]:
         for line in note.split("\n"):
@@ -166,13 +168,14 @@ def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
 #: Notes that are shown although the scenario passed: a search's answer, how far repeats differed, and what is odd about
 #: the answers.
 ANSWER, SPREAD, DOUBT = "judge.capacity", "judge.between_runs", "judge.doubt."
-#: Lines of one kind that a terminal shows.
-MOST = 3
+#: Lines of one kind that a terminal shows, and characters of a reason.
+MOST, WORDS = 3, 120
 
 
 def notes(rows: Sequence[Row], lang: str, most: int | None = None) -> list[str]:
     """Lines below the table: what a reader must know before quoting a figure.  ``most``: of what is said of each."""
-    lines = []
+    lines = unrun(rows, lang)
+    rows = measured(rows)
     if any(row.get("simulated") for row in rows):
         lines.append(say("report.simulated", lang))
     if not all(row.get("complete", True) for row in rows):
@@ -183,6 +186,20 @@ def notes(rows: Sequence[Row], lang: str, most: int | None = None) -> list[str]:
     lines += _told(rows, ANSWER, lang)
     for kind in (_told(rows, DOUBT, lang), _told(rows, SPREAD, lang), list(baseline.warnings(rows, lang))):
         lines += few(kind, lang, most)
+    return lines
+
+
+def unrun(rows: Sequence[Row], lang: str) -> list[str]:
+    """What did not run: a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in missing(rows):
+        reasons.setdefault(words.why(row, lang), []).append(row["scenario_id"])
+    total = sum(not row.get("probe_of") for row in rows)
+    lines = []
+    for why, names in reasons.items():
+        why = why if len(why) <= WORDS else why[: WORDS - 1] + "…"  # what ended a test is shown whole where it ended
+        named = ", ".join(names[:MOST]) + (" …" if len(names) > MOST else "")
+        lines.append(say("report.not_run", lang, count=len(names), total=total, names=named, why=why))
     return lines
 
 

@@ -98,6 +98,16 @@ def said(saved: Any, lang: str) -> str:
         return str(saved.get("text", saved.get("key", "")))
 
 
+def why(row: Mapping[str, Any], lang: str) -> str:
+    """Why a scenario did not run, as it was said then, or in a word."""
+    return str(row.get("said") or say(reason(row), lang))
+
+
+def reason(row: Mapping[str, Any]) -> Message:
+    """The word for why a scenario did not run."""
+    return Message(key=f"report.why.{row.get('why') or 'unknown'}")
+
+
 def restore(saved: Mapping[str, Any]) -> Message:
     """The Message that ``artifacts.plain`` took apart."""
     return Message(key=str(saved["key"]), values={k: _value(v) for k, v in dict(saved.get("values", {})).items()})

@@ -106,6 +106,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "rules on saved results, ours and other tools' (vllm bench serve, GuideLLM, AIPerf, genai-perf, evalscope)",
         "用规则判定已保存的结果（本工具的，以及 vllm bench serve、GuideLLM、AIPerf、genai-perf、evalscope 的）",
     ),
+    "cli.unrun": (
+        "{folder}: the last session ({session}) is not complete:",
+        "{folder}：最近一次会话（{session}）不完整：",
+    ),
+    "cli.judge.never": (
+        "{scenario}: none of its repeats judges the rules, as the last of them is not there; with --strict this fails",
+        "{scenario}：缺少最后一轮重复测量，规则没有得到判定；--strict 下视为失败",
+    ),
     "cli.judge.files": ("result files, or folders of ours", "结果文件，或本工具的结果目录"),
     "cli.judge.rule": (
         'rules: "p99_ttft_ms <= 500" (default: the result\'s own)',

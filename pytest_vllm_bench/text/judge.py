@@ -157,6 +157,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.not_measured": ("it was not measured", "没有测到该指标"),
     "judge.no_requests": ("no request is in the sample", "样本中没有任何请求"),
+    "judge.waits": (
+        "one of up to {repeats} repeats: the rules are judged on all of them together, with the last",
+        "这是最多 {repeats} 轮重复测量中的一轮：规则在最后一轮时按全部轮次一并判定",
+    ),
     "judge.not_pooled": (
         "judged by this repeat alone: the requests of the {repeats} that were judged together are not all beside it",
         "仅按这一次重复判定：当时一并判定的 {repeats} 次重复的请求记录不全",

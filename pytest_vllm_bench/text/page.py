@@ -42,6 +42,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the load was not what was asked for; the figures cannot be used",
         "实际负载不符合要求，数据不可用",
     ),
+    "page.verdict.not_run": ("not every scenario that was to run has run", "有场景未运行"),
     "page.verdict.None": ("these results carry no verdict", "这些结果没有判定"),
     "page.filter": ("Filter scenarios", "筛选场景"),
     "page.filter_hint": ("part of a name, e.g. io1024 or mc16", "名称的一部分，如 io1024 或 mc16"),
@@ -173,6 +174,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.finding.failed_kind": (
         "{failed} of {n} requests failed, most of them in {scenario}; the commonest error: {kind}.",
         "{n} 个请求中有 {failed} 个失败，主要在 {scenario}；最常见的错误：{kind}。",
+    ),
+    "page.finding.not_run": ("{scenario} did not run:", "{scenario} 未运行："),
+    "page.finding.not_run_some": (
+        "{scenario} and {others} more did not run:",
+        "{scenario} 及另外 {others} 个场景未运行：",
     ),
     "page.finding.doubt": ("{scenario}:", "{scenario}："),
     "page.finding.doubt_some": (

@@ -123,6 +123,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.verdict.FAIL": ("FAIL", "未通过"),
     "report.verdict.INVALID": ("INVALID", "无效"),
     "report.verdict.INCONCLUSIVE": ("INCONCLUSIVE", "证据不足"),
+    "report.verdict.not_run": ("not run", "未运行"),
     "report.verdict.None": ("not judged", "未判定"),
     "report.simulated": (
         "Simulated: these figures come from the built-in simulator, not from a real server.",
@@ -132,6 +133,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "* stopped before its end; the figures are those of the part that ran.",
         "* 提前停止；数字只代表已完成的部分。",
     ),
+    "report.not_run": (
+        "{count} of {total} scenarios did not run: {names} ({why})",
+        "{total} 个场景中有 {count} 个未运行：{names}（{why}）",
+    ),
+    "report.why.error": ("an error", "出错"),
+    "report.why.skipped": ("skipped", "已跳过"),
+    "report.why.left_out": ("left out by the config", "配置中已跳过"),
+    "report.why.enough": ("the repeats before it are enough", "之前的重复测量已足够"),
+    "report.why.interrupted": ("interrupted", "会话被中断"),
+    "report.why.stopped": ("the session was stopped", "会话已停止"),
+    "report.why.worker_died": ("its xdist worker died", "所在的 xdist 进程异常退出"),
+    "report.why.not_measured": ("its test measured nothing", "测试没有进行测量"),
+    "report.why.unknown": ("the session did not reach it", "会话未执行到该场景"),
     "report.thin": (
         "p99 of fewer than 100 requests is little more than the slowest one (dim; not in the CSV).",
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",

@@ -25,7 +25,7 @@ from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.folder import latest, make, order, records_of, write_text, writing
 from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.verdict import overall
+from pytest_vllm_bench.report.verdict import measured, missing, overall
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
 if TYPE_CHECKING:
@@ -77,15 +77,17 @@ def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra =
 
 def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> str:
     """The page's HTML; it opens in ``lang`` and holds both languages."""
-    rows = [_with_round_trip(row) for row in sorted(latest(rows), key=order)]
-    listed = findings(rows)
+    everything = latest(rows)
+    rows = [_with_round_trip(row) for row in sorted(measured(everything), key=order)]
+    listed = findings(everything)
     comparison = extra.comparison
     return _template().render(
         lang=lang,
         rows=rows,
         columns=[key for key in COLUMNS if any(row.get(key) is not None for row in rows)],
-        verdict=overall(rows),
-        all_simulated=all(row.get("simulated") for row in rows),
+        verdict=overall(everything),
+        verdict_said="not_run" if missing(everything) else overall(everything),
+        all_simulated=bool(rows) and all(row.get("simulated") for row in rows),
         some_simulated=any(row.get("simulated") for row in rows),
         steady=any(rule.get("window") == "steady" for row in rows for rule in row.get("verdicts") or []),
         facts=facts(rows),

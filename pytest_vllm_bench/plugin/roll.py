@@ -1,0 +1,153 @@
+"""The scenarios that a session was to run → what ran, what did not, and why; the same with and without xdist.
+
+Where scenarios run, ``verdict.json`` is begun before the first of them and written again after each.  The one who
+controls the session (xdist's controller collects nothing) reads there what was to run, and writes the last word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.plugin import ROWS, handed, ungrouped
+from pytest_vllm_bench.report import folder as folders
+from pytest_vllm_bench.report import verdict
+
+#: Characters of an error that are kept.
+SAID = 300
+
+
+class Roll:
+    """One pytest session's; ``asked``: results folder → what was to run into it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.asked: dict[Path, verdict.Roll] = {}
+        self.tests: dict[str, dict[str, Any]] = {}  # test → the row that stands for its result
+        self.fates: dict[str, tuple[str, str]] = {}  # test → why it has no result, in a word and as it was said
+        self.stopped = ("", "")  # the same for those that were not reached
+        self.claimed: set[Path] = set()
+        self.claims = contextlib.ExitStack()
+
+    def begin(self, asked: dict[Path, verdict.Roll]) -> None:
+        """Mark the folders' last verdicts as overtaken, and tell the controller which they are."""
+        self.asked = asked
+        self.tests = {row["test"]: row for roll in asked.values() for row in roll.rest}
+        for folder in asked:
+            with contextlib.suppress(BenchError), folders.claimed(folder):  # what is wrong with it the first test says
+                self.write(folder)
+        if worker := getattr(self.config, "workerinput", None):
+            place = handed(worker["testrunuid"])
+            place.mkdir(mode=0o700, exist_ok=True)
+            mine = {"id": worker["workerid"], "pid": os.getpid(), "folders": [*map(str, asked)]}
+            (place / worker["workerid"]).write_text(json.dumps(mine), encoding="utf-8")
+
+    def row(self, test: str) -> dict[str, Any] | None:
+        """What stands for the result of a test; None for one that is no scenario."""
+        return self.tests.get(ungrouped(test))
+
+    def claim(self, folder: Path) -> None:
+        """Keep other sessions out of a results folder until this one ends; BenchError where one is in it."""
+        if folder not in self.claimed:
+            self.claims.enter_context(folders.claimed(folder))
+            self.claimed.add(folder)
+            if self.tests:  # another worker of xdist, which runs none of them, may have begun it last
+                self.write(folder)
+
+    def heard(self, report: pytest.TestReport) -> None:
+        """Note what became of a test; where it ran, write that down."""
+        test = ungrouped(report.nodeid)
+        if not hasattr(report, "vllm_bench") and not worker_died(report):
+            return
+        if report.when == "setup":
+            self.fates.pop(test, None)
+        if found := fate(report):
+            self.fates[test] = found
+        if report.when == "teardown":
+            for folder in self.claimed & {f for f, roll in self.asked.items() if self.tests.get(test) in roll.rest}:
+                with contextlib.suppress(BenchError):  # said at the end
+                    self.write(folder)
+
+    def spare(self, test: str) -> None:
+        """A test need not run: the repeats before it are enough."""
+        self.tests[ungrouped(test)]["why"] = "enough"
+
+    def rows(self, folder: Path) -> list[dict[str, Any]]:
+        """Results of this session, and what stands for those that are not there."""
+        mine = [row for (where, _), row in self.config.stash[ROWS].items() if Path(where) == folder]
+        for row in mine:
+            if self.fates.get(row.get("test", ""), ("",))[0] == "error":
+                row["test_failed"] = True
+        ran, rest = {row["scenario_id"] for row in mine}, []
+        for row in self.asked[folder].rest if folder in self.asked else ():
+            if row["scenario_id"] not in ran:
+                why, said = self.fates.get(row["test"], self.stopped)
+                rest.append(row if row.get("why") in verdict.LEFT_OUT or not why else row | {"why": why, "said": said})
+        return [*mine, *rest]
+
+    def write(self, folder: Path) -> None:
+        verdict.write(self.rows(folder), folder, replace(self.asked[folder], status="running"))
+
+    def ended(self) -> Iterator[Path]:
+        """The folders that are this session's to report into: not one that another is in, as each test has said."""
+        for folder in dict.fromkeys([*self.asked, *(Path(where) for where, _ in self.config.stash[ROWS])]):
+            with contextlib.suppress(BenchError):
+                self.claim(folder)
+                yield folder
+
+    def last(self, folder: Path) -> verdict.Roll:
+        """How the session of a folder ended."""
+        why = self.stopped[0] if self.stopped[0] in ("interrupted", "stopped") else "ended"
+        return replace(self.asked.get(folder, verdict.Roll()), status=why)
+
+    def gather(self, told: Iterable[dict[str, Any]]) -> None:
+        """In xdist's controller: what its workers began, and results whose reports an interruption kept from coming."""
+        for folder in dict.fromkeys(Path(name) for one in told for name in one["folders"]):
+            found = self.asked[folder] = verdict.read(folder)
+            with contextlib.suppress(BenchError):
+                for row in folders.read(folder):
+                    if row["session"] == found.session:
+                        self.config.stash[ROWS].setdefault(
+                            (str(folder), row["scenario_id"]), row | {"results_dir": str(folder)}
+                        )
+
+    def close(self) -> None:
+        """Let others into the folders."""
+        self.claims.close()
+
+
+def told(run: str) -> list[dict[str, Any]]:
+    """What the workers of one xdist run have told, which is then forgotten."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(handed(run).iterdir())]
+    shutil.rmtree(handed(run), ignore_errors=True)
+    return found
+
+
+def fate(report: pytest.TestReport) -> tuple[str, str] | None:
+    """Why a test has no result; None where it passed, or has one all the same."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        return "skipped", first_line(str(reason).removeprefix("Skipped: "))
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        said = first_line((crash.message if crash else str(report.longrepr)).removeprefix("Failed: "))
+        return "worker_died" if worker_died(report) else "error", said
+    return ("not_measured", "") if report.when == "call" and not getattr(report, "vllm_bench", ()) else None
+
+
+def worker_died(report: pytest.TestReport) -> bool:
+    """xdist reports so for the test that the worker was at."""
+    return str(report.when) == "???"
+
+
+def first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")[:SAID]
