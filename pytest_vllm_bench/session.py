@@ -36,7 +36,7 @@ class Session:
     """Open once a config; ``scenarios`` are those selected to run."""
 
     def __init__(
-        self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path, started: str
+        self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path, started: str = ""
     ) -> None:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
         self.folder = rootdir / config.results_dir
