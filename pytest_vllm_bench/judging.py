@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from pytest_vllm_bench import judge as stage
@@ -19,17 +20,21 @@ from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
 from pytest_vllm_bench.model import Measurement, Message, Metrics, Result, Sample, Scenario, Verdict
 
 
-def judge(asked: Scenario, measured: Sequence[Measurement], *, waits: bool = False) -> Result:
+def judge(
+    asked: Scenario, measured: Sequence[Measurement], *, waits: bool = False, besides: Metrics = MappingProxyType({})
+) -> Result:
     """The result of the last measurement, its verdict on all of them: the repeats of one cell, in order.
 
     ``asked`` says by which rules, limits and settings; what was sent is the measurements' own.  ``waits``: later
     repeats will be judged together with this one, which answers alone for what is of each repeat its own.
+    ``besides``: figures that another tool saved, for what its records do not say.
     """
     last = measured[-1]
     pool = [last] if waits else measured
     settings = _settings(asked, last)
     samples = [sample_of(one, asked) for one in pool]
     alone = [figures_of(one, asked) for one in pool]
+    alone[-1] = {**alone[-1], **{key: value for key, value in besides.items() if alone[-1].get(key) is None}}
     digests = [one.plan.digest if one.plan else None for one in pool]
     per_repeat: list[dict[str, Any]] = [
         {**own, "plan_digest": digest} for own, digest in zip(alone, digests, strict=True)

@@ -142,6 +142,12 @@ COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator
            "==": operator.eq, "!=": operator.ne}  # fmt: skip
 
 
+def as_ours(key: str) -> str:
+    """A figure's key as vLLM (whose ``request_goodput:`` had a colon) and SGLang write it → ours."""
+    key = key.removesuffix(":").replace("_e2e_latency_ms", "_e2el_ms")
+    return "total_token_throughput" if key == "total_throughput" else key
+
+
 def parse_name(text: str) -> Name | None:
     """Take a metric's name apart; None if there is no such metric."""
     window: Literal["auto", "whole", "steady"] = "auto"

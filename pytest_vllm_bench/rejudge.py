@@ -134,8 +134,16 @@ def theirs(one: imports.Imported, asked: Asked) -> Result:
     else:
         known = one.known_part(sample(one.records, settings_of(scenario)))
         measured = Measurement(scenario=scenario, records=one.records, samples={limits(scenario): known})
-        made = judge(scenario, [measured])
+        made = judge(scenario, [measured], besides={} if one.has_starts else known_of(one.figures, asked))
     return replace(made, notes=(*made.notes, *one.lacks))
+
+
+def known_of(row: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+    """Its figures, without those that are of other goodput limits than the ones asked for."""
+    figures = {k: v for k, v in row.items() if isinstance(v, int | float) or v is None}
+    if not asked.goodput:
+        return figures
+    return {k: v for k, v in figures.items() if (n := parse_name(k)) is None or "goodput" not in n.row.needs}
 
 
 def by_figures(
@@ -149,9 +157,7 @@ def by_figures(
     odd: Sequence[Message] = (),
 ) -> Result:
     """Verdicts from figures alone: observed, never proven.  ``rated``: latencies count from ``due``."""
-    figures = {k: v for k, v in row.items() if isinstance(v, int | float) or v is None}
-    if asked.goodput:  # those of other limits say nothing
-        figures = {k: v for k, v in figures.items() if (n := parse_name(k)) is None or "goodput" not in n.row.needs}
+    figures = known_of(row, asked)
     rules = stage.of_one_repeat(scenario) if waits else stage.effective_rules(scenario)
     verdicts = judge_figures(rules, figures, scenario.judge, rated=rated, doubts=odd)
     at_best = Verdict.PASS if complete else Verdict.INCONCLUSIVE

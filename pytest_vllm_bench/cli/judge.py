@@ -15,6 +15,7 @@ from pytest_vllm_bench.metric_table import purposeless
 from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
+from pytest_vllm_bench.report.folder import KINDS
 from pytest_vllm_bench.text import say
 
 
@@ -68,7 +69,11 @@ def result_files(names: list[Path]) -> list[Path]:
     """Result files, those of a folder among them; BenchError for a folder without any."""
     found: list[Path] = []
     for path in names:
-        mine = [p for p in path.glob("bench_*.json") if ".pytorch" not in p.name] if os.path.isdir(path) else [path]
+        if os.path.isdir(path):
+            mine = [p for p in path.glob("bench_*.json") if ".pytorch" not in p.name]
+            mine = mine or [p for kind in KINDS for p in path.glob(kind)]  # another tool's
+        else:
+            mine = [path]
         if not mine:
             raise BenchError("report.no_results", folder=str(path))
         found += sorted(mine)

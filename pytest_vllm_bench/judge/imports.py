@@ -1,6 +1,7 @@
 """Other tools' result JSON → figures under our names, the requests where they are there, and what is lacking.
 
-Each reader knows one tool's keys: vLLM's ``bench serve``, GuideLLM, genai-perf with its successor AIPerf, evalscope.
+Each reader knows one tool's keys: vLLM's ``bench serve`` and what descends from it (SGLang, TensorRT-LLM), GuideLLM,
+genai-perf with its successor AIPerf, evalscope.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
-from pytest_vllm_bench.metric_table import SAMPLED, parse_name, percentile_label, sampled_key
+import msgspec
+
+from pytest_vllm_bench.metric_table import SAMPLED, as_ours, parse_name, percentile_label, sampled_key
 from pytest_vllm_bench.model import MOST_TOKENS, Message, Record, Sample
 
 Json = Mapping[str, Any]
@@ -31,11 +34,15 @@ class Imported:
     request_rate: float = math.inf
     model: str = ""
     has_gaps: bool = True  # False: the records' arrivals between first and last token are not known
+    has_starts: bool = True  # False: when its requests were sent is not known, only their order
     complete: bool = True  # False: it was cut short
     lacks: tuple[Message, ...] = ()
 
     def known_part(self, sample: Sample) -> Sample:
         """The sample of these records, without what the tool did not save; a rule on it then has no data."""
+        if not self.has_starts:
+            nowhere = sample.counted & False
+            sample = replace(sample, steady=None, in_steady=nowhere, tallies={}, begin=None, end=None)
         if self.has_gaps:
             return sample
         values = {id: column for id, column in sample.values.items() if id != "max_gap"}
@@ -57,7 +64,7 @@ def read(data: Any, name: str) -> list[Imported] | Unknown:
     """
     try:
         return _read(data, name)
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, msgspec.ValidationError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -92,31 +99,55 @@ def _made(figures: Mapping[str, float | int | None]) -> dict[str, float | int | 
     return dict(found)
 
 
-# ------------------------------------------------------------------------------------- vllm bench serve
+# ------------------------------------------------------- vllm bench serve, SGLang's and TensorRT-LLM's bench_serving
+
+
+class Details(msgspec.Struct):
+    """What they save of each request, in the order of sending."""
+
+    start_times: list[float] | None = None
+    ttfts: list[float] | None = None
+    itls: list[list[float]] | None = None
+    input_lens: list[int | None] | None = None
+    output_lens: list[int | None] | None = None
+    errors: list[Any] | None = None
 
 
 def _is_vllm(data: Any) -> bool:
-    return isinstance(data, Mapping) and {"request_throughput", "completed", "duration"} <= data.keys()
+    throughput = isinstance(data, Mapping) and data.keys() & {"request_throughput", "output_throughput"}
+    return bool(throughput) and {"completed", "duration"} <= data.keys()
 
 
 def _vllm(data: Json, name: str) -> Iterator[Imported]:
+    sglang = "mean_e2e_latency_ms" in data
+    data = {as_ours(key): value for key, value in data.items()}
+    details = msgspec.convert(data, Details, strict=False)
     figures = _vllm_measured({key: _number(value) for key, value in data.items()})
     if "failed" not in data and (planned := _number(data.get("num_prompts"))) is not None:
         figures["failed"] = int(planned) - int(data["completed"])
-    records = tuple(_vllm_records(data))
+    elif "failed" not in data and details.errors is not None:
+        figures["failed"] = sum(map(bool, details.errors))
+    records = tuple(_vllm_records(details))
     rate = _number(data.get("request_rate"))
     cap = _number(data.get("max_concurrency"))
-    lacks = [_missing("client")] if records else list(_summary_only(_missing("details")))
+    lacks = [_missing("client")] if records else list(_summary_only())
+    if not records:
+        lacks.append(_missing("lists" if details.ttfts else "details_sglang" if sglang else "details"))
+    elif not details.start_times:
+        lacks.append(_missing("starts"))
+    if figures.get("failed") is None:
+        lacks.append(_missing("failures"))
     if rate is not None:
         lacks.append(_missing("due"))
     yield Imported(
-        source="vllm",
+        source="sglang" if sglang else "vllm",
         name=name,
         figures=_made(figures),
         records=records,
         concurrency=None if cap is None else int(cap),
         request_rate=math.inf if rate is None else rate,
         model=str(data.get("model_id") or ""),
+        has_starts=not records or bool(details.start_times),
         lacks=tuple(lacks),
     )
 
@@ -128,23 +159,23 @@ def _vllm_measured(numbers: Mapping[str, float | None]) -> dict[str, float | int
     return {key: numbers[key] for key, name in names.items() if name.row.id not in nothing}
 
 
-def _vllm_records(data: Json) -> Iterator[Record]:
-    """Requests of a detailed result; without start times nobody knows which of them were sent when."""
-    starts, ttfts, itls = data.get("start_times"), data.get("ttfts"), data.get("itls")
-    if not starts or not ttfts or itls is None or not len(starts) == len(ttfts) == len(itls):
+def _vllm_records(found: Details) -> Iterator[Record]:
+    """Requests of a detailed result; without start times (vLLM before it kept them, SGLang) one after another."""
+    ttfts, itls, starts = found.ttfts or [], found.itls or [], found.start_times
+    if not len(ttfts) == len(itls) == len(starts or ttfts):
         return
-    inputs, outputs = data.get("input_lens") or (), data.get("output_lens") or ()
-    errors = data.get("errors") or ()
-    first = min(starts)
-    for i, start in enumerate(starts):
+    inputs, outputs, errors = found.input_lens or (), found.output_lens or (), found.errors or ()
+    first, sent = min(starts or [0.0]), 0.0
+    for i, (ttft, gaps) in enumerate(zip(ttfts, itls, strict=True)):
         words = str(errors[i]) if i < len(errors) and errors[i] else ""
         yield _request(
             i,
-            sent=start - first,
-            gaps=[ttfts[i], *itls[i]],
-            failed=words or ("empty" if not ttfts[i] else ""),
+            sent=starts[i] - first if starts else sent,
+            gaps=[ttft, *gaps],
+            failed=words or ("empty" if not ttft else ""),
             tokens=(inputs[i] if i < len(inputs) else None, outputs[i] if i < len(outputs) else None),
         )
+        sent += ttft + math.fsum(gaps)
 
 
 def _request(
@@ -267,12 +298,15 @@ _MILLISECONDS = {"ms": 1.0, "s": 1000.0, "sec": 1000.0, "seconds": 1000.0, "us":
 
 
 def _is_nvidia(data: Any) -> bool:
+    if isinstance(data, Mapping) and isinstance(data.get("records"), Mapping):
+        data = data["records"]  # where AIPerf's first versions kept them
     latency = data.get("request_latency") if isinstance(data, Mapping) else None
     return isinstance(latency, Mapping) and {"unit", "avg"} <= latency.keys()
 
 
 def _nvidia(data: Json, name: str) -> Iterator[Imported]:
     """What both call inter-token latency is one figure a request, which is our TPOT; chunks are our ITL."""
+    data = {**data, **(data.get("records") or {})}
     figures: dict[str, float | int | None] = {}
     for theirs, ours in _NVIDIA.items():
         found = data.get(theirs)

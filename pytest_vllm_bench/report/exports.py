@@ -13,7 +13,7 @@ from typing import Any
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.report import csv, words
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.folder import DETAILED, make, order, write_bytes, write_text, writing
+from pytest_vllm_bench.report.folder import DETAILED, EXPORT, make, order, write_bytes, write_text, writing
 from pytest_vllm_bench.report.terminal import notes
 from pytest_vllm_bench.report.verdict import measured
 from pytest_vllm_bench.text import say
@@ -118,7 +118,7 @@ def jsonl(rows: Sequence[Row], folder: Path, lang: str) -> Path:
     for row in sorted(rows, key=order):
         kept = {key: value for key, value in row.items() if not key.startswith("_") and key not in DETAILED}
         lines.append(json.dumps(kept, ensure_ascii=False, allow_nan=False))
-    return write_text(folder / "results.jsonl", "".join(f"{line}\n" for line in lines))
+    return write_text(folder / EXPORT, "".join(f"{line}\n" for line in lines))
 
 
 def markdown(rows: Sequence[Row], folder: Path, lang: str) -> Path:

@@ -21,6 +21,7 @@ except ImportError:  # Windows
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.metric_table import as_ours
 from pytest_vllm_bench.model import Message, Problem, Record
 from pytest_vllm_bench.report import records as records_file
 from pytest_vllm_bench.report.artifacts import Row
@@ -29,6 +30,8 @@ from pytest_vllm_bench.report.pytorch import pytorch
 from pytest_vllm_bench.report.shape import misfit
 
 HISTORY = "history"
+#: How files that hold results are named, and the one that our own export makes of them.
+KINDS, EXPORT = ("*.json", "*.jsonl", "*.json.gz"), "results.jsonl"
 #: Where plans and tapes lie while load runs.
 RUNNING = ".running"
 #: What the system says where there is no room.
@@ -46,7 +49,10 @@ OURS = {
 }  # fmt: skip
 
 _LENGTHS = re.compile(r"io(\d+)x(\d+)")
-_CAP = re.compile(r"(?:^|_)mc(\d+)(?:_|$)")
+_CAP = re.compile(r"(?:^|_)mc(\d+)(?:_|$)|(?:^|-)concurrency(\d+)(?:-|$)")
+_RATE = re.compile(r"(?:^|-)(inf|\d+(?:\.\d+)?)qps(?:-|$)")
+#: How vLLM ends the names of its files, so that runs of one kind differ in it.
+_WHEN = re.compile(r"-(\d{8}-\d{6})(?:-\d+)?$")
 _PROMPTS = re.compile(r"(?:^|_)np(\d+)(?:_|$)")
 
 
@@ -232,7 +238,7 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     """
     if not os.path.isdir(folder):
         raise BenchError("report.no_folder", folder=str(folder))
-    paths = sorted(folder.glob("*.json"))
+    paths = sorted(p for kind in KINDS for p in folder.glob(kind) if p.name != EXPORT)
     if history:
         paths += sorted((folder / HISTORY).glob("*/*.json"))
     rows: dict[tuple[str, str], Row] = {}
@@ -242,17 +248,33 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     return sorted(rows.values(), key=lambda row: (session_of(row), *order(row)))
 
 
-def _results(path: Path, problems: list[Problem] | None) -> Iterator[Row]:
-    """The results in a file that every reader can take, completed."""
-    for row in _load(path, problems):
-        if not is_result(row):
-            continue
-        if not is_ours(row):  # what its user wrote into it (vLLM's --metadata verdict=good) is not what the key is here
-            row = {key: value for key, value in row.items() if key not in OURS}
-        if (wrong := misfit(row)) is not None:
+def _results(path: Path, problems: list[Problem] | None) -> list[Row]:
+    """The results in a file that every reader can take, completed; of two with the same load and time the later."""
+    found: dict[tuple[str, str], Row] = {}
+    there = [row for row in _load(path, problems) if is_result(row)]
+    for row in there:
+        if not is_ours(row):
+            row, odd = _ours(row)
+            for why in odd:
+                _noted(problems, path, Message(key="report.without", values={"why": why}))
+        elif (wrong := misfit(row)) is not None:
             _noted(problems, path, Message(key="report.left_out", values={"why": wrong}))
             continue
-        yield complete(row, path)
+        row = complete(row, path, len(there))
+        key = session_of(row), row["scenario_id"]
+        if key in found:
+            _noted(problems, path, Message(key="report.twice", values={"scenario": row["scenario_id"]}))
+        found[key] = row
+    return list(found.values())
+
+
+def _ours(row: Row) -> tuple[Row, list[Message]]:
+    """Another tool's result under our keys, and what of it cannot be what the key says.  What its user wrote into it
+    (vLLM's --metadata verdict=good) is not what the key is here."""
+    row = {as_ours(key): value for key, value in row.items()}
+    row = {key: value for key, value in row.items() if key not in OURS}
+    odd = {key: wrong for key, value in row.items() if (wrong := misfit({key: value})) is not None}
+    return {key: value for key, value in row.items() if key not in odd}, [*odd.values()]
 
 
 def _load(path: Path, problems: list[Problem] | None = None) -> list[Row]:
@@ -268,29 +290,41 @@ def _noted(problems: list[Problem] | None, path: Path, message: Message) -> None
         problems.append(Problem(message=message, file=str(path)))
 
 
+#: What no result of ``vllm bench serve`` or of SGLang is without.
+THEIRS = ({"completed", "num_prompts"}, {"completed", "output_throughput"})
+
+
 def is_result(row: Row) -> bool:
     """A result of ours, or of ``vllm bench serve``: not a baseline, a plan, or another tool's file."""
-    return is_ours(row) or "request_throughput" in row or {"completed", "num_prompts"} <= row.keys()
+    return is_ours(row) or "request_throughput" in row or any(kind <= row.keys() for kind in THEIRS)
 
 
 def is_ours(row: Row) -> bool:
     return {"schema_version", "scenario_id"} <= row.keys()
 
 
-def complete(row: Row, path: Path) -> Row:
-    """Fill in what a foreign or older result lacks, and where it lies (``_path``, never written)."""
-    name = path.name.removesuffix(".json")
-    lengths = _LENGTHS.search(name)
+def complete(row: Row, path: Path, among: int = 1) -> Row:
+    """Fill in what a foreign or older result lacks, and where it lies (``_path``, never written).
+
+    ``among``: how many results the file holds; where there are several, its name is not that of one of them.
+    """
+    name = files.shown(path)
+    when, lengths, rate = _WHEN.search(name), _LENGTHS.search(name), _RATE.search(name)
     found: dict[str, Any] = {
-        "scenario_id": name.removeprefix("bench_").replace("_", "-"),
+        "date": when[1] if when else None,
         "input_len": int(lengths[1]) if lengths else _mean(row, "total_input_tokens"),
         "output_len": int(lengths[2]) if lengths else _mean(row, "total_output_tokens"),
         "max_concurrency": _number(_CAP, name),
         "num_prompts": _number(_PROMPTS, name),
+        "request_rate": None if rate is None or rate[1] == "inf" else float(rate[1]) or None,
     }
     for key, value in found.items():
-        if row.get(key) is None:
+        if row.get(key) is None and value is not None:
             row[key] = value
+    load = {"mc": "max_concurrency", "rr": "request_rate", "np": "num_prompts"} if among > 1 else {}
+    parts = [f"{short}{row[key]:g}" for short, key in load.items() if isinstance(row.get(key), int | float)]
+    id = "-".join([_WHEN.sub("", name).removeprefix("bench_").replace("_", "-"), *parts])
+    row.setdefault("scenario_id", id)
     row.setdefault("scenario_key", re.sub(r"-(np|d)\d+(?=-|$)", "", row["scenario_id"]))
     row.setdefault("session", "")
     row.setdefault("verdict", None)
@@ -301,7 +335,7 @@ def complete(row: Row, path: Path) -> Row:
 
 def _number(pattern: re.Pattern[str], name: str) -> int | None:
     found = pattern.search(name)
-    return int(found[1]) if found else None
+    return int(next(filter(None, found.groups()))) if found else None
 
 
 def _mean(row: Row, total: str) -> int | None:

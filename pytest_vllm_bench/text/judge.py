@@ -365,6 +365,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "run vllm bench serve with --save-detailed to keep the requests",
         "请在运行 vllm bench serve 时加上 --save-detailed 以保留逐个请求的数据",
     ),
+    "judge.import.lacks_details_sglang": (
+        "run sglang.bench_serving with --output-details to keep the requests",
+        "请在运行 sglang.bench_serving 时加上 --output-details 以保留逐个请求的数据",
+    ),
+    "judge.import.lacks_lists": (
+        "its ttfts, itls and start_times are not of one length, so its requests are not used",
+        "其中 ttfts、itls、start_times 的长度不一致，因此没有使用逐个请求的数据",
+    ),
+    "judge.import.lacks_starts": (
+        "it does not say when requests were sent (start_times, which newer versions of vllm bench serve keep with "
+        "--save-detailed): latencies are judged request by request, means and throughputs only observed",
+        "其中没有请求的发送时刻（start_times，较新版本的 vllm bench serve 加 --save-detailed 会保留）："
+        "时延按逐个请求判定，均值与吞吐只能观察",
+    ),
     "judge.import.lacks_due": (
         "it does not say when requests were due, so latencies count from sending and waiting before it is not seen",
         "其中没有请求的应发时刻，时延只能从实际发送算起，发送前的等待看不到",

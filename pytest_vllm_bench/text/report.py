@@ -30,6 +30,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "其中 {name} 为 {found}，应为 {expected}",
     ),
     "report.lacks": ("it lacks {name}", "缺少 {name}"),
+    "report.without": ("used without a part of it: {why}", "使用时略去其中一项：{why}"),
+    "report.twice": (
+        "two results of {scenario} with the same time; the later one counts",
+        "{scenario} 有两份时间相同的结果，以后一份为准",
+    ),
     "report.left_out": ("left out, not a result that can be read: {why}", "已跳过，无法作为结果读取：{why}"),
     "report.written": ("wrote {path}", "已写入 {path}"),
     "report.written_one": ("wrote {folder}{name}", "已写入 {folder}{name}"),

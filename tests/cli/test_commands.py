@@ -165,7 +165,7 @@ def test_judge_the_results_of_others(tmp_path: Path) -> None:
     odd = theirs | {"start_times": [1.0], "ttfts": ["soon"], "itls": [[]]}
     (tmp_path / "odd.json").write_text(json.dumps(odd))
     reasons = {"nobodys": "no result of", "broken": "as JSON", "missing": "cannot be read: No such file",
-               "odd": "cannot be read: unsupported operand"}  # fmt: skip
+               "odd": "cannot be read: Expected `float`, got `str` - at `$.ttfts[0]`"}  # fmt: skip
     for name, why in reasons.items():
         assert why in shell("judge", f"{name}.json", "--rule", "p99_ttft_ms <= 200", cwd=tmp_path, code=2)
 

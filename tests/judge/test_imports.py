@@ -53,13 +53,14 @@ def lacks(found: Imported) -> list[str]:
 
 
 @pytest.mark.parametrize(("broken", "words"), [
-    ({"ttfts": 5.0}, "has no len"), ({"ttfts": [0.05, "x", 0.0, 0.05]}, "unsupported operand"),
-    ({"itls": [[0.01], [float("nan")], [], [0.01]]}, "^a time is not finite$"), ({"errors": 3.5}, "has no len"),
-    ({"start_times": [1000.0, None, 1001.0, 1001.5]}, "not supported between"),
-    ({"input_lens": [100, "", 1, 1]}, "not supported between"),
+    ({"ttfts": 5.0}, r"got `float` - at `\$.ttfts`"), ({"ttfts": [0.05, "x", 0.0, 0.05]}, r"at `\$.ttfts\[1\]`"),
+    ({"itls": [[0.01], [float("nan")], [], [0.01]]}, "^a time is not finite$"), ({"errors": 3.5}, r"at `\$.errors`"),
+    ({"start_times": [1000.0, None, 1001.0, 1001.5]}, r"got `null` - at `\$.start_times\[1\]`"),
+    ({"input_lens": [100, "", 1, 1]}, r"at `\$.input_lens\[1\]`"),
     ({"output_lens": [3, -4, 0, 3]}, "^a number of tokens is no count$"),
     ({"output_lens": [3, 10**12, 0, 3]}, "^a number of tokens is no count$"),
-    ({"input_lens": [100, 10_000_001, 1, 1]}, "^a number of tokens is no count$"), ({"input_lens": {"a": 1}}, "0"),
+    ({"input_lens": [100, 10_000_001, 1, 1]}, "^a number of tokens is no count$"),
+    ({"input_lens": {"a": 1}}, r"at `\$.input_lens`"),
 ])  # fmt: skip
 def test_what_a_tool_does_not_write_is_said_and_no_traceback(broken: dict[str, Any], words: str) -> None:
     read({**detailed(), "input_lens": [100, 10_000_000, 0, 1]})
@@ -172,10 +173,22 @@ def test_a_rate_without_due_times_is_said() -> None:
     assert lacks(found) == ["client", "due"]
 
 
-def test_details_without_start_times_are_a_summary() -> None:
+def test_details_without_start_times_are_used_for_what_they_say() -> None:
+    """As vLLM 0.8 and SGLang save them: latencies request by request, throughput only as the summary has it."""
     data = detailed()
-    del data["start_times"]
-    assert read(data).records == ()
+    del data["start_times"], data["failed"], data["num_prompts"]
+    found = read(data)
+    assert lacks(found) == ["client", "starts"], "he gave the flag"
+    assert [r.error for r in found.records] == [None, None, "protocol", None]
+    assert found.figures["failed"] == 1
+    settings = settings_of(scenario(concurrency=None))
+    known = found.known_part(sample(found.records, settings))
+    figures = summary([known], settings)
+    assert figures["mean_ttft_ms"] == pytest.approx((50 + 60 + 50) / 3)
+    assert figures["p99_itl_ms"] == pytest.approx(19.6)
+    unknown = ("duration", "output_throughput", "request_throughput", "max_concurrent_requests", "steady_mean_ttft_ms")
+    assert [figures[key] for key in unknown] == [None] * 5
+    assert lacks(read(data | {"ttfts": [0.05]})) == ["requests", "client", "lists"]
 
 
 def test_imported_requests_are_judged_like_our_own() -> None:

@@ -207,7 +207,7 @@ def test_a_foreign_name_gives_the_mean_lengths(tmp_path: Path) -> None:
     }
     (tmp_path / "vllm-infqps-concurrency4-model-20250102.json").write_text(json.dumps(old))
     (found,) = folder.read(tmp_path)
-    assert (found["input_len"], found["output_len"], found["max_concurrency"]) == (100, 32, None)
+    assert (found["input_len"], found["output_len"], found["max_concurrency"]) == (100, 32, 4)
 
 
 def test_what_another_tools_user_wrote_is_not_ours(tmp_path: Path) -> None:
