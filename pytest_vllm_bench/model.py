@@ -457,6 +457,7 @@ class Record(msgspec.Struct, kw_only=True):
     error_detail: str = ""  # the server's or the system's own words, capped
     timeout: Literal["connect", "first_token", "between_tokens", "total"] | None = None
     retry_after: Seconds | None = None  # seconds
+    from_cache: bool = False  # a cache of answers gave it, by its own word
     audio_s: Seconds | None = None
     sequences: Count | None = None  # pooling: input sequences of the request, where known
     text: str | None = None  # kept only where somebody asked for it

@@ -32,6 +32,7 @@ DOUBTS: Mapping[str, frozenset[str]] = {
     "judge.doubt.lumps": _GAPS,
     "judge.doubt.few_lumps": _PACE,
     "judge.doubt.at_once": _PACE | {"ttft", "ttfo", "max_gap", "first_chunk"},
+    "judge.doubt.canned": _LOAD,
     "judge.doubt.miscounted": _COUNTS,
     "judge.doubt.silent": _COUNTS,
     "judge.doubt.reconnected": frozenset(),  # said; many make a run invalid
@@ -94,7 +95,7 @@ def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True)
         _lengths(samples, odd, answers, plan),
         _lumps(odd) if prompt else None,
         _uncounted(samples),
-        *(_share(f"judge.doubt.{name}", odd[name], answers) for name in ("miscounted", "silent")),
+        *(_share(f"judge.doubt.{name}", odd[name], answers) for name in ("canned", "miscounted", "silent")),
     )
     return [one for one in found if one is not None]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import parsedate_to_datetime
 
 import httptools
 
+#: Caches of whole answers name themselves in such a header; those of prompts (prefix, kv) are the server's own.
+_CACHE, _HIT = re.compile(rb"^(?!.*(prefix|kv|control)).*cache"), re.compile(rb"\s*(hit|true)\b", re.IGNORECASE)
 _KEPT = frozenset({b"retry-after", b"date", b"content-length", b"transfer-encoding", b"content-encoding"})
 
 
@@ -15,7 +18,7 @@ class Response:
     ``complete``: HTTP says that the message is whole; what follows is ignored.  ``problem``: why it is not HTTP.
     """
 
-    __slots__ = ("_end", "_headers", "_parser", "_pieces", "complete", "on_body", "problem", "status")
+    __slots__ = ("_end", "_headers", "_parser", "_pieces", "complete", "from_cache", "on_body", "problem", "status")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -25,6 +28,7 @@ class Response:
         self._headers: dict[bytes, bytes] = {}
         self.status: int | None = None
         self.complete = False
+        self.from_cache = False  # a cache of answers says that it gave this one
         self.problem = ""
 
     def feed(self, data: bytes) -> bytes:
@@ -93,6 +97,8 @@ class Response:
         name = name.lower()
         if name in _KEPT and not self.complete:
             self._headers[name] = value
+        elif _CACHE.search(name) and _HIT.match(value):
+            self.from_cache = True
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None

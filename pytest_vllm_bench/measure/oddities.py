@@ -28,10 +28,11 @@ FEWEST_IN_LUMP = 4.0
 def oddities(rows: Sequence[Record]) -> dict[str, Any]:
     """``short``, ``long``: tokens of an answer that a limit other than ours ended, or that went on beyond ours;
     ``lump``, ``lumps``: events a lump, and lumps an answer; ``looked_at``: 1 for those asked for lumps;
+    ``canned``: tokens of one that a cache gave;
     ``miscounted``: tokens by the wire where the server's total is another; ``silent``: tokens of which none came."""
     found = {
         name: np.full(len(rows), math.nan)
-        for name in ("short", "long", "lump", "lumps", "looked_at", "miscounted", "silent")
+        for name in ("short", "long", "lump", "lumps", "looked_at", "canned", "miscounted", "silent")
     }
     for i, record in enumerate(rows):
         if record.error is None or record.error == "short":
@@ -54,7 +55,7 @@ def _counts(record: Record) -> list[tuple[str, int]]:
     if got is None:
         return []
     exact = record.token_source in COUNTED_BY_SERVER
-    found = []
+    found = [("canned", got)] if record.from_cache else []
     if asked is not None:
         slack = max(1.0, (0.01 if exact else 0.2) * asked)  # a count of our own may be off; one of theirs by an EOS
         limited = record.error == "short" or any(word in (record.finish_reason or "") for word in _LIMITED)

@@ -57,6 +57,7 @@ tight      –                        no space after ``data:``
 lines      –                        an event's JSON in two ``data:`` lines
 named      –                        ``event:``, ``id:`` and ``retry:`` lines before the data
 uncounted  –                        no usage, though it was asked for
+canned     –                        a header says that a cache of answers gave it
 open       –                        all is said, but HTTP's own end never comes, and the connection stays open
 close      –                        no Content-Length or chunks: the end of the connection ends the body
 ========== ======================== =======================================================================
@@ -111,6 +112,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "lines": {},
     "named": {},
     "uncounted": {},
+    "canned": {},
     "open": {},
     "close": {},
 }

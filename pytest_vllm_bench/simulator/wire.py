@@ -44,7 +44,8 @@ class Wire:
     def __init__(self, request: web.Request, form: Format, faults: Faults) -> None:
         self.form = form
         self.faults = faults
-        self.response = web.StreamResponse(headers={"Content-Type": form.content_type})
+        canned = {"X-Cache": "HIT"} if "canned" in faults else {}
+        self.response = web.StreamResponse(headers={"Content-Type": form.content_type, **canned})
         self._request = request
         self._plain = not faults
         self._raw = "close" in faults  # a body that only the connection's end delimits

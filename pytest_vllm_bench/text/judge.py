@@ -244,6 +244,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "整个回答一次性到达，一批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
         "或者回答并非即时生成，TTFT、TPOT 与 ITL 都不是服务器的真实值：请检查代理缓冲与回答缓存",
     ),
+    "judge.doubt.canned": (
+        "{n} of {m} answers came from a cache of answers, as its header says, and were not made anew; switch it off "
+        "for the benchmark",
+        "{m} 个回答中有 {n} 个来自回答缓存（响应头已注明），并非即时生成；压测时请关闭该缓存",
+    ),
     "judge.doubt.miscounted": (
         "the server's count of tokens does not agree with what came in {n} of {m} answers ({got} tokens or events "
         "came); no figure counted in tokens can be relied on",

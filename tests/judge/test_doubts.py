@@ -267,6 +267,12 @@ def replace_chunk(record: Record) -> Record:
     return record
 
 
+def test_answers_that_a_cache_gave() -> None:
+    found = judged(scenario("p50_ttft_ms <= 9000", "failed_ratio <= 1"), of_length(32, from_cache=True))
+    assert keys(found) == ["canned"]
+    assert [v.verdict for v in found.verdicts[:2]] == [INCONCLUSIVE, PASS]
+
+
 def test_a_server_that_counts_nothing_is_said() -> None:
     found = judged(scenario("p50_ttft_ms <= 9000"), of_length(32, token_source="tokenizer"))
     assert keys(found) == ["uncounted"]

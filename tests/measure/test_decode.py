@@ -95,6 +95,27 @@ def test_tokens_of_an_event_by_length_of_text_where_nothing_tells() -> None:
     assert (record.output_tokens, record.tokens_per_event) == (13, "estimated")
 
 
+@pytest.mark.parametrize(
+    ("header", "canned"),
+    [
+        ("X-Cache: HIT", True),
+        ("x-cache: Hit from cloudfront", True),
+        ("CF-AIG-Cache-Status: HIT", True),
+        ("x-portkey-cache-status: hit", True),
+        ("helicone-cache: HIT", True),
+        ("x-semantic-cache-hit: true", True),
+        ("X-Cache: MISS", False),
+        ("cache-control: hit", False),
+        ("x-prefix-cache-hit: true", False),  # of prompts, which the server itself keeps
+        ("x-kv-cache: hit", False),
+        ("x-cache-status: hitherto", False),
+    ],
+)
+def test_a_cache_of_answers_says_so_itself(header: str, canned: bool) -> None:
+    body = b'{"choices":[{"text":"a","finish_reason":"length"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}'
+    assert decode(VLLM, [plain(body, 200, extra=f"{header}\r\n")], streamed=False).from_cache is canned
+
+
 def test_without_usage_the_tokenizer_counts_and_without_that_events_do() -> None:
     body = reads(text("one two"), text(" three", '"length"'), DONE)
     counted = decode(VLLM, body, counter=lambda texts: [len(t.split()) for t in texts])
