@@ -163,17 +163,19 @@ def _encoding(path: Path, source: Path, head: bytes, reading: Reading) -> tuple[
     for at, name in ((1, "UTF-16-LE"), (0, "UTF-16-BE")):  # without a mark: every other byte of ASCII is zero
         if len(head) > 3 and not any(head[at:32:2]) and any(head[1 - at : 32 : 2]):
             return name, 1
-    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    decoder, line, seen = codecs.getincrementaldecoder("utf-8")(), 1, b""
     with source.open("rb") as file:
-        while block := file.read(BLOCK):
+        block = file.read(BLOCK)
+        while block or seen:
             reading.alive()
-            before = decoder.getstate()[0]
+            before = len(decoder.getstate()[0])
             try:
-                decoder.decode(block)
+                decoder.decode(block, not block)  # at its end nothing may be open
             except UnicodeDecodeError as error:
-                line += block[: max(0, error.start - len(before))].count(b"\n")
-                return _older(path, block + file.read(BLOCK), line, error), line
+                line += block[: max(0, error.start - before)].count(b"\n")
+                return _older(path, seen + block + file.read(BLOCK), line, error), line
             line += block.count(b"\n")
+            seen, block = block, file.read(BLOCK) if block else b""
     return "UTF-8", 0
 
 

@@ -253,6 +253,7 @@ def test_a_missing_column_names_those_there_are(make: Make, tmp_path: Path) -> N
         ("cut.json", b'[{"prompt": "a"},\n {"prompt": "b', "line 2"),
         ("comma.json", b'[{"prompt": "a"},\n\n {prompt}]', "line 3"),
         ("torn.jsonl", '{"prompt": "\u4f60\u597d"}\n{"prompt": "\u4f60'.encode()[:-1] + b'"}\n', "line 2"),
+        ("cut.csv", "prompt\n\u4f60\u597d\n\u4f60".encode()[:-1], "line 3"),
         ("quote.csv", b'prompt,output_tokens\na,1\n"b,2\nc,3\n', "line 3"),
         ("inner.csv", b'prompt,output_tokens\na,1\n"say "b" now",2\n', "line 3"),
         ("comma.csv", b"prompt,output_tokens\na,1\nb, and c,2\n", "line 3"),
