@@ -306,7 +306,7 @@ def _line_of(path: Path, offset: int) -> int:
 
 def _csv(source: Source, reading: Reading) -> Rows:
     """Only where each row begins is kept; a quoted field may hold line breaks."""
-    csv.field_size_limit(ROW)
+    csv.field_size_limit(max(ROW, csv.field_size_limit()))
     offsets, lines, problems = array("Q"), array("Q"), list[Message]()
     with source.plain.open("rb") as file:
         position = [_start(file), 0]
@@ -372,7 +372,9 @@ def _parquet(source: Source) -> Rows:
         raise DataError("plan.extra_missing", extra="parquet", path=str(path)) from error
     broken = (pyarrow.ArrowException, OSError, UnicodeDecodeError, OverflowError)
     try:
-        file = parquet.ParquetFile(source.plain, memory_map=True)
+        # A text that stands in many rows is held once: a small file can have it a million times.
+        texts = [f.name for f in parquet.read_schema(source.plain) if f.type in (pyarrow.string(), pyarrow.binary())]
+        file = parquet.ParquetFile(source.plain, memory_map=True, read_dictionary=texts)
         firsts = [0]
         for group in map(file.metadata.row_group, range(file.num_row_groups)):
             firsts.append(firsts[-1] + group.num_rows)

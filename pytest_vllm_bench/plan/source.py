@@ -22,7 +22,8 @@ from pytest_vllm_bench.model import Message
 #: Bytes read at a time.
 BLOCK = 1 << 20
 #: A packed file that has grown beyond ``FREE`` bytes may become this many times as large: text packs 3 to 20 times.
-GROWTH, FREE = 200, 1 << 28
+GROWTH, FREE = 200, 1 << 26
+PACKED_NAMES = (".gz", ".bz2", ".xz", ".zst")
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -71,13 +72,14 @@ class Source:
 def plain(path: Path, reading: Reading) -> Source:
     """DataError: absent, no file, not readable, not unpackable, or larger than its packed size can mean."""
     regular(path)
-    suffix, source = path.suffix.lower(), path
+    named = Path(path.stem) if path.suffix.lower() in PACKED_NAMES else path
+    suffix, source = named.suffix.lower(), path
     kept: Copy | None = None
     head = _head(path)
     packing = next((name for mark, name in _PACKED.items() if head.startswith(mark)), "")
     if packing:
         kept = _unpacked(path, packing, reading)
-        source, suffix = kept.path, Path(path.stem).suffix.lower() if suffix != ".parquet" else suffix
+        source = kept.path
         head = _head(source)
     if suffix == ".parquet" or head.startswith(b"PAR1"):
         return Source(path=path, plain=source, suffix=".parquet", kept=kept)

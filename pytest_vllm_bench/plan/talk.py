@@ -65,6 +65,8 @@ def of(row: Mapping[str, Any], wanted: Wanted, columns: Sequence[str] = COLUMNS 
             system.append(what)
         else:
             exchanged()
+            if asked:
+                odd.add("plan.talk_joined")
             asked.append(what)
     exchanged()
     if not pairs and not asked:

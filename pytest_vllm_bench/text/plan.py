@@ -272,6 +272,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{n} of {of} conversations begin with an answer: they are read from their first question on.",
         "{of} 段对话中有 {n} 段以回答开头：从其第一个提问开始读取。",
     ),
+    "plan.talk_joined": (
+        "{n} of {of} conversations have several questions in a row: these are sent as one.",
+        "{of} 段对话中有 {n} 段连续提问多次：合并为一次发送。",
+    ),
     "plan.talk_tool": (
         "{n} of {of} conversations have results of tools in them: these are sent as the user's words.",
         "{of} 段对话中有 {n} 段含有工具返回结果：作为用户消息发送。",

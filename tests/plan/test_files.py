@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -157,9 +159,6 @@ def test_own_prompts_come_in_order_with_their_lengths(make: Make, tmp_path: Path
 
 
 def test_own_prompts_in_every_kind_of_file(make: Make, tmp_path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
     found = [{"prompt": f'line one of {i}\nand "two", 再来一行', "output_tokens": i + 1} for i in range(700)]
     write(tmp_path / "p.jsonl", lines(*found))
     write(tmp_path / "p.json", found)
@@ -348,12 +347,15 @@ def test_a_prompt_of_any_length_fits_into_a_field(make: Make, tmp_path: Path) ->
 
 def test_what_grows_without_measure_is_refused(make: Make, tmp_path: Path) -> None:
     """A megabyte that becomes a gigabyte; a line without an end."""
-    bomb = gzip.compress(bytes(1 << 24)) * 17
+    bomb = gzip.compress(bytes(1 << 22)) * 17
     (tmp_path / "bomb.jsonl.gz").write_bytes(bomb)
     with (tmp_path / "endless.jsonl").open("wb") as file:
         file.write(b'{"prompt": "a"}\n{"prompt": "')
         file.truncate(70 << 20)
     assert "MiB when unpacked" in told(make, {"name": "custom", "path": "bomb.jsonl.gz"})
+    table = pyarrow.table({"prompt": ["a" * (1 << 20)] * 70})
+    pyarrow.parquet.write_table(table, tmp_path / "bomb.parquet", compression="zstd", use_dictionary=False)
+    assert "MiB when unpacked" in told(make, {"name": "custom", "path": "bomb.parquet"})
     assert "line 2: longer than 64 MiB" in told(make, {"name": "custom", "path": "endless.jsonl"})
 
 

@@ -109,6 +109,14 @@ def test_rows_that_name_pictures(make: Make, tmp_path: Path) -> None:
     assert built.rows["output_len"].tolist() == [7, -1]
 
 
+def test_words_beside_a_picture_that_are_not_sent_are_said(make: Make, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    row = {"images": ["a.png"], "conversation": [[{"role": "user", "content": "what is it"}]]}
+    (tmp_path / "list.jsonl").write_text(json.dumps(row) + "\n")
+    built = make({"name": "image", "path": "list.jsonl"}, num_prompts=1, backend="openai-chat")
+    assert "column conversation, which is not sent" in say(built.plan.notes[0])
+
+
 def test_the_length_of_sound_is_recorded(make: Make, tmp_path: Path) -> None:
     sound(tmp_path / "clips" / "a.wav", 1.5)
     sound(tmp_path / "clips" / "b.flac", 0.25)

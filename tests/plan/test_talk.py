@@ -47,6 +47,7 @@ def test_an_answer_without_a_question_is_no_question(make: Make, tmp_path: Path)
 def test_what_one_side_says_in_a_row_is_one_turn(make: Make, tmp_path: Path) -> None:
     built = read(make, tmp_path, turns("human", "human", "gpt"), turns("human", "gpt", "gpt"), n=2)
     assert built.texts == [f"{Q}\n\n{Q2}", Q]
+    assert "1 of 2 conversations have several questions in a row" in notes(built)
     assert built.rows["output_len"].tolist()[0] == 5
     assert built.rows["output_len"].tolist()[1] >= 10
 

@@ -45,6 +45,7 @@ def _rows(
         for number, row in zip(batch, source.fetch(batch), strict=True):
             prompt, problem = _prompt(row, names, options.output_column, wanted)
             if prompt is not None:
+                given.beside(row, wanted)
                 found.append(replace(prompt, row=source.number(number)))
             else:
                 problems.append(

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Media, Message, Prompt
-from pytest_vllm_bench.plan import given, media, rows
+from pytest_vllm_bench.plan import given, known, media, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 
@@ -80,8 +80,12 @@ def _prompt(row: Mapping[str, Any], kind: str, column: str, folder: Path, wanted
     except ValueError as error:
         what = Message(key="plan.row_bad_length", values={"column": options.output_column, "value": str(error)})
         raise DataError("plan.media_row", path=str(folder), row=number, what=what) from error
+    text = talk.text(row.get(options.prompt_column))
+    its = known.columns(tuple(row))
+    if not text and kind != "audio" and (unsaid := its.chat or "".join(its.asked[:1])):
+        wanted.count("plan.not_sent", what=unsaid)
     return Prompt(
-        text=str(row.get(options.prompt_column) or ""),
+        text=text,
         media=tuple(_one(name, kind, folder, number) for name in names),
         output_len=output,
         row=number,
@@ -103,6 +107,7 @@ def _made(wanted: Wanted, kind: str, fetch: Fetch, salter: given.Salter, numbers
     options: FileOptions = wanted.options
     asked = ASKED[kind] if options.prompt is None else options.prompt
     for batch in given.batches(numbers, 16):
+        wanted.count("", len(batch))
         for prompt in fetch(batch):
             output = wanted.output_len or prompt.output_len
             # How many tokens a medium becomes is the model's affair: the length is unknown here.

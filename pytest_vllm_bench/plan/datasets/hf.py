@@ -15,7 +15,7 @@ from pytest_vllm_bench.plan import given, known, rows, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.rows import Rows
-from pytest_vllm_bench.plan.source import plain
+from pytest_vllm_bench.plan.source import PACKED_NAMES, plain
 from pytest_vllm_bench.tokenizer import unreachable
 
 
@@ -72,7 +72,7 @@ def _opened(wanted: Wanted, options: HFOptions) -> Any:
     local = wanted.path(options.path)
     if not os.path.exists(local):
         _hub(options.path)
-    for packed in local.rglob("*.gz") if local.is_dir() else ():
+    for packed in filter(lambda p: p.suffix in PACKED_NAMES, local.rglob("*")):
         plain(packed, wanted.reading)  # what grows without measure is refused before anybody unpacks it into memory
     try:
         if (local / "state.json").is_file() or (local / "dataset_dict.json").is_file():
