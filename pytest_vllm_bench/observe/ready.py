@@ -98,7 +98,7 @@ async def wait(look: Callable[[float], Awaitable[T]], patience: float, aloud: Ca
 
 async def there(server: Server) -> Server:
     """What a server says now; ServerError if it is there no more, as far as its list of models tells (if any)."""
-    now = await listing(server.target, server.models[0] if server.models else "any")
+    now = await listing(server.target, "any", ASIDE if server.models else ASIDE / 10)
     why = now.unlisted
     if server.models and isinstance(why, NotReady):
         busy = why.message.key == "server.silent" or why.message.values.get("status") == 429
@@ -125,7 +125,7 @@ def changed(before: Server, after: Server, models: Iterable[str]) -> Message | N
     return None
 
 
-async def listing(target: Target, asked: str | None) -> Server:
+async def listing(target: Target, asked: str | None, seconds: float = ASIDE) -> Server:
     """What ``/v1/models`` and ``/version`` say; where nobody is there to be asked, ServerError or NotReady.
 
     Without a model ``asked`` for, the list is all there is to go by and may take its time.
@@ -133,36 +133,47 @@ async def listing(target: Target, asked: str | None) -> Server:
     begun = time.perf_counter()
     unlisted: ServerError | None = None
     entries: list[dict[str, Any]] = []
-    round_trip = None
+    versioned = asyncio.create_task(version_of(target, seconds))
     try:
-        page = await fetch(target, "/v1/models", ASIDE if asked else 6 * ASIDE)
-        round_trip = time.perf_counter() - begun
-        if page.status != 200:
-            raise refusal(target, "/v1/models", page)
-        entries = models_of(page)
-        if not entries:
-            found = parsed(page.body)
-            passing = page.html or not page.body.strip() or (isinstance(found, dict) and found.get("data") == [])
-            kind = NotReady if passing else ServerError
-            raise kind("server.odd_list", url=url(target, "/v1/models"), said=words(target, page.body) or "–")
+        entries = models_of(target, await fetch(target, "/v1/models", seconds if asked else 6 * seconds))
     except ServerError as error:
         if error.message.key in UNREACHED:
+            versioned.cancel()
             raise
         unlisted = error
-    version = None
-    with contextlib.suppress(ServerError):
-        page = await fetch(target, "/version", ASIDE)
-        version = parsed(page.body) if page.status == 200 else None
-    windows = {e["id"]: n for e in entries if (n := window(e.get("max_model_len")))}
+    round_trip = time.perf_counter() - begun
     return Server(
         target=target,
         models=tuple(dict.fromkeys(e["id"] for e in entries)),
-        max_model_len=windows,
+        max_model_len={e["id"]: n for e in entries if (n := window(e.get("max_model_len")))},
         roots={e["id"]: e["root"] for e in entries if spelled(e.get("root"))},
-        version=shown(str(version["version"])) if isinstance(version, dict) and "version" in version else "",
-        round_trip_s=round_trip,
+        version=await versioned,
+        round_trip_s=round_trip if unlisted is None or "status" in unlisted.message.values else None,
         unlisted=unlisted,
     )
+
+
+async def version_of(target: Target, seconds: float) -> str:
+    """What the server says it is; "": it does not."""
+    with contextlib.suppress(ServerError):
+        page = await fetch(target, "/version", seconds)
+        found = parsed(page.body) if page.status == 200 else None
+        return shown(str(found["version"])) if isinstance(found, dict) and "version" in found else ""
+    return ""
+
+
+def models_of(target: Target, page: Answer) -> list[dict[str, Any]]:
+    """The entries of a list of models that can be named in a request; ServerError where there are none, NotReady where
+    there may be some later."""
+    if page.status != 200:
+        raise refusal(target, "/v1/models", page)
+    found = parsed(page.body) if page.whole else None
+    listed = found.get("data") if isinstance(found, dict) else None
+    entries = [e for e in listed if isinstance(e, dict) and spelled(e.get("id"))] if isinstance(listed, list) else []
+    if not entries:
+        kind = NotReady if listed == [] or page.html or not page.body.strip() else ServerError
+        raise kind("server.odd_list", url=url(target, "/v1/models"), said=words(target, page.body) or "–")
+    return entries
 
 
 def without_window(server: Server, model: str, taken: int) -> Server:
@@ -170,13 +181,6 @@ def without_window(server: Server, model: str, taken: int) -> Server:
     told = {name: limit for name, limit in server.max_model_len.items() if name != model}
     values = {"model": model, "limit": server.max_model_len[model], "taken": taken}
     return replace(server, max_model_len=told, wrong=(*server.wrong, Message(key="server.window", values=values)))
-
-
-def models_of(page: Answer) -> list[dict[str, Any]]:
-    """The entries of a list of models that can be named in a request."""
-    found = parsed(page.body) if page.whole else None
-    entries = found.get("data") if isinstance(found, dict) else None
-    return [e for e in entries if isinstance(e, dict) and spelled(e.get("id"))] if isinstance(entries, list) else []
 
 
 def spelled(name: Any) -> bool:
@@ -187,7 +191,7 @@ def spelled(name: Any) -> bool:
 def window(value: Any) -> int | None:
     """A number of tokens; anything else a server may write there is none."""
     try:
-        number = float(value) if isinstance(value, int | float | str) else math.nan
+        number = float(value) if isinstance(value, int | float | str) and value is not True else math.nan
     except (ValueError, OverflowError):
         return None
     return int(number) if 1 <= number <= _WINDOW else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ async def attempt(server: Server, trial: Trial, seconds: float) -> None:
     headers = {"Content-Type": trial.backend.content_type}
     async with (
         web(server.target, min(seconds, trial.seconds)) as session,
-        asked(session, server.target, trial.path, data=trial.body, headers=headers) as response,
+        asked(session, server.target, trial.path, data=io.BytesIO(trial.body), headers=headers) as response,
     ):
         if response.status != 200:
             raise unfit(server, trial, await read(response, PAGE_BYTES))
