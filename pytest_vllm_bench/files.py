@@ -11,7 +11,7 @@ import re
 import stat
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 from pytest_vllm_bench.errors import BenchError
 
@@ -24,6 +24,25 @@ GZIP = b"\x1f\x8b"
 def path(written: str | os.PathLike[str]) -> Path:
     """``~`` and ``~name`` are a home folder wherever a path is given; a ``~`` that is nobody's stays as it is."""
     return Path(os.path.expanduser(written))
+
+
+def private(path: Path, mode: Literal["wb", "ab"] = "wb", buffering: int = -1) -> BinaryIO:
+    """Opened for writing what its owner alone may read (prompts, answers), whatever the umask or the file before."""
+    return open(path, mode, buffering, opener=_private)
+
+
+def _private(name: str, flags: int) -> int:
+    handle = os.open(name, flags, 0o600)
+    if hasattr(os, "fchmod"):
+        os.fchmod(handle, 0o600)
+    return handle
+
+
+def private_folder(path: Path) -> Path:
+    """A folder that its owner alone may enter."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
 
 
 def shown(path: Path) -> str:

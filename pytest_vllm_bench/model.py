@@ -7,14 +7,20 @@ that leaves the process (``p99_ttft_ms``).
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import math
+import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -52,8 +58,28 @@ class Problem:
 # ---------------------------------------------------------------------------- what is asked (Scenario)
 
 
-#: Characters; a value that is shorter is not looked for in what servers say.
-SHORTEST_SECRET = 8
+#: Characters; shorter header values and users are names, which stand in many a sentence, and are not looked for in what
+#: servers say; shorter passwords and keys would be found in every word.
+SHORTEST_SECRET, SHORTEST_KEY = 8, 4
+
+
+@cache
+def _spellings(headers: tuple[str, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Every form in which a secret may come back, the longest first: whole and in parts, escaped and encoded."""
+    found = {part for value in headers for part in (value, value.partition(" ")[2]) if len(part) >= SHORTEST_SECRET}
+    found |= {key for key in hidden if len(key) >= SHORTEST_KEY}
+    for value in headers:
+        if value.lower().startswith("basic "):
+            pair = base64.b64decode(value[6:] + "==").decode("utf-8", "replace")
+            user, _, password = pair.partition(":")
+            found |= {pair, *([user] if len(user) >= SHORTEST_SECRET else [])}
+            found |= {password} if len(password) >= SHORTEST_KEY else set()
+    quoted = {form for part in found for form in (quote(part), quote(part, safe=""), quote_plus(part))}
+    quoted |= {re.sub("%..", lambda code: code[0].lower(), form) for form in quoted}
+    escaped = {form for part in found for form in (json.dumps(part)[1:-1], html.escape(part), repr(part)[1:-1])}
+    packed = {base64.b64encode(part.encode()).decode() for part in found}
+    packed |= {form.translate({43: "-", 47: "_"}) for form in packed} | {form.rstrip("=") for form in packed}
+    return tuple(sorted({form for form in found | quoted | escaped | packed if form}, key=len, reverse=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +92,26 @@ class Target:
     verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
     simulated: bool = False  # the built-in server
 
+    hidden: tuple[str, ...] = field(default=(), repr=False)  # other secrets: keys in the endpoint's query, in bodies
+
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What nobody is to read, the longest first: header values, and of credentials the part behind the scheme.
-
-        Short values are names, not keys, and stand in many a sentence.
-        """
-        found = {part for value in self.headers.values() for part in (value, value.partition(" ")[2])}
-        return tuple(sorted((part for part in found if len(part) >= SHORTEST_SECRET), key=len, reverse=True))
+        """What nobody is to read, in all its forms, the longest first."""
+        return _spellings(tuple(self.headers.values()), self.hidden)
 
     def discreet(self, words: str) -> str:
         """A server's words without the secrets that it may have sent back."""
         for secret in self.secrets:
             words = words.replace(secret, "***")
         return words
+
+    def covered(self, value: Any) -> Any:
+        """The same of all words in JSON builtins."""
+        if isinstance(value, str):
+            return self.discreet(value)
+        if isinstance(value, Mapping):
+            return {self.discreet(str(key)): self.covered(inner) for key, inner in value.items()}
+        return [self.covered(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +223,7 @@ class Scenario:
     key: str  # the id without np/d/r: what baselines are matched on
     target: Target
     backend: str
-    endpoint: str | None = None  # None: the backend's own
+    endpoint: str | None = field(default=None, repr=False)  # None: the backend's own
     chat_template: Literal["server", "client"] = "server"  # who makes text of messages
     models: tuple[str, ...] = ()  # empty: the server's only one; several: LoRA names, chosen per request
     model_choice: Literal["random", "round_robin"] | tuple[float, ...] = "round_robin"
@@ -212,7 +244,7 @@ class Scenario:
     ignore_eos: bool | None = None  # None: true where the dataset asks for a length and the backend can
     output_field: str = ""  # of the body, for ``output_len``; "": the backend's own
     sampling: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0})
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeouts: Timeouts = Timeouts()
     keep_alive: bool = True  # False: a fresh connection for each request
     workers: int | None = None  # measuring processes; None: auto
@@ -312,7 +344,7 @@ class Plan:
     scenario_id: str
     folder: Path
     n: int
-    path: str  # of the URL, /v1/completions
+    path: str = field(repr=False)  # of the URL, /v1/completions
     content_type: str = "application/json"
     models: tuple[str, ...] = ()
     max_in_flight: int | None = None

@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_vllm_bench import environment, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
+from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.judging import enough, judge
 from pytest_vllm_bench.model import (
@@ -38,6 +39,8 @@ from pytest_vllm_bench.world import Watch, World, build_context
 DRAIN = 5.0
 #: So many requests may all fail by accident.
 ACCIDENTS = 2
+#: By which results are found again; everything else in a row may be somebody else's words.
+NAMES = frozenset({"scenario_id", "scenario_key", "session", "verdict", "backend", "target", "plan_digest"})
 #: Who takes a result and its row (the content of its file, and where that lies).
 Keep = Callable[[Result, dict[str, Any]], None]
 
@@ -66,9 +69,10 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, tape: Path)
     """Hand the result on and write it, in this order: a full disk then costs the file, not the figures.
 
     → the measurement, its records on disk."""
-    row = artifacts.to_json(result)
+    target = world.target
+    row = {k: v if k in NAMES else target.covered(v) for k, v in artifacts.to_json(result).items()}
     if tape.is_dir():
-        load.blot_out(tape, world.target.secrets)
+        load.blot_out(tape, target.secrets)
     keep(result, row | {"results_dir": str(world.folder)})
     folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
     return measurement.save(one, world.folder / folder.stem(result.scenario.id))
@@ -181,7 +185,8 @@ def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
     gone when the run is over."""
     work = world.folder / folder.RUNNING / folder.stem(scenario.id)
     shutil.rmtree(work, ignore_errors=True)
-    folder.make(work)
+    with folder.writing(work):
+        private_folder(private_folder(work.parent) / work.name)
     try:
         yield work
     except OSError as error:

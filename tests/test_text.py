@@ -8,7 +8,7 @@ import string
 import pytest
 
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.text import language, say, table
+from pytest_vllm_bench.text import language, safe, say, table
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
@@ -67,3 +67,17 @@ def test_the_language_is_what_was_asked_else_the_locales(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert language(asked) == expected
+
+
+COMMANDS = re.compile(r"(^|[^A-Za-z0-9_])::|##\[|##vso\[|##teamcity\[|section_start:|[\x00-\x1f\x9b\u202e\u200b]")
+
+
+def test_words_from_elsewhere_command_nobody() -> None:
+    """No line of their own, no command of a CI service, nothing that moves a cursor or turns text; the rest stays."""
+    for words in ("x\n::add-mask::y", "::set-output name=a::b", "中::stop-commands::t", "a ##[error]b", "##vso[task]",
+                  "\r\x1b[0K", "##teamcity[x]", "section_start:17:a", "\u202eb", "\u200bb", "\ud800"):  # fmt: skip
+        for said in (safe(words), *(say("config.unreadable", "zh", words=one) for one in (words, [words]))):
+            assert not COMMANDS.search(said)
+            said.encode()
+    for words in ("std::bad_alloc at 0x1", "模型：不存在", "a: b # c", "/v1/chat", "café 👩‍💻"):
+        assert safe(words) == words

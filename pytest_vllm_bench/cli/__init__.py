@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.model import Problem
-from pytest_vllm_bench.text import language, say
+from pytest_vllm_bench.text import language, safe, say
 
 #: Command → its module; an alias names the module of another.
 COMMANDS = {
@@ -99,4 +99,5 @@ def problems_shown(problems: Sequence[Problem], lang: str) -> None:
     """Say on stderr what is wrong, and where."""
     for problem in problems:
         where = ":".join(filter(None, [problem.file, str(problem.line or "")]))
-        print(": ".join(filter(None, [where, problem.path, say(problem.message, lang)])), file=sys.stderr)
+        parts = [safe(where), safe(problem.path), say(problem.message, lang)]
+        print(": ".join(filter(None, parts)), file=sys.stderr)

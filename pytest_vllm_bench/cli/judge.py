@@ -16,7 +16,7 @@ from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
 from pytest_vllm_bench.report.folder import KINDS
-from pytest_vllm_bench.text import say
+from pytest_vllm_bench.text import safe, say
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
         try:
             found = list(rejudge.results(path, asked))
         except BenchError as error:
-            print(f"{path}: {say(error.message, lang)}\n", file=sys.stderr, flush=True)
+            print(f"{safe(str(path))}: {say(error.message, lang)}\n", file=sys.stderr, flush=True)
             unread = True
             continue
         for result in found:

@@ -43,7 +43,7 @@ class Config:
     file: Path
     base_dir: Path
     results_dir: Path
-    settings: File
+    settings: File = field(repr=False)
     targets: tuple[Target, ...]
     registry: Registry = field(repr=False)
     in_force: tuple[tuple[str, str, str], ...] = ()
@@ -52,7 +52,8 @@ class Config:
 
     def shown(self) -> dict[str, Any]:
         """The effective config in the file's own words, JSON-able and without secrets: what results store."""
-        made: dict[str, Any] = _jsonable(self.written)
+        secrets = sorted({secret for target in self.targets for secret in target.hidden}, key=len, reverse=True)
+        made: dict[str, Any] = Target(hidden=tuple(secrets)).covered(_jsonable(self.written))
         return made
 
 

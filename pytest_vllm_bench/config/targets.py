@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.config.schema import File, TargetFile
@@ -15,6 +16,10 @@ from pytest_vllm_bench.config.urls import SIMULATOR, address, redacted
 from pytest_vllm_bench.model import Message, Problem, Target
 
 HIDDEN = "***"
+#: How keys are named whose values are secrets, in query strings and bodies.
+_SECRET = re.compile(
+    r"(?:key|token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: How keys look that people paste: a known prefix, or long and mixed as no variable's name is.
 _KEY_LIKE = re.compile(
@@ -69,7 +74,19 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
         headers["Authorization"] = authorization[0]
     verify = _verify(asked, prefix, where)
     url = SIMULATOR if found.simulated else found.url
-    return Target(name=name, base_url=url, headers=headers, verify=verify, simulated=found.simulated)
+    hidden = tuple(_keys_in(settings.model_dump(include={"sampling", "extra_body", "overrides"})))
+    hidden += tuple(value for key, value in parse_qsl(urlsplit(settings.endpoint or "").query) if _SECRET.search(key))
+    return Target(name=name, base_url=url, headers=headers, verify=verify, simulated=found.simulated, hidden=hidden)
+
+
+def _keys_in(value: Any, name: str = "") -> Iterator[str]:
+    """What stands under keys of bodies that are named as secrets are."""
+    if isinstance(value, str) and _SECRET.search(name):
+        yield value
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        yield from _keys_in(inner, str(key))
+    for inner in value if isinstance(value, list) else ():
+        yield from _keys_in(inner, name)
 
 
 def _key(variable: str, path: str, where: Where) -> list[str]:

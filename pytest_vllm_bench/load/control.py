@@ -44,6 +44,9 @@ class Job(msgspec.Struct, kw_only=True, frozen=True):
     cpu: int | None
     drain_s: float
 
+    def __repr__(self) -> str:
+        return f"Job(worker={self.worker}, base_url={self.base_url!r}, ...)"  # no headers, nor a path with a key in it
+
 
 def frame(kind: int, data: bytes = b"") -> bytes:
     return FRAME.pack(kind, len(data)) + data

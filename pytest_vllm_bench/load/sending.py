@@ -17,6 +17,7 @@ from time import perf_counter
 
 import msgspec
 
+from pytest_vllm_bench.files import private, private_folder
 from pytest_vllm_bench.load import control
 from pytest_vllm_bench.load.content import Content, name_of
 from pytest_vllm_bench.load.limits import proxies_ignored
@@ -113,7 +114,7 @@ class _Member:
         self.died = ""
         self._unsaid = bytearray()
         self._words = folder / f"w{job.worker}.err"
-        with theirs, self._words.open("wb") as words:
+        with theirs, private(self._words) as words:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "pytest_vllm_bench.load"],
                 stdin=theirs.fileno(),
@@ -131,6 +132,7 @@ class _Member:
 
     def say(self, kind: int, data: bytes = b"") -> None:
         self._unsaid += control.frame(kind, data)
+        del data  # a job holds keys, and pytest shows the locals of what fails
         self._push()
 
     def _push(self) -> None:
@@ -177,7 +179,7 @@ class _Crew:
     """All measuring processes of one load, served by one thread."""
 
     def __init__(self, jobs: Sequence[control.Job], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self.members: list[_Member] = []
         try:
             for job in jobs:

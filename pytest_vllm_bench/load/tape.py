@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import mmap
@@ -14,6 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from pytest_vllm_bench.files import private
 from pytest_vllm_bench.model import SENT_FIELDS, Entry, EntryKind
 
 MAGIC = b"llmtape\x01"
@@ -281,14 +283,52 @@ def started(folder: Path) -> float | None:
 
 
 def blot_out(folder: Path, words: Sequence[str]) -> None:
-    """Overwrite ``words`` in the answers on a tape that is complete; what two reads share is not found."""
-    for path in (path for paths in segments(folder).values() for path in paths if path.stat().st_size):
-        with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-            for word in map(str.encode, words):
-                at = data.find(word)
-                while at >= 0:
-                    data[at : at + len(word)] = b"*" * len(word)
-                    at = data.find(word, at + len(word))
+    """Overwrite ``words`` in the answers on a tape that is complete, also where several reads share one."""
+    if not words:
+        return
+    pattern = re.compile(b"|".join(re.escape(word.encode()) for word in words))
+    keep = max(len(word.encode()) for word in words) - 1
+    for paths in segments(folder).values():
+        with contextlib.ExitStack() as opened:
+            tails: dict[int, list[tuple[mmap.mmap, int, int]]] = {}  # request → where its last bytes lie, in pieces
+            for path in (path for path in paths if path.stat().st_size):
+                file = opened.enter_context(path.open("r+b"))
+                data = opened.enter_context(mmap.mmap(file.fileno(), 0))
+                for request, begin, end in _answers(data):
+                    pieces = [*tails.get(request, ()), (data, begin, end)]
+                    for found in pattern.finditer(b"".join(d[a:b] for d, a, b in pieces)):
+                        _blot(pieces, found.start(), found.end())
+                    tails[request] = _last(pieces, keep)
+
+
+def _answers(data: mmap.mmap) -> Iterator[tuple[int, int, int]]:
+    """A segment's answers and last words: request, and from where to where they lie."""
+    at = SEGMENT_HEAD.size
+    while at + ENTRY_HEAD.size <= len(data):
+        kind, request, _, length = ENTRY_HEAD.unpack_from(data, at)
+        at += ENTRY_HEAD.size + length
+        if kind == EntryKind.READ or kind == EntryKind.END:
+            yield request, at - length, min(at, len(data))
+        else:
+            yield request, at - length, at - length  # sent: where another answer begins
+
+
+def _blot(pieces: list[tuple[mmap.mmap, int, int]], begin: int, end: int) -> None:
+    for data, a, b in pieces:
+        first, last = max(a, a + begin), min(b, a + end)
+        if first < last:
+            data[first:last] = b"*" * (last - first)
+        begin, end = begin - (b - a), end - (b - a)
+
+
+def _last(pieces: list[tuple[mmap.mmap, int, int]], size: int) -> list[tuple[mmap.mmap, int, int]]:
+    """The pieces' last ``size`` bytes."""
+    kept: list[tuple[mmap.mmap, int, int]] = []
+    for data, a, b in reversed(pieces):
+        if size > 0 and a < b:
+            kept.insert(0, (data, max(a, b - size), b))
+            size -= b - a
+    return kept
 
 
 def compress(folder: Path) -> None:
@@ -298,6 +338,6 @@ def compress(folder: Path) -> None:
             if path.suffix == ".gz":
                 continue
             packed = path.with_name(path.name + ".gz")
-            with path.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as sink:
+            with path.open("rb") as source, private(packed) as raw, gzip.open(raw, "wb", compresslevel=1) as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
             path.unlink()

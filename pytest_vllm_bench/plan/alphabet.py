@@ -75,7 +75,7 @@ def _keep(path: Path, words: Sequence[str]) -> None:
     """Whole or not at all, as other sessions read it meanwhile; a home that may not be written is done without."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
         part.write_text("\n".join(words) + "\n", "utf-8")
         part.replace(path)
 
@@ -132,6 +132,6 @@ class Proof:
         self._known.add(key)
         if self._file is not None:
             with contextlib.suppress(OSError):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._file.parent.mkdir(0o700, parents=True, exist_ok=True)
                 with self._file.open("a", encoding="utf-8") as file:
                     file.write(key + "\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from pytest_vllm_bench.files import private, private_folder
 from pytest_vllm_bench.model import INDEX_ROW
 
 _DIGESTED = struct.Struct("<IHHddiiif")
@@ -47,9 +48,9 @@ class Writer:
         return self._digest.hexdigest()
 
     def __enter__(self) -> Writer:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._bodies = (self._folder / "bodies.bin").open("wb", buffering=1 << 20)
-        self._index = (self._folder / "index.bin").open("wb", buffering=1 << 20)
+        private_folder(self._folder)
+        self._bodies = private(self._folder / "bodies.bin", buffering=1 << 20)
+        self._index = private(self._folder / "index.bin", buffering=1 << 20)
         return self
 
     def __exit__(

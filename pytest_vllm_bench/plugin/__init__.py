@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,10 +175,20 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    target = getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
+    if (target := getattr(target, "target", None)) is not None and hasattr(target, "discreet"):
+        cover(report, target.discreet)
     if ROLL in item.config.stash and item.config.stash[ROLL].row(item.nodeid) is not None:
         mine = item.stash.get(MINE, {}) if call.when == "call" else {}
         report.vllm_bench = [*mine.values()]  # type: ignore[attr-defined]
     return report
+
+
+def cover(report: pytest.TestReport, discreet: Callable[[str], str]) -> None:
+    """Keep secrets out of tracebacks (``--showlocals``), assertions taken apart (``-vv``) and captured output."""
+    if report.longrepr is not None and (shown := str(report.longrepr)) != (covered := discreet(shown)):
+        report.longrepr = covered
+    report.sections = [(name, discreet(text)) for name, text in report.sections]
 
 
 class Reporter:

@@ -15,7 +15,7 @@ from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
 from pytest_vllm_bench.plugin.given import troubles
 from pytest_vllm_bench.report.verdict import Roll, not_run
-from pytest_vllm_bench.text import say
+from pytest_vllm_bench.text import safe, say
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
@@ -287,7 +287,7 @@ def rename(item: pytest.Item, nodeid: str) -> None:
 def shown(problem: Problem, lang: str) -> str:
     """ "bench_cases/config.yaml:12: concurrency_prompts[0]: what is wrong"."""
     where = ":".join(filter(None, [relative(Path(problem.file)) if problem.file else "", str(problem.line or "")]))
-    return ": ".join(filter(None, [where, problem.path, say(problem.message, lang)]))
+    return ": ".join(filter(None, [safe(where), safe(problem.path), say(problem.message, lang)]))
 
 
 def relative(path: Path) -> str:

@@ -172,6 +172,7 @@ def config(scenario: Scenario) -> Row:
     """The effective scenario; of headers the names alone, since their values never leave the process."""
     effective: Row = plain(asdict(scenario))
     effective["target"]["headers"] = sorted(scenario.target.headers)
+    del effective["target"]["hidden"]
     effective["rules"] = [rule.text for rule in scenario.rules if not rule.implied]
     effective["implied_rules"] = [rule.text for rule in scenario.rules if rule.implied]
     return effective

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -163,10 +164,11 @@ def markdown_line(cells: Sequence[str]) -> str:
 
 
 def markdown_safe(text: str) -> str:
-    """A name from elsewhere as mere text: no table, no markup, no HTML of its own."""
+    """A name from elsewhere as mere text: no table, no markup, no HTML, no link and nobody called."""
     for char in "\\`*[]|~":
         text = text.replace(char, f"\\{char}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    return re.sub(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=@)(?=\w)", "<!-- -->", text)
 
 
 #: Format → who writes it into a folder: (rows, folder, lang) → path.

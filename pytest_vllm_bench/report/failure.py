@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.text import say
+from pytest_vllm_bench.text import safe, say
 
 
 def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
@@ -21,13 +21,13 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     if row.get("error"):
         lines.append("  " + words.said(row["error"], lang))
     bad = [check for check in row.get("validity") or [] if not check.get("ok")]
-    why = ((str(check.get("check")), words.said(check.get("message"), lang)) for check in bad)
+    why = ((safe(str(check.get("check"))), words.said(check.get("message"), lang)) for check in bad)
     lines += [f"  {words.because(check, reason, lang)}" for check, reason in why]
     rules = sorted(row.get("verdicts") or [], key=lambda rule: rule.get("verdict") == "PASS")
     if rules:
         lines += ["", *rule_table(rules, lang, width), ""]
         for rule in rules:
-            reason, name = words.said(rule.get("reason"), lang), str(rule.get("rule"))
+            reason, name = words.said(rule.get("reason"), lang), safe(str(rule.get("rule")))
             if rule.get("verdict") != "PASS" and reason:
                 lines.append(f"  {reason}" if reason.startswith(name) else f"  {words.because(name, reason, lang)}")
     lines += _baseline(row, lang)
@@ -69,7 +69,7 @@ def _rule_columns(rules: Sequence[Row], lang: str) -> dict[str, list[str]]:
         return "" if value is None else words.number(value)
 
     return {
-        "rule": [str(rule.get("metric")) for rule in rules],
+        "rule": [safe(str(rule.get("metric"))) for rule in rules],
         "observed": [observed(rule, lang) for rule in rules],
         "limit": [f"{rule.get('op')} {words.number(rule.get('limit'))}" for rule in rules],
         "by": [by_how_much(rule) for rule in rules],

@@ -28,6 +28,7 @@ from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
 from pytest_vllm_bench.report.pytorch import pytorch
 from pytest_vllm_bench.report.shape import misfit
+from pytest_vllm_bench.text import safe
 
 HISTORY = "history"
 #: How files that hold results are named, and the one that our own export makes of them.
@@ -90,7 +91,7 @@ def claimed(folder: Path) -> Iterator[None]:
             except OSError:  # a network file system that knows no locks
                 pass
         with writing(folder):
-            (folder / RUNNING).mkdir(exist_ok=True)
+            files.private_folder(folder / RUNNING)
         try:
             yield
         finally:
@@ -221,7 +222,11 @@ def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "
     if policy == "compress":
         for segment in sorted(target.glob("*.tape")):
             packed = segment.with_name(segment.name + ".gz")
-            with segment.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as out:
+            with (
+                segment.open("rb") as source,
+                files.private(packed) as raw,
+                gzip.open(raw, "wb", compresslevel=1) as out,
+            ):
                 shutil.copyfileobj(source, out, 1 << 20)
             segment.unlink()
     return [target]
@@ -326,6 +331,7 @@ def complete(row: Row, path: Path, among: int = 1) -> Row:
     id = "-".join([_WHEN.sub("", name).removeprefix("bench_").replace("_", "-"), *parts])
     row.setdefault("scenario_id", id)
     row.setdefault("scenario_key", re.sub(r"-(np|d)\d+(?=-|$)", "", row["scenario_id"]))
+    row |= {key: safe(str(row[key])) for key in ("scenario_id", "scenario_key")}  # as all tables name it
     row.setdefault("session", "")
     row.setdefault("verdict", None)
     row.setdefault("complete", True)

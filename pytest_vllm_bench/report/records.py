@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 
 import msgspec
 
+from pytest_vllm_bench.files import private
 from pytest_vllm_bench.model import MOST_TOKENS, Record
 
 SUFFIX = ".records.jsonl.gz"
@@ -65,7 +66,8 @@ class Writer:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Writer:
-        self._file = cast(IO[bytes], gzip.open(self._part, "wb", compresslevel=1))
+        self._raw = private(self._part)
+        self._file = cast(IO[bytes], gzip.open(self._raw, "wb", compresslevel=1))
         return self
 
     def write(self, record: Record) -> None:
@@ -79,6 +81,7 @@ class Writer:
             if kind is None:
                 self._part.replace(self.path)
         finally:
+            self._raw.close()
             self._part.unlink(missing_ok=True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.text import LANGUAGES, say, table
+from pytest_vllm_bench.text import LANGUAGES, safe, say, table
 
 #: ``steady_p99_response_ttft_ms`` → window, statistic, from due, quantity.
 _LATENCY = re.compile(
@@ -91,11 +91,11 @@ def shown(row: Mapping[str, Any], key: str) -> str:
 def said(saved: Any, lang: str) -> str:
     """A message out of a result file in ``lang``; in its stored English where this version does not know its key."""
     if not isinstance(saved, Mapping):
-        return "" if saved is None else str(saved)
+        return "" if saved is None else safe(str(saved))
     try:
         return say(restore(saved), lang)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        return str(saved.get("text", saved.get("key", "")))
+        return safe(str(saved.get("text", saved.get("key", ""))))
 
 
 def why(row: Mapping[str, Any], lang: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import locale
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -48,6 +49,21 @@ def table() -> Mapping[str, tuple[str, str]]:
     return texts
 
 
+#: Controls, marks that turn or hide text, half characters.
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+#: How CI services are commanded: GitHub (``::x::`` at the start of a line, ``##[x]`` anywhere), Azure, TeamCity, GitLab.
+_COMMAND = re.compile(r"(?<![A-Za-z0-9_]):(?=:)|#(?=#(?:\[|vso\[|teamcity\[))|section_(?=(?:start|end):\d)")
+
+
+def safe(words: str) -> str:
+    """Words from elsewhere (a server's, a file's, a name) as mere text of one line, which commands nobody and moves no
+    cursor.  Everything that is said passes through here, as a value of ``say``."""
+    words = words.replace("\r\n", "\\n").replace("\n", "\\n").replace("\r", "\\r").replace("\t", " ")
+    return _COMMAND.sub(r"\g<0> ", _UNSEEN.sub("�", words))
+
+
 def say(what: Message | str, lang: str = "en", **values: Any) -> str:
     """Put ``what`` into words; ``lang`` is "en" or "zh" (see ``language``).  An unknown key is a KeyError."""
     key = what
@@ -58,9 +74,11 @@ def say(what: Message | str, lang: str = "en", **values: Any) -> str:
 
 
 def _filled(value: Any, lang: str) -> Any:
-    """A Message in words, a tuple of them one a line, anything else as it is."""
+    """A Message in words, a tuple of them one a line, words from elsewhere as mere text, anything else as it is."""
     if isinstance(value, tuple) and value and all(isinstance(v, Message) for v in value):
         return "\n".join("  " + say(v, lang) for v in value)
+    if isinstance(value, str | list | tuple):
+        return safe(value) if isinstance(value, str) else [_filled(v, lang) for v in value]
     return say(value, lang) if isinstance(value, Message) else value
 
 

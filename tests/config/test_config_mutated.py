@@ -75,7 +75,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans())
         else {**SMALL, **draw(st.dictionaries(st.sampled_from([*File.model_fields]), ODD, max_size=2))}
     )
-    value: Any = copy.deepcopy(base)
+    value: Any = copy.deepcopy(base)  # what is drawn is drawn again
     for _ in range(draw(st.integers(1, 4))):
         if not (all_places := places(value)):
             break
@@ -85,7 +85,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
             inner = inner[key]
         match draw(st.integers(0, 4)):
             case 0 | 1:
-                inner[last] = draw(ODD)
+                inner[last] = copy.deepcopy(draw(ODD))
             case 2:
                 del inner[last]
             case 3:
