@@ -100,8 +100,8 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     fault = seen.fault or (None if interrupted else await changed(world))
     said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
     return Measurement(
-        scenario=replace(scenario, target=replace(scenario.target, headers={})),
-        plan=planned,
+        scenario=without_secrets(scenario),
+        plan=replace(planned, path=scenario.target.discreet(planned.path)),
         facts=replace(facts, warnings=(*said, *facts.warnings)),
         observed=replace(seen, fault=fault, notes=(*seen.notes, *world.notes)),
         records=reading.records,
@@ -113,6 +113,18 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
         round_trip_ms=world.round_trip_ms,
         date=environment.stamp(),
         session=world.session,
+    )
+
+
+def without_secrets(scenario: Scenario) -> Scenario:
+    """As it is kept: without header values, and without keys in a query or a body."""
+    target = scenario.target
+    return replace(
+        scenario,
+        target=replace(target, headers={}, hidden=()),
+        endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
+        sampling=target.covered(scenario.sampling),
+        extra_body=target.covered(scenario.extra_body),
     )
 
 
