@@ -215,15 +215,24 @@ def _told(rows: Sequence[Row], kind: str, lang: str) -> list[str]:
     for row in rows:
         if told := [note for note in row.get("notes") or [] if str(note.get("key")).startswith(kind)]:
             said = say("report.and_also", lang).join(words.said(note, lang) for note in told)
+            if doubted := [str(rule["metric"]) for rule in row.get("verdicts") or () if _doubted(rule)]:
+                said += say("report.not_pass", lang, rules=", ".join(doubted)) if kind == DOUBT else ""
             lines.append(words.because(row["scenario_id"], said, lang))
     return lines
+
+
+def _doubted(rule: Row) -> bool:
+    """Whether a rule is not PASS because of what is odd about the answers, which is said beside them."""
+    why = ((rule.get("reason") or {}).get("values") or {}).get("why")
+    return isinstance(why, dict) and str(why.get("key")).startswith(DOUBT)
 
 
 def undecided(rows: Sequence[Row], lang: str, most: int = MOST) -> list[str]:
     """Why scenarios are INCONCLUSIVE, which may well have passed: the first such rule of the first few."""
     said = []
     for row in rows:
-        rules = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and v.get("reason"))
+        open_ones = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and not _doubted(v))
+        rules = (v for v in open_ones if v.get("reason"))
         rule = None if row.get("capacity") else next(rules, None)  # a search says all there is to say beside it
         if row.get("verdict") == "INCONCLUSIVE" and rule:
             reason = words.because(rule["metric"], words.said(rule["reason"], lang), lang)

@@ -164,6 +164,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "另有 {count} 个场景证据不足，原因见 report.html。",
     ),
     # ------------------------------------------------------------------------------- a rule was broken
+    "report.not_pass": ("; not PASS because of it: {rules}", "；因此不能判为 PASS：{rules}"),
     "report.and_also": ("; ", "；"),
     "report.because": ("{subject}: {reason}", "{subject}：{reason}"),
     "report.failure.title": ("{scenario}: {verdict}", "{scenario}：{verdict}"),

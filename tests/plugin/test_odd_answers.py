@@ -57,7 +57,7 @@ def test_a_server_that_knows_another_field_for_the_length(
     assert "32 tokens were asked for" in doubts(row)["length"]
     assert row["verdict"] == "INCONCLUSIVE"
     assert {v["verdict"] for v in row["verdicts"] if not v["implied"]} == {"INCONCLUSIVE"}
-    assert said in told.stdout.str()
+    assert "not PASS because of it: p50_e2el_ms, output_throughput" in " ".join(told.stdout.str().split())
     assert said in strict.stdout.str()
     assert said in step.read_text()
     mended = saved(pytester)
