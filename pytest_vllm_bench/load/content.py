@@ -36,14 +36,15 @@ class Content:
         module, _, name = reader.partition(":")
         try:
             read = getattr(import_module(module), name) if module else None
-        except (ImportError, AttributeError):
+        except Exception:  # whatever a module of others does where it is not at home
             read = None
         return Content(sign=sign, framing=framing, read=read)
 
 
 def name_of(backend: Backend | None) -> str:
     """Where another process finds the backend's reader: "module:function"; "" without a backend."""
-    return "" if backend is None else f"{backend.read.__module__}:{backend.read.__qualname__}"
+    read = None if backend is None else backend.read
+    return f"{getattr(read, '__module__', '')}:{getattr(read, '__qualname__', '')}" if read else ""
 
 
 class Look:
@@ -131,10 +132,16 @@ class Look:
             self._events = Events(framing)
         payloads = self._events.feed(body)
         if self._events.whole:  # JSON: bytes are what there is, until they are a document
-            if self._begun and body.rstrip()[-1:] in (b"}", b"]"):
-                self.over = self._delta(self._events.so_far).error_kind != "protocol"
+            self.finished = self._begun and body.rstrip()[-1:] in (b"}", b"]") and self._is_document()
             return True
         return sum(self._bears(self._delta(payload)) for payload in payloads) > 0  # all of them, for the end
+
+    def _is_document(self) -> bool:
+        """The answer so far is a whole one; where a stream was asked for, lines of JSON may be one, and go on."""
+        assert self._events is not None
+        delta = self._delta(self._events.so_far)
+        ended = self._content.framing == "json" or delta.finish_reason is not None or delta.error is not None
+        return ended and delta.error_kind != "protocol"
 
     def _delta(self, payload: bytes) -> Delta:
         assert self._content.read is not None

@@ -244,7 +244,9 @@ class Connection(asyncio.Protocol):
             self._kept = self._look = None
 
     def _has_finished(self) -> bool:
-        """The latest read holds a reason why the answer ended, or words on why there is none."""
+        """The answer is a document, or its latest read holds why it ended, or words on why there is none."""
+        if self._look is not None and self._look.finished:
+            return True
         latest, self._latest = self._latest, None
         look = Look(self.hooks.content)
         if latest:

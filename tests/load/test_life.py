@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -17,7 +19,7 @@ from tapes import plan, row
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.load import tape as tapes
-from pytest_vllm_bench.load.content import Content, name_of
+from pytest_vllm_bench.load.content import Content, Look, name_of
 from pytest_vllm_bench.load.dispatch import Row
 from pytest_vllm_bench.load.pool import Pool
 from pytest_vllm_bench.load.tape import Tape
@@ -225,6 +227,26 @@ async def test_text_that_holds_the_sign_ends_nothing(tmp_path: Path) -> None:
         await client.asked(b"{}", "/")
         (record,), (ending,) = client.records()
     assert (record.error, ending, record.timeout) == ("timeout", Ending.TIMEOUT_BETWEEN, "between_tokens")
+
+
+async def test_lines_of_json_in_the_place_of_a_stream_are_no_whole_answer(tmp_path: Path) -> None:
+    """The first of them is a document of its own."""
+    lines = [b'{"choices":[{"delta":{"content":"a"}}]}\n', b'{"choices":[{"delta":{},"finish_reason":"stop"}]}\n']
+    async with saying([HEAD + chunk(lines[0]), chunk(lines[1]), b"0\r\n\r\n"], pause=0.5) as url:
+        client = Client(url, CHAT, tmp_path / "t")
+        await client.asked(b"{}", "/")
+        (record,), (ending,) = client.records()
+    assert (record.error, ending) == ("protocol", Ending.COMPLETE)
+
+
+async def test_a_reader_that_a_measuring_process_cannot_find_leaves_the_end_to_http(tmp_path: Path) -> None:
+    """As one of a conftest, or of no module at all: any byte of the body is a token then."""
+    for reader in (lambda payload: CHAT.read(payload), partial(CHAT.read), type("Own", (), {"__call__": None})()):
+        content = Content.of(CHAT.sign, CHAT.framing, name_of(replace(CHAT, read=reader)))
+        assert content.read is None
+        look = Look(content)
+        assert [look.take(HEAD), look.take(chunk(b": ping\n\n")), look.take(chunk(DONE))] == [False, True, True]
+        assert (look.over, look.finished) == (False, False)
 
 
 async def test_an_end_that_comes_after_all_gives_the_connection_back(tmp_path: Path) -> None:
