@@ -22,7 +22,8 @@ late       –                        the status line comes with the first token
 stall      at (0), seconds (3600)   the stream pauses
 status     code (500), retry_after, this status with an error body instead of an answer; ``text`` 1: plain text
            text, message
-error      at (0), message          an error inside the stream, as the format has it
+error      at (0), message, shape   an error inside the stream, as the format has it; or its ``shape`` is named (the
+                                    event), flat, code, nested, list
 idle       at (0), seconds (3600),  instead of the next token: every so often bytes without one, by ``kind``:
            every (0.1), kind        comment, blank, ping, role, empty
 reset      at (0)                   the connection is reset
@@ -56,6 +57,9 @@ crlf       –                        lines end with CR LF
 tight      –                        no space after ``data:``
 lines      –                        an event's JSON in two ``data:`` lines
 named      –                        ``event:``, ``id:`` and ``retry:`` lines before the data
+odd        shape (parts)            events of another legal shape: parts (text as a list of parts), noughts (usage of 0
+                                    in every chunk but those that have one), apart (thinking is left out of the output
+                                    tokens), spelled (counts as "7" and 7.0), strange (events that carry nothing)
 uncounted  –                        no usage, though it was asked for
 canned     –                        a header says that a cache of answers gave it
 open       –                        all is said, but HTTP's own end never comes, and the connection stays open
@@ -80,7 +84,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "late": {},
     "stall": {"at": 0, "seconds": 3600.0},
     "status": {"code": 500, "retry_after": "", "text": 0, "message": "simulated fault"},
-    "error": {"at": 0, "message": "simulated fault"},
+    "error": {"at": 0, "message": "simulated fault", "shape": ""},
     "idle": {"at": 0, "seconds": 3600.0, "every": 0.1, "kind": "comment"},
     "reset": {"at": 0},
     "cut": {"at": 0},
@@ -111,6 +115,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "tight": {},
     "lines": {},
     "named": {},
+    "odd": {"shape": "parts"},
     "uncounted": {},
     "canned": {},
     "open": {},

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from pytest_vllm_bench.simulator import odd
 from pytest_vllm_bench.simulator.faults import Fault, Faults
 from pytest_vllm_bench.simulator.formats.shape import EVENT_STREAM, JSON, Answer, Events, Format, Refused, encode
 
@@ -150,7 +151,10 @@ class Wire:
         if fault.name == "crash":
             os._exit(CRASHED)
         if fault.name == "error" and not self.form.cut_on_error:
-            self._held += [self._altered(event) for event in self.form.broken(answer, _engine_error(fault))]
+            sse, words = self.form.content_type == EVENT_STREAM, str(fault.values["message"])
+            worded = odd.error(str(fault.values["shape"]), words, sse=sse)
+            events = worded or self.form.broken(answer, _engine_error(fault))
+            self._held += [self._altered(event) for event in events]
         elif fault.name == "malformed":
             sse = self.form.content_type == EVENT_STREAM
             self._held.append(self._altered(b'data: {"choices": [{"te\n\n' if sse else b'{"response": "te\n'))
@@ -163,8 +167,13 @@ class Wire:
             await self.end()
 
     def _altered(self, event: bytes) -> bytes:
+        shape = str(self.faults["odd"].values["shape"]) if "odd" in self.faults else ""
+        if shape:
+            event = odd.altered(event, shape)
         if self.form.content_type != EVENT_STREAM:
             return event.replace(b"\n", b"\r\n") if "crlf" in self.faults else event
+        if shape == "strange":
+            event = odd.STRANGE + event
         if "comments" in self.faults:
             event = b": keep-alive\n\n" + event
         if "lines" in self.faults:

@@ -126,6 +126,26 @@ def test_it_failed_inside_the_stream(send: Send, backend: Backend) -> None:
         assert record.first_token is not None
 
 
+def test_an_error_inside_the_stream_in_other_words(send: Send, backend: Backend) -> None:
+    """None of its server's own, but of some gateway before it."""
+    for shape in ("named", "flat", "code", "nested", "list"):
+        if streams(backend) and not (shape == "named" and backend.framing == "ndjson"):
+            record = send(f"error at=4 message=engine_dead shape={shape}")
+            assert record.error in ("in_stream", "reset"), shape
+            assert record.error == "reset" or "engine dead" in record.error_detail, shape
+
+
+def test_events_of_other_legal_shapes(send: Send, backend: Backend) -> None:
+    """The text, its tokens and when they came are the same."""
+    if streams(backend):
+        plain = send()
+        for shape in ("parts", "noughts", "apart", "spelled", "strange"):
+            other = send(f"odd shape={shape}")
+            assert (other.error, other.text, other.output_tokens) == (None, plain.text, plain.output_tokens), shape
+            assert sum(other.arrival_events) == sum(plain.arrival_events), shape
+            assert sum(other.arrival_tokens) == sum(plain.arrival_tokens), shape
+
+
 def test_a_clean_end_without_any_sign(send: Send, backend: Backend) -> None:
     if streams(backend):
         assert send("end at=4").error == (None if backend.terminal == "end" else "truncated")
