@@ -79,5 +79,12 @@ def test_words_from_elsewhere_command_nobody() -> None:
         for said in (safe(words), *(say("config.unreadable", "zh", words=one) for one in (words, [words]))):
             assert not COMMANDS.search(said)
             said.encode()
-    for words in ("std::bad_alloc at 0x1", "模型：不存在", "a: b # c", "/v1/chat", "café 👩‍💻"):
+    for words in (
+        "http://[::1]:8000 fe80::1",
+        "std::bad_alloc at 0x1",
+        "模型：不存在",
+        "a: b # c",
+        "/v1/chat",
+        "café 👩‍💻",
+    ):
         assert safe(words) == words

@@ -71,7 +71,7 @@ def as_config(args: argparse.Namespace) -> dict[str, Any]:
         "dataset": dataset,
         "input_output": [[args.random_input_len, args.random_output_len]] if args.dataset_name == "random" else None,
         "concurrency_prompts": [[args.max_concurrency, args.num_prompts]],
-        "request_rate": args.request_rate if math.isfinite(args.request_rate) else None,
+        "request_rate": None if math.isinf(args.request_rate) else args.request_rate,
         "burstiness": args.burstiness if args.burstiness != 1 else None,
         "goodput": dict(map(slo, args.goodput)) or None,
         "sla": args.sla or None,

@@ -34,8 +34,8 @@ def redacted(url: str) -> str:
 def hidden(url: str) -> str:
     """``url`` as it may be shown where it could not be understood: nothing between // and the last @, nor behind ?."""
     scheme, slashes, rest = url.partition("//") if "//" in url else ("", "", url)
-    _, at, host = rest.rpartition("@")
-    return scheme + slashes + re.sub(r"([?#]).*", r"\1***", f"***@{host}" if at else rest, flags=re.DOTALL)
+    *credentials, host = re.split("@|＠|%40", rest)
+    return scheme + slashes + re.sub(r"([?#]).*", r"\1***", f"***@{host}" if credentials else rest, flags=re.DOTALL)
 
 
 def address(url: str) -> Address:
@@ -55,6 +55,8 @@ def address(url: str) -> Address:
         return _wrong("url_scheme", url, instead=hidden(f"http://{bare}"))
     if port == 0:
         return _wrong("url_port", url)
+    if "@" in parts.path and "@" not in parts.netloc and port is not None:  # a password with a / in it
+        return _wrong("url", url)
     if not parts.hostname or re.search(r"[\s\\<>\"{}|^`]", url):
         return _wrong("url", url)
     if parts.query or parts.fragment:
@@ -81,7 +83,7 @@ def _http(parts: SplitResult, url: str) -> Address:
 def _unix(url: str) -> Address:
     path = url.removeprefix("unix://")
     if not path.startswith("/"):
-        return _wrong("url_unix", url, instead="unix:///" + path)
+        return _wrong("url_unix", url, instead=hidden("unix:///" + path))
     return Address(url="unix://" + path.rstrip("/").removesuffix("/v1"))
 
 

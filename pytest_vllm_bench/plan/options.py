@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pytest_vllm_bench.model import Message, Problem
+from pytest_vllm_bench.model import MOST_TOKENS, Message, Problem
 
 
 def option(
@@ -68,8 +68,9 @@ def _checked(field: dataclasses.Field[Any], value: Any, dataset: str) -> tuple[A
         if isinstance(number, int | float) and not isinstance(number, bool):
             if low is not None and number < low:
                 return value, Message(key="plan.option_low", values={**told, "limit": low})
-            if high is not None and number > high:
-                return value, Message(key="plan.option_high", values={**told, "limit": high})
+            most = MOST_TOKENS if high is None else high  # no count of anything is larger
+            if number > most:
+                return value, Message(key="plan.option_high", values={**told, "limit": most})
     return converted, None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +10,7 @@ from pytest_vllm_bench.plugin import chosen
 from pytest_vllm_bench.text import say
 
 READY_TIMEOUT = 600.0
+LONGEST = 30 * 86400.0
 LANGUAGES = ("en", "zh", "both")
 #: How a switch is turned in an environment variable or an ini file; the option has no value.
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -47,6 +47,6 @@ def troubles(config: pytest.Config, lang: str) -> Iterator[str]:
 def _seconds(text: str) -> bool:
     """Whether this is a time that can be waited for."""
     try:
-        return 0 <= float(text) < math.inf
+        return 0 <= float(text) <= LONGEST
     except ValueError:
         return False

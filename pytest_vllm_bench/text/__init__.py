@@ -54,7 +54,7 @@ _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 #: How CI services are commanded: GitHub (``::x::`` at the start of a line, ``##[x]`` anywhere), Azure, TeamCity, GitLab.
-_COMMAND = re.compile(r"(?<![A-Za-z0-9_]):(?=:)|#(?=#(?:\[|vso\[|teamcity\[))|section_(?=(?:start|end):\d)")
+_COMMAND = re.compile(r"(?<![A-Za-z0-9_\[]):(?=:[A-Za-z-])|#(?=#(?:\[|vso\[|teamcity\[))|section_(?=(?:start|end):\d)")
 
 
 def safe(words: str) -> str:

@@ -6,8 +6,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "pytest-vllm-bench 无法开始（共 {count} 处问题）：",
     ),
     "plugin.not_seconds": (
-        "{origin}: '{value}' is not a number of seconds; write a number such as 600",
-        "{origin}：“{value}”不是秒数；请写一个数字，例如 600",
+        "{origin}: '{value}' is not a number of seconds (of 30 days at most); write a number such as 600",
+        "{origin}：“{value}”不是秒数（至多 30 天）；请写一个数字，例如 600",
     ),
     "plugin.not_one_of": (
         "{origin}: there is no '{value}'; write one of: {known}",

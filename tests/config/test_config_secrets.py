@@ -98,3 +98,34 @@ def test_redaction_needs_no_valid_url() -> None:
     assert redacted("http://a:b@c@h/p?x@y") == "http://***@h/p?x@y"
     assert redacted("a:b@h") == "***@h"
     assert redacted("http://h/p@q") == "http://h/p@q"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hun/ter2@h", "http://me:1/hunter2@h", "http://me:hun?ter2@h:1", "http://me:hun#ter2@h",
+        "//me:hunter2@h",
+        "http:/me:hunter2@h", "https//me:hunter2@h", "http://me:hunter2@[::1", "http://me:hunter2@@h:x",
+        "unix://me:hunter2@x",
+        "http://h/p?token=hunter2", "http://h/#hunter2", "http://me:hunter2＠h", "http://me:hunter2%40h",
+        "http:\\\\me:hunter2@h",
+        "http://me:hunter2@h\n::add-mask::x", "http://me:hunter2@h/v1/completions",
+    ],
+)  # fmt: skip
+def test_an_address_that_does_not_parse_hides_what_may_be_a_password(url: str) -> None:
+    found = address(url)
+    assert found.problem is not None
+    for lang in ("en", "zh"):
+        words = say(found.problem, lang)
+        assert "ter2" not in words
+        assert "\n" not in words
+
+
+def test_keys_in_a_query_or_a_body_are_secrets(config: Read) -> None:
+    text = "endpoint: /v1/x?api_key=query-secret&v=1\nextra_body: {user: me, auth: {api_key: body-secret}}\n"
+    found = config(text + "overrides: [{match: '*', set: {extra_body: {token: other-secret}}}]\n")
+    [scenario] = matrix(found)
+    assert scenario.endpoint == "/v1/x?api_key=query-secret&v=1"
+    assert scenario.target.discreet("query-secret body-secret other-secret me") == "*** *** *** me"
+    for shown in (repr(found), repr(scenario), json.dumps(found.shown())):
+        assert "-secret" not in shown

@@ -184,3 +184,22 @@ def test_words_are_blotted_out_wherever_they_stand(tmp_path: Path) -> None:
     tape.close()
     module.blot_out(tmp_path, ["sesame-1", "********"])  # the latter stands for itself, and ends as well
     assert [e.data for e in load.read(tmp_path)] == [b"******** and ****************, open ********"]
+
+
+def test_words_are_blotted_out_that_several_reads_and_segments_share(tmp_path: Path) -> None:
+    """The reads of another request lie between, and what is blotted out leaves every length as it was."""
+    before, module.SEGMENT_BYTES = module.SEGMENT_BYTES, 60
+    try:
+        tape = Tape(tmp_path, 0, lambda after, call: None)
+        tape.begin(0.0)
+        reads = [(0, b"open ses"), (1, b"sesame-"), (0, b"am"), (0, b"e-1 and s"), (1, b"2 open"), (0, b"esame-1")]
+        for request, data in reads:
+            add(tape, request, 1.0, data)
+            tape.flush()
+        tape.close()
+    finally:
+        module.SEGMENT_BYTES = before
+    assert len([*tmp_path.iterdir()]) > 2
+    module.blot_out(tmp_path, ["sesame-1"])
+    answers = [b"".join(e.data for e in load.read(tmp_path) if e.request == request) for request in (0, 1)]
+    assert answers == [b"open ******** and ********", b"sesame-2 open"]
