@@ -316,5 +316,5 @@ async def trial_of(scenario: Scenario, world: World) -> trial.Trial:
         input_len=max(0, input_len),
         output_len=output_len if output_len >= 0 else None,
         forced=made.force_length,
-        seconds=scenario.timeouts.first_token,
+        seconds=scenario.timeouts.total if world.backend.framing == "json" else scenario.timeouts.first_token,
     )
