@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ HISTORY = "history"
 KINDS, EXPORT = ("*.json", "*.jsonl", "*.json.gz"), "results.jsonl"
 #: Where plans and tapes lie while load runs.
 RUNNING = ".running"
+#: Bytes of a file's name without its endings, of which the longest with a part's dots takes fifty.
+LONGEST_NAME = 200
 #: What the system says where there is no room.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TAPE_SUFFIX = ".tape"
@@ -100,8 +103,15 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def stem(scenario_id: str) -> str:
-    """``io256x256-mc1-np10`` → ``bench_io256x256_mc1_np10``; nothing that could leave the folder survives."""
-    return "bench_" + re.sub(r"[^\w.]+", "_", scenario_id.replace("-", "_")).strip(".")
+    """``io256x256-mc1-np10`` → ``bench_io256x256_mc1_np10``; nothing that could leave the folder survives.
+
+    A name that is too long for a file, or loses what tells it apart (🚀), ends with a checksum of the whole.
+    """
+    name = "bench_" + re.sub(r"[^\w.]+", "_", scenario_id.replace("-", "_")).strip(".")
+    if len(name.encode()) <= LONGEST_NAME and not re.search(r"[^\w.\x00-\x7f]", scenario_id):
+        return name
+    checksum = zlib.crc32(scenario_id.encode("utf-8", "surrogatepass"))
+    return f"{name.encode()[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}_{checksum:08x}"
 
 
 def write(row: Row, folder: Path, records: Sequence[Record] = (), keep: Keep = Keep()) -> tuple[Path, ...]:

@@ -103,7 +103,7 @@ def test_names_that_carry_the_time_of_day_are_the_same_scenario(tmp_path: Path, 
 def test_a_file_of_any_name_and_kind(tmp_path: Path, capsys: Capture) -> None:
     """What is readable is read under its name, what is not costs a sentence with its name."""
     text = json.dumps(vllm())
-    good = ["运行 🚀", "a\nb", "x" * 240, "--x", "half\udcff", ".."]
+    good = ["运行 🚀", "运行 😀", "a\nb", "x" * 240, "--x", "half\udcff", ".."]
     for name in good:
         (tmp_path / f"{name}.json").write_text(text)
     os.mkfifo(tmp_path / "pipe.json")
@@ -111,11 +111,11 @@ def test_a_file_of_any_name_and_kind(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "broken.json").symlink_to("nowhere")
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     (tmp_path / "torn.json.gz").write_bytes(gzip.compress(text.encode())[:-9])
-    said = command(capsys, "report", tmp_path, "--formats", "html", "csv", "verdict", "markdown", "jsonl", "svg")
+    said = command(capsys, "report", tmp_path, "--formats", "html", "csv", "verdict", "markdown", "jsonl", "pytorch")
     for name in ("pipe", "folder", "broken", "zero", "torn"):
         assert f"{name}.json" in said
     assert said.count("left out") == 5
-    assert len(folder.read(tmp_path)) == len(good)
+    assert len(folder.read(tmp_path)) == len(good) == len([*tmp_path.glob("*.pytorch.json")])
     for path in (tmp_path / f"{name}.json" for name in good):
         command(capsys, "judge", path, *EXACT, code=1)
     for missing in ("x" * 300, "y" * 300 + "/z.json"):

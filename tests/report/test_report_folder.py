@@ -35,6 +35,10 @@ def names(path: Path) -> list[str]:
         ("a-sharegpt-mc4-rr2.5-d60", "bench_a_sharegpt_mc4_rr2.5_d60"),
         ("../../etc/passwd", "bench__.._etc_passwd"),
         ("数据-mc1-np1", "bench_数据_mc1_np1"),
+        ("🚀-mc1", "bench___mc1_838b5f8f"),
+        ("😀-mc1", "bench___mc1_ce43fe84"),
+        ("x" * 300, f"bench_{'x' * 185}_1b432d13"),
+        ("服务" * 100, f"bench_{'服务' * 30}服_00219cf5"),
     ],
 )
 def test_a_file_is_named_after_its_scenario(scenario_id: str, name: str) -> None:
