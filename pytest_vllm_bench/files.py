@@ -106,7 +106,7 @@ def _finite(text: str) -> float | str:
 
 def _whole(text: str) -> int | float | str:
     """Beyond 64 bits not every reader can take it."""
-    return int(text) if len(text) < 20 else _finite(text)
+    return int(text) if len(text) < 19 else _finite(text)
 
 
 _READER = json.JSONDecoder(parse_constant=_constant, parse_float=_finite, parse_int=_whole)

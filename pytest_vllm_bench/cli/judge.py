@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     never = [key for (_, key), waits in waiting.items() if waits]
     for key in never:
         print(say("cli.judge.never", lang, scenario=key), file=sys.stderr, flush=True)
-    broken = unrun_shown([path for path in args.files if path.is_dir()], lang)
+    broken = unrun_shown([path for path in args.files if os.path.isdir(path)], lang)
     bad |= args.strict and (broken or bool(never))
     return 1 if bad else 2 * unread
 

@@ -263,7 +263,7 @@ def _higher_is_better(metric: str) -> bool:
 
 
 def _as_share(logarithm: float) -> float:
-    return math.expm1(logarithm)
+    return math.expm1(min(logarithm, 700.0))  # beyond which no float is
 
 
 def _worsening(distance: float, higher_is_better: bool, relative: bool) -> float:

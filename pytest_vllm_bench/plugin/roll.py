@@ -61,7 +61,8 @@ class Roll:
             self.claims.enter_context(folders.claimed(folder))
             self.claimed.add(folder)
             if self.tests:  # another worker of xdist, which runs none of them, may have begun it last
-                self.write(folder)
+                with contextlib.suppress(BenchError):  # said at the end
+                    self.write(folder)
 
     def heard(self, report: pytest.TestReport) -> None:
         """Note what became of a test; where it ran, write that down."""

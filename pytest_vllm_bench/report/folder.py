@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import json
+import math
 import os
 import re
 import shutil
@@ -356,7 +357,8 @@ def _number(pattern: re.Pattern[str], name: str) -> int | None:
 
 def _mean(row: Row, total: str) -> int | None:
     done = row.get("completed") or 0
-    return round(row[total] / done) if done and isinstance(row.get(total), int | float) else None
+    mean = row[total] / done if done and isinstance(row.get(total), int | float) else math.inf
+    return round(mean) if abs(mean) < 1 << 53 else None
 
 
 def order(row: Row) -> tuple[Any, ...]:
