@@ -235,6 +235,12 @@ def _baseline(config: Config) -> Iterator[Problem]:
             yield _problem(config, f"baseline.tolerance.{name}", "no_worse", name=name)
         elif isinstance(written, str) and known.row.better == "lower" and known.row.unit in ("count", "ratio"):
             yield _problem(config, f"baseline.tolerance.{name}", "share_of_none", name=name)
+        elif known.row.unit == "ratio" and not isinstance(written, str) and abs(written) >= 1:
+            values = {"rule": f"{name}: {written:g}", "instead": f"{name}: 0.01"}
+            path = f"baseline.tolerance.{name}"
+            yield Problem(
+                message=Message(key="judge.always_holds", values=values), path=path, line=config.lines.get(path)
+            )
 
 
 def _rounds(config: Config) -> Iterator[Problem]:

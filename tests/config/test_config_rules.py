@@ -53,6 +53,7 @@ def test_rules_that_can_be_meant(config: Read) -> None:
     "place",
     [
         'overrides: [{match: "*", set: {sla: "failed >= 0"}}]',
+        "baseline: {tolerance: {goodput_ratio: 1}}",
         "search: {over: concurrency, max: 64, tiers: {fast: {at_least: 4, sla: failed >= 0}}}",
         "sla: failed >= 0",
     ],
@@ -60,9 +61,9 @@ def test_rules_that_can_be_meant(config: Read) -> None:
 def test_wherever_rules_stand(wrong: Wrong, place: str) -> None:
     [problem] = wrong(place + "\n")
     assert problem.message.key == "judge.always_holds"
-    assert problem.path.endswith("sla[0]")
+    assert problem.path.endswith(("sla[0]", "goodput_ratio"))
     assert problem.line == 4
-    assert "failed <= 0" in say(problem.message)
+    assert "failed <= 0" in say(problem.message) or "goodput_ratio: 0.01" in say(problem.message)
 
 
 def test_the_command_judge_refuses_them_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
