@@ -71,6 +71,15 @@ class Look:
         """An event has begun and not ended."""
         return self._events is not None and self._events.midway
 
+    def ends_here(self) -> bool:
+        """Where nothing more comes: the answer has ended, perhaps with an event that lacks its blank line."""
+        events = self._events
+        if events is None or events.whole or not events.midway:
+            return self.over or self.finished
+        rest = Events(self._content.framing)
+        payloads = [*rest.feed(events.so_far), *rest.flush()]
+        return self.over or self.finished or any(self._delta(payload).terminal for payload in payloads)
+
     def take(self, data: bytes) -> bool:
         body = self._body(data)
         if self._events is None and not (body := body.lstrip()):

@@ -245,13 +245,13 @@ class Connection(asyncio.Protocol):
 
     def _has_finished(self) -> bool:
         """The answer is a document, or its latest read holds why it ended, or words on why there is none."""
-        if self._look is not None and self._look.finished:
+        if self._look is not None and self._look.ends_here():
             return True
         latest, self._latest = self._latest, None
         look = Look(self.hooks.content)
         if latest:
             look.take(latest)
-        return look.over or look.finished or self._parser.get_status_code() >= 300
+        return look.ends_here() or self._parser.get_status_code() >= 300
 
     def _go_on_resting(self, data: bytes) -> None:
         """HTTP's own end of an answer that was whole before."""

@@ -197,6 +197,8 @@ WAYS: dict[str, list[bytes]] = {
     "HTTP/1.0": [b"HTTP/1.0 200 OK\r\n\r\n", TOKEN, DONE],
     "finish reason, usage, no sign": [HEAD, chunk(TOKEN), chunk(FINISH), chunk(USAGE)],
     "finish reason alone": [HEAD, chunk(TOKEN), chunk(FINISH)],
+    "a sign without its blank line": [HEAD, chunk(TOKEN), chunk(DONE[:-2])],
+    "a sign in two without its blank line": [HEAD, chunk(TOKEN), chunk(DONE[:-1])[:9], chunk(DONE[:-1])[9:]],
     "an error": [HEAD, chunk(TOKEN), chunk(b'data: {"error":{"message":"boom"}}\n\n' + DONE)],
     "an HTTP error": [HEAD.replace(b"200 OK", b"503 No"), chunk(b'{"error":"busy"}')],
     "JSON instead of a stream": [HEAD, chunk(b'{"choices":[{"message":{"content":"w"},"finish_reason":"stop"}]}')],
