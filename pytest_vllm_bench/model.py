@@ -569,6 +569,7 @@ class WorkerFacts:
     cpu: int | None = None  # the one that it was pinned to
     loop: str = ""  # "uvloop 0.22.1" or "asyncio"
     died: str = ""  # why, if it did not end by itself
+    disk_full: bool = False  # that is why; ``died`` says where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

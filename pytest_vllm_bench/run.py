@@ -7,13 +7,14 @@ import contextlib
 import secrets
 import shutil
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_vllm_bench import environment, load, plan, regression
+from pytest_vllm_bench import environment, files, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge.comparison import confirmed
@@ -26,6 +27,7 @@ from pytest_vllm_bench.model import (
     Plan,
     Result,
     Scenario,
+    Target,
     Verdict,
 )
 from pytest_vllm_bench.observe import ready
@@ -59,22 +61,32 @@ async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, ke
         result, interrupted = judge(scenario, world.measured, waits=not last), one.interrupted
         if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
-        world.measured[-1] = one = save(result, world, keep, one, work / "tape")
+        world.measured[-1] = one = save(result, world, keep, one, work)
     if interrupted:
         raise asyncio.CancelledError
     return one, result
 
 
-def save(result: Result, world: World, keep: Keep, one: Measurement, tape: Path) -> Measurement:
+def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path) -> Measurement:
     """Hand the result on and write it, in this order: a full disk then costs the file, not the figures.
 
     → the measurement, its records on disk."""
-    target = world.target
+    target, tape = world.target, work / "tape"
     row = {k: v if k in NAMES else target.covered(v) for k, v in artifacts.to_json(result).items()}
     if tape.is_dir():
         load.blot_out(tape, target.secrets)
-    keep(result, row | {"results_dir": str(world.folder)})
-    folder.write(row, world.folder, result.records, folder.Keep(tape=tape, tape_policy=result.scenario.tape))
+    write = partial(folder.write, row, world.folder, result.records)
+    how = folder.Keep(tape=tape, tape_policy=result.scenario.tape)
+    try:
+        keep(result, row | {"results_dir": str(world.folder)})
+    finally:
+        try:
+            write(how)
+        except BenchError as error:
+            if error.message.key != "report.disk_full":
+                raise
+            shutil.rmtree(work / "plan", ignore_errors=True)  # whose room the result needs more
+            write(how)
     return measurement.save(one, world.folder / folder.stem(result.scenario.id))
 
 
@@ -203,12 +215,33 @@ def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
         yield work
     except OSError as error:
         if error.errno not in folder.FULL:
-            raise
+            raise broken(error, work, world.target) from None
         raise BenchError("report.disk_full", path=str(work), why=error.strerror or str(error)) from None
+    except BenchError:
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError, BenchError):
+            load.blot_out(work / "tape", world.target.secrets)
+        raise broken(error, work, world.target) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
         with contextlib.suppress(OSError):  # others may be running
             work.parent.rmdir()
+
+
+def broken(error: Exception, work: Path, target: Target) -> BenchError:
+    """What nobody foresaw (a backend of others that cannot read an answer, a mistake of ours) → what is said of it, and
+    kept: the traceback, and the plan and the tape as far as they are there."""
+    lines = traceback.extract_tb(error.__traceback__)
+    where = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else ""
+    place = work
+    with contextlib.suppress(OSError, BenchError):
+        folder.make(work)
+        with files.private(work / "traceback.txt") as out:
+            out.write(target.discreet("".join(traceback.format_exception(error))).encode("utf-8", "replace"))
+        place = folder.keep(work)
+    what = target.discreet(f"{type(error).__name__}: {error}")[:300]
+    return BenchError("plugin.broke", what=what, where=where, path=str(place))
 
 
 async def build(scenario: Scenario, world: World, watch: Watch, work: Path) -> Plan:
@@ -286,6 +319,7 @@ async def sent(
     source = Source(plan=planned, tape=tape, over=over, stop=halt, workers=workers)
     sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, world, workers), tape, stop))
     reading = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, source))
+    reading.add_done_callback(lambda _: stop.set())  # it ends before the load only where it cannot go on
     asyncio.get_running_loop().run_in_executor(None, reports.load_libraries)
     interrupted = False
     try:

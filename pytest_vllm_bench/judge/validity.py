@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -310,7 +310,10 @@ def _worker(run: _Run) -> Check | None:
     if run.facts is None:
         return None
     dead = [{"worker": w.worker, "why": w.died} for w in run.facts.workers if w.died]
-    return _check("worker", not dead, float(len(dead)), 0.0, **dead[0] if dead else {})
+    found = _check("worker", not dead, float(len(dead)), 0.0, **dead[0] if dead else {})
+    if any(w.disk_full for w in run.facts.workers):
+        return replace(found, message=replace(found.message, key="judge.check.worker.full"))
+    return found
 
 
 #: The validity table, in the order in which it is shown.

@@ -6,6 +6,7 @@ READY and FACTS (JSON).  An end of the stream means that the other side is gone.
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ from pytest_vllm_bench.model import Timeouts
 
 JOB, GO, TICK, STOP, READY, FACTS = range(1, 7)
 FRAME = struct.Struct("<BI")  # kind, length
+#: What the system says where there is no room, and how a measuring process ends then.
+FULL, DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), 73
 TIME = struct.Struct("<d")
 
 

@@ -112,6 +112,7 @@ class _Member:
         self.ready = False
         self.facts: WorkerFacts | None = None
         self.died = ""
+        self.full = False  # the disk, which is what it died of
         self._unsaid = bytearray()
         self._words = folder / f"w{job.worker}.err"
         with theirs, private(self._words) as words:
@@ -156,7 +157,8 @@ class _Member:
             data = b""
         if not data:
             self.process.wait()
-            self.died = self._last_words()
+            self.full = self.process.returncode == control.DISK_FULL
+            self.died = str(self._words.parent) if self.full else self._last_words()
         for kind, content in self.frames.feed(data):
             if kind == control.READY:
                 self.ready = True
@@ -238,7 +240,13 @@ class _Crew:
         ended = perf_counter()
         facts = tuple(member.facts or _dead(member, started, ended) for member in self.members)
         deaths = [member for member in self.members if member.died]
-        warnings = [Message(key="load.worker_died", values={"worker": m.job.worker, "words": m.died}) for m in deaths]
+        warnings = [
+            Message(
+                key="load.disk_full" if m.full else "load.worker_died",
+                values={"worker": m.job.worker, "words": m.died},
+            )
+            for m in deaths
+        ]
         return LoadFacts(
             started=started,
             ended=max((worker.ended for worker in facts), default=ended),
@@ -254,7 +262,7 @@ def _dead(member: _Member, started: float, ended: float) -> WorkerFacts:
     nothing = WorkerFacts(
         worker=member.job.worker, started=started, ended=ended, cpu_s=0.0, reads=0, bytes_in=0, bytes_out=0
     )
-    return replace(nothing, died=member.died)
+    return replace(nothing, died=member.died, disk_full=member.full)
 
 
 def _steal(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:

@@ -10,9 +10,10 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 
@@ -271,16 +272,24 @@ async def work() -> None:
 
 def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A mistake of ours, or a full disk: say it and end, rather than go on with a tape that lacks something."""
-    error = context.get("exception")
-    if error is not None:
-        traceback.print_exception(error)
-    print(f"{type(error).__name__}: {error}" if error else context["message"], file=sys.stderr, flush=True)
-    os._exit(70)
+    _end(context.get("exception"), context["message"])
+
+
+def _end(error: BaseException | None, words: str = "") -> NoReturn:
+    full = isinstance(error, OSError) and error.errno in control.FULL
+    with suppress(OSError):  # a full disk takes no words either
+        if error is not None:
+            traceback.print_exception(error)
+        print(f"{type(error).__name__}: {error}" if error else words, file=sys.stderr, flush=True)
+    os._exit(control.DISK_FULL if full else 70)
 
 
 def main() -> None:
     """One measuring process, from its first word to its last."""
-    run_on_uvloop(work)
+    try:
+        run_on_uvloop(work)
+    except OSError as error:
+        _end(error)
 
 
 def run_on_uvloop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

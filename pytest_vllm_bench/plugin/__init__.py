@@ -150,7 +150,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     if ITEMS in session.config.stash:
         asked = session.config.stash[ITEMS].select(session.items)
-        if asked and not session.config.option.collectonly:
+        if asked and not (session.config.option.collectonly or session.config.stash[ITEMS].refused):
             begin(session.config).begin(asked)
         session.config.stash[ITEMS].group(session.items)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pytest
 
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario, Verdict
-from pytest_vllm_bench.plugin import MINE, ROLL, ROWS, chosen, ungrouped
+from pytest_vllm_bench.plugin import MINE, ROLL, ROWS, SIGNALS, chosen, ungrouped
 from pytest_vllm_bench.plugin.console import Progress, aloud
 from pytest_vllm_bench.plugin.given import patience, strict
 from pytest_vllm_bench.text import say
@@ -49,6 +50,8 @@ class Runner:
             return cls(node, items, now(session.open(scenario, waiting, tell)))
         except BenchError as error:
             problem = error
+        except Exception as error:
+            problem = unforeseen(error, session.folder, scenario)
         if isinstance(problem, ServerError) and (said := session.failed(scenario, problem)):
             tell(problem.message)
             pytest.skip(say(said, items.lang))
@@ -66,6 +69,7 @@ class Runner:
         from pytest_vllm_bench.run import run
 
         session = self.items.session(self.items.path(self.node))
+        self.items.pytest.stash[SIGNALS].measuring = asyncio.current_task()
         with Progress(self.items.pytest, scenario, self.items.lang) as progress:
             try:
                 send = find if scenario.search else run
@@ -74,6 +78,8 @@ class Runner:
                 problem = error
                 if isinstance(error, ServerError):
                     session.went(scenario)
+            except Exception as error:
+                problem = unforeseen(error, session.folder, scenario)
             else:
                 if result.error is not None:
                     session.went(scenario)
@@ -120,6 +126,14 @@ class Runner:
                 fail(failure(row, self.items.lang, width=wide))
             if result.scenario.judge.inconclusive == "skip":
                 pytest.skip(failure(row, self.items.lang, width=wide))
+
+
+def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError:
+    """What is said of an exception that nobody foresaw."""
+    from pytest_vllm_bench.report.folder import RUNNING, stem
+    from pytest_vllm_bench.run import broken
+
+    return broken(error, folder / RUNNING / stem(scenario.id), scenario.target)
 
 
 def leaning(result: Result) -> bool:

@@ -35,6 +35,7 @@ class Items:
         self.scenarios: dict[Path, tuple[Scenario, ...]] = {}
         self.problems: list[Problem] = []
         self.selected: list[Scenario] = []
+        self.refused = False  # nothing will run
         self.sessions: dict[Path, Session] = {}
 
     @functools.cached_property
@@ -119,6 +120,7 @@ class Items:
             trouble = [say("plugin.contention", self.lang, workers=workers)]
         if not trouble:
             return
+        self.refused = True
         text = "\n\n".join([say("plugin.problems", self.lang, count=len(trouble)), *trouble])
         if hasattr(self.pytest, "workeroutput"):
             self.pytest.workeroutput["vllm_bench_problems"] = text

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Roll:
         self.tests: dict[str, dict[str, Any]] = {}  # test → the row that stands for its result
         self.fates: dict[str, tuple[str, str]] = {}  # test → why it has no result, in a word and as it was said
         self.stopped = ("", "")  # the same for those that were not reached
+        self.left: list[str] = []  # where is kept what sessions that were killed left
         self.claimed: set[Path] = set()
         self.claims = contextlib.ExitStack()
 
@@ -43,12 +44,13 @@ class Roll:
         self.asked = asked
         self.tests = {row["test"]: row for roll in asked.values() for row in roll.rest}
         for folder in asked:
-            with contextlib.suppress(BenchError), folders.claimed(folder):  # what is wrong with it the first test says
+            with contextlib.suppress(BenchError), folders.claimed(folder) as left:  # its first test says what is wrong
+                self.left += map(str, left)
                 self.write(folder)
         if worker := getattr(self.config, "workerinput", None):
             place = handed(worker["testrunuid"])
             place.mkdir(mode=0o700, exist_ok=True)
-            mine = {"id": worker["workerid"], "pid": os.getpid(), "folders": [*map(str, asked)]}
+            mine = {"id": worker["workerid"], "pid": os.getpid(), "folders": [*map(str, asked)], "left": self.left}
             (place / worker["workerid"]).write_text(json.dumps(mine), encoding="utf-8")
 
     def row(self, test: str) -> dict[str, Any] | None:
@@ -110,8 +112,9 @@ class Roll:
         why = self.stopped[0] if self.stopped[0] in ("interrupted", "stopped") else "ended"
         return replace(self.asked.get(folder, verdict.Roll()), status=why)
 
-    def gather(self, told: Iterable[dict[str, Any]]) -> None:
+    def gather(self, told: Sequence[dict[str, Any]]) -> None:
         """In xdist's controller: what its workers began, and results whose reports an interruption kept from coming."""
+        self.left = [path for one in told for path in one["left"]]
         for folder in dict.fromkeys(Path(name) for one in told for name in one["folders"]):
             found = self.asked[folder] = verdict.read(folder)
             with contextlib.suppress(BenchError):

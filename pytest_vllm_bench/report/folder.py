@@ -35,8 +35,8 @@ from pytest_vllm_bench.text import safe
 HISTORY = "history"
 #: How files that hold results are named, and the one that our own export makes of them.
 KINDS, EXPORT = ("*.json", "*.jsonl", "*.json.gz"), "results.jsonl"
-#: Where plans and tapes lie while load runs.
-RUNNING = ".running"
+#: Where plans and tapes lie while load runs, and where those of a run that broke off.
+RUNNING, KEPT = ".running", "kept"
 #: Bytes of a file's name without its endings, of which the longest with a part's dots takes fifty.
 LONGEST_NAME = 200
 #: What the system says where there is no room.
@@ -78,9 +78,10 @@ def make(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Make ``folder``, keep other sessions out of it meanwhile, and clear away what one that was killed left running;
-    BenchError where one is in it.  The system ends a claim with its process, and some know none."""
+def claimed(folder: Path) -> Iterator[list[Path]]:
+    """Make ``folder``, keep other sessions out of it meanwhile, and put aside what one that was killed left running (→
+    where to); BenchError where one is in it.  The system ends a claim with its process, and some know none."""
+    aside: list[Path] = []
     make(folder)
     with contextlib.ExitStack() as held:
         if fcntl is not None:
@@ -89,7 +90,7 @@ def claimed(folder: Path) -> Iterator[None]:
             held.callback(os.close, handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder / RUNNING, ignore_errors=True)
+                aside += [keep(left) for left in sorted((folder / RUNNING).glob("*"))]
             except BlockingIOError:
                 raise BenchError("report.claimed", folder=str(folder)) from None
             except OSError:  # a network file system that knows no locks
@@ -97,10 +98,19 @@ def claimed(folder: Path) -> Iterator[None]:
         with writing(folder):
             files.private_folder(folder / RUNNING)
         try:
-            yield
+            yield aside
         finally:
             with contextlib.suppress(OSError):
                 (folder / RUNNING).rmdir()
+
+
+def keep(work: Path) -> Path:
+    """Move the plan and the tape of a run that broke off to where no other run is in their way; → where to."""
+    shelf = work.parents[1] / KEPT
+    with writing(shelf):
+        files.private_folder(shelf)
+    names = (shelf / f"{work.name}{end}" for end in ("", *(f"-{number}" for number in range(2, 10_000))))
+    return work.replace(next(path for path in names if not path.exists()))
 
 
 def stem(scenario_id: str) -> str:
@@ -233,12 +243,18 @@ def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "
     if policy == "compress":
         for segment in sorted(target.glob("*.tape")):
             packed = segment.with_name(segment.name + ".gz")
-            with (
-                segment.open("rb") as source,
-                files.private(packed) as raw,
-                gzip.open(raw, "wb", compresslevel=1) as out,
-            ):
-                shutil.copyfileobj(source, out, 1 << 20)
+            try:
+                with (
+                    segment.open("rb") as source,
+                    files.private(packed) as raw,
+                    gzip.open(raw, "wb", compresslevel=1) as out,
+                ):
+                    shutil.copyfileobj(source, out, 1 << 20)
+            except OSError as error:
+                packed.unlink(missing_ok=True)
+                if error.errno not in FULL:
+                    raise
+                break  # it stays as it is
             segment.unlink()
     return [target]
 

@@ -463,6 +463,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "宿主机上的其他虚拟机占用了本机 {share} 的 CPU 时间；请换一台未超卖的机器运行客户端",
     ),
     "judge.check.worker": ("every measuring process lived to the end", "所有测量进程都正常运行到结束"),
+    "judge.check.worker.full": (
+        "the disk was full: measuring process {worker} could write no more to {why}; free some space, or point "
+        "--vllm-results to another disk",
+        "磁盘已满：测量进程 {worker} 无法继续写入 {why}；请清理磁盘空间，或用 --vllm-results 指定其他磁盘",
+    ),
     "judge.check.worker.bad": (
         "measuring process {worker} died ({why}); look for out-of-memory kills and start again",
         "测量进程 {worker} 中途退出（{why}）；请检查是否因内存不足被终止，然后重新运行",

@@ -23,6 +23,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "负载超出本机 {workers} 个测量进程的能力：预热阶段每秒读取 {rate} 次，每个事件耗费 {cost_us} µs CPU，"
         "占用一个核的 {used}；请设置 workers: {needed}，或降低并发或请求速率",
     ),
+    "load.disk_full": (
+        "the disk is full: measuring process {worker} could write no more to {words}",
+        "磁盘已满：测量进程 {worker} 无法继续写入 {words}",
+    ),
     "load.worker_died": (
         "measuring process {worker} died: {words}",
         "测量进程 {worker} 异常退出：{words}",

@@ -28,6 +28,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "stopping: requests under way get up to {seconds} s to end; Ctrl-C again ends at once",
         "正在停止：进行中的请求最多再等 {seconds} 秒；再按一次 Ctrl-C 立即结束",
     ),
+    "plugin.broke": (
+        "something that was not foreseen ended this scenario: {what} (at {where}). What it left, the traceback and the "
+        "tape if there is one, is kept in {path}; please report it, or see to it where the code is yours.",
+        "该场景因意外错误而终止：{what}（位于 {where}）。现场（错误堆栈，以及已有的 tape）保存在 {path}；"
+        "请反馈此问题；如果出错的是你自己的代码，请检查。",
+    ),
+    "plugin.left_running": (
+        "a session before this one was killed: what it left of its load is kept in {path}",
+        "之前有会话被强制终止：其未完成的压测数据保存在 {path}",
+    ),
     "plugin.reports_left": (
         "interrupted before all reports were written; pytest-vllm-bench report writes them from the results",
         "报告尚未写完就被中断；可用 pytest-vllm-bench report 根据结果重新生成",

@@ -3,8 +3,8 @@
 TEXTS: dict[str, tuple[str, str]] = {
     # ------------------------------------------------------------------------------------------ files
     "report.disk_full": (
-        "cannot write {path}: {why}. Free some space, point --vllm-results to another disk, or set `tape: drop`.",
-        "无法写入 {path}：{why}。请清理磁盘空间，或用 --vllm-results 指定其他磁盘，或设置 `tape: drop`。",
+        "cannot write {path}: {why}. Free some space, or point --vllm-results to another disk.",
+        "无法写入 {path}：{why}。请清理磁盘空间，或用 --vllm-results 指定其他磁盘。",
     ),
     "report.not_writable": (
         "cannot write {path}: {why}. Make {folder} writable, or choose another folder with --vllm-results.",

@@ -86,6 +86,8 @@ def test_a_server_that_is_not_there_is_no_pass(
 
 def test_what_was_not_selected_or_not_reached(bench: Bench, pytester: pytest.Pytester) -> None:
     bench("--collect-only")
+    assert bench(sla=["no_such_metric <= 1"]).ret == pytest.ExitCode.USAGE_ERROR
+    assert bench("--vllm-ready-timeout=soon").ret == pytest.ExitCode.USAGE_ERROR
     assert not (pytester.path / "results").exists()
     bench("-k", "mc1").assert_outcomes(passed=2)
     said = told(pytester)
@@ -187,4 +189,86 @@ def test_an_interruption_under_xdist_keeps_what_was_measured(
     assert (told(pytester)["verdict"], told(pytester)["complete"]) == ("INCONCLUSIVE", False)
     assert "io64x400-mc2-np300 *" in output
     assert not (pytester.path / "results" / ".running").exists()
+    assert left_behind(process, pytester) == []
+
+
+BROKEN = """
+import dataclasses
+
+reads = [0]
+
+
+def broken(wanted):
+    raise LookupError("no such row")
+    yield
+
+
+def pytest_vllm_bench_register(registry):
+    known = registry.backends["vllm"]
+
+    def read(event):
+        reads[0] += 1
+        if reads[0] == 40:
+            raise ZeroDivisionError("odd event")
+        return known.read(event)
+
+    registry.backends["vllm"] = dataclasses.replace(known, read=read)
+    registry.datasets["broken"] = dataclasses.replace(registry.datasets["random"], prompts=broken)
+"""
+
+
+def test_what_nobody_foresaw_keeps_plan_and_tape_and_the_others_run(bench: Bench, pytester: pytest.Pytester) -> None:
+    """A backend of others that stumbles over an answer, then a data set of theirs that does: each is a failure of its
+    own, in one sentence with the place; what was measured lies there."""
+    pytester.makeconftest(BROKEN)
+    result = bench(input_output=[[64, 8]], concurrency_prompts=[[2, 30], [1, 4]], dataset=["random", "broken"])
+    result.assert_outcomes(failed=1, errors=2, passed=1)
+    text = result.stdout.str()
+    assert "ZeroDivisionError: odd event (at " in text
+    assert "LookupError: no such row (at " in text
+    assert "Traceback" not in text
+    kept = pytester.path / "results" / "kept"
+    found = {path.relative_to(kept).as_posix() for path in kept.rglob("*")}
+    assert {"bench_io64x8_mc2_np30/traceback.txt", "bench_io64x8_mc2_np30/plan/bodies.bin"} <= found
+    assert list(kept.glob("bench_io64x8_mc2_np30/tape/*.tape"))
+    assert "bench_broken_io64x8_mc2_np30/traceback.txt" in found
+    assert (told(pytester)["verdict"], told(pytester)["complete"]) == ("INCONCLUSIVE", False)
+    assert sorted(scenarios(pytester).values()) == [("PASS", ""), *[("not_run", "error")] * 3]
+
+
+def test_a_disk_that_fills_under_load_is_said_as_that(bench: Bench, pytester: pytest.Pytester) -> None:
+    """A limit on the size of files stands for the disk: the plan fits, the tape does not."""
+    pytester.makeconftest("import resource\n\nresource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n")
+    result = bench(input_output=[[64, 400]], concurrency_prompts=[[2, 60]])
+    result.assert_outcomes(failed=1)
+    text = " ".join(result.stdout.str().split())
+    assert "the disk was full" in text
+    assert "free some space, or point --vllm-results to another disk" in text
+    assert "out-of-memory" not in text
+    assert "tape: drop" not in text
+    assert scenarios(pytester) == {"io64x400-mc2-np60": ("INVALID", "")}
+
+
+def test_what_a_killed_session_left_is_put_aside(bench: Bench, pytester: pytest.Pytester) -> None:
+    left = pytester.path / "results" / ".running" / "bench_x" / "tape"
+    left.mkdir(parents=True)
+    (left / "w0-000000.tape").write_bytes(b"what was measured")
+    result = bench("-k", "io64 and mc1")
+    result.assert_outcomes(passed=1)
+    assert "what it left of its load is kept in" in result.stdout.str()
+    assert (pytester.path / "results" / "kept" / "bench_x" / "tape" / "w0-000000.tape").is_file()
+    assert not (pytester.path / "results" / ".running").exists()
+
+
+def test_ctrl_c_twice_at_once_and_between_tests(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
+    bench("--collect-only", **TWO)
+    process = begin()
+    until(under_load(pytester, "io64x400_mc2_np300"))
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert "Traceback" not in output
+    assert told(pytester)["status"] == "interrupted"
     assert left_behind(process, pytester) == []
