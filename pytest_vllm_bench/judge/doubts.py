@@ -95,7 +95,8 @@ def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True)
         _lengths(samples, odd, answers, plan),
         _lumps(odd) if prompt else None,
         _uncounted(samples),
-        *(_share(f"judge.doubt.{name}", odd[name], answers) for name in ("canned", "miscounted", "silent")),
+        _share("judge.doubt.miscounted", odd["miscounted"], np.isfinite(odd["events"])),
+        *(_share(f"judge.doubt.{name}", odd[name], answers) for name in ("canned", "silent")),
     )
     return [one for one in found if one is not None]
 
@@ -124,8 +125,7 @@ def _lengths(samples: Sequence[Sample], odd: Mapping[str, Any], answers: Any, pl
 
 def _lumps(odd: Mapping[str, Any]) -> Message | None:
     """Where most answers came in lumps."""
-    seen = np.isfinite(odd["lump"])
-    looked_at = int(np.isfinite(odd["looked_at"]).sum())
+    seen, looked_at = odd["lump"] > 0, int(np.isfinite(odd["lump"]).sum())
     if seen.sum() < 2 or 2 * seen.sum() < looked_at:
         return None
     pieces = float(np.median(odd["lumps"][seen]))

@@ -27,27 +27,36 @@ FEWEST_IN_LUMP = 4.0
 
 def oddities(rows: Sequence[Record]) -> dict[str, Any]:
     """``short``, ``long``: tokens of an answer that a limit other than ours ended, or that went on beyond ours;
-    ``lump``, ``lumps``: events a lump, and lumps an answer; ``looked_at``: 1 for those asked for lumps;
-    ``canned``: tokens of one that a cache gave;
-    ``miscounted``: tokens by the wire where the server's total is another; ``silent``: tokens of which none came."""
+    ``lump``, ``lumps``: events a lump (0: none), and lumps an answer; ``events``: of those whose arrivals were looked
+    at; ``canned``: tokens of one that a cache gave; ``miscounted``: tokens by the wire where the server's total is
+    another; ``silent``: tokens of which none came."""
     found = {
         name: np.full(len(rows), math.nan)
-        for name in ("short", "long", "lump", "lumps", "looked_at", "canned", "miscounted", "silent")
+        for name in ("short", "long", "lump", "lumps", "events", "canned", "miscounted", "silent")
     }
     for i, record in enumerate(rows):
         if record.error is None or record.error == "short":
             for name, tokens in _counts(record):
                 found[name][i] = tokens
-    streams = [
-        i
-        for i, r in enumerate(rows)
-        if r.error in (None, "short") and r.arrival_times and sum(r.arrival_events) >= FEWEST_EVENTS
-    ]
+    streams = [i for i, r in enumerate(rows) if r.error in (None, "short") and r.arrival_times]
     for i in streams[:: max(1, len(streams) // LOOKED_AT)]:
-        found["looked_at"][i] = 1
-        if (seen := lumps(rows[i])) is not None:
-            found["lump"][i], found["lumps"][i] = seen
+        record, events = rows[i], sum(rows[i].arrival_events)
+        found["events"][i] = events
+        if (wire := miscounted(record, events)) is not None:
+            found["miscounted"][i] = wire
+        if events >= FEWEST_EVENTS:
+            found["lump"][i], found["lumps"][i] = lumps(record) or (0, math.nan)
     return found
+
+
+def miscounted(record: Record, events: int) -> int | None:
+    """Tokens by the wire where the server's own total is another: ids, a running count, or at least one an event."""
+    got = record.output_tokens
+    if got is None or record.token_source not in COUNTED_BY_SERVER:
+        return None
+    wire, slack = record.disputed or max(sum(record.arrival_tokens), events), max(2.0, 0.05 * got)
+    agrees = got - (record.reasoning_tokens or 0) - slack <= wire <= got + slack
+    return None if agrees else wire
 
 
 def _counts(record: Record) -> list[tuple[str, int]]:
@@ -56,19 +65,14 @@ def _counts(record: Record) -> list[tuple[str, int]]:
         return []
     exact = record.token_source in COUNTED_BY_SERVER
     found = [("canned", got)] if record.from_cache else []
-    if asked is not None:
+    if asked is not None and got != asked:
         slack = max(1.0, (0.01 if exact else 0.2) * asked)  # a count of our own may be off; one of theirs by an EOS
-        limited = record.error == "short" or any(word in (record.finish_reason or "") for word in _LIMITED)
+        limited = any(word in (record.finish_reason or "") for word in _LIMITED)
         if got > asked + slack:
             found.append(("long", got))
-        elif limited and record.token_source != "events" and (got < asked - slack or record.error == "short"):
+        elif record.error == "short" or (limited and got < asked - slack and record.token_source != "events"):
             found.append(("short", got))
-    if record.arrival_times and exact:
-        wire = record.disputed or max(sum(record.arrival_tokens), sum(record.arrival_events))
-        slack = max(2.0, 0.05 * got)
-        if wire > got + slack or wire + (record.reasoning_tokens or 0) < got - slack:
-            found.append(("miscounted", wire))
-    elif got and exact and record.first_chunk is not None:
+    if got and exact and record.first_chunk is not None and not record.arrival_times:
         found.append(("silent", got))
     return found
 
