@@ -109,7 +109,7 @@ def fitted(value: Any, kind: inspect.Type) -> Any:
         case inspect.BoolType():
             return value is True or value in (1, "true", "True")
         case inspect.DictType():
-            if isinstance(value, list) and len(value) == 1:
+            while isinstance(value, list) and len(value) == 1:
                 value = value[0]
             return value if isinstance(value, Mapping) else None
         case inspect.RawType():
@@ -121,7 +121,7 @@ def fitted(value: Any, kind: inspect.Type) -> Any:
 
 def _struct(value: Any, kind: inspect.StructType) -> Any:
     """An object; also a list that holds only it, or a text in place of the field that has it (the first)."""
-    if isinstance(value, list) and len(value) == 1:
+    while isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str) and value and isinstance(kind.fields[0].type, inspect.AnyType):
         value = {kind.fields[0].encode_name: value}

@@ -12,6 +12,7 @@ from pytest_vllm_bench.backends.chat import messages
 from pytest_vllm_bench.backends.lenient import arguments, reason, said
 from pytest_vllm_bench.backends.payload import NOTHING, aside, encode, parse
 from pytest_vllm_bench.backends.usage import Usage, counted
+from pytest_vllm_bench.backends.words import failing
 from pytest_vllm_bench.model import Ask, Backend, Delta, Prompt
 
 
@@ -106,8 +107,12 @@ def _said_by(kind: str, delta: Any) -> Delta:
 
 def _ended(response: _Response, timings: Mapping[str, Any] | None) -> Delta:
     """The last event's counts, and the text once more: where nothing was streamed, it is the answer."""
-    if response.status == "failed" or response.error:
-        wrong = aside(msgspec.json.encode({"error": response.error or response.status}))
+    wrong = NOTHING
+    if response.error:
+        wrong = aside(msgspec.json.encode({"error": response.error}))
+    if wrong.error is None and response.status is not None and failing(response.status):
+        wrong = aside(msgspec.json.encode({"error": response.status}))
+    if wrong.error is not None:
         return replace(wrong, terminal=True)
     items = response.output or []
     spoken = [said(item.content or item.summary, thought=item.type in _THOUGHT) for item in items]
