@@ -222,9 +222,11 @@ class Reporter:
         if problems and problems not in self.problems:
             self.problems.append(problems)
 
+    @pytest.hookimpl(tryfirst=True)  # pytest takes its time to note where it was, within which one more may come
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if ROLL in self.config.stash:
             by_user = excinfo.type is KeyboardInterrupt
+            self.config.stash[SIGNALS].interrupted = by_user
             self.config.stash[SIGNALS].end()
             self.config.stash[ROLL].stopped = ("interrupted", "") if by_user else ("stopped", str(excinfo.value))
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,7 @@ class Signals:
         self.worker = worker
         self.measuring: asyncio.Task[Any] | None = None  # whom a first Ctrl-C asks to come to an end
         self.before: dict[int, Any] = {}
-        self.writing = self.hurried = False
+        self.writing = self.hurried = self.interrupted = False
 
     def listen(self) -> None:
         """Not where Ctrl-C is ignored (in the background of a shell), nor what is another's."""
@@ -62,10 +63,16 @@ class Signals:
             self.end()
 
     def rest(self) -> None:
-        """Leave everything as it was."""
+        """Leave everything as it was; after an interruption one more ends what pytest still has to clear away."""
         for number, handler in self.before.items():
-            signal.signal(number, handler)
+            signal.signal(number, _at_once if self.interrupted and number == signal.SIGINT else handler)
         self.before.clear()
+
+
+def _at_once(number: int, frame: FrameType | None) -> None:
+    """All is written and shown: no traceback of pytest's own clearing away."""
+    sys.stdout.flush()
+    os._exit(2)
 
 
 def end(pids: Iterable[int], over: Callable[[], bool], patience: float = PATIENCE) -> None:
