@@ -34,6 +34,7 @@ from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.reading import Reading, Source, failed, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
+from pytest_vllm_bench.salvage import BEGUN
 from pytest_vllm_bench.store import measurement
 from pytest_vllm_bench.world import Watch, World, build_context
 
@@ -104,6 +105,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     planned = await build(scenario, world, watch, work)
     warm = await warm_up(scenario, world, watch, work)
     workers = crew(scenario, warm, watch)
+    measurement.save(one := begun(scenario, world, planned), work / BEGUN)
     besides = [make() for make in world.besides]
     for beside in besides:
         await beside.begin(world.target)
@@ -111,16 +113,27 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     seen = seen_together([await beside.end(interrupted) for beside in besides])
     fault = seen.fault or (None if interrupted else await changed(world))
     said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
-    return Measurement(
-        scenario=without_secrets(scenario),
-        plan=replace(planned, path=scenario.target.discreet(planned.path)),
+    one = replace(
+        one,
         facts=replace(facts, warnings=(*said, *facts.warnings)),
         observed=replace(seen, fault=fault, notes=(*seen.notes, *world.notes)),
-        records=reading.records,
         complete=facts.complete and not interrupted,
         interrupted=interrupted,
         stopped_by=reading.hopeless,
         gone=reading.gone,
+        date=environment.stamp(),
+    )
+    measurement.save(one, work / BEGUN)  # whatever ends us from here on, the tape and this are there
+    return replace(one, records=reading.records)
+
+
+def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:
+    """What is known of a measurement before its first request."""
+    return Measurement(
+        scenario=without_secrets(scenario),
+        plan=replace(planned, path=scenario.target.discreet(planned.path)),
+        observed=Observed(notes=world.notes),
+        complete=False,
         environment=world.environment,
         round_trip_ms=world.round_trip_ms,
         date=environment.stamp(),

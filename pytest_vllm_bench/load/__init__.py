@@ -22,7 +22,7 @@ What lies on the disk (``tape``)
 
 from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored, too_much, workers_needed
 from pytest_vllm_bench.load.sending import SendSettings, send
-from pytest_vllm_bench.load.tape import blot_out, compress, follow, read, started
+from pytest_vllm_bench.load.tape import blot_out, compress, follow, read, started, writers
 
 __all__ = [
     "SendSettings",
@@ -36,4 +36,5 @@ __all__ = [
     "started",
     "too_much",
     "workers_needed",
+    "writers",
 ]

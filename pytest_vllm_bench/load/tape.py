@@ -282,6 +282,11 @@ def started(folder: Path) -> float | None:
     return None
 
 
+def writers(folder: Path) -> list[int]:
+    """The numbers of the measuring processes whose segments lie there."""
+    return list(segments(folder))
+
+
 def blot_out(folder: Path, words: Sequence[str]) -> None:
     """Overwrite ``words`` in the answers on a tape that is complete, also where several reads share one."""
     if not words:
