@@ -34,7 +34,7 @@ from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.reading import Reading, Source, failed, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
-from pytest_vllm_bench.salvage import BEGUN
+from pytest_vllm_bench.salvage import BEGUN, keep_readable
 from pytest_vllm_bench.store import measurement
 from pytest_vllm_bench.world import Watch, World, build_context
 
@@ -76,6 +76,7 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
     row = {k: v if k in NAMES else target.covered(v) for k, v in artifacts.to_json(result).items()}
     if tape.is_dir():
         load.blot_out(tape, target.secrets)
+        keep_readable(work)
     write = partial(folder.write, row, world.folder, result.records)
     how = folder.Keep(tape=tape, tape_policy=result.scenario.tape)
     try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pytest_vllm_bench import load, plan
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.decode import Decoder
-from pytest_vllm_bench.model import Backend, LoadFacts, Measurement, Message, Plan, Record, Result, Target, WorkerFacts
+from pytest_vllm_bench.model import Backend, LoadFacts, Measurement, Message, Record, Result, Target, WorkerFacts
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.store import measurement
 
@@ -50,17 +52,16 @@ def recover(
 
 
 def salvaged(work: Path, backends: Mapping[str, Backend]) -> Measurement | None:
-    """The measurement that a load was to become; None where nothing had been sent; BenchError where it is unreadable."""
-    saved = work / f"{BEGUN}{measurement.SUFFIX}"
-    if not saved.is_file():
+    """The measurement that a load was to become; None where nothing was sent, BenchError where it is unreadable."""
+    if not (saved := work / f"{BEGUN}{measurement.SUFFIX}").is_file():
         return None
     one = measurement.load(saved)
-    records = decoded(one, work / "plan", work / "tape", backends)
-    if not records:
+    if not (records := decoded(one, work / "plan", work / "tape", backends)):
         return None
+    planned = one.plan.n if one.plan else len(records)
     facts = one.facts or facts_of(work / "tape", records)
-    note = Message(key="load.salvaged", values={"n": len(records), "of": one.plan.n if one.plan else len(records)})
-    whole = one.complete and one.plan is not None and len(records) == one.plan.n
+    note = Message(key="load.salvaged", values={"n": sum(r.error is None for r in records), "of": planned})
+    whole = one.complete and len(records) == planned  # of a long tape the oldest parts may have been dropped
     return replace(
         one,
         facts=replace(facts, complete=whole, warnings=(*facts.warnings, note)),
@@ -72,15 +73,18 @@ def salvaged(work: Path, backends: Mapping[str, Backend]) -> Measurement | None:
 
 def decoded(one: Measurement, planned: Path, tape: Path, backends: Mapping[str, Backend]) -> list[Record]:
     """The records of a tape, by its plan's index and its scenario's backend; none where nothing was sent."""
-    backend = backends.get(one.scenario.backend)
-    if backend is None:
+    if (backend := backends.get(one.scenario.backend)) is None:
         raise BenchError("load.no_backend", backend=one.scenario.backend)
-    start = load.started(tape) if tape.is_dir() else None
-    if one.plan is None or start is None:
-        return []
-    sent: Plan = replace(one.plan, folder=planned)
-    decoder = Decoder(sent, backend, plan.index(sent), started=start)
-    records = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
+    try:
+        start = load.started(tape) if tape.is_dir() else None
+        if one.plan is None or start is None:
+            return []
+        sent = replace(one.plan, folder=planned)
+        rows: Any = plan.index(sent)
+        decoder = Decoder(sent, backend, rows, started=start)
+        records = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
+    except (OSError, EOFError, LookupError, ValueError, zlib.error) as error:
+        raise BenchError("report.damaged", name=str(tape), why=str(error)) from None
     return sorted([*records, *decoder.rest()], key=lambda record: record.index)
 
 
@@ -93,11 +97,28 @@ def facts_of(tape: Path, records: Sequence[Record]) -> LoadFacts:
     return LoadFacts(started=start, ended=start + last, workers=workers, complete=False, stop_reason="killed")
 
 
-def saved(one: Measurement, results: Path, tape: Path) -> Result:
-    """Judge a measurement alone and write what a run would have written."""
-    alone = one.scenario.repeats.max > 1
-    result = judge(one.scenario, [one], waits=alone)
-    keep = folder.Keep(tape=tape if one.scenario.tape != "drop" else None, tape_policy=one.scenario.tape)
-    folder.write(artifacts.to_json(result), results, result.records, keep)
+def saved(one: Measurement, results: Path, tape: Path | None) -> Result:
+    """Judge a measurement alone and write what a run would have written; a tape that nobody asked for goes."""
+    result = judge(one.scenario, [one], waits=one.scenario.repeats.max > 1)
+    policy = one.scenario.tape
+    folder.write(artifacts.to_json(result), results, result.records, folder.Keep(tape=tape, tape_policy=policy))
     measurement.save(one, results / folder.stem(one.scenario.id))
     return result
+
+
+def keep_readable(work: Path) -> None:
+    """Put beside a tape what it takes to read it again."""
+    for name in (work / "plan" / "index.bin", work / f"{BEGUN}{measurement.SUFFIX}"):
+        if name.is_file() and (work / "tape").is_dir():
+            shutil.copyfile(name, work / "tape" / name.name)
+
+
+def again(tape: Path, backends: Mapping[str, Backend]) -> Result:
+    """Read a tape that was kept (``tape: keep``) once more, and write its result beside it anew."""
+    if not (begun := tape / f"{BEGUN}{measurement.SUFFIX}").is_file():
+        raise BenchError("load.no_tape", folder=str(tape))
+    one = measurement.load(begun)
+    records = decoded(one, tape, tape, backends)
+    whole = one.complete and one.plan is not None and len(records) == one.plan.n
+    facts = one.facts or facts_of(tape, records)
+    return saved(replace(one, records=records, facts=replace(facts, complete=whole), complete=whole), tape.parent, None)

@@ -32,8 +32,11 @@ ALLOWED = {
     "judging": {"judge", "measure"},
     "world": {"environment", "observe", "plan", "regression"},
     "reading": STAGES | {"environment", "world"},
-    "run": STAGES | {"judging", "regression", "reading", "store", "world"} | {"backends", "environment", "registry"},
+    "run": STAGES
+    | {"judging", "regression", "reading", "salvage", "store", "world"}
+    | {"backends", "environment", "registry"},
     "capacity": {"judge", "judging", "report", "run", "world"},
+    "salvage": {"judging", "load", "measure", "plan", "report", "store"},
     "rejudge": {"judge", "judging", "measure", "report", "store"},
     "session": STAGES
     | {"backends", "environment", "judging", "registry", "config", "simulator", "world", "regression"},

@@ -27,6 +27,8 @@ COMMANDS = {
     "visualize": "report",
     "compare": "compare",
     "judge": "judge",
+    "salvage": "salvage",
+    "decode": "decode",
     "simulate": "simulate",
     "init": "init",
     "doctor": "doctor",

@@ -70,6 +70,7 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
     row |= _identity(scenario, result)
     row |= {
         "complete": result.complete,
+        "taints": list(result.taints),
         "verdict": str(result.verdict),
         "verdicts": [_rule_verdict(v) for v in result.verdicts],
         "validity": [_check(c) for c in result.checks],

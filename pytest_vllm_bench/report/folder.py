@@ -49,7 +49,8 @@ UNKNOWN_SESSION = "earlier"
 OURS = {
     "baseline", "by_model", "by_turn", "capacity", "client", "complete", "config", "dataset", "environment", "error",
     "error_counts", "first_error", "input_len", "lengths", "notes", "output_len", "per_repeat", "plan", "plan_digest",
-    "pooled", "probe_of", "repeat", "scenario_id", "scenario_key", "seeds", "server", "session", "simulated", "target",
+    "pooled", "probe_of", "repeat", "scenario_id", "scenario_key", "seeds", "server", "session", "simulated", "taints",
+    "target",
     "token_source", "validity", "verdict", "verdicts",
 }  # fmt: skip
 

@@ -89,6 +89,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "汇总整个结果目录（包括旧结果）为 CSV",
     ),
     "cli.aggregate.folder": ("the folder of results (default: results)", "结果目录（默认 results）"),
+    "cli.decode.help": (
+        "read a tape that was kept once more, and write its records and result anew",
+        "重新解析保留下来的记录带，重写其记录和结果",
+    ),
+    "cli.decode.folder": ("folders of kept tapes (bench_….tape)", "保留的记录带目录（bench_….tape）"),
+    "cli.salvage.help": (
+        "save what sessions that were killed had measured",
+        "保存被强制终止的会话已经测得的数据",
+    ),
+    "cli.salvage.nothing": ("nothing was left running in {folder}", "{folder} 中没有遗留的数据"),
     "cli.compare.help": (
         "results of two or more folders side by side",
         "并排对比两个或多个结果目录",

@@ -6,6 +6,22 @@ TEXTS: dict[str, tuple[str, str]] = {
         "disk is full. Ask for shorter answers or a lower concurrency",
         "已有 {size} 数据等待读取：服务器的发送速度超过了解析回答的速度；为避免写满磁盘，负载已停止。请缩短回答或降低并发",
     ),
+    "load.no_backend": (
+        "its backend {backend} is registered by a conftest of yours: run pytest there, which reads what was left too",
+        "它使用的后端 {backend} 由您的 conftest 注册：请在那里运行 pytest，同样会读取遗留的数据",
+    ),
+    "load.no_tape": (
+        "{folder} is no tape with what it takes to read it; `tape: keep` leaves such a folder beside the result",
+        "{folder} 不是可重新解析的记录带目录；设置 `tape: keep` 后，结果旁边会留下这样的目录",
+    ),
+    "load.not_salvaged": (
+        "what a killed session left in {folder} cannot be read ({why}); it stays there",
+        "被强制终止的会话在 {folder} 中遗留的数据无法读取（{why}），已原样保留",
+    ),
+    "load.salvaged": (
+        "salvaged: the session was killed meanwhile, and this is what its tape holds ({n} of {of} requests answered)",
+        "抢救所得：会话中途被强制终止，以下数据来自它留下的记录带（{of} 个请求中有 {n} 个已得到回答）",
+    ),
     "load.open_files": (
         "{connections} connections need {needed} open files, and this process may have {soft} (hard limit {hard}); "
         "raise it with `ulimit -n {needed}` before pytest, or ask for a lower concurrency",

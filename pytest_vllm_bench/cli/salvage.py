@@ -1,0 +1,33 @@
+"""``salvage``: what a session that was killed had measured, saved as results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pytest_vllm_bench import files, salvage
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.registry import builtin
+from pytest_vllm_bench.report import artifacts, folder
+from pytest_vllm_bench.report.failure import failure
+from pytest_vllm_bench.text import say
+
+
+def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
+    parser.add_argument("folder", nargs="?", default="results", type=files.path, help=say("cli.aggregate.folder", lang))
+
+
+def run(args: argparse.Namespace, lang: str) -> int:
+    """Exit 0 when all that was left is saved, 2 when something cannot be read."""
+    if not salvage.left(args.folder):
+        print(say("cli.salvage.nothing", lang, folder=str(args.folder)))
+        return 0
+    unread = False
+    with folder.claimed(args.folder):
+        for found in salvage.recover(args.folder, builtin().backends):
+            if isinstance(found, Message):
+                print(say(found, lang), file=sys.stderr, flush=True)
+                unread = True
+            else:
+                print(failure(artifacts.to_json(found), lang), end="\n\n", flush=True)
+    return 2 * unread

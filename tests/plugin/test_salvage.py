@@ -1,0 +1,106 @@
+"""Whatever ends a session, what had arrived is read: nothing that was measured is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Begin = Callable[..., subprocess.Popen[str]]
+Bench = Callable[..., pytest.RunResult]
+LONG = {"input_output": [[64, 400]], "concurrency_prompts": [[2, 300]]}
+NAME = "bench_io64x400_mc2_np300"
+
+
+def row(pytester: pytest.Pytester, name: str = NAME) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((pytester.path / "results" / f"{name}.json").read_text())
+    return found
+
+
+def called(pytester: pytest.Pytester, *args: str) -> tuple[int, str, str]:
+    """One of our commands → exit code, what it says, and on stderr."""
+    command = [sys.executable, "-m", "pytest_vllm_bench", "--lang", "en", *args]
+    done = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True, timeout=100)
+    return done.returncode, done.stdout, done.stderr
+
+
+def killed_under_load(bench: Bench, begin: Begin, pytester: pytest.Pytester, **keys: Any) -> None:
+    """A session that is killed when a few hundred kilobytes of answers have come."""
+    bench("--collect-only", "-q", **{**LONG, **keys})
+    process = begin()
+    tape = pytester.path / "results" / ".running" / NAME / "tape"
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and sum(p.stat().st_size for p in tape.glob("*.tape")) < 300_000:
+        time.sleep(0.05)
+    process.kill()
+    process.wait(30)
+
+
+def test_what_a_killed_session_had_measured_is_saved(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
+    killed_under_load(bench, begin, pytester)
+    assert not (pytester.path / "results" / f"{NAME}.json").exists()
+    code, said, _ = called(pytester, "salvage", "results")
+    assert (code, "salvaged: the session was killed meanwhile" in said) == (0, True)
+    found = row(pytester)
+    assert (found["verdict"], found["complete"]) == ("INCONCLUSIVE", False)
+    assert found["taints"] == ["simulated", "salvaged"]
+    assert 0 < found["completed"] < 300
+    assert found["mean_ttft_ms"] > 0
+    assert not list((pytester.path / "results" / ".running").glob("*"))
+    assert called(pytester, "judge", f"results/{NAME}.json")[0] == 0
+    code, said, _ = called(pytester, "salvage", "results")
+    assert (code, said.strip()) == (0, "nothing was left running in results")
+
+
+def test_what_cannot_be_read_stays_where_it_is_and_is_said(pytester: pytest.Pytester) -> None:
+    work = pytester.path / "results" / ".running" / NAME
+    work.mkdir(parents=True)
+    (work / "begun.measurement.gz").write_bytes(b"half")
+    code, _, said = called(pytester, "salvage", "results")
+    assert (code, "cannot be read" in said) == (2, True)
+    assert list((pytester.path / "results").rglob("begun.measurement.gz"))
+
+
+def test_a_tape_that_was_kept_is_decoded_to_the_same_result(bench: Bench, pytester: pytest.Pytester) -> None:
+    bench(input_output=[[64, 8]], concurrency_prompts=[[2, 40]], tape="keep")
+    name = "bench_io64x8_mc2_np40"
+    before = row(pytester, name)
+    records = pytester.path / "results" / f"{name}.records.jsonl.gz"
+    for file in (records, pytester.path / "results" / f"{name}.json"):
+        file.unlink()
+    assert called(pytester, "decode", f"results/{name}.tape")[0] == 0
+    assert records.exists()
+    assert row(pytester, name) == before
+    code, _, said = called(pytester, "decode", "results")
+    assert (code, "is no tape" in said) == (2, True)
+
+
+def test_no_measuring_process_outlives_a_killed_session(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
+    killed_under_load(bench, begin, pytester)
+    deadline = time.monotonic() + 60
+
+    def alive() -> list[int]:
+        return [int(p.name) for p in Path("/proc").glob("[0-9]*") if ours(p, pytester.path)]
+
+    while time.monotonic() < deadline and alive():
+        time.sleep(0.1)
+    left = alive()
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert left == []
+
+
+def ours(process: Path, cwd: Path) -> bool:
+    try:
+        called = (process / "cmdline").read_bytes()
+        return b"pytest_vllm_bench" in called and (process / "cwd").resolve() == cwd
+    except OSError:  # it has just ended
+        return False
