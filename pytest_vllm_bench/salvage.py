@@ -23,32 +23,37 @@ BEGUN = "begun"
 
 
 def left(results: Path) -> list[Path]:
-    """The folders of loads that were running when their session was killed."""
-    running = results / folder.RUNNING
-    return sorted(one for one in running.iterdir() if one.is_dir()) if running.is_dir() else []
+    """The folders of loads that were cut off, and of which something can be known."""
+    return sorted(found.parent for found in (results / folder.KEPT).glob(f"*/{BEGUN}{measurement.SUFFIX}"))
 
 
 def recover(
-    results: Path, backends: Mapping[str, Backend], targets: Sequence[Target] = ()
+    works: Sequence[Path], results: Path, backends: Mapping[str, Backend], targets: Sequence[Target] = ()
 ) -> Iterator[Result | Message]:
-    """Read what is left, and save it as results of their own session; a folder is gone only when that is done.
+    """Save what loads that were cut off had measured as results of their own session; a folder goes when that is done.
 
     ``targets``: whose secrets nobody is to read.  A Message says why a folder stays as it is.
     """
-    for work in left(results):
+    for work in works:
         try:
             one = salvaged(work, backends)
-        except BenchError as error:
-            yield Message(key="load.not_salvaged", values={"folder": str(work), "why": error.message})
-            continue
-        if one is not None:
+            if one is None:
+                yield Message(key="plugin.left_running", values={"path": str(work)})
+                continue
             for target in targets:
                 for record in one.records:
                     record.error_detail = target.discreet(record.error_detail)
-            yield saved(one, results, work / "tape")
-        shutil.rmtree(work, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            work.parent.rmdir()
+            yield saved(one, results, work / "tape" if one.scenario.tape != "drop" else None)
+        except BenchError as error:
+            yield Message(key="load.not_salvaged", values={"folder": str(work), "why": error.message})
+        except Exception as error:  # a backend of somebody else's reads what is there, and may be why it was cut off
+            yield Message(
+                key="load.not_salvaged", values={"folder": str(work), "why": f"{type(error).__name__}: {error}"}
+            )
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                work.parent.rmdir()
 
 
 def salvaged(work: Path, backends: Mapping[str, Backend]) -> Measurement | None:
@@ -109,7 +114,7 @@ def saved(one: Measurement, results: Path, tape: Path | None) -> Result:
 def keep_readable(work: Path) -> None:
     """Put beside a tape what it takes to read it again."""
     for name in (work / "plan" / "index.bin", work / f"{BEGUN}{measurement.SUFFIX}"):
-        if name.is_file() and (work / "tape").is_dir():
+        with contextlib.suppress(OSError):  # of a full disk the result needs the room more
             shutil.copyfile(name, work / "tape" / name.name)
 
 

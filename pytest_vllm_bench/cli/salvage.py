@@ -19,12 +19,11 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 def run(args: argparse.Namespace, lang: str) -> int:
     """Exit 0 when all that was left is saved, 2 when something cannot be read."""
-    if not salvage.left(args.folder):
-        print(say("cli.salvage.nothing", lang, folder=str(args.folder)))
-        return 0
     unread = False
     with folder.claimed(args.folder):
-        for found in salvage.recover(args.folder, builtin().backends):
+        if not (works := salvage.left(args.folder)):
+            print(say("cli.salvage.nothing", lang, folder=str(args.folder)))
+        for found in salvage.recover(works, args.folder, builtin().backends):
             if isinstance(found, Message):
                 print(say(found, lang), file=sys.stderr, flush=True)
                 unread = True

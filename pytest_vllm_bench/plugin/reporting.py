@@ -25,7 +25,7 @@ def write_all(config: pytest.Config, roll: Roll) -> tuple[list[str], pytest.Exit
     """Write what covers the whole session, per results folder; → the lines that say what was written or why not, and
     how it ends: failed where a reference that was asked for is not there, interrupted where one more Ctrl-C came."""
     lang = language(config)
-    lines = [say("plugin.left_running", lang, path=path) for path in roll.left]
+    lines = [*roll.left]
     ending = pytest.ExitCode.OK
     folders = list(roll.ended())
     try:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.plugin import ROWS, handed, ungrouped
+from pytest_vllm_bench.plugin import ITEMS, ROWS, handed, ungrouped
 from pytest_vllm_bench.report import folder as folders
 from pytest_vllm_bench.report import verdict
 
@@ -35,7 +35,7 @@ class Roll:
         self.tests: dict[str, dict[str, Any]] = {}  # test → the row that stands for its result
         self.fates: dict[str, tuple[str, str]] = {}  # test → why it has no result, in a word and as it was said
         self.stopped = ("", "")  # the same for those that were not reached
-        self.left: list[str] = []  # where is kept what sessions that were killed left
+        self.left: list[str] = []  # what is said of what sessions that were killed left
         self.claimed: set[Path] = set()
         self.claims = contextlib.ExitStack()
 
@@ -45,13 +45,29 @@ class Roll:
         self.tests = {row["test"]: row for roll in asked.values() for row in roll.rest}
         for folder in asked:
             with contextlib.suppress(BenchError), folders.claimed(folder) as left:  # its first test says what is wrong
-                self.left += map(str, left)
+                self.left += self.recovered(left, folder)
                 self.write(folder)
         if worker := getattr(self.config, "workerinput", None):
             place = handed(worker["testrunuid"])
             place.mkdir(mode=0o700, exist_ok=True)
             mine = {"id": worker["workerid"], "pid": os.getpid(), "folders": [*map(str, asked)], "left": self.left}
             (place / worker["workerid"]).write_text(json.dumps(mine), encoding="utf-8")
+
+    def recovered(self, left: Sequence[Path], folder: Path) -> Iterator[str]:
+        """Save what sessions that were killed had measured, and say so."""
+        if not left:
+            return
+        from pytest_vllm_bench.model import Message
+        from pytest_vllm_bench.salvage import recover
+        from pytest_vllm_bench.text import say
+
+        items = self.config.stash[ITEMS]
+        targets = {s.target.base_url: s.target for scenarios in items.scenarios.values() for s in scenarios}
+        for found in recover(left, folder, items.registry.backends, [*targets.values()]):
+            if isinstance(found, Message):
+                yield say(found, items.lang)
+            else:
+                yield say("plugin.recovered", items.lang, scenario=found.scenario.id, n=len(found.records))
 
     def row(self, test: str) -> dict[str, Any] | None:
         """What stands for the result of a test; None for one that is no scenario."""

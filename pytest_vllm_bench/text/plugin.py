@@ -34,6 +34,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "该场景因意外错误而终止：{what}（位于 {where}）。现场（错误堆栈，以及已有的 tape）保存在 {path}；"
         "请反馈此问题；如果出错的是你自己的代码，请检查。",
     ),
+    "plugin.recovered": (
+        "a session before this one was killed: what it had measured of {scenario} is saved ({n} requests)",
+        "之前有会话被强制终止：其已测得的 {scenario} 数据已保存（{n} 个请求）",
+    ),
     "plugin.left_running": (
         "a session before this one was killed: what it left of its load is kept in {path}",
         "之前有会话被强制终止：其未完成的压测数据保存在 {path}",
