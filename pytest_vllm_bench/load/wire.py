@@ -178,7 +178,8 @@ class Connection(asyncio.Protocol):
         reused = self.carried > 0
         self.carried += 1
         flags = REUSED * reused | RECONNECTED * flight.reconnected
-        connect_s = math.nan if reused else self.connect_s
+        lost = now - self.sent if flight.reconnected else self.connect_s  # what it cost until it was sent for good
+        connect_s = math.nan if reused and not flight.reconnected else lost
         self._tape.sent(self.row, self.sent, (flight.ready, flight.due, connect_s, self.number, flags))
         self.hooks.active.add(self)
 

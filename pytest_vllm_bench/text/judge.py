@@ -475,10 +475,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.check.reconnected": _RECONNECTED,
     "judge.doubt.reconnected": _RECONNECTED,
     "judge.check.reconnected.bad": (
-        "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one, "
-        "so latencies hold reconnections; let the server or the proxy before it keep idle connections open for longer, "
+        "{again} of {n} requests were sent again on a new connection ({share}), {late} of them over {limit_ms} ms late: the "
+        "server had just closed the open one, so latencies hold reconnections; let the server or the proxy before it keep idle connections open for longer, "
         "or set keep_alive: false",
-        "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发，时延中含有重连时间；"
+        "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发，其中 {late} 个因此延迟超过 "
+        "{limit_ms} ms，时延中含有重连时间；"
         "请调大服务器或其前置代理的空闲连接保持时间，或设置 keep_alive: false",
     ),
     "judge.check.length": (

@@ -207,8 +207,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.validity.cpu": ("Most CPU of a measuring process.", "测量进程的最高 CPU 占用。"),
     "reference.validity.steal": ("Most CPU time taken by other machines.", "被其他虚拟机占用的最高 CPU 比例。"),
     "reference.validity.reconnected": (
-        "Most requests sent again because their open connection was dead.",
-        "因已建立的连接失效而重发的请求的最大比例。",
+        "Most requests that were late because their open connection was dead and they were sent again.",
+        "因已建立的连接失效而重发、并因此延迟的请求的最大比例。",
     ),
     "reference.validity.length": (
         "Most that counted tokens may differ from those asked for.",

@@ -238,12 +238,14 @@ def test_steal_may_be_unknown() -> None:
     assert check("cpu", closed([0.1] * 20)) is None
 
 
-@pytest.mark.parametrize(("n", "again", "holds"), [(100, 0, None), (100, 5, True), (100, 6, False), (4, 1, True),
-                                                   (4, 2, False)])  # fmt: skip
-def test_requests_that_were_sent_again_are_said_and_spoil_a_run_where_they_are_many(
-    n: int, again: int, holds: bool | None
+@pytest.mark.parametrize(("n", "again", "lost", "holds"), [
+    (100, 0, 0.02, None), (100, 5, 0.02, True), (100, 6, 0.02, False), (4, 1, 0.02, True), (4, 2, 0.02, False),
+    (100, 100, 0.001, True),  # a server that closes after each answer without a word, and nobody waited for it
+])  # fmt: skip
+def test_requests_that_were_sent_again_are_said_and_spoil_a_run_where_many_were_late(
+    n: int, again: int, lost: float, holds: bool | None
 ) -> None:
-    records = [request(i, i * 0.2, reconnected=i < again) for i in range(n)]
+    records = [request(i, i * 0.2, reconnected=i < again, connect_s=lost if i < again else None) for i in range(n)]
     made = check("reconnected", records)
     assert (made and made.ok) is holds
     found = judged(scenario(), records)

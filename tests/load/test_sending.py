@@ -355,7 +355,8 @@ async def test_a_full_disk_is_said(tmp_path: Path) -> None:
             requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert facts.workers[0].died.startswith("OSError: [Errno 27] ")
+    assert facts.workers[0].disk_full
+    assert facts.workers[0].died == str(tmp_path / "tape")
     assert len(requests[0].data) > 1000
 
 
