@@ -183,7 +183,7 @@ def _request(
 ) -> Record:
     """A Record from the gaps before each arrival, the first being TTFT; tokens beyond the arrivals go to the last."""
     times = list(accumulate(gaps, initial=sent))[1:]
-    if not all(math.isfinite(time) for time in (sent, *times)):
+    if not all(abs(time) <= 1e9 for time in (sent, *times)):  # seconds; NaN is none either
         raise ValueError("a time is not finite")
     if not all(0 <= count <= MOST_TOKENS for count in tokens if count is not None):
         raise ValueError("a number of tokens is no count")
