@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pytest_vllm_bench.cli import COMMANDS, main
 from pytest_vllm_bench.tokenizer import SMALL
 
 GOLDEN = Path(__file__).parent / "golden"
+OF_0_1 = Path(__file__).parents[1] / "report" / "results_of_0_1"
 QUIET = "validity: {lag_ms: 60000, rate: 0.01, concurrency: 0.01, cpu: 1, steal: 1}\n"
 
 
@@ -188,6 +190,7 @@ def test_a_probe_that_breaks_is_part_of_its_search(finished: Path, tmp_path: Pat
     shutil.copytree(finished / "results", tmp_path / "results")
     for path in (tmp_path / "results").glob("bench_*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"probe_of": "io64x8-capacity"}))
+        path.with_suffix(".measurement.gz").unlink()  # as an earlier version leaves it
     rule = ("--rule", "p90_ttft_ms <= 0.001")
     assert "FAIL" in shell("judge", "results", *rule, cwd=tmp_path)
     shell("judge", str(path.relative_to(tmp_path)), *rule, cwd=tmp_path, code=1)
@@ -254,3 +257,27 @@ def test_shell_completion(tmp_path: Path, line: str, expected: str) -> None:
     command = [sys.executable, "-m", "pytest_vllm_bench"]
     subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, timeout=60)
     assert expected in out.read_text()
+
+
+def test_results_of_an_earlier_version_are_taken_as_before(tmp_path: Path) -> None:
+    """A folder as 0.1 left it: two repeats, a search and its probe; no measurements beside them."""
+    shutil.copytree(OF_0_1, tmp_path / "results")
+    text = shell("judge", "results", cwd=tmp_path, code=1)
+    verdicts = dict(re.findall(r"^(io\S+): (\w+)$", text, re.MULTILINE))
+    assert verdicts == {
+        "io32x4-capacity": "PASS",
+        "io32x4-capacity-mc2-np60": "PASS",
+        "io32x4-mc2-np12-r1": "PASS",
+        "io32x4-mc2-np12-r2": "FAIL",
+    }
+    for said in ("proven to be over", "6.454 (6.187 to 6.72 at 95 %)", "the rules are judged on all of them together"):
+        assert said in " ".join(text.split())
+    shell("judge", "results", "--strict", "--rule", "failed == 0", cwd=tmp_path)
+    table = shell("aggregate", "results", cwd=tmp_path)
+    assert "capacity (concurrency): 2 held (proven)" in " ".join(table.split())
+    assert (OF_0_1 / (csv := "aggregate_results.csv")).read_text() == (tmp_path / "results" / csv).read_text()
+    shell("report", "results", cwd=tmp_path)
+    assert json.loads((tmp_path / "results" / "verdict.json").read_text())["verdict"] == "FAIL"
+    assert (tmp_path / "results" / "report.html").stat().st_size > 1 << 20
+    compared = shell("compare", "results", str(OF_0_1), cwd=tmp_path)
+    assert re.search(r"io32x4-mc2 +Mean TTFT \(ms\) +6.41 +6.41 +\+0.0%", compared)
