@@ -14,7 +14,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -61,12 +61,15 @@ class Problem:
 #: Characters; shorter header values and users are names, which stand in many a sentence, and are not looked for in what
 #: servers say; shorter passwords and keys would be found in every word.
 SHORTEST_SECRET, SHORTEST_KEY = 8, 4
+#: What a header's parts are worth that have names: those of a cookie, of a digest.
+_VALUE = re.compile(r'=\s*"?([^\s;,"]+)')
 
 
 @cache
 def _spellings(headers: tuple[str, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
     """Every form in which a secret may come back, the longest first: whole and in parts, escaped and encoded."""
-    found = {part for value in headers for part in (value, value.partition(" ")[2]) if len(part) >= SHORTEST_SECRET}
+    said = {part for value in headers for part in (value, value.partition(" ")[2], *_VALUE.findall(value))}
+    found = {part for part in said if len(part) >= SHORTEST_SECRET}
     found |= {key for key in hidden if len(key) >= SHORTEST_KEY}
     for value in headers:
         if value.lower().startswith("basic "):
@@ -106,12 +109,18 @@ class Target:
         return words
 
     def covered(self, value: Any) -> Any:
-        """The same of all words in JSON builtins."""
-        if isinstance(value, str):
+        """The same of all words in JSON builtins and our nouns."""
+        if isinstance(value, str) and not isinstance(value, StrEnum):
             return self.discreet(value)
         if isinstance(value, Mapping):
             return {self.discreet(str(key)): self.covered(inner) for key, inner in value.items()}
-        return [self.covered(inner) for inner in value] if isinstance(value, list | tuple) else value
+        if isinstance(value, list | tuple):
+            return type(value)(map(self.covered, value))
+        if isinstance(value, Message):
+            return replace(value, values={key: self.covered(inner) for key, inner in value.values.items()})
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{part.name: self.covered(getattr(value, part.name)) for part in fields(value)})
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -658,7 +667,7 @@ class Measurement:
     ``records`` may lie on disk.  ``samples`` keeps the columns that were made of them, by goodput limits.
     """
 
-    scenario: Scenario  # effective; of its target no headers
+    scenario: Scenario  # effective; of its target's headers the names alone
     plan: Plan | None = None  # None, as the facts: of a file that does not hold them
     facts: LoadFacts | None = None
     observed: Observed = Observed()

@@ -114,14 +114,15 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     seen = seen_together([await beside.end(interrupted) for beside in besides])
     fault = seen.fault or (None if interrupted else await changed(world))
     said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
+    covered = world.target.covered  # the server's own words are in what is said of it
     one = replace(
         one,
-        facts=replace(facts, warnings=(*said, *facts.warnings)),
-        observed=replace(seen, fault=fault, notes=(*seen.notes, *world.notes)),
+        facts=replace(facts, warnings=covered((*said, *facts.warnings))),
+        observed=covered(replace(seen, fault=fault, notes=(*seen.notes, *world.notes))),
         complete=facts.complete and not interrupted,
         interrupted=interrupted,
         stopped_by=reading.hopeless,
-        gone=reading.gone,
+        gone=covered(reading.gone),
         date=environment.stamp(),
     )
     measurement.save(one, work / BEGUN)  # whatever ends us from here on, the tape and this are there
@@ -133,9 +134,9 @@ def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:
     return Measurement(
         scenario=without_secrets(scenario),
         plan=replace(planned, path=scenario.target.discreet(planned.path)),
-        observed=Observed(notes=world.notes),
+        observed=scenario.target.covered(Observed(notes=world.notes)),
         complete=False,
-        environment=world.environment,
+        environment=scenario.target.covered(world.environment),
         round_trip_ms=world.round_trip_ms,
         date=environment.stamp(),
         session=world.session,
@@ -143,11 +144,11 @@ def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:
 
 
 def without_secrets(scenario: Scenario) -> Scenario:
-    """As it is kept: without header values, and without keys in a query or a body."""
+    """As it is kept: of headers the names alone, and no keys in a query or a body."""
     target = scenario.target
     return replace(
         scenario,
-        target=replace(target, headers={}, hidden=()),
+        target=replace(target, headers=dict.fromkeys(target.headers, ""), hidden=()),
         endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
         sampling=target.covered(scenario.sampling),
         extra_body=target.covered(scenario.extra_body),

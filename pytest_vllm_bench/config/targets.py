@@ -16,9 +16,10 @@ from pytest_vllm_bench.config.urls import SIMULATOR, address, redacted
 from pytest_vllm_bench.model import Message, Problem, Target
 
 HIDDEN = "***"
-#: How keys are named whose values are secrets, in query strings and bodies.
+#: How keys are named whose values are secrets, in query strings and bodies; ``prompt_cache_key`` and ``stop_token`` are
+#: no such.
 _SECRET = re.compile(
-    r"(?:key|token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$", re.IGNORECASE
+    r"(?:(?<!cache_)key|(?<!stop_)(?<!eos_)token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$", re.IGNORECASE
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: How keys look that people paste: a known prefix, or long and mixed as no variable's name is.

@@ -16,11 +16,12 @@ from urllib.parse import quote
 import pytest
 
 PASSWORD, USER, KEY, QUERY = "pa ss/w0rd&<x>", "someone-long", "sk-live-0123456789", "query-secret-77"
+COOKIE = "cookie-secret-5"
 PAIR = f"{USER}:{PASSWORD}"
 FORMS = [
     PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD, safe="").lower(), USER,
     base64.b64encode(PAIR.encode()).decode(),
-    base64.urlsafe_b64encode(PAIR.encode()).decode().rstrip("="), json.dumps(PASSWORD)[1:-1], KEY, QUERY,
+    base64.urlsafe_b64encode(PAIR.encode()).decode().rstrip("="), json.dumps(PASSWORD)[1:-1], KEY, QUERY, COOKIE,
 ]  # fmt: skip
 COMMANDS = (
     "x\n::add-mask::y\r\n##vso[task.setvariable]z\n##teamcity[buildStop]\n\x1b]0;title\x07\u202eabc <img src=x> | @you"
@@ -31,7 +32,8 @@ Bench = Callable[..., pytest.RunResult]
 
 @contextmanager
 def echoing(words: str) -> Iterator[int]:
-    """A server that answers a trial, and then says ``words`` with status 500, cut in the middle of a secret."""
+    """A server that says ``words`` of its model, answers a trial, and then says them with status 500, cut in the middle
+    of a secret."""
     seen: list[int] = []
 
     class Answer(socketserver.StreamRequestHandler):
@@ -52,7 +54,9 @@ def echoing(words: str) -> Iterator[int]:
             ]
             body = "".join(f"data: {json.dumps(part)}\n\n" for part in parts).encode() + b"data: [DONE]\n\n"
             status = b"200 OK\r\nContent-Type: text/event-stream"
-            if not path.startswith(b"/v1/completions"):
+            if path.startswith(b"/v1/models"):
+                status, body = b"200 OK", json.dumps({"data": [{"id": "m", "root": words}]}).encode()
+            elif not path.startswith(b"/v1/completions"):
                 status, body = b"404 Not Found", b""
             elif len(seen) >= 6:
                 status, body = b"500 Oh", json.dumps({"error": {"message": words}}).encode()
@@ -76,6 +80,7 @@ KEYS = {
     "model": "m", "tokenizer": "ids", "input_output": [[64, 8]], "concurrency_prompts": [[1, 12]], "tape": "keep",
     "base_url": None,
     "endpoint": f"/v1/completions?api_key={QUERY}", "extra_body": {"api_key": KEY}, "cache": "warm",
+    "headers": {"Cookie": f"theme=dark; sid={COOKIE}"},
 }  # fmt: skip
 TEST = """
 import pytest
