@@ -13,18 +13,16 @@ from pytest_vllm_bench.judge import before
 from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, search
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.model import (
-    JudgeSettings,
     Message,
     Result,
     Rule,
     RuleVerdict,
     Scenario,
-    ValiditySettings,
     Verdict,
 )
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.run import Keep, measured_and_judged
-from pytest_vllm_bench.world import Probes, Watch, World, search_key
+from pytest_vllm_bench.world import Probes, Watch, World, alike, search_key
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.
@@ -121,7 +119,7 @@ async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool
 
 def again(one: Scenario, world: World) -> Tried | None:
     """Judge a probe that another tier has sent; None where there is none, or where it says nothing to these rules."""
-    match = next((m for m in world.probes.measured if unjudged(m.scenario) == unjudged(one)), None)
+    match = next((m for m in world.probes.measured if alike(m.scenario, one)), None)
     if match is None:
         return None
     try:
@@ -131,21 +129,6 @@ def again(one: Scenario, world: World) -> Tried | None:
     if result.verdict is Verdict.INVALID:
         return None
     return Tried(result=result, outcome=replace(outcome(result), runs=0))
-
-
-def unjudged(scenario: Scenario) -> Scenario:
-    """What is sent, without what is asked of the answer."""
-    return replace(
-        scenario,
-        target=replace(scenario.target, headers={}),
-        rules=(),
-        goodput={},
-        judge=JudgeSettings(),
-        validity=ValiditySettings(),
-        percentiles=(),
-        xfail="",
-        skip="",
-    )
 
 
 def outcome(result: Result) -> Outcome:

@@ -657,7 +657,7 @@ class Beside(Protocol):
 
 
 #: What a reader must know of where figures come from, in the order in which it is said.
-Taint = Literal["simulated", "interrupted", "salvaged"]
+Taint = Literal["simulated", "interrupted", "salvaged", "resumed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -677,6 +677,7 @@ class Measurement:
     stopped_by: RuleVerdict | None = None  # a rule that was proven broken whatever would still come
     gone: Message | None = None  # the server went away
     salvaged: bool = False  # read from what a killed session had left
+    resumed: bool = False  # of a session that was taken up again
     environment: Mapping[str, Any] = field(default_factory=dict)
     round_trip_ms: float | None = None  # of a small request before any load
     date: str = ""  # UTC, ISO 8601
@@ -689,6 +690,7 @@ class Measurement:
             "simulated": self.scenario.target.simulated,
             "interrupted": self.interrupted,
             "salvaged": self.salvaged,
+            "resumed": self.resumed,
         }
         return tuple(taint for taint, holds in there.items() if holds)
 

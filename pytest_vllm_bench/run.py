@@ -36,7 +36,7 @@ from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
 from pytest_vllm_bench.store import measurement
-from pytest_vllm_bench.world import Watch, World, build_context
+from pytest_vllm_bench.world import Watch, World, build_context, without_secrets
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
@@ -56,7 +56,7 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
 async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Measurement, Result]:
     """As ``run``, with what the result was judged from."""
     with workplace(scenario, world) as work:
-        one = await measure(scenario, world, watch, work)
+        one = world.recall(scenario) or await measure(scenario, world, watch, work)
         world.measured[:] = [*(m for m in world.measured if m.scenario.repeat != scenario.repeat), one]
         last = judges(scenario, world)
         result, interrupted = judge(scenario, world.measured, waits=not last), one.interrupted
@@ -78,7 +78,7 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
         load.blot_out(tape, target.secrets)
         keep_readable(work)
     write = partial(folder.write, row, world.folder, result.records)
-    how = folder.Keep(tape=tape, tape_policy=result.scenario.tape)
+    how = folder.Keep(tape=tape if tape.is_dir() else None, tape_policy=result.scenario.tape)
     try:
         keep(result, row | {"results_dir": str(world.folder)})
     finally:
@@ -140,18 +140,7 @@ def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:
         round_trip_ms=world.round_trip_ms,
         date=environment.stamp(),
         session=world.session,
-    )
-
-
-def without_secrets(scenario: Scenario) -> Scenario:
-    """As it is kept: of headers the names alone, and no keys in a query or a body."""
-    target = scenario.target
-    return replace(
-        scenario,
-        target=replace(target, headers=dict.fromkeys(target.headers, ""), hidden=()),
-        endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
-        sampling=target.covered(scenario.sampling),
-        extra_body=target.covered(scenario.extra_body),
+        resumed=world.resumed,
     )
 
 

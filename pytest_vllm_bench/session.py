@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from pytest_vllm_bench.model import Backend, Measurement, Message, Scenario, Tar
 from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import Gate, Rounds
 from pytest_vllm_bench.report import folder
-from pytest_vllm_bench.world import Probes, World, build_context, search_key
+from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.world import Probes, World, alike, build_context, search_key
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
@@ -36,11 +37,17 @@ class Session:
     """Open once a config; ``scenarios`` are those selected to run."""
 
     def __init__(
-        self, config: Config, registry: Registry, scenarios: Sequence[Scenario], rootdir: Path, started: str = ""
+        self,
+        config: Config,
+        registry: Registry,
+        scenarios: Sequence[Scenario],
+        rootdir: Path,
+        started: str = "",
+        resumed: bool = False,
     ) -> None:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
         self.folder = rootdir / config.results_dir
-        self.started = started
+        self.started, self.resumed = started, resumed
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.gone: dict[str, str] = {}  # target → the scenario in which it went away
         self.refused: dict[tuple[str, str], str] = {}  # target and shape → the scenario that was refused
@@ -91,6 +98,14 @@ class Session:
     def reference(self, named: str) -> Path:
         """Where a reference lies: beside the config, so that it is committed with it."""
         return regression.locate(named, self.config.base_dir)
+
+    def _recall(self, server: Mapping[str, Any], scenario: Scenario) -> Measurement | None:
+        """What the session that is resumed has measured of a scenario: whole, the same load, and of the same server."""
+        one = measurement.found(self.folder / folder.stem(scenario.id)) if self.resumed else None
+        if one is None or one.session != self.started or not one.complete or one.gone is not None:
+            return None
+        same = alike(one.scenario, scenario) and one.environment.get("server") == server
+        return replace(one, resumed=True) if same else None
 
     def settled(self, scenario: Scenario) -> bool:
         """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""
@@ -192,6 +207,8 @@ class Session:
             folder=self.folder,
             base_dir=self.config.base_dir,
             session=self.started,
+            recall=partial(self._recall, {"version": server.version, "roots": roots}),
+            resumed=self.resumed,
             datasets=self.registry.datasets,
             environment=self._facts | {"server": {"version": server.version, "roots": roots}},
             besides=tuple(self.registry.besides.values()),

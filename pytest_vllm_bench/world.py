@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_vllm_bench import environment
-from pytest_vllm_bench.model import Backend, Beside, Measurement, Message, Record, Scenario, Target
+from pytest_vllm_bench.model import (
+    Backend,
+    Beside,
+    JudgeSettings,
+    Measurement,
+    Message,
+    Record,
+    Scenario,
+    Target,
+    ValiditySettings,
+)
 from pytest_vllm_bench.observe.ready import Server
 from pytest_vllm_bench.plan import BuildContext, Dataset
 from pytest_vllm_bench.regression import Gate, Rounds
@@ -66,7 +76,31 @@ class World:
     probes: Probes = Probes()  # of the search that the scenario is a tier of
     notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so
     output_field: str = ""  # that the server takes instead of the backend's own
+    recall: Callable[[Scenario], Measurement | None] = lambda _: None  # what a session that is resumed has measured
+    resumed: bool = False
     patient: bool = False  # nothing that a rule says stops a run: others will be judged by it too
+
+
+def without_secrets(scenario: Scenario) -> Scenario:
+    """As it is kept: of headers the names alone, and no keys in a query or a body."""
+    target = scenario.target
+    return replace(
+        scenario,
+        target=replace(target, headers=dict.fromkeys(target.headers, ""), hidden=()),
+        endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
+        sampling=target.covered(scenario.sampling),
+        extra_body=target.covered(scenario.extra_body),
+    )
+
+
+def alike(kept: Scenario, scenario: Scenario) -> bool:
+    """Whether the same was sent, whatever is asked of the answer; ``kept``: as a measurement has it."""
+
+    def unjudged(one: Scenario) -> Scenario:
+        nothing = {"rules": (), "goodput": {}, "percentiles": (), "xfail": "", "skip": ""}
+        return replace(one, judge=JudgeSettings(), validity=ValiditySettings(), **nothing)  # type: ignore[arg-type]
+
+    return unjudged(kept) == unjudged(without_secrets(scenario))
 
 
 def build_context(world: World) -> BuildContext:

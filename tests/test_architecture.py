@@ -39,7 +39,7 @@ ALLOWED = {
     "salvage": {"judging", "load", "measure", "plan", "report", "store"},
     "rejudge": {"judge", "judging", "measure", "report", "store"},
     "session": STAGES
-    | {"backends", "environment", "judging", "registry", "config", "simulator", "world", "regression"},
+    | {"backends", "environment", "judging", "registry", "config", "simulator", "store", "world", "regression"},
 }
 
 

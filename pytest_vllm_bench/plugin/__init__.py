@@ -32,6 +32,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "save-baseline": ("add this session's results to a reference", "name|path"),
     "ready-timeout": ("seconds to wait for the server to become ready (default: 600)", "seconds"),
     "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
+    "resume": ("run only what is missing of the last session in the results folder", "flag"),
     "strict": ("unproven verdicts and simulated servers fail", "flag"),
 }
 #: What xdist calls the scenarios, which it must keep on one worker.

@@ -24,13 +24,18 @@ def patience(config: pytest.Config) -> float:
 
 def strict(config: pytest.Config) -> bool:
     """Whether the unproven and the simulated fail."""
-    given = chosen(config, "strict")
+    return turned_on(config, "strict")
+
+
+def turned_on(config: pytest.Config, name: str) -> bool:
+    """Whether a switch is."""
+    given = chosen(config, name)
     return SWITCH[str(given[0]).lower()] if given else False
 
 
 def troubles(config: pytest.Config, lang: str) -> Iterator[str]:
     """What is wrong with the values that no config has a key for: a gate must not run otherwise than it was told to."""
-    for name in ("config", "baseline", "save-baseline", "ready-timeout", "lang", "strict"):
+    for name in ("config", "baseline", "save-baseline", "ready-timeout", "lang", "strict", "resume"):
         if (given := chosen(config, name)) is None:
             continue
         value, origin = str(given[0]), given[1]
@@ -40,7 +45,7 @@ def troubles(config: pytest.Config, lang: str) -> Iterator[str]:
             yield say("plugin.not_seconds", lang, origin=origin, value=value)
         elif name == "lang" and value not in LANGUAGES:
             yield say("plugin.not_one_of", lang, origin=origin, value=value, known=" | ".join(LANGUAGES))
-        elif name == "strict" and value.lower() not in SWITCH:
+        elif name in ("strict", "resume") and value.lower() not in SWITCH:
             yield say("plugin.not_one_of", lang, origin=origin, value=value, known=" | ".join(SWITCH))
 
 

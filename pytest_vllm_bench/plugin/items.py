@@ -13,7 +13,7 @@ import pytest
 from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
-from pytest_vllm_bench.plugin.given import troubles
+from pytest_vllm_bench.plugin.given import troubles, turned_on
 from pytest_vllm_bench.report.verdict import Roll, not_run
 from pytest_vllm_bench.text import safe, say
 
@@ -36,6 +36,7 @@ class Items:
         self.problems: list[Problem] = []
         self.selected: list[Scenario] = []
         self.refused = False  # nothing will run
+        self.resumed = ""  # the session that is taken up again
         self.sessions: dict[Path, Session] = {}
 
     @functools.cached_property
@@ -190,6 +191,10 @@ class Items:
             why = {"why": "left_out", "said": scenario.skip} if scenario.skip else {}
             row = not_run(scenario.id, self.started, test=ungrouped(item.nodeid), **why)
             rest.setdefault(self.folder(path), []).append(row)
+        if turned_on(self.pytest, "resume"):
+            self.resumed = max((last_session(folder) for folder in rest), default="")
+            self.started = self.resumed or self.started
+            rest = {folder: [row | {"session": self.started} for row in rows] for folder, rows in rest.items()}
         held = collections.Counter[Path]()
         for path in self.configs:  # one with problems is in ``scenarios`` alone
             held[self.folder(path)] += len(self.scenarios[path])
@@ -210,6 +215,9 @@ class Items:
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
             lines += [*self.unsavable(config), *self.foreseen(mine, config.base_dir)]
+        if lines and turned_on(self.pytest, "resume"):
+            key = "plugin.resuming" if self.resumed else "plugin.nothing_to_resume"
+            lines.append(say(key, self.lang, session=self.resumed))
         return lines
 
     def unsavable(self, config: Config) -> list[str]:
@@ -260,7 +268,9 @@ class Items:
 
             config = self.configs[path]
             mine = [s for s in self.selected if s in self.scenarios[path]]
-            session = Session(config, self.registry, mine, rootdir=self.pytest.rootpath, started=self.started)
+            session = Session(
+                config, self.registry, mine, self.pytest.rootpath, self.started, resumed=bool(self.resumed)
+            )
             if given := chosen(self.pytest, "baseline"):
                 session.hold_against(str(given[0]))
             self.sessions[path] = session
@@ -270,6 +280,16 @@ class Items:
         """Stop what the sessions started."""
         for session in self.sessions.values():
             session.close()
+
+
+def last_session(results: Path) -> str:
+    """The newest session that has left something in a folder; "" where none has."""
+    from pytest_vllm_bench.report import folder, verdict
+
+    try:
+        return max([verdict.read(results).session, *(str(row["session"]) for row in folder.read(results))], default="")
+    except BenchError:
+        return ""
 
 
 def ours(items: Sequence[pytest.Item]) -> list[pytest.Item]:

@@ -91,6 +91,15 @@ def load(path: Path) -> Measurement:
     return Measurement(records=there, **{name: getattr(saved, name) for name in _FIELDS})
 
 
+def found(stem: Path) -> Measurement | None:
+    """The measurement saved as ``{stem}.measurement.gz``, if it is there and whole."""
+    path = stem.with_name(stem.name + SUFFIX)
+    try:
+        return load(path) if path.is_file() else None
+    except BenchError:
+        return None
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)

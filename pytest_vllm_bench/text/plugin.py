@@ -34,6 +34,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "该场景因意外错误而终止：{what}（位于 {where}）。现场（错误堆栈，以及已有的 tape）保存在 {path}；"
         "请反馈此问题；如果出错的是你自己的代码，请检查。",
     ),
+    "plugin.resuming": (
+        "resuming the session of {session}: what it has measured whole is judged and not sent again",
+        "继续 {session} 开始的会话：已完整测得的场景只重新判定，不再发压",
+    ),
+    "plugin.nothing_to_resume": (
+        "there is no session to resume: all is measured",
+        "没有可以继续的会话：将全部测量",
+    ),
     "plugin.recovered": (
         "a session before this one was killed: what it had measured of {scenario} is saved ({n} requests)",
         "之前有会话被强制终止：其已测得的 {scenario} 数据已保存（{n} 个请求）",

@@ -32,11 +32,11 @@ def called(pytester: pytest.Pytester, *args: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def killed_under_load(bench: Bench, begin: Begin, pytester: pytest.Pytester, **keys: Any) -> None:
+def killed_under_load(bench: Bench, begin: Begin, pytester: pytest.Pytester, name: str = NAME, **keys: Any) -> None:
     """A session that is killed when a few hundred kilobytes of answers have come."""
     bench("--collect-only", "-q", **{**LONG, **keys})
     process = begin()
-    tape = pytester.path / "results" / ".running" / NAME / "tape"
+    tape = pytester.path / "results" / ".running" / name / "tape"
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and sum(p.stat().st_size for p in tape.glob("*.tape")) < 300_000:
         time.sleep(0.05)
@@ -58,6 +58,40 @@ def test_what_a_killed_session_had_measured_is_saved(bench: Bench, begin: Begin,
     assert called(pytester, "judge", f"results/{NAME}.json")[0] == 0
     code, said, _ = called(pytester, "salvage", "results")
     assert (code, said.strip()) == (0, "nothing was left running in results")
+
+
+def test_a_session_that_was_killed_is_taken_up_again(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
+    """What it had measured whole is judged, by today's rules, and not sent again; the rest is measured."""
+    keys = {"input_output": [[64, 8], [64, 400]], "concurrency_prompts": [[2, 60]]}
+    killed_under_load(bench, begin, pytester, name="bench_io64x400_mc2_np60", **keys)
+    first, second = "bench_io64x8_mc2_np60", "bench_io64x400_mc2_np60"
+    before = row(pytester, first)
+    result = bench("--vllm-resume", **keys, sla=["p90_ttft_ms <= 60000", "mean_e2el_ms <= 0.001"])
+    result.assert_outcomes(failed=2)
+    assert f"resuming the session of {before['session']}" in result.stdout.str()
+    assert "what it had measured of io64x400-mc2-np60 is saved" in result.stdout.str()
+    again, other = row(pytester, first), row(pytester, second)
+    same = ("session", "date_utc", "duration", "completed", "mean_ttft_ms", "plan")
+    assert {key: again[key] for key in same} == {key: before[key] for key in same}
+    assert [v["rule"] for v in again["verdicts"]][:2] == ["p90_ttft_ms <= 60000", "mean_e2el_ms <= 0.001"]
+    assert (other["session"], other["completed"], other["complete"]) == (before["session"], 60, True)
+    assert [one["taints"] for one in (again, other)] == [["simulated", "resumed"]] * 2
+    told = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert (told["complete"], told["selected"], told["session"]) == (True, 2, before["session"])
+
+
+def test_another_load_is_no_part_of_the_session_that_is_resumed(bench: Bench, pytester: pytest.Pytester) -> None:
+    keys = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 20]]}
+    result = bench("--vllm-resume", **keys)
+    result.assert_outcomes(passed=1)
+    assert "there is no session to resume" in result.stdout.str()
+    name = "bench_io64x8_mc2_np20"
+    before = row(pytester, name)
+    bench("--vllm-resume", **keys, seed=7).assert_outcomes(passed=1)
+    changed = row(pytester, name)
+    assert changed["plan"]["salt"] != before["plan"]["salt"]
+    bench("--vllm-resume", **keys, seed=7).assert_outcomes(passed=1)
+    assert row(pytester, name)["plan"]["salt"] == changed["plan"]["salt"]
 
 
 def test_what_cannot_be_read_stays_where_it_is_and_is_said(pytester: pytest.Pytester) -> None:
