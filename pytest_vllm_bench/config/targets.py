@@ -19,7 +19,8 @@ HIDDEN = "***"
 #: How keys are named whose values are secrets, in query strings and bodies; ``prompt_cache_key`` and ``stop_token`` are
 #: no such.
 _SECRET = re.compile(
-    r"(?:(?<!cache_)key|(?<!stop_)(?<!eos_)token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$", re.IGNORECASE
+    r"(?:(?<!cache_)key|(?<!stop_)(?<!eos_)token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$",
+    re.IGNORECASE,
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: How keys look that people paste: a known prefix, or long and mixed as no variable's name is.
