@@ -21,8 +21,9 @@ FEWEST_EVENTS = 5
 SHORTEST_WAIT, SHORTEST_TOKEN = 0.02, 0.001
 #: Seconds an event within a lump; of a lump's gap to the next the share that is none.
 WITHIN, SMALL = 0.002, 0.05
-#: Events that make a lump; draft tokens that come one by one are fewer.
-FEWEST_IN_LUMP = 4.0
+#: Events that make a lump, on average; and the share of those within an answer that may be less than half as large: a
+#: buffer is full each time, or as full, while of a server's draft tokens now more, now fewer are accepted.
+FEWEST_IN_LUMP, UNEVEN = 4.0, 0.1
 
 
 def oddities(rows: Sequence[Record]) -> dict[str, Any]:
@@ -80,8 +81,9 @@ def _counts(record: Record) -> list[tuple[str, int]]:
 def lumps(record: Record) -> tuple[float, int] | None:
     """Events a lump, and how many lumps, of an answer that came in lumps; None: it came as it was made.
 
-    In a lump events stand together as no model makes them, and nearly all time passes between lumps, in gaps of like
-    length: one long gap, or a queue's many, among tokens that take their time are none; nor is an event of many tokens.
+    In a lump events stand together as no model makes them, lumps are alike, and nearly all time passes between them, in
+    gaps of like length: one long gap, or a queue's many, among tokens that take their time are none; nor is an event of
+    many tokens, nor what a server drafted, by its own word (llama.cpp) or by its many sizes.
     """
     times, events = np.frombuffer(record.arrival_times), sum(record.arrival_events)
     span, wait = float(times[-1] - times[0]), float(times[0] - record.sent) if record.sent is not None else 0.0
@@ -96,7 +98,9 @@ def lumps(record: Record) -> tuple[float, int] | None:
     inside, pieces = span - float(between.sum()), len(between) + 1
     together = inside <= min(2 * SMALL * span, WITHIN * max(1, events - pieces))
     regular = typical >= SHORTEST_WAIT and float(between.max()) <= 3 * float(between.mean())
-    if not (together and regular and events / pieces >= FEWEST_IN_LUMP):
+    if not (together and regular and events / pieces >= FEWEST_IN_LUMP) or (record.server or {}).get("draft_n"):
         return None
     sizes = np.add.reduceat(np.frombuffer(record.arrival_events, np.int32), [0, *begin])
-    return float((sizes**2).sum()) / events, pieces  # as most events see it: the first and the last may be parts
+    size = float((sizes**2).sum()) / events  # as most events see it: the first and the last may be parts
+    uneven = (sizes[1:-1] < size / 2).sum() > UNEVEN * len(sizes[1:-1])
+    return None if uneven else (size, pieces)

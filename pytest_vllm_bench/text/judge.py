@@ -227,15 +227,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.doubt.lumps": (
         "answers arrive in lumps of {events} events ({n} of {m} looked at); something between server and client "
-        "collects them, so gaps between tokens are not the server's: look for a proxy that buffers",
-        "回答成批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
-        "token 间隔并非服务器的真实间隔：请检查代理是否开启了缓冲",
+        "collects them (or the server drafts as many tokens at a time), so gaps between tokens are not the model's: look "
+        "for a proxy that buffers",
+        "回答成批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批"
+        "（或服务器以投机解码一次产出这么多 token），token 间隔并非模型的真实间隔：请检查代理是否开启了缓冲",
     ),
     "judge.doubt.few_lumps": (
         "answers arrive in a few lumps of {events} events ({n} of {m} looked at); something between server and client "
-        "collects them, so neither gaps between tokens nor TPOT are the server's: look for a proxy that buffers",
-        "回答分少数几批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
-        "token 间隔与 TPOT 都不是服务器的真实值：请检查代理是否开启了缓冲",
+        "collects them (or the server drafts as many tokens at a time), so neither gaps between tokens nor TPOT are the "
+        "model's: look for a proxy that buffers",
+        "回答分少数几批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批"
+        "（或服务器以投机解码一次产出这么多 token），token 间隔与 TPOT 都不是模型的真实值：请检查代理是否开启了缓冲",
     ),
     "judge.doubt.at_once": (
         "answers arrive all at once, in one lump of {events} events ({n} of {m} looked at); something between server "

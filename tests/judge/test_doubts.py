@@ -120,6 +120,19 @@ def drafts_one_by_one(index: int, random: Random) -> Record:
     return came(index, list(random.normal(0.03, 0.002, 11)), sizes)
 
 
+def long_drafts(index: int, random: Random) -> Record:
+    """Up to 16 at a time, most of them accepted."""
+    sizes = [int(x) for x in np.minimum(16, random.geometric(0.15, 40))]
+    return came(index, list(random.normal(0.05, 0.004, 39)), sizes)
+
+
+def drafts_that_are_all_accepted(index: int, random: Random) -> Record:
+    """The server says itself that it drafts (llama.cpp's timings)."""
+    made = came(index, [0.05] * 30, [5] * 31)
+    made.server = {"predicted_n": 155, "draft_n": 124}
+    return made
+
+
 def many_steps(index: int, random: Random) -> Record:
     """stream_interval: 16 tokens an event."""
     return came(index, [16 * PACE] * 3, [1] * 4, [16] * 4)
@@ -153,7 +166,7 @@ def two_tokens(index: int, random: Random) -> Record:
 
 @pytest.mark.parametrize(
     "make",
-    [paced, jittery, speculative, drafts_one_by_one, many_steps, stalled, chunked_prefill, flood,
+    [paced, jittery, speculative, drafts_one_by_one, long_drafts, drafts_that_are_all_accepted, many_steps, stalled, chunked_prefill, flood,
      short_after_a_long_prompt, two_tokens],
 )  # fmt: skip
 def test_ordinary_traffic_is_not_odd(make: Callable[[int, Random], Record]) -> None:
