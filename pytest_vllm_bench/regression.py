@@ -92,7 +92,7 @@ def _hold_sessions(gate: Gate, row: Row) -> Held:
     if other and gate.refuse_other:
         return Held(notes=(*other, Message(key="judge.environment_refused")), refused=True)
     notes = (*other, *missing_gates(old, new, gate.settings))
-    shown = baseline.noise_shown(gate.reference, new.repeats)
+    shown = baseline.noise_shown(baseline.scenarios_of(gate.reference), new.repeats)
     made = compare(old, new, gate.settings, gate.planned, shown)
     return Held(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
 

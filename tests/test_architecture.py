@@ -28,6 +28,7 @@ ALLOWED = {
     "config": {"backends", "plan", "registry"},
     "registry": {"backends", "observe", "plan"},
     "regression": STAGES,
+    "comparing": {"judge", "report"},
     "store": {"judge", "report"},
     "judging": {"judge", "measure"},
     "world": {"environment", "observe", "plan", "regression"},

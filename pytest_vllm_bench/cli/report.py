@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from pytest_vllm_bench import environment, files
+from pytest_vllm_bench import comparing, environment, files
 from pytest_vllm_bench.cli import problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
@@ -27,11 +28,14 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
+    against = None
+    if args.baseline is not None:
+        against = partial(comparing.side_by_side, rebuild.gather([args.baseline], history=False))
     asked = rebuild.Asked(
         formats=args.formats,
         lang=args.csv_lang or lang,
         day=environment.stamp()[:10].replace("-", ""),
-        baseline=args.baseline,
+        against=against,
     )
     problems: list[Problem] = []
     written = rebuild.report(args.folders, args.out or args.folders[0], asked, problems)

@@ -176,7 +176,12 @@ def sessions_of(reference: Mapping[str, Any], key: str) -> list[Session]:
     ]
 
 
-def noise_shown(reference: Mapping[str, Any], repeats: int) -> dict[str, float]:
+def scenarios_of(reference: Mapping[str, Any]) -> list[list[Session]]:
+    """The sessions of each scenario that a reference holds."""
+    return [sessions_of(reference, key) for key in reference.get("scenarios", {})]
+
+
+def noise_shown(scenarios: Iterable[Sequence[Session]], repeats: int) -> dict[str, float]:
     """By how much a session's mean of ln(metric) varies, as all scenarios of a reference show it together.
 
     The larger of how its sessions differ and how their repeats do (÷ √``repeats``, of which the new mean is made).
@@ -184,9 +189,9 @@ def noise_shown(reference: Mapping[str, Any], repeats: int) -> dict[str, float]:
     """
     sessions: dict[str, list[Any]] = defaultdict(list)
     runs: dict[str, list[Any]] = defaultdict(list)
-    for key in reference.get("scenarios", {}):
+    for kept in scenarios:
         seen: dict[str, list[Any]] = defaultdict(list)
-        for session in sessions_of(reference, key):
+        for session in kept:
             for metric, values in session.values.items():
                 if min(values) > 0:
                     seen[metric].append(np.log(values))

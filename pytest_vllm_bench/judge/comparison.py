@@ -56,7 +56,8 @@ class BaselineSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One metric against the reference.  ``change``: relative (absolute for an absolute tolerance), positive = more;
-    ``interval``: of the change; ``detectable``: the worsening that would fail four times in five."""
+    ``interval``: the changes that are not ruled out, its worse end as sure as a PASS must be, its better end as a FAIL;
+    ``detectable``: the worsening that would fail four times in five."""
 
     metric: str
     gated: bool
@@ -103,10 +104,13 @@ def compare(
     settings: BaselineSettings,
     planned: int,
     shown: Mapping[str, float] = MappingProxyType({}),
+    *,
+    afresh: bool = True,
 ) -> list[Comparison]:
     """Every kept metric against the reference's sessions (see ``comparable``).
 
-    ``planned``: M of this session; ``shown``: the noise that the whole reference has shown.
+    ``planned``: M of this session; ``shown``: the noise that the whole reference has shown; ``afresh``: what is over
+    will be measured once more.  Where it will not, it is FAIL at once, and α is a sixtieth.
     """
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
@@ -118,9 +122,16 @@ def compare(
         means = [float(np.mean([transform(v) for v in values])) for values in (*old, new.values[metric])]
         noise = _noise(metric, settings, shown, alone=len(old) == 1)
         prior = noise if relative else noise * abs(float(np.mean(means[:-1])))
-        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=min(0.01, 0.6 / planned), power=BOTH)
-        found.append(_comparison(metric, Difference.between(means[:-1], means[-1], prior), settings, bounds))
+        alpha, power = (min(0.01, 0.6 / planned), BOTH) if afresh else (at_once(planned), 0.8)
+        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=alpha, power=power)
+        made = _comparison(metric, Difference.between(means[:-1], means[-1], prior), settings, bounds)
+        found.append(made if afresh else _at_once(made))
     return found
+
+
+def at_once(planned: int) -> float:
+    """α where nothing is measured afresh: 1 % of sessions err."""
+    return 0.01 / planned
 
 
 def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], *, alone: bool) -> float:
@@ -227,16 +238,15 @@ def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bound
     change = seen.observed - seen.reference
     worse = -change if higher_is_better else change
     limit = math.log1p(bounds.tolerance) if bounds.relative else bounds.tolerance
-    over = worse - seen.width(1 - bounds.alpha) > limit
-    within = worse + seen.width(settings.confidence) <= limit  # none before and none now are within 0
+    least, most = worse - seen.width(1 - bounds.alpha), worse + seen.width(settings.confidence)
+    over, within = least > limit, most <= limit  # none before and none now are within 0
     shown = _as_share if bounds.relative else float
-    half = seen.width(settings.confidence)
+    low, high = (shown(-most), shown(-least)) if higher_is_better else (shown(least), shown(most))
     detectable = limit + seen.width(1 - bounds.alpha) + seen.width(bounds.power)
     verdict = Verdict.PASS if within else Verdict.INCONCLUSIVE
     back = math.exp if bounds.relative else float
     values = {"metric": metric, "change": _words(shown(change), bounds.relative),
-              "low": _words(shown(change - half), bounds.relative),
-              "high": _words(shown(change + half), bounds.relative),
+              "low": _words(low, bounds.relative), "high": _words(high, bounds.relative),
               "detectable": _words(_worsening(detectable, higher_is_better, bounds.relative), bounds.relative),
               "tolerance": _words(bounds.tolerance, bounds.relative).removeprefix("+")}  # fmt: skip
     key = "judge.baseline_suspected" if over else "judge.baseline_within" if within else "judge.baseline_unproven"
@@ -248,7 +258,7 @@ def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bound
         reference=back(seen.reference),
         observed=back(seen.observed),
         change=shown(change),
-        interval=(shown(change - half), shown(change + half)),
+        interval=(low, high),
         tolerance=bounds.tolerance,
         detectable=_worsening(detectable, higher_is_better, bounds.relative),
         sessions=seen.sessions,
@@ -292,11 +302,6 @@ def _settled(first: Comparison, again: Comparison | None) -> Comparison:
     return replace(first, reason=reason)
 
 
-def worst(comparisons: Sequence[Comparison]) -> Verdict:
-    """The verdict of the gated ones."""
-    return Verdict.worst(c.verdict for c in comparisons if c.gated)
-
-
 # ------------------------------------------------------------------------------- two targets, one session
 
 
@@ -317,13 +322,13 @@ def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned:
         transform = math.log if relative else float
         ours, theirs = ([transform(v) for v in s.values[metric][:rounds]] for s in (a, b))
         seen = Difference.paired(ours, theirs)
-        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=0.01 / planned, power=0.8)
+        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=at_once(planned), power=0.8)
         found.append(_at_once(_comparison(metric, seen, settings, bounds)))
     return found
 
 
 def _at_once(made: Comparison) -> Comparison:
-    """Rounds are confirmation enough: what is over is FAIL."""
+    """What is not measured afresh: what is over is FAIL."""
     if not made.suspected:
         return made
     reason = Message(key="judge.targets_worse", values=made.reason.values)

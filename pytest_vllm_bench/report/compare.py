@@ -1,149 +1,159 @@
-"""Two sets of JSON dicts → what changed between them, scenario by scenario."""
+"""What changed between two sets of results, as a table: plain, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
-from pytest_vllm_bench.metric_table import parse_name
+from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import words
-from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.folder import latest
+from pytest_vllm_bench.report.artifacts import Row, plain
 from pytest_vllm_bench.text import say
 
-METRICS = (
-    "output_throughput",
-    "request_throughput",
-    "goodput_ratio",
-    "mean_ttft_ms",
-    "p99_ttft_ms",
-    "mean_tpot_ms",
-    "mean_e2el_ms",
-    "p99_e2el_ms",
-)
+#: What is known of a change: its direction, whether it is what a condition says, or nothing.
+Finding = Literal["better", "worse", "unproven", "beyond", "within", "undecided", "untested"]
+SIGNS = {"better": "✅ ", "worse": "❌ ", "beyond": "❌ ", "within": "✅ "}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A change that is not to be: the figure's change ``op`` limit; without ``text`` any change is looked for."""
+
+    metric: str
+    text: str = ""
+    op: str = ">"
+    limit: float = 0.0
+    relative: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One figure on both sides; ``better`` None: the direction says nothing, or there is no change."""
+    """One figure on both sides, over all repeats; ``interval``: the changes that are not ruled out, which the finding
+    follows from; None where nothing was tested."""
 
     scenario: str
     metric: str
-    before: float
-    after: float
-    better: bool | None
+    before: float | None
+    after: float | None
+    finding: Finding
+    relative: bool = True
+    interval: tuple[float, float] | None = None
+    repeats: tuple[int, int] = (1, 1)
+    condition: str = ""
 
     @property
     def share(self) -> float | None:
-        return self.after / self.before - 1 if self.before else None
+        """The change as a share of what was; None of 0."""
+        return None if self.after is None or not self.before else self.after / self.before - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """``same_plan`` lists scenarios whose load differed: their figures cannot be told apart from the change."""
+class SideBySide:
+    """``untested``: scenarios of which no figure can be tested, and why; ``others``: what else is another one."""
 
     before: str
     after: str
     changes: tuple[Change, ...]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
-    other_plan: tuple[str, ...]
-
-
-def compare(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str] = ("", "")) -> Comparison:
-    """Match the newest results of each side on the scenario without its number of requests."""
-    old = {_key(row): row for row in latest(before)}
-    new = {_key(row): row for row in latest(after)}
-    shared = [key for key in new if key in old]
-    return Comparison(
-        before=names[0] or _session(before),
-        after=names[1] or _session(after),
-        changes=tuple(c for key in shared for c in _changes(key, old[key], new[key])),
-        only_before=tuple(key for key in old if key not in new),
-        only_after=tuple(key for key in new if key not in old),
-        other_plan=tuple(key for key in shared if _differs(old[key], new[key])),
-    )
-
-
-def _key(row: Row) -> str:
-    return str(row.get("scenario_key") or row["scenario_id"])
-
-
-def _session(rows: Sequence[Row]) -> str:
-    return max((str(row.get("session") or row.get("date") or "") for row in rows), default="")
-
-
-def _differs(old: Row, new: Row) -> bool:
-    digests = old.get("plan_digest"), new.get("plan_digest")
-    return all(digests) and digests[0] != digests[1]
-
-
-def _changes(key: str, old: Row, new: Row) -> list[Change]:
-    found = []
-    for metric in METRICS:
-        a, b = old.get(metric), new.get(metric)
-        if isinstance(a, int | float) and isinstance(b, int | float):
-            found.append(Change(scenario=key, metric=metric, before=a, after=b, better=_better(metric, a, b)))
-    return found
-
-
-def _better(metric: str, before: float, after: float) -> bool | None:
-    name = parse_name(metric)
-    if name is None or name.row.better == "neither" or before == after:
-        return None
-    return (after > before) is (name.row.better == "higher")
+    untested: tuple[tuple[str, Message], ...]
+    others: tuple[tuple[str, Message], ...]
+    conditions: tuple[Condition, ...]
 
 
 def change_text(change: Change) -> str:
-    """``+4.2%``; for a figure that was 0 the difference."""
-    if change.share is None:
-        return f"{change.after - change.before:+g}"
-    return f"{100 * change.share:+.1f}%"
+    """``+4.2%``; of a figure that was 0, or is asked for in its unit, the difference."""
+    if change.before is None or change.after is None:
+        return "—"
+    if change.share is None or not change.relative:
+        return f"{change.after - change.before:+.4g}"
+    return _amount(change.share, relative=True)
 
 
-def text(comparison: Comparison, lang: str = "en") -> str:
+def interval_text(change: Change) -> str:
+    return " … ".join(_amount(end, relative=change.relative) for end in change.interval or ()) or "—"
+
+
+def _amount(value: float, *, relative: bool) -> str:
+    return f"{100 * value:+.1f}%" if relative else f"{value:+.4g}"
+
+
+HEADS = ("scenario", "metric", "before", "after", "change", "interval", "repeats", "finding")
+
+
+def cells(change: Change, lang: str, sign: str = "") -> list[str]:
+    repeats = " / ".join(map(str, change.repeats))
+    figures = [words.number(change.before), words.number(change.after), change_text(change), interval_text(change)]
+    return [change.scenario, words.with_unit(change.metric, lang), *figures, repeats, sign + found(change, lang)]
+
+
+def found(change: Change, lang: str) -> str:
+    return say(f"report.compare.{change.finding}", lang, condition=change.condition)
+
+
+def heads(lang: str) -> list[str]:
+    return [say(f"report.compare.{name}", lang) for name in HEADS]
+
+
+def text(made: SideBySide, lang: str = "en") -> str:
     """The comparison as a plain table."""
     from pytest_vllm_bench.report.failure import aligned
 
-    head = [say(f"report.compare.{name}", lang) for name in ("scenario", "metric", "before", "after", "change")]
-    body = [
-        [c.scenario, words.with_unit(c.metric, lang), words.number(c.before), words.number(c.after), change_text(c)]
-        for c in comparison.changes
-    ]
-    lines = [say("report.compare.title", lang, before=comparison.before, after=comparison.after), ""]
-    lines += aligned([head, *body], right={2, 3, 4})
-    lines += [f"  {note}" for note in notes(comparison, lang)]
-    return "\n".join(lines)
+    body = [heads(lang), *(cells(c, lang) for c in made.changes)]
+    lines = [say("report.compare.title", lang, before=made.before, after=made.after), ""]
+    return "\n".join([*lines, *aligned(body, right={2, 3, 4, 5}), *(f"  {note}" for note in notes(made, lang))])
 
 
-def markdown(comparison: Comparison, lang: str = "en") -> str:
+def markdown(made: SideBySide, lang: str = "en") -> str:
     """The comparison as a Markdown table."""
     from pytest_vllm_bench.report.exports import markdown_line, markdown_safe
 
-    head = [say(f"report.compare.{name}", lang) for name in ("scenario", "metric", "before", "after", "change")]
-    title = say(
-        "report.compare.title", lang, before=markdown_safe(comparison.before), after=markdown_safe(comparison.after)
-    )
-    lines = [f"**{title}**", "", markdown_line(head), "| --- | --- | ---: | ---: | ---: |"]
-    for c in comparison.changes:
-        sign = {True: " ✅", False: " ❌", None: ""}[c.better]
-        figures = [words.number(c.before), words.number(c.after), change_text(c) + sign]
-        lines.append(markdown_line([c.scenario, words.with_unit(c.metric, lang), *figures]))
-    return "\n".join([*lines, "", *(f"{line}\n" for line in notes(comparison, lang))])
+    title = say("report.compare.title", lang, before=markdown_safe(made.before), after=markdown_safe(made.after))
+    lines = [f"**{title}**", "", markdown_line(heads(lang)), "| --- | --- |" + " ---: |" * 4 + " --- | --- |"]
+    lines += [markdown_line(cells(c, lang, SIGNS.get(c.finding, ""))) for c in made.changes]
+    return "\n".join([*lines, "", *(f"{line}\n" for line in notes(made, lang))])
 
 
-def to_json(comparison: Comparison) -> Row:
+def to_csv(found: Sequence[SideBySide]) -> str:
+    """Every change a line, headers in English; an interval is two columns."""
+    names = ("old", "new", "scenario", "metric", "before", "after", "share", "low", "high", "finding", "condition")
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(names)
+    for made in found:
+        for c in made.changes:
+            figures = (c.before, c.after, c.share, *(c.interval or (None, None)))
+            short = ["" if figure is None else f"{figure:.6g}" for figure in figures]
+            table.writerow([made.before, made.after, c.scenario, c.metric, *short, c.finding, c.condition])
+    return out.getvalue().rstrip("\n")
+
+
+def to_json(made: SideBySide) -> Row:
     """The comparison for a machine: shares are relative changes."""
-    made: Row = asdict(comparison)
-    made["changes"] = [asdict(c) | {"share": c.share} for c in comparison.changes]
-    return made
+    row: Row = plain(asdict(made))
+    row["changes"] = [plain(asdict(c)) | {"share": c.share} for c in made.changes]
+    for name, pairs in (("untested", made.untested), ("others", made.others)):
+        row[name] = [{"scenario": scenario, "why": plain(why)} for scenario, why in pairs]
+    return row
 
 
-def notes(comparison: Comparison, lang: str) -> list[str]:
+def notes(made: SideBySide, lang: str) -> list[str]:
     """What the table does not show."""
-    pairs = {
-        "report.compare.only_before": comparison.only_before,
-        "report.compare.only_after": comparison.only_after,
-        "report.compare.other_plan": comparison.other_plan,
-    }
-    return [say(key, lang, names=", ".join(names)) for key, names in pairs.items() if names]
+    only = {"report.compare.only_before": made.only_before, "report.compare.only_after": made.only_after}
+    said = [say(key, lang, names=", ".join(names)) for key, names in only.items() if names]
+    for key, pairs in (("report.compare.not_tested", made.untested), ("report.compare.others", made.others)):
+        grouped: dict[str, list[str]] = {}
+        for scenario, why in pairs:
+            grouped.setdefault(say(why, lang), []).append(scenario)
+        said += [say(key, lang, why=why, names=", ".join(names)) for why, names in grouped.items()]
+    for one in made.conditions:
+        counts = Counter(c.finding for c in made.changes if c.condition == one.text)
+        parts = {name: counts[name] for name in ("beyond", "within", "undecided", "untested")}
+        said.append(say("report.compare.counts", lang, condition=one.text, **parts))
+    if any(c.interval for c in made.changes):
+        said.append(say("report.compare.how", lang))
+    return said

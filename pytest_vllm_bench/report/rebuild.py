@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
-from pytest_vllm_bench.report.compare import Comparison, compare
+from pytest_vllm_bench.report.compare import SideBySide
 from pytest_vllm_bench.report.folder import latest, make, read, records_of, stem, write_text, writing
 from pytest_vllm_bench.report.github import gitlab_metrics
 from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
@@ -35,7 +35,7 @@ class Asked:
     formats: Sequence[str] = USUAL
     lang: str = "en"
     day: str = ""  # YYYYMMDD, of the dated CSV
-    baseline: Path | None = None  # a folder to compare with
+    against: Callable[[Sequence[Row]], SideBySide] | None = None  # how they are compared with another folder's
 
 
 def gather(folders: Sequence[Path], problems: list[Problem] | None = None, *, history: bool = True) -> list[Row]:
@@ -57,7 +57,8 @@ def report(
     written: list[Path] = []
     for name in asked.formats:
         if name == "html":
-            extra = page.Extra(history=everything, comparison=_against(asked.baseline, figures))
+            compared = asked.against(figures) if asked.against else None
+            extra = page.Extra(history=everything, compared=compared)
             written.append(page.write(rows, out, lang=words_lang, extra=extra))
         elif name == "csv":
             written += csv.write(figures, out, day=asked.day, lang=asked.lang)
@@ -72,10 +73,6 @@ def report(
         else:
             written += exports.export(rows, out, [name], asked.lang)
     return tuple(written)
-
-
-def _against(baseline: Path | None, rows: Sequence[Row]) -> Comparison | None:
-    return None if baseline is None else compare(gather([baseline], history=False), rows)
 
 
 def _pytorch(rows: Sequence[Row], out: Path) -> list[Path]:

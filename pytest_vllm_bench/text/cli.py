@@ -112,6 +112,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "只给出了 {folder}：请给出两个或更多目录，以第一个为基准",
     ),
     "cli.compare.format": ("how the comparison is written", "对比结果的格式"),
+    "cli.compare.fail_if": (
+        'exit 1 where such a change is proven: "mean_tpot_ms > +5%%"',
+        '若证实有此变化则退出码为 1，如 "mean_tpot_ms > +5%%"',
+    ),
+    "cli.compare.strict": (
+        "what --fail-if asks must be ruled out: undecided or not tested is exit 1 too",
+        "--fail-if 的变化必须被排除：无法判定或未检验时退出码也为 1",
+    ),
     "cli.judge.help": (
         "rules on saved results, ours and other tools' (vllm bench serve, GuideLLM, AIPerf, genai-perf, evalscope)",
         "用规则判定已保存的结果（本工具的，以及 vllm bench serve、GuideLLM、AIPerf、genai-perf、evalscope 的）",

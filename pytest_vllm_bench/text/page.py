@@ -77,8 +77,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.change": ("Change", "变化"),
     "page.tolerance": ("Tolerance", "容差"),
     "page.not_gated": ("shown only", "仅展示"),
-    "page.better": ("better", "变好"),
-    "page.worse": ("worse", "变差"),
     "page.error_kind": ("Error", "错误类型"),
     "page.count": ("Count", "数量"),
     "page.first_words": ("The first said", "首个错误信息"),

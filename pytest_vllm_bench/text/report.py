@@ -206,9 +206,53 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "report.compare.only_before": ("only before: {names}", "仅之前有：{names}"),
     "report.compare.only_after": ("only after: {names}", "仅之后有：{names}"),
-    "report.compare.other_plan": (
-        "the load itself differs (another plan), so these cannot be compared fairly: {names}",
-        "负载本身不同（计划不一致），以下场景不宜直接比较：{names}",
+    "report.compare.interval": ("interval", "置信区间"),
+    "report.compare.repeats": ("repeats", "重复次数"),
+    "report.compare.finding": ("finding", "结论"),
+    "report.compare.better": ("better", "变好"),
+    "report.compare.worse": ("worse", "变差"),
+    "report.compare.unproven": ("not proven", "未证实"),
+    "report.compare.untested": ("not tested", "未检验"),
+    "report.compare.beyond": ("proven: {condition}", "已证实：{condition}"),
+    "report.compare.within": ("ruled out: {condition}", "已排除：{condition}"),
+    "report.compare.undecided": ("undecided: {condition}", "无法判定：{condition}"),
+    "report.compare.not_tested": ("not tested: {names}: {why}", "未检验：{names}：{why}"),
+    "report.compare.others": ("{why}: {names}", "{why}：{names}"),
+    "report.compare.counts": (
+        "{condition}: proven {beyond}, ruled out {within}, undecided {undecided}, not tested {untested}",
+        "{condition}：已证实 {beyond}，已排除 {within}，无法判定 {undecided}，未检验 {untested}",
+    ),
+    "report.compare.how": (
+        "All figures are tested together: where nothing changed, 1 in 100 such tables shows a change. More repeats on "
+        "both sides make the intervals narrower.",
+        "所有指标一并检验：若实际没有变化，100 张这样的表中约有 1 张会误报变化。两侧重复次数越多，区间越窄。",
+    ),
+    "report.compare.figures_only": (
+        "the files hold figures alone, and do not say which requests were sent",
+        "文件中只有指标，没有说明发送了哪些请求",
+    ),
+    "report.compare.other_load": (
+        "the files do not say which requests were sent, and the load differs: {what}",
+        "文件没有说明发送了哪些请求，且负载不同：{what}",
+    ),
+    "report.compare.other_plan": ("another load was sent: {what}", "发送的负载不同：{what}"),
+    "report.compare.other_prompts": (
+        "another load was sent: other prompts or lengths by the same settings",
+        "发送的负载不同：设置相同，但提示词或长度不同",
+    ),
+    "report.compare.invalid": ("one of the two results is INVALID", "两个结果中有一个为 INVALID"),
+    "report.compare.incomplete": ("one of the two runs was cut short", "两次运行中有一次提前中止"),
+    "report.compare.not_a_condition": (
+        "{text!r} is no change; write a metric, > or <, and a change: mean_tpot_ms > +5%, output_throughput < -3%",
+        "{text!r} 不是变化条件；请写出指标、> 或 <、以及变化：mean_tpot_ms > +5%、output_throughput < -3%",
+    ),
+    "report.compare.no_sign": (
+        "{text!r}: a change downwards has its sign: {instead}",
+        "{text!r}：下降的变化需带负号：{instead}",
+    ),
+    "report.compare.nothing": (
+        "{condition}: no scenario of both folders has a figure for it, so that nothing was compared",
+        "{condition}：两个目录中没有任何共同场景具有该指标，未作任何比较",
     ),
     # ------------------------------------------------------------------------------------ other formats
     "report.needs_extra": (

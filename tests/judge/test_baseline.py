@@ -212,7 +212,7 @@ def test_the_decision_as_written(old: list[float], new: list[float], planned: in
     assert found.suspected is (d - h_fail > math.log(1.05))
     assert (found.verdict is PASS) is (d + h_pass < math.log(1.05))
     assert found.change == pytest.approx(math.expm1(d))
-    assert found.interval == pytest.approx((math.expm1(d - h_pass), math.expm1(d + h_pass)))
+    assert found.interval == pytest.approx((math.expm1(d - h_fail), math.expm1(d + h_pass)))
     assert found.sessions == len(old)
     power = h_pass / float(stats.t.ppf(0.95, len(old) + 2)) * float(stats.t.ppf(math.sqrt(0.8), len(old) + 2))
     assert found.detectable == pytest.approx(math.expm1(math.log(1.05) + h_fail + power))
@@ -223,6 +223,10 @@ def interval_of(old: list[float], **more: Any) -> float:
     reference = [session(mean_tpot_ms=v) for v in old]
     low, high = compared(reference, session(mean_tpot_ms=10.0), **more)["mean_tpot_ms"].interval
     return (math.log1p(high) - math.log1p(low)) / 2
+
+
+def shown_by(reference: dict[str, Any], repeats: int) -> dict[str, float]:
+    return baseline.noise_shown(baseline.scenarios_of(reference), repeats)
 
 
 def test_noise_of_which_nothing_was_seen_counts_double() -> None:
@@ -249,11 +253,9 @@ def kept(**scenarios: list[Session]) -> dict[str, Any]:
 def test_noise_is_what_the_whole_reference_has_shown() -> None:
     one = [session(mean_tpot_ms=v) for v in (10.0, 11.0, 12.0)]
     two = [session(mean_tpot_ms=v, p99_ttft_ms=0.0) for v in (50.0, 40.0)]
-    shown = baseline.noise_shown(kept(one=one, two=two), repeats=1)
+    shown = shown_by(kept(one=one, two=two), repeats=1)
     small = kept(one=[session(goodput_ratio=0.5), session(goodput_ratio=0.6)])
-    assert baseline.noise_shown(small, repeats=1) == {
-        "goodput_ratio": pytest.approx(float(np.std(np.log([0.5, 0.6]), ddof=1)))
-    }
+    assert shown_by(small, repeats=1) == {"goodput_ratio": pytest.approx(float(np.std(np.log([0.5, 0.6]), ddof=1)))}
     within = 2 * np.var(np.log([10, 11, 12]), ddof=1) + np.var(np.log([50, 40]), ddof=1)
     assert shown == {"mean_tpot_ms": pytest.approx(math.sqrt(within / 3))}
 
@@ -261,21 +263,19 @@ def test_noise_is_what_the_whole_reference_has_shown() -> None:
 def test_repeats_show_noise_even_of_a_single_session() -> None:
     reference = kept(one=[session(mean_tpot_ms=(10.0, 11.0, 12.0))], two=[session(mean_tpot_ms=(5.0, 6.0))])
     of_one = (2 * np.var(np.log([10, 11, 12]), ddof=1) + np.var(np.log([5, 6]), ddof=1)) / 3
-    assert baseline.noise_shown(reference, repeats=1) == {"mean_tpot_ms": pytest.approx(math.sqrt(of_one))}
-    assert baseline.noise_shown(reference, repeats=4) == {"mean_tpot_ms": pytest.approx(math.sqrt(of_one / 4))}
+    assert shown_by(reference, repeats=1) == {"mean_tpot_ms": pytest.approx(math.sqrt(of_one))}
+    assert shown_by(reference, repeats=4) == {"mean_tpot_ms": pytest.approx(math.sqrt(of_one / 4))}
 
 
 def test_the_larger_of_sessions_and_repeats_is_the_noise() -> None:
     apart = kept(one=[session(mean_tpot_ms=(10.0, 10.1)), session(mean_tpot_ms=(14.0, 14.1))])
     means = [np.log([10, 10.1]).mean(), np.log([14, 14.1]).mean()]
-    assert baseline.noise_shown(apart, repeats=2)["mean_tpot_ms"] == pytest.approx(np.std(means, ddof=1))
+    assert shown_by(apart, repeats=2)["mean_tpot_ms"] == pytest.approx(np.std(means, ddof=1))
 
 
 def test_of_single_measurements_nothing_is_known() -> None:
-    assert (
-        baseline.noise_shown(kept(one=[session(mean_tpot_ms=10.0)], two=[session(mean_tpot_ms=9.0)]), repeats=3) == {}
-    )
-    assert baseline.noise_shown({}, repeats=1) == {}
+    assert shown_by(kept(one=[session(mean_tpot_ms=10.0)], two=[session(mean_tpot_ms=9.0)]), repeats=3) == {}
+    assert shown_by({}, repeats=1) == {}
 
 
 @pytest.mark.parametrize("change", [1.9, 2.1])
@@ -428,7 +428,6 @@ def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
     reference = [session(mean_tpot_ms=10.0)] * 5
     bad, fine = session(mean_tpot_ms=20.0), session(mean_tpot_ms=10.1)
     first = comparison.compare(reference, bad, BaselineSettings(), 1)
-    assert comparison.worst(first) is INCONCLUSIVE
     again = comparison.compare(reference, bad, BaselineSettings(), 1)
     (failed,) = comparison.confirmed(first, again)
     assert (failed.verdict, failed.reason.key) == (FAIL, "judge.baseline_worse")
@@ -444,7 +443,6 @@ def test_what_is_not_gated_fails_nobody() -> None:
     reference = [session(p99_ttft_ms=10.0)] * 5
     first = comparison.compare(reference, session(p99_ttft_ms=90.0), BaselineSettings(), 1)
     assert first[0].suspected
-    assert comparison.worst(comparison.confirmed(first, first)) is PASS
 
 
 THREE = [session(mean_tpot_ms=v, output_throughput=100.0) for v in (10.0, 10.5, 9.8)]
@@ -453,12 +451,12 @@ THREE = [session(mean_tpot_ms=v, output_throughput=100.0) for v in (10.0, 10.5, 
 @pytest.mark.parametrize(
     ("metric", "now", "expected", "words"),
     [
-        ("output_throughput", 101.0, (PASS, 100.0, 101.0, 0.01, (-0.04316, 0.06611), -0.16268),
-         "+1.0% (-4.3% to +6.6%): not worse by 5.0%"),
-        ("output_throughput", 60.0, (INCONCLUSIVE, 100.0, 60.0, -0.4, (-0.43158, -0.36667), -0.16268),
-         "-40.0% (-43.2% to -36.7%): worse by more than 5.0%, to be confirmed by a fresh measurement"),
-        ("mean_tpot_ms", 10.2, (INCONCLUSIVE, 10.09575, 10.2, 0.01033, (-0.06282, 0.08918), 0.25578),
-         "+1.0% (-6.3% to +8.9%): neither shown to be worse by 5.0% nor shown not to be; a change of +25.6% would be "
+        ("output_throughput", 101.0, (PASS, 100.0, 101.0, 0.01, (-0.04316, 0.10544), -0.16268),
+         "+1.0% (-4.3% to +10.5%): not worse by 5.0%"),
+        ("output_throughput", 60.0, (INCONCLUSIVE, 100.0, 60.0, -0.4, (-0.43158, -0.34330), -0.16268),
+         "-40.0% (-43.2% to -34.3%): worse by more than 5.0%, to be confirmed by a fresh measurement"),
+        ("mean_tpot_ms", 10.2, (INCONCLUSIVE, 10.09575, 10.2, 0.01033, (-0.10883, 0.08918), 0.25578),
+         "+1.0% (-10.9% to +8.9%): neither shown to be worse by 5.0% nor shown not to be; a change of +25.6% would be "
          "noticed four times in five"),
     ],
 )  # fmt: skip
@@ -487,7 +485,7 @@ def test_the_words_of_a_confirmation(again: float | None, words: str) -> None:
         return comparison.compare(THREE, session(mean_tpot_ms=value), BaselineSettings(), 1)
 
     (found,) = comparison.confirmed(measured(14.0), [] if again is None else measured(again))
-    assert say(found.reason) == f"mean_tpot_ms +38.7% (+28.6% to +49.5%){words}"
+    assert say(found.reason) == f"mean_tpot_ms +38.7% (+22.3% to +49.5%){words}"
 
 
 def test_the_words_where_nothing_is_compared() -> None:
@@ -520,7 +518,8 @@ def test_targets_to_the_digit() -> None:
             == pytest.approx(detectable, abs=1e-4)
         )
         assert (found[0].sessions, found[0].reference) == (5, pytest.approx(float(np.exp(np.log(a).mean()))))
-        assert say(found[0].reason) == "mean_tpot_ms +30.0% (+29.0% to +31.0%) over the rounds: worse by more than 5.0%"
+        low = {1: "+28.3%", 2: "+27.9%"}[planned]
+        assert say(found[0].reason) == f"mean_tpot_ms +30.0% ({low} to +31.0%) over the rounds: worse by more than 5.0%"
 
 
 def test_an_absolute_comparison_by_hand() -> None:
@@ -530,9 +529,9 @@ def test_an_absolute_comparison_by_hand() -> None:
     error = math.sqrt((3 * 0.085**2 + np.var([0.9, 0.8], ddof=1)) / 4 * 1.5)
     half, wide = (float(stats.t.ppf(q, 4)) * error for q in (0.95, 0.99))
     assert (found.reference, found.observed, found.relative) == (pytest.approx(0.85), pytest.approx(0.82), False)
-    assert found.interval == pytest.approx((-0.03 - half, -0.03 + half))
+    assert found.interval == pytest.approx((-0.03 - half, -0.03 + wide))
     assert found.detectable == pytest.approx(-0.05 - wide - float(stats.t.ppf(math.sqrt(0.8), 4)) * error)
-    words = (f"{value:+.4g}" for value in (-0.03, -0.03 - half, -0.03 + half, found.detectable))
+    words = (f"{value:+.4g}" for value in (-0.03, -0.03 - half, -0.03 + wide, found.detectable))
     assert [found.reason.values[k] for k in ("change", "low", "high", "detectable")] == list(words)
     assert found.reason.values["tolerance"] == "0.05"
 
@@ -554,8 +553,8 @@ def test_two_targets_are_compared_by_rounds() -> None:
     assert one.verdict is FAIL
     assert one.change == pytest.approx(0.3)
     d = np.log(b) - np.log(a)
-    half = float(stats.t.ppf(0.95, 4)) * d.std(ddof=1) / math.sqrt(5)
-    assert one.interval == pytest.approx((math.expm1(d.mean() - half), math.expm1(d.mean() + half)))
+    below, above = (float(stats.t.ppf(q, 4)) * d.std(ddof=1) / math.sqrt(5) for q in (0.99, 0.95))
+    assert one.interval == pytest.approx((math.expm1(d.mean() - below), math.expm1(d.mean() + above)))
     same = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
     assert isinstance(same, list)
     assert same[0].verdict is PASS

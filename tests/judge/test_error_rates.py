@@ -214,8 +214,7 @@ def as_session(runs: Any, scenario: int) -> Session:
 def compared(drawn: Matrix, new: Any) -> list[list[Comparison]]:
     """What ``compare`` says of the first session of a matrix."""
     reference = {str(i): [as_session(runs, i) for runs in drawn.kept] for i in range(SCENARIOS)}
-    rows = {k: [{"session": "", "plan": "d", "metrics": s.values} for s in old] for k, old in reference.items()}
-    shown = noise_shown({"scenarios": rows}, repeats=len(new))
+    shown = noise_shown(reference.values(), repeats=len(new))
     return [compare(reference[str(i)], as_session(new, i), SETTINGS, PLANNED, shown) for i in range(SCENARIOS)]
 
 

@@ -12,8 +12,9 @@ import pytest
 from results_made import result
 from test_report_page import HOSTILE, matrix
 
+from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.model import Verdict
-from pytest_vllm_bench.report import artifacts, compare, folder, page
+from pytest_vllm_bench.report import artifacts, folder, page
 from pytest_vllm_bench.text import table
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         one = result(**size, verdict=verdict, failed=failed, tokens=20, session="s2", complete=k != 1)
         made.append(artifacts.to_json(one) | {"server": {"requests": 3.0}, "steady_p99_ttft_ms": 100.0})
         folder.write(made[-1], path, one.records)
-    extra = page.Extra(history=[*before, *made], comparison=compare.compare(before, made))
+    extra = page.Extra(history=[*before, *made], compared=side_by_side(before, made))
     return page.write(made, path, extra=extra)
 
 

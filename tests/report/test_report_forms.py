@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import pandas as pd
 import pytest
 from results_made import result, rows
 
+from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Problem, Verdict
 from pytest_vllm_bench.report import (
     artifacts,
-    compare,
     exports,
     failure,
     folder,
@@ -191,7 +192,11 @@ def test_gitlab_reads_open_metrics(tmp_path: Path) -> None:
 
 def test_every_form_again_from_a_folder(saved: Path, tmp_path: Path) -> None:
     forms = [name for name in rebuild.FORMATS if name not in ("svg", "png")]
-    written = rebuild.report([saved], tmp_path / "out", rebuild.Asked(formats=forms, lang="both", baseline=saved))
+    written = rebuild.report(
+        [saved],
+        tmp_path / "out",
+        rebuild.Asked(formats=forms, lang="both", against=partial(side_by_side, folder.read(saved))),
+    )
     names = {p.name for p in written}
     assert names >= {"report.html", "aggregate_results.csv", "verdict.json", "results.xlsx", "results.parquet"}
     assert names >= {"results.jsonl", "results.md", "metrics.txt", "bench_io1024x256_mc16_np40.pytorch.json"}
@@ -285,12 +290,3 @@ def test_what_failed_against_a_reference_is_found_first() -> None:
 def test_a_baseline_is_in_page_and_properties() -> None:
     assert 'id="baseline"' in page.page([held("FAIL")])
     assert failure.properties(held("PASS"))["baseline_output_throughput_change"] == -0.1
-
-
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_comparison_as_markdown_and_json(lang: str) -> None:
-    before = artifacts.to_json(result(session="s1"))
-    after = artifacts.to_json(result(session="s2")) | {"output_throughput": 1200.0}
-    found = compare.compare([before], [after])
-    assert any(line.endswith("| +25.1% ✅ |") for line in compare.markdown(found, lang).splitlines())
-    assert json.loads(json.dumps(compare.to_json(found)))["changes"][0]["share"] == pytest.approx(0.251, abs=1e-3)

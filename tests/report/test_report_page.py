@@ -12,7 +12,7 @@ from results_made import result, rows
 
 from pytest_vllm_bench.metric_table import ROWS
 from pytest_vllm_bench.model import Message, Verdict
-from pytest_vllm_bench.report import artifacts, chart, compare, failure, folder, page, terminal, words
+from pytest_vllm_bench.report import artifacts, chart, failure, folder, page, terminal, words
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -163,32 +163,6 @@ def test_models_that_share_a_server_have_a_table() -> None:
 
 def test_nothing_to_find_in_nothing() -> None:
     assert findings([]) == []
-
-
-# ------------------------------------------------------------------------------------------ comparison
-
-
-def test_comparison_knows_which_way_is_better() -> None:
-    before = artifacts.to_json(result(session="s1"))
-    after = artifacts.to_json(result(session="s2")) | {"output_throughput": 1200.0, "mean_tpot_ms": 20.0}
-    found = compare.compare([before], [after])
-    by_metric = {c.metric: c for c in found.changes}
-    assert (by_metric["output_throughput"].better, by_metric["mean_tpot_ms"].better) == (True, False)
-    assert by_metric["mean_ttft_ms"].better is None
-    assert compare.change_text(by_metric["output_throughput"]) == "+25.1%"
-    text = compare.text(found, "zh")
-    assert text.startswith("s1 → s2")
-    assert "输出吞吐" in text
-
-
-def test_comparison_matches_without_the_number_of_requests_and_names_the_rest() -> None:
-    before = [artifacts.to_json(result(n=160)), artifacts.to_json(result(concurrency=4, n=40))]
-    after = [artifacts.to_json(result(n=320)) | {"plan_digest": "b"}]
-    before[0]["plan_digest"] = "a"
-    found = compare.compare(before, after)
-    assert {c.scenario for c in found.changes} == {"io1024x256-mc16"}
-    assert found.only_before == ("io1024x256-mc4",)
-    assert found.other_plan == ("io1024x256-mc16",)
 
 
 # ------------------------------------------------------------------------------------------------ page

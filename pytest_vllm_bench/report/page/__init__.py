@@ -20,7 +20,7 @@ from pytest_vllm_bench.report.chart import Chart, Words, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
-from pytest_vllm_bench.report.compare import Comparison
+from pytest_vllm_bench.report.compare import SideBySide
 from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.folder import latest, make, order, records_of, write_text, writing
 from pytest_vllm_bench.report.page.facts import facts, settings
@@ -64,7 +64,7 @@ class Extra:
     """What a report may show besides its rows."""
 
     history: Sequence[Row] = ()  # all sessions, for the trend
-    comparison: Comparison | None = None
+    compared: SideBySide | None = None
     folder: Path | None = None  # where records lie of rows that were not read from files
 
 
@@ -80,7 +80,6 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
     everything = latest(rows)
     rows = [_with_round_trip(row) for row in sorted(measured(everything), key=order)]
     listed = findings(everything)
-    comparison = extra.comparison
     return _template().render(
         lang=lang,
         rows=rows,
@@ -93,8 +92,8 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         facts=facts(rows),
         first=listed[:FINDINGS],
         rest=listed[FINDINGS:LISTED],
-        comparison=comparison,
-        comparison_notes=[compare.notes(comparison, one) for one in LANGUAGES] if comparison else [],
+        compared=extra.compared,
+        compared_notes=[compare.notes(extra.compared, one) for one in LANGUAGES] if extra.compared else [],
         baselines=_baselines(rows)[:LISTED],
         **_rules(rows),
         errors=_errors(rows),
@@ -250,6 +249,7 @@ def _template() -> jinja2.Template:
         "LANGUAGES": LANGUAGES,
         "finding_text": finding_text,
         "change_text": compare.change_text,
+        "interval_text": compare.interval_text,
         "amount": baseline.amount,
     }
     return environment.from_string(_resource("page.html"))
