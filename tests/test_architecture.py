@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from every import every
 
 PACKAGE = Path(__file__).parent.parent / "pytest_vllm_bench"
 ME = "pytest_vllm_bench"
@@ -83,7 +83,7 @@ def ours(name: str) -> str | None:
     return parts[1] if parts[1] in areas() else None
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@every("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
     mine = area(path)
     if mine not in ALLOWED:
@@ -92,20 +92,20 @@ def test_imports_go_one_way(path: Path) -> None:
     assert found <= ALLOWED[mine] | LEAVES, f"{mine} may not import {sorted(found - ALLOWED[mine] - LEAVES)}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@every("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_nobody_imports_the_faces(path: Path) -> None:
     if area(path) in ("plugin", "cli", "__main__"):
         return
     assert not {ours(n) for n in imports(path)} & {"plugin", "cli"}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@every("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_pytest_only_at_its_face(path: Path) -> None:
     if area(path) not in ("plugin", "cli"):
         assert not {n for n in imports(path, typing_too=True) if n.split(".")[0] in ("pytest", "_pytest")}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+@every("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_clock_is_read_where_it_may(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}

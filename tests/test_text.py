@@ -6,6 +6,7 @@ import re
 import string
 
 import pytest
+from every import every
 
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.text import language, safe, say, table
@@ -17,7 +18,7 @@ def blanks(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
-@pytest.mark.parametrize("key", sorted(table()))
+@every("key", sorted(table()))
 def test_both_languages_say_the_same(key: str) -> None:
     english, chinese = table()[key]
     assert english.strip()
@@ -32,7 +33,7 @@ HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:!?()]|[,;:!?()][\u4e00-\u9fff]|`: ?
 AS_WRITTEN = re.compile(r"键: 值|\]\([^)]*\)")
 
 
-@pytest.mark.parametrize("key", [k for k in sorted(table()) if not k.startswith("definitions.formula.")])
+@every("key", [k for k in sorted(table()) if not k.startswith("definitions.formula.")])
 def test_chinese_sentences_have_full_width_punctuation(key: str) -> None:
     assert HALF_WIDTH.findall(AS_WRITTEN.sub("", table()[key][1])) == []
 

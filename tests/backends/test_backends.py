@@ -8,7 +8,7 @@ from email.parser import BytesParser
 from typing import Any
 
 import msgspec
-import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,27 +50,28 @@ def leaves(value: Any) -> set[str]:
     return {value.decode(errors="replace") if isinstance(value, bytes) else str(value)}
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    found = request.param
-    assert isinstance(found, Backend)
-    return found
+#: A test over every backend.
+of_each = every("backend", BACKENDS.values(), ids=BACKENDS)
 
 
+@of_each
 def test_the_dict_is_keyed_by_name(backend: Backend) -> None:
     assert BACKENDS[backend.name] is backend
     assert backend.path.startswith("/")
 
 
+@of_each
 def test_its_quirks_are_said_in_both_languages(backend: Backend) -> None:
     for lang in LANGUAGES:
         assert say(backend.about, lang)
 
 
+@of_each
 def test_the_same_ask_gives_the_same_body(backend: Backend) -> None:
     assert backend.body(ask(backend)) == backend.body(ask(backend))
 
 
+@of_each
 def test_the_prompt_and_the_longest_answer_are_sent(backend: Backend) -> None:
     sent = leaves(fields(backend))
     assert "Hello" in sent
@@ -78,21 +79,25 @@ def test_the_prompt_and_the_longest_answer_are_sent(backend: Backend) -> None:
         assert "9" in sent
 
 
+@of_each
 def test_forcing_the_length_changes_the_body_where_it_is_possible(backend: Backend) -> None:
     changed = fields(backend, force_length=True) != fields(backend, force_length=False)
     assert changed == backend.forces_length
 
 
+@of_each
 def test_without_a_length_none_is_sent(backend: Backend) -> None:
     sent = fields(backend, output_len=None, force_length=False)
     assert not [key for key in sent if "max_" in key and "length" not in key]
 
 
+@of_each
 def test_token_detail_is_asked_for_where_it_has_to_be(backend: Backend) -> None:
     if not backend.token_detail:
         assert fields(backend, token_detail=True) == fields(backend, token_detail=False)
 
 
+@of_each
 def test_sampling_is_sent_or_said_to_be_left_out(backend: Backend) -> None:
     if not backend.generates:
         return
@@ -113,6 +118,7 @@ LEAST = {
 }  # fmt: skip
 
 
+@of_each
 def test_a_least_number_of_tokens_is_translated_or_said_to_be_left_out(backend: Backend) -> None:
     asked = {"temperature": 0, "min_tokens": 7}
     if not backend.generates:
@@ -132,17 +138,20 @@ def test_a_least_number_of_tokens_is_translated_or_said_to_be_left_out(backend: 
     assert said == ["min_tokens"]
 
 
+@of_each
 def test_greedy_is_understood(backend: Backend) -> None:
     """A temperature of 0 is an error for some: they are told to be greedy in their own way."""
     if backend.generates and (backend.samples is None or "temperature" in backend.samples):
         assert fields(backend, sampling={"temperature": 0}) != fields(backend, sampling={"temperature": 1})
 
 
+@of_each
 def test_a_sampling_key_of_null_is_not_sent(backend: Backend) -> None:
     nulls = dict.fromkeys(SAMPLING)
     assert fields(backend, sampling=nulls) == fields(backend, sampling={})
 
 
+@of_each
 def test_the_user_has_the_last_word(backend: Backend) -> None:
     plain = fields(backend)
     key = next(iter(plain))
@@ -151,15 +160,18 @@ def test_the_user_has_the_last_word(backend: Backend) -> None:
     assert set(added) - set(plain) == {"x_mine", "deep"}
 
 
+@of_each
 def test_streaming_follows_from_the_ask(backend: Backend) -> None:
     if backend.framing != "json":
         assert fields(backend, stream=True) != fields(backend, stream=False) or backend.name == "tgi"
 
 
+@of_each
 def test_a_text_with_its_bos_gets_no_other_where_the_server_can_be_told(backend: Backend) -> None:
     assert (fields(backend, templated=True) != fields(backend, templated=False)) == backend.bare_text
 
 
+@of_each
 def test_chat_backends_name_the_one_for_text_of_the_same_server(backend: Backend) -> None:
     if backend.completions:
         other = BACKENDS[backend.completions]
@@ -168,6 +180,7 @@ def test_chat_backends_name_the_one_for_text_of_the_same_server(backend: Backend
         assert not other.takes_messages
 
 
+@of_each
 def test_token_ids_are_sent_as_they_are(backend: Backend) -> None:
     if backend.takes_token_ids:
         sent = backend.body(ask(backend, prompt=Prompt(token_ids=[3, 1, 4])))
@@ -176,7 +189,7 @@ def test_token_ids_are_sent_as_they_are(backend: Backend) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(payload=st.binary(max_size=60))
-@pytest.mark.parametrize("name", BACKENDS)
+@every("name", BACKENDS)
 def test_reading_never_breaks_on_bytes(name: str, payload: bytes) -> None:
     assert isinstance(BACKENDS[name].read(payload), Delta)
 
@@ -198,14 +211,15 @@ _JSON = st.recursive(
 
 @settings(max_examples=50, deadline=None)
 @given(value=_JSON)
-@pytest.mark.parametrize("name", BACKENDS)
+@every("name", BACKENDS)
 def test_reading_never_breaks_on_json(name: str, value: Any) -> None:
     delta = BACKENDS[name].read(msgspec.json.encode(value))
     assert isinstance(delta, Delta)
     assert delta.error is None or delta.error_kind in ("in_stream", "rejected", "protocol")
 
 
-@pytest.mark.parametrize(
+@of_each
+@every(
     ("error", "words", "kind"),
     [
         ({"error": "out of memory"}, "out of memory", "in_stream"),
@@ -224,6 +238,7 @@ def test_errors_in_every_shape(backend: Backend, error: Mapping[str, Any], words
     assert (delta.error, delta.error_kind) == (words, kind)
 
 
+@of_each
 def test_progress_is_no_error(backend: Backend) -> None:
     if backend.generates and backend.framing == "sse":
         assert backend.read(b'{"type":"progress","message":"prefill","done":0.5}').error is None
@@ -236,6 +251,7 @@ def scenario(**changed: Any) -> Scenario:
     return Scenario(**{**values, **changed})
 
 
+@of_each
 def test_what_it_cannot_do_is_said(backend: Backend) -> None:
     asked = scenario(token_detail="on", sampling={"temperature": 0, "strange": 1}, models=("a", "b"))
     found = {message.key.removeprefix("backends.") for message in notes(backend, asked)}

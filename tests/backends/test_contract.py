@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from every import every
 from exchange import DIALECTS, ask, exchange, prompt
 
 from pytest_vllm_bench import simulator
@@ -35,18 +36,14 @@ def simulators() -> Iterator[Callable[[str], str]]:
         yield url
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    found = request.param
-    assert isinstance(found, Backend)
-    return found
+#: A test over every backend.
+of_each = every("backend", BACKENDS.values(), ids=BACKENDS)
 
 
-@pytest.fixture
-def send(simulators: Callable[[str], str], backend: Backend) -> Send:
-    url = simulators(DIALECTS.get(backend.name, "vllm"))
-
-    def to(fault: str = "", **changed: Any) -> Record:
+@pytest.fixture(scope="module")
+def send(simulators: Callable[[str], str]) -> Send:
+    def to(backend: Backend, fault: str = "", **changed: Any) -> Record:
+        url = simulators(DIALECTS.get(backend.name, "vllm"))
         asked = {"prompt": prompt(backend), "output_len": N, "force_length": backend.forces_length, **changed}
         headers = f"x-simulator-fault: {fault}\r\n" if fault else ""
         return exchange(url, backend, ask(**asked), headers=headers, counter=lambda texts: [len(t) for t in texts])
@@ -58,8 +55,9 @@ def streams(backend: Backend) -> bool:
     return backend.generates and backend.framing != "json"
 
 
+@of_each
 def test_an_answer(send: Send, backend: Backend) -> None:
-    record = send()
+    record = send(backend)
     assert (record.error, record.error_detail, record.status) == (None, "", 200)
     if not backend.generates:
         assert (record.sequences, record.output_tokens, record.first_token) == (3, None, None)
@@ -79,124 +77,141 @@ def test_an_answer(send: Send, backend: Backend) -> None:
         assert (record.first_chunk, record.first_token, record.last_token) == (None, None, None)
 
 
+@of_each
 def test_the_same_answer_in_pieces_and_with_other_line_ends(send: Send, backend: Backend) -> None:
-    plain = send()
+    plain = send(backend)
     for fault in ("split bytes=3", "coalesce events=4", "comments", "crlf", "tight"):
         if backend.framing != "sse" and fault in ("comments", "crlf", "tight"):
             continue
-        other = send(fault)
+        other = send(backend, fault)
         assert (other.error, other.text, other.output_tokens) == (None, plain.text, plain.output_tokens), fault
 
 
+@of_each
 def test_whole_answers(send: Send, backend: Backend) -> None:
-    record = send(stream=False)
+    record = send(backend, stream=False)
     assert record.error is None
     if "generate_stream" not in backend.path:  # which streams whatever is asked
         assert (record.first_chunk, record.first_token, record.last_token) == (None, None, None)
 
 
+@of_each
 def test_token_detail_makes_tokens_of_events_exact(send: Send, backend: Backend) -> None:
     if backend.token_detail:
-        record = send("coalesce events=3", token_detail=True)
+        record = send(backend, "coalesce events=3", token_detail=True)
         assert (record.error, record.tokens_per_event) == (None, "exact")
         assert sum(record.arrival_tokens) == record.output_tokens
 
 
+@of_each
 def test_it_shed_load(send: Send, backend: Backend) -> None:
     """With the status and in the words that this server has for it."""
-    record = send("status code=429 retry_after=2 message=slow_down")
+    record = send(backend, "status code=429 retry_after=2 message=slow_down")
     assert (record.error, record.retry_after) == ("rejected", 2.0)
     assert record.status in (429, 503)
     assert record.error_detail
 
 
+@of_each
 def test_it_failed_with_words(send: Send, backend: Backend) -> None:
-    record = send("status code=500 text=1 message=no_more_memory")
+    record = send(backend, "status code=500 text=1 message=no_more_memory")
     assert record.error == "http"
     assert record.status is not None
     assert record.status >= 400
     assert "no more memory" in record.error_detail
 
 
+@of_each
 def test_it_failed_inside_the_stream(send: Send, backend: Backend) -> None:
     if streams(backend):
-        record = send("error at=4 message=engine_dead")
+        record = send(backend, "error at=4 message=engine_dead")
         assert record.error in ("in_stream", "reset")  # DeepSpeed-MII cuts the connection instead
         assert record.error == "reset" or "engine dead" in record.error_detail
         assert record.first_token is not None
 
 
+@of_each
 def test_an_error_inside_the_stream_in_other_words(send: Send, backend: Backend) -> None:
     """None of its server's own, but of some gateway before it."""
     for shape in ("named", "flat", "code", "nested", "list"):
         if streams(backend) and not (shape == "named" and backend.framing == "ndjson"):
-            record = send(f"error at=4 message=engine_dead shape={shape}")
+            record = send(backend, f"error at=4 message=engine_dead shape={shape}")
             assert record.error in ("in_stream", "reset"), shape
             assert record.error == "reset" or "engine dead" in record.error_detail, shape
 
 
+@of_each
 def test_events_of_other_legal_shapes(send: Send, backend: Backend) -> None:
     """The text, its tokens and when they came are the same."""
     if streams(backend):
-        plain = send()
+        plain = send(backend)
         for shape in ("parts", "noughts", "apart", "spelled", "strange"):
-            other = send(f"odd shape={shape}")
+            other = send(backend, f"odd shape={shape}")
             assert (other.error, other.text, other.output_tokens) == (None, plain.text, plain.output_tokens), shape
             assert sum(other.arrival_events) == sum(plain.arrival_events), shape
             assert sum(other.arrival_tokens) == sum(plain.arrival_tokens), shape
 
 
+@of_each
 def test_a_clean_end_without_any_sign(send: Send, backend: Backend) -> None:
     if streams(backend):
-        assert send("end at=4").error == (None if backend.terminal == "end" else "truncated")
+        assert send(backend, "end at=4").error == (None if backend.terminal == "end" else "truncated")
 
 
-@pytest.mark.parametrize("fault", ["cut at=4", "reset at=4"])
+@of_each
+@every("fault", ["cut at=4", "reset at=4"])
 def test_the_connection_broke(send: Send, backend: Backend, fault: str) -> None:
     if streams(backend):
-        record = send(fault)
+        record = send(backend, fault)
         assert record.error == "reset"
         assert record.first_token is not None
 
 
+@of_each
 def test_nothing_came(send: Send, backend: Backend) -> None:
-    assert send("blank").error == "empty"
+    assert send(backend, "blank").error == "empty"
 
 
+@of_each
 def test_it_was_not_the_format(send: Send, backend: Backend) -> None:
     if streams(backend):
-        assert send("malformed at=2").error == "protocol"
+        assert send(backend, "malformed at=2").error == "protocol"
 
 
+@of_each
 def test_it_was_not_http(send: Send, backend: Backend) -> None:
-    assert send("garbage").error == "protocol"
+    assert send(backend, "garbage").error == "protocol"
 
 
+@of_each
 def test_end_signs_twice_and_events_behind_them(send: Send, backend: Backend) -> None:
     if streams(backend) and backend.terminal == "sign":
-        plain = send()
+        plain = send(backend)
         for fault in ("twice", "more"):
-            other = send(fault)
+            other = send(backend, fault)
             assert (other.error, other.text) == (None, plain.text), fault
 
 
+@of_each
 def test_fewer_tokens_than_forced(send: Send, backend: Backend) -> None:
     if streams(backend) and backend.forces_length:
-        record = send("short at=5")
+        record = send(backend, "short at=5")
         counted = record.token_source in ("usage", "counter", "ids")
         assert record.error == ("short" if counted else None)
 
 
+@of_each
 def test_an_unknown_model(send: Send, backend: Backend) -> None:
     if backend.names_model:
-        record = send(model="nobody")
+        record = send(backend, model="nobody")
         assert record.error in ("http", "in_stream")
         assert "nobody" in record.error_detail
 
 
+@of_each
 def test_another_model_of_the_server(send: Send, backend: Backend) -> None:
     if backend.names_model:
-        assert send(model="tiny-lora").error is None
+        assert send(backend, model="tiny-lora").error is None
 
 
 #: Backend → a field of the wrong type, in its own words.
@@ -215,24 +230,27 @@ WRONG: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+@of_each
 def test_a_field_of_the_wrong_type(send: Send, backend: Backend) -> None:
     """Whatever the status and the shape: one kind of failure, and what the server says of it."""
     if backend.generates:
-        record = send(extra_body=WRONG.get(backend.name, {"max_tokens": "many"}))
+        record = send(backend, extra_body=WRONG.get(backend.name, {"max_tokens": "many"}))
         assert (record.error, record.status) in [("http", 400), ("http", 500), ("in_stream", 200)]
         assert "integer" in record.error_detail or "INT32" in record.error_detail
 
 
+@of_each
 def test_no_prompt_at_all(send: Send, backend: Backend) -> None:
     if backend.takes_media != {"audio"}:  # whose prompt is a file
         names = ["prompt", "messages", "input", "text", "inputs", "text_input", "prompts", "query", "documents"]
-        record = send(extra_body=dict.fromkeys(names))
+        record = send(backend, extra_body=dict.fromkeys(names))
         assert record.error in ("http", "in_stream")
         assert record.error_detail
 
 
+@of_each
 def test_a_context_that_is_too_short(send: Send, backend: Backend) -> None:
     if backend.generates and backend.takes_media != {"audio"}:
-        record = send(prompt=Prompt(text="word " * 4000))
+        record = send(backend, prompt=Prompt(text="word " * 4000))
         assert record.error in ("http", "in_stream")
         assert "context" in record.error_detail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
+from every import every
 
 from pytest_vllm_bench.backends import BACKENDS, another, asked_by, field_of, length_field
 from pytest_vllm_bench.model import Ask, Prompt, Scenario, Target
@@ -39,7 +39,7 @@ def body(name: str, field: str, **extra: object) -> dict[str, object]:
     return dict(json.loads(made))
 
 
-@pytest.mark.parametrize("name", sorted(set(BACKENDS) - NONE))
+@every("name", sorted(set(BACKENDS) - NONE))
 def test_another_field_takes_its_place_and_the_length_stays(name: str) -> None:
     sent = body(name, "max_answer")
     assert sent.pop("max_answer") == 32
@@ -67,7 +67,7 @@ def test_the_field_that_is_sent_in_the_end() -> None:
     assert field_of(chat, "", {"max_completion_tokens": None, "max_tokens": 32}) == "max_tokens"
 
 
-@pytest.mark.parametrize(
+@every(
     ("field", "words", "tried"),
     [
         ("max_tokens", "Unsupported parameter: 'max_tokens' is not supported with this model. "

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapes import decode, facts, plain, response
@@ -61,11 +62,8 @@ def one(backend: Backend) -> tuple[str, list[Any]]:
     return next((pair for pair in found if pair[0] != "json"), found[0])
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    found = request.param
-    assert isinstance(found, Backend)
-    return found
+#: A test over every backend.
+of_each = every("backend", BACKENDS.values(), ids=BACKENDS)
 
 
 #: How servers word an error, and what of it must be shown.
@@ -117,6 +115,7 @@ FINE: list[dict[str, Any]] = [
 NOTHING = [b"null", b"true", b"[]", b'""', b"17", b'{"type":"ping"}', b'{"x":[{"y":null}]}', b'{"code":0,"msg":"ok"}']
 
 
+@of_each
 def test_every_wording_of_an_error_is_read(backend: Backend) -> None:
     """Where the next event is due, or instead of the whole answer; and as an HTTP error's body."""
     framing, payloads = one(backend)
@@ -132,6 +131,7 @@ def test_every_wording_of_an_error_is_read(backend: Backend) -> None:
     assert wrong == []
 
 
+@of_each
 def test_what_says_that_nothing_is_wrong_is_no_error(backend: Backend) -> None:
     framing, payloads = one(backend)
     usual = facts(read(backend, framing, payloads))
@@ -141,6 +141,7 @@ def test_what_says_that_nothing_is_wrong_is_no_error(backend: Backend) -> None:
         assert {**found, "bytes_in": 0} == {**usual, "bytes_in": 0}, more
 
 
+@of_each
 def test_what_carries_nothing_is_passed_over(backend: Backend) -> None:
     framing, payloads = one(backend)
     if framing != "json":
@@ -149,6 +150,7 @@ def test_what_carries_nothing_is_passed_over(backend: Backend) -> None:
         assert {**found, "bytes_in": 0} == {**usual, "bytes_in": 0}
 
 
+@of_each
 def test_an_event_that_is_named_an_error(backend: Backend) -> None:
     """In plain text, as any JSON, and with nothing at all; under names with and without a prefix."""
     framing, payloads = one(backend)
@@ -201,6 +203,7 @@ def kept(text: str | None, found: str | None) -> bool:
     return not Counter(text or "") - Counter(found or "")
 
 
+@of_each
 def test_a_field_of_an_odd_type_loses_itself_and_not_the_event(backend: Backend) -> None:
     """Each value that is no text, in turn, becomes each of many things; an object also a list that holds only it."""
     framing, payloads = one(backend)
@@ -231,6 +234,7 @@ def parts(text: str) -> list[Any]:
 TEXTS = ("text", "content", "response", "text_output", "reasoning", "reasoning_content", "delta", "generated_text")
 
 
+@of_each
 def test_text_in_parts(backend: Backend) -> None:
     """Where a text stands, a list of parts may."""
     if not backend.generates:
@@ -320,6 +324,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 DEEP = b"[" * 900 + b"]" * 900
 
 
+@of_each
 def test_however_deep(backend: Backend) -> None:
     """In an unknown field, in place of a known one, as the words of an error, and beyond what any parser takes."""
     for payload in (
@@ -356,7 +361,7 @@ def streamed(*payloads: Any) -> Record:
     return decode(CHAT, [response().removesuffix(b"0\r\n\r\n"), *reads[:-1], reads[-1] + b"0\r\n\r\n"])
 
 
-@pytest.mark.parametrize(
+@every(
     ("delta", "text", "has_output"),
     [
         ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm "}]}]}, "hm ", False),
@@ -419,7 +424,7 @@ def test_a_last_event_that_repeats_the_whole_answer_brings_nothing_new() -> None
             assert (record.error, record.text, sum(record.arrival_events)) == (None, "w w ", len(before) or 1), name
 
 
-@pytest.mark.parametrize(
+@every(
     ("reason", "error"),
     [
         *((fine, None) for fine in ("stop", "length", "content_filter", "tool_calls", {"type": "stop"}, ["length"])),
@@ -464,7 +469,7 @@ USAGES: list[tuple[str, list[Any], list[Any], int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("payloads", "output", "prompt"), [u[1:] for u in USAGES], ids=[u[0] for u in USAGES])
+@every(("payloads", "output", "prompt"), [u[1:] for u in USAGES], ids=[u[0] for u in USAGES])
 def test_counts_are_not_taken_at_their_word(payloads: list[Any], output: list[Any], prompt: int | None) -> None:
     """Whatever is told of them, tokens came when they came."""
     record = streamed(*payloads, DONE)
@@ -475,16 +480,14 @@ def test_counts_are_not_taken_at_their_word(payloads: list[Any], output: list[An
     assert min(record.arrival_tokens) >= 1
 
 
-@pytest.mark.parametrize(
-    "running", [[0] * 5, [1, 2, 1, 2, 3], [5] * 5, [0, 1, 2, 3, 4], [None] * 5, ["1", 2.0, [], 4, 5]]
-)
+@every("running", [[0] * 5, [1, 2, 1, 2, 3], [5] * 5, [0, 1, 2, 3, 4], [None] * 5, ["1", 2.0, [], 4, 5]])
 def test_running_counts_that_fall_jump_lag_or_are_none(running: list[Any]) -> None:
     pieces = [chat({"content": "w "}, **counted(5, n, 5 + n if isinstance(n, int) else None)) for n in running]
     record = streamed(*pieces, chat({}, "stop"), {"choices": [], **counted(5, 5, 10)}, DONE)
     assert (record.error, record.output_tokens, list(record.arrival_tokens)) == (None, 5, [1] * 5)
 
 
-@pytest.mark.parametrize(
+@every(
     ("usage", "prompt", "cached"),
     [
         ({"prompt_tokens": 50, "prompt_tokens_details": {"cached_tokens": None}}, 50, None),

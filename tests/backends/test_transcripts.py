@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapes import cut, decode, facts
@@ -13,11 +13,7 @@ from transcripts_native import NATIVE
 from pytest_vllm_bench.backends import BACKENDS
 
 TRANSCRIPTS = [*OPENAI, *NATIVE, *CAPTURED]
-CASES = [
-    pytest.param(name, transcript, id=f"{name}: {transcript.name}")
-    for transcript in TRANSCRIPTS
-    for name in transcript.backends
-]
+CASES = [(name, transcript) for transcript in TRANSCRIPTS for name in transcript.backends]
 
 
 def decoded(name: str, transcript: Transcript, reads: list[bytes]) -> dict[str, object]:
@@ -25,13 +21,13 @@ def decoded(name: str, transcript: Transcript, reads: list[bytes]) -> dict[str, 
     return facts(record)
 
 
-@pytest.mark.parametrize(("name", "transcript"), CASES)
+@every(("name", "transcript"), CASES, ids=lambda case: f"{case[0]}: {case[1].name}")
 def test_means_what_it_says(name: str, transcript: Transcript) -> None:
     found = decoded(name, transcript, [transcript.data])
     assert {key: found[key] for key in transcript.facts} == transcript.facts
 
 
-@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda t: t.name)
+@every("transcript", TRANSCRIPTS, ids=lambda t: t.name)
 def test_cut_at_every_byte(transcript: Transcript) -> None:
     name = transcript.backends[0]
     whole = decoded(name, transcript, [transcript.data])
@@ -48,6 +44,6 @@ def test_cut_anywhere(transcript: Transcript, data: st.DataObject) -> None:
     assert decoded(name, transcript, cut(transcript.data, places)) == decoded(name, transcript, [transcript.data])
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@every("name", BACKENDS)
 def test_every_backend_has_a_transcript(name: str) -> None:
     assert any(name in transcript.backends for transcript in TRANSCRIPTS)

@@ -7,6 +7,7 @@ import math
 import re
 
 import pytest
+from every import every
 from runs import scenario
 from tapes import chunked, cut, decode, facts, head, plain, response
 from transcripts import DONE, chat, event, vllm
@@ -27,7 +28,7 @@ def read_by_read(name: str, *bodies: bytes, ending: int = Ending.COMPLETE, end: 
     return decode(BACKENDS[name], [head(), *pieces], ending)
 
 
-@pytest.mark.parametrize(
+@every(
     ("name", "before"),
     [
         ("openai-chat", [chat('{"role":"assistant","content":""}')]),
@@ -139,7 +140,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDS)
+@every("name", ENDS)
 def test_08_an_end_without_the_sign_is_a_truncation_where_there_is_one(name: str) -> None:
     record = decode(BACKENDS[name], [response(ENDS[name])])
     assert record.text == "a"
@@ -188,7 +189,7 @@ def test_11_usage_that_is_null_or_missing() -> None:
     assert decode(VLLM, [response(with_null, DONE)]).token_source == "events"
 
 
-@pytest.mark.parametrize(
+@every(
     ("name", "data", "reason", "error"),
     [
         ("openai-chat", chat('{"content":"a"}', '""') + chat("{}", '"stop"') + DONE, "stop", None),
@@ -240,7 +241,7 @@ def test_16_cached_tokens_are_kept() -> None:
     assert decode(VLLM, [response(vllm('"a"', '"stop"'), usage, DONE)]).cached_tokens == 48
 
 
-@pytest.mark.parametrize("name", [b.name for b in BACKENDS.values() if b.generates and b.takes_media != {"audio"}])
+@every("name", [b.name for b in BACKENDS.values() if b.generates and b.takes_media != {"audio"}])
 def test_17_the_longest_answer_is_always_said(name: str) -> None:
     asked = Ask(prompt=Prompt(text="x"), model="m", output_len=4321, force_length=False, sampling={"temperature": 0})
     assert b"4321" in BACKENDS[name].body(asked)
@@ -259,7 +260,7 @@ def test_18_stream_options_only_with_a_stream(name: str) -> None:
     assert b"stream_options" not in BACKENDS[name].body(asked)
 
 
-@pytest.mark.parametrize(
+@every(
     ("body", "words"),
     [
         (b'{"error":"Unauthorized"}', "Unauthorized"),

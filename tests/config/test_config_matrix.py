@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 from config_made import SHORT, Read
+from every import every
 
 from pytest_vllm_bench.config import Given, matrix
 from pytest_vllm_bench.config.matrix import Axes
@@ -86,7 +87,7 @@ IDS = [
 ]
 
 
-@pytest.mark.parametrize(("changed", "id", "key"), IDS, ids=[id for _, id, _ in IDS])
+@every(("changed", "id", "key"), IDS, ids=[id for _, id, _ in IDS])
 def test_an_id_leaves_out_what_is_usual(changed: dict[str, object], id: str, key: str) -> None:
     cell = Axes(**{**CELL, **changed})  # type: ignore[arg-type]
     assert (cell.id, cell.key) == (id, key)
@@ -176,7 +177,7 @@ def test_repeats_until_plan_for_the_most(config: Read) -> None:
     assert (scenarios[0].repeats.min, scenarios[0].repeats.max, scenarios[0].repeats.until) == (2, 3, 0.05)
 
 
-@pytest.mark.parametrize(
+@every(
     ("baseline", "repeats", "expected"),
     [
         ("{target: b}", "5", []),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from config_made import Read, Wrong
+from every import every
 
 from pytest_vllm_bench.config import Given, read
 from pytest_vllm_bench.errors import ConfigError
@@ -159,7 +160,7 @@ ONE_LINE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "key", "path", "line"), ONE_LINE, ids=[f"{t[:40]}" for t, *_ in ONE_LINE])
+@every(("text", "key", "path", "line"), ONE_LINE, ids=[f"{t[:40]}" for t, *_ in ONE_LINE])
 def test_each_mistake_is_told_where_it_stands(wrong: Wrong, text: str, key: str, path: str, line: int) -> None:
     problems = [(p.message.key, p.path, p.line) for p in wrong(text)]
     assert (f"config.{key}", path, line) in problems
@@ -193,7 +194,7 @@ AXES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "key", "path"), AXES, ids=[text for text, *_ in AXES])
+@every(("text", "key", "path"), AXES, ids=[text for text, *_ in AXES])
 def test_axes_are_looked_at_closely(wrong: Wrong, text: str, key: str, path: str) -> None:
     lines = {"base_url": "simulator", "input_output": "[[8, 8]]", "concurrency_prompts": "[[2, 20]]"}
     lines |= dict(line.split(": ", 1) for line in text.split("\n"))
@@ -217,7 +218,7 @@ URLS = [
 ]
 
 
-@pytest.mark.parametrize(("url", "key", "instead"), URLS)
+@every(("url", "key", "instead"), URLS)
 def test_a_bad_url_is_told_with_what_to_write(wrong: Wrong, url: str, key: str, instead: str) -> None:
     [problem] = wrong("", Given(url=(url, "--vllm-url")))
     assert (problem.message.key, problem.path, problem.file) == (f"config.{key}", "--vllm-url", "")

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from every import every
 
 from pytest_vllm_bench.config import SCHEMA_FILE
 from pytest_vllm_bench.config.lines import parse
@@ -51,7 +52,7 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=[str(p.relative_to(ROOT)) for p in CONFIGS])
+@every("path", CONFIGS, ids=[str(p.relative_to(ROOT)) for p in CONFIGS])
 def test_editors_accept_what_we_accept(path: Path) -> None:
     jsonschema.validate(parse(path.read_text(encoding="utf-8")).value, schema())
 
@@ -92,7 +93,7 @@ def test_editors_accept_every_way_of_writing() -> None:
     jsonschema.validate(value, schema())
 
 
-@pytest.mark.parametrize("text", REFUSED)
+@every("text", REFUSED)
 def test_editors_see_the_usual_slips(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(parse(text).value, schema())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from config_made import Read, Wrong
+from every import every
 
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.config import matrix
@@ -72,7 +73,7 @@ def test_the_command_judge_refuses_them_too(tmp_path: Path, capsys: pytest.Captu
         assert rule in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
+@every(
     ("written", "implied"),
     [
         (["failed <= 3"], ["goodput_ratio >= 0.99"]),

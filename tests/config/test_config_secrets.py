@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from config_made import Read, Wrong
+from every import every
 
 from pytest_vllm_bench.config import Given, matrix
 from pytest_vllm_bench.config.urls import address, redacted
@@ -46,7 +47,7 @@ def test_credentials_in_a_url_become_a_header(config: Read) -> None:
         assert pair not in shown
 
 
-@pytest.mark.parametrize(
+@every(
     "text",
     [
         f"api_key_env: sk-{SECRET}\n",
@@ -76,7 +77,7 @@ def test_a_key_with_a_line_break_is_told(wrong: Wrong, variable: str) -> None:
     assert problem.message.key == "config.key_characters"
 
 
-@pytest.mark.parametrize(
+@every(
     ("url", "address_", "simulated"),
     [
         ("simulator", "simulator", True),
@@ -100,7 +101,7 @@ def test_redaction_needs_no_valid_url() -> None:
     assert redacted("http://h/p@q") == "http://h/p@q"
 
 
-@pytest.mark.parametrize(
+@every(
     "url",
     [
         "http://me:hun/ter2@h", "http://me:1/hunter2@h", "http://me:hun?ter2@h:1", "http://me:hun#ter2@h",

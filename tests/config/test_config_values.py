@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from every import every
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
@@ -50,13 +51,13 @@ def test_shares_with_and_without_percent(percent: float) -> None:
     assert values.share(percent / 100) == percent / 100
 
 
-@pytest.mark.parametrize("value", [True, None, [], {}, "", "5", "x", math.nan])
+@every("value", [True, None, [], {}, "", "5", "x", math.nan])
 def test_what_is_no_share(value: object) -> None:
     with pytest.raises(PydanticCustomError):
         values.share(value)
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "value"),
     [
         ("on", "on"), ("off", "off"), ("yes", "yes"), ("true", True), ("010", 10), ("0x1F", 31), ("1e3", 1000.0),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from blocks import PAGES, Block, blocks
+from every import every
 from sandbox import run
 
 #: Commands that need a network, a GPU or another machine.
@@ -65,6 +66,6 @@ def test_a_block_works(block: Block, finished: Path, server: str, tmp_path: Path
         run(["pytest", "bench_cases", f"--vllm-url={server}", "-q", "-k", "not mc16"], home)
 
 
-@pytest.mark.parametrize("block", distinct("python"), ids=lambda b: b.id)
+@every("block", distinct("python"), ids=lambda b: b.id)
 def test_python_is_python(block: Block) -> None:
     ast.parse(block.text)

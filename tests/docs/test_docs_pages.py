@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from blocks import PAGES, ROOT, Block, anchors, blocks, headings, links, prose
+from every import every
 
 EVERY = [page for pair in PAGES.items() for page in pair]
 #: Shown to readers, not run: output, or what a reader's own machine has.
@@ -18,7 +18,7 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@every("page", PAGES, ids=name)
 def test_a_page_is_there_in_both_languages(page: Path) -> None:
     assert PAGES[page].exists()
     assert headings(PAGES[page]) == headings(page)
@@ -35,14 +35,14 @@ def bare(block: Block) -> tuple[str, tuple[str, ...], str]:
     return block.language, block.words, re.sub(r"(?m)\s*#.*$", "", block.text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@every("page", PAGES, ids=name)
 def test_both_languages_have_the_same_examples(page: Path) -> None:
     ours = [bare(b) for b in blocks(page) if b.language in RUN]
     theirs = [bare(b) for b in blocks(PAGES[page]) if b.language in RUN]
     assert theirs == ours
 
 
-@pytest.mark.parametrize("page", EVERY, ids=name)
+@every("page", EVERY, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in links(page):
         target, _, anchor = link.partition("#")
@@ -52,13 +52,13 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(file), f"{name(page)}: {link}"
 
 
-@pytest.mark.parametrize("page", EVERY, ids=name)
+@every("page", EVERY, ids=name)
 def test_every_block_says_what_it_is(page: Path) -> None:
     for block in blocks(page):
         assert block.language in SHOWN | RUN, f"{block.id}: {block.language!r}"
 
 
-@pytest.mark.parametrize("page", PAGES.values(), ids=name)
+@every("page", PAGES.values(), ids=name)
 def test_chinese_pages_are_in_chinese(page: Path) -> None:
     words = "".join(line for line in prose(page) if not line.startswith("|"))
     assert len(re.findall(r"[\u4e00-\u9fff]", words)) > len(words) / 8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ def framed(data: bytes, framing: Framing = "sse", places: tuple[int, ...] = ()) 
     return payloads + events.flush()
 
 
-@pytest.mark.parametrize(
+@every(
     ("data", "payloads"),
     [
         (b'data: {"a":1}\n\n', [b'{"a":1}']),

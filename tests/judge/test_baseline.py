@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from scipy import stats
 
 from pytest_vllm_bench.judge import baseline, comparison
@@ -201,10 +202,10 @@ def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> t
     return d, float(stats.t.ppf(1 - alpha, k + 2)) * scale, float(stats.t.ppf(0.95, k + 2)) * scale
 
 
-@pytest.mark.parametrize("old", [[10.0], [10.0, 11.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
-@pytest.mark.parametrize("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
-@pytest.mark.parametrize("planned", [1, 300])
-@pytest.mark.parametrize("shown", [0.01, 0.08])
+@every("old", [[10.0], [10.0, 11.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
+@every("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
+@every("planned", [1, 300])
+@every("shown", [0.01, 0.08])
 def test_the_decision_as_written(old: list[float], new: list[float], planned: int, shown: float) -> None:
     reference = [session(mean_tpot_ms=v) for v in old]
     found = compared(reference, session(mean_tpot_ms=tuple(new)), planned, {"mean_tpot_ms": shown})["mean_tpot_ms"]
@@ -305,7 +306,7 @@ def test_worse_is_lower_for_a_throughput() -> None:
     assert compared(reference, session(output_throughput=99.0))["output_throughput"].verdict is INCONCLUSIVE
 
 
-@pytest.mark.parametrize(
+@every(
     ("metric", "noise"),
     [("mean_ttft_ms", 0.05), ("median_ttft_ms", 0.05), ("p90_ttft_ms", 0.1), ("p99_e2el_ms", 0.1),
      ("mean_tpot_ms", 0.03), ("mean_itl_ms", 0.03), ("mean_e2el_ms", 0.03), ("output_throughput", 0.03),
@@ -363,7 +364,7 @@ def test_a_gate_without_data_is_said() -> None:
     assert compared([session(p99_ttft_ms=1.0)], session(mean_tpot_ms=1.0)) == {}
 
 
-@pytest.mark.parametrize(
+@every(
     ("old", "new", "named", "lost"),
     [
         (["mean_tpot_ms"], ["mean_tpot_ms"], {}, False),

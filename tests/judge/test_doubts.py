@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from runs import closed, facts, in_mode, judged, request, scenario
 
 from pytest_vllm_bench.judge.doubts import DOUBTS, among
@@ -68,7 +69,7 @@ def nearly_whole(index: int, random: Random) -> Record:
     return came(index, [0.0005] * 3, [8] * 4, ttft=N * PACE)
 
 
-@pytest.mark.parametrize(
+@every(
     ("make", "kind", "events", "undermined"),
     [
         (collected, "few_lumps", 16, {"itl", "itl_token", "tpot"}),
@@ -164,7 +165,7 @@ def two_tokens(index: int, random: Random) -> Record:
     return came(index, [0.0001], [1, 1], ttft=1.0)
 
 
-@pytest.mark.parametrize(
+@every(
     "make",
     [paced, jittery, speculative, drafts_one_by_one, long_drafts, drafts_that_are_all_accepted, many_steps, stalled, chunked_prefill, flood,
      short_after_a_long_prompt, two_tokens],
@@ -202,7 +203,7 @@ def plan(field: str = "max_completion_tokens") -> Plan:
     return Plan(scenario_id="s", folder=Path(), n=60, path="/", output_field=field)
 
 
-@pytest.mark.parametrize(
+@every(
     ("got", "changed"),
     [
         (16, {}),

@@ -9,7 +9,7 @@ from array import array
 from functools import cache
 from typing import Any, Literal
 
-import pytest
+from every import every
 from runs import facts, failure, judged, request, scenario
 
 from pytest_vllm_bench.capacity import answered, outcome, probed
@@ -103,13 +103,13 @@ def test_every_row_of_the_table_is_among_the_names() -> None:
     assert {f"slo_attainment.{id}" for id in SLO_IDS} <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in FREE])
+@every("name", [n for n in NAMES if n not in FREE])
 def test_it_passes(name: str) -> None:
     found = judge(limited(name, "good"), of(name)).verdicts[0]
     assert (found.verdict, found.within, found.proven) == (Verdict.PASS, True, statistical(name))
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in FREE])
+@every("name", [n for n in NAMES if n not in FREE])
 def test_it_fails(name: str) -> None:
     judgement = judge(limited(name, "bad"), of(name))
     found = judgement.verdicts[0]
@@ -117,7 +117,7 @@ def test_it_fails(name: str) -> None:
     assert judgement.verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every("name", NAMES)
 def test_it_is_inconclusive(name: str) -> None:
     """At its very limit a statistical rule is undecided; an exact one is only where the run was cut short."""
     text = limited(name, "near")
@@ -136,7 +136,7 @@ def test_it_is_inconclusive(name: str) -> None:
     assert cut.verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every("name", NAMES)
 def test_it_is_invalid(name: str) -> None:
     """A client that was the bottleneck: the rule is judged and shown, and decides nothing."""
     busy = (facts(cpu_s=9.9),)
@@ -145,8 +145,8 @@ def test_it_is_invalid(name: str) -> None:
     assert judgement.verdicts[0].observed is not None
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("op", ["<=", ">="])
+@every("name", NAMES)
+@every("op", ["<=", ">="])
 def test_no_data_never_passes(name: str, op: str) -> None:
     judgement = judge(f"{name} {op} 0", (), server={})
     found = judgement.verdicts[0]
@@ -167,7 +167,7 @@ SEEN = [
 ]
 
 
-@pytest.mark.parametrize(("seen", "stopped", "expected"), SEEN)
+@every(("seen", "stopped", "expected"), SEEN)
 def test_the_gate_of_a_search(seen: Seen, stopped: Any, expected: Verdict) -> None:
     held, broken = (seen.level, None) if seen.held else (None, seen.level)
     answer = Answer(held=held, broken=broken, levels=(seen,), stopped=stopped)

@@ -6,6 +6,7 @@ from array import array
 from typing import Any
 
 import pytest
+from every import every
 from runs import closed, rule, scenario
 
 from pytest_vllm_bench.judge import Evidence, imports, judge
@@ -52,7 +53,7 @@ def lacks(found: Imported) -> list[str]:
     return [m.key.rpartition(".lacks_")[2] for m in found.lacks]
 
 
-@pytest.mark.parametrize(("broken", "words"), [
+@every(("broken", "words"), [
     ({"ttfts": 5.0}, r"got `float` - at `\$.ttfts`"), ({"ttfts": [0.05, "x", 0.0, 0.05]}, r"at `\$.ttfts\[1\]`"),
     ({"itls": [[0.01], [float("nan")], [], [0.01]]}, "^a time is not finite$"), ({"errors": 3.5}, r"at `\$.errors`"),
     ({"start_times": [1000.0, None, 1001.0, 1001.5]}, r"got `null` - at `\$.start_times\[1\]`"),
@@ -379,7 +380,7 @@ def test_a_mean_and_its_unit_are_enough_to_know_nvidias_tools() -> None:
     assert (found.source, found.figures["mean_e2el_ms"]) == ("genai-perf", 1500)
 
 
-@pytest.mark.parametrize(
+@every(
     ("more", "source", "figures", "lacking"),
     [
         ({"schema_version": "1.0"}, "aiperf", {}, ["failures", "gaps"]),
@@ -439,7 +440,7 @@ def test_evalscopes_table_of_percentiles_alone() -> None:
     assert lacks(found) == ["requests", "client", "failures"]
 
 
-@pytest.mark.parametrize(
+@every(
     ("data", "figures", "concurrency"),
     [
         ({"Avg TTFT": 50, " Avg TPOT  (ms) ": 10, "Failed Requests": 0, "": 1, "metrics": 2},
@@ -460,7 +461,7 @@ def test_what_evalscope_leaves_out(data: Any, figures: dict[str, float], concurr
     assert (found.source, found.figures, found.concurrency) == ("evalscope", pytest.approx(figures), concurrency)
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "figures", "seen", "words"),
     [
         ("p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0, "completed": 98, "failed": 2}, ("inf", False, "whole", 100),
@@ -493,7 +494,7 @@ def test_the_words_of_a_summarys_verdict(text: str, figures: dict[str, Any], see
     assert say(found.reason) == words
 
 
-@pytest.mark.parametrize("data", [{}, [], None, 3, "text", {"hello": 1}, [1, 2], {"benchmarks": []}, {"benchmarks": 5},
+@every("data", [{}, [], None, 3, "text", {"hello": 1}, [1, 2], {"benchmarks": []}, {"benchmarks": 5},
                                   {"benchmarks": [1]}, {"benchmarks": [{}]}, {"benchmarks": [{"metrics": None}]},
                                   {"request_latency": 5}, {"Avg TTFT (ms)": 2, "Avg TPOT (ms)": 3},
                                   {"metrics": 1, "percentiles": [2]}, {"metrics": {}, "percentiles": []}])  # fmt: skip
@@ -503,7 +504,7 @@ def test_what_is_nobodys(data: Any) -> None:
     assert say(found.message, "en") != say(found.message, "zh")
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "figures", "evidence", "exact"),
     [
         ("p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0, "completed": 100, "failed": 0}, INCONCLUSIVE, PASS),

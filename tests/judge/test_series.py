@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from runs import failure, request, rule, verdict
 
 from pytest_vllm_bench.judge.series import Series, allowed_share, observed, series
@@ -47,7 +48,7 @@ def near(values: list[float]) -> Any:
     return pytest.approx(values, abs=1e-9)
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "badness", "missed"),
     [
         ("goodput_ratio >= 0.9", [5.5, 0.5, 2, 0.5, INF, INF], [1, 0, 1, 0, 1, 1]),
@@ -120,7 +121,7 @@ def test_the_order_is_that_of_sending_and_of_the_plan_where_many_were_sent_at_on
     assert gaps.badness.tolist() == [*(1000 * part for part in parts), 1000]
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "share"),
     [
         ("p90_ttft_ms <= 5", "1/10"), ("p90_ttft_ms > 5", "9/10"), ("p99.9_ttft_ms < 5", "1/1000"),
@@ -137,7 +138,7 @@ def test_the_share_that_may_miss(text: str, share: str | None) -> None:
     assert allowed_share(asked, name) == (None if share is None else Fraction(share))
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "value"),
     [
         ("p10_ttft_ms <= 1", 10), ("p50_ttft_ms < 1", 30), ("p90_ttft_ms <= 1", 50), ("max_ttft_ms < 1", 50),
@@ -157,7 +158,7 @@ def test_the_order_statistic_that_decides(text: str, value: float) -> None:
     assert observed(failed, share, asked) == "inf"
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "n"),
     [("p90_slot_wait_ms <= 100", 0), ("p90_response_ttft_ms <= 100", 0), ("p90_ttft_ms <= 100", 5),
      ("failed_ratio <= 0.5", 6), ("goodput_ratio >= 0.5", 5), ("p90_itl_ms <= 100", 18)],

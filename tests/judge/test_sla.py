@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
 
 from pytest_vllm_bench.judge import Evidence, judge, means, of_one_repeat
@@ -41,7 +42,7 @@ def one(text: str, records: list[Record], **changed: Any) -> RuleVerdict:
 # --------------------------------------------------------------------------------- percentiles and ratios
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "ttfts", "expected"),
     [
         ("p90_ttft_ms <= 500", with_share(201, 0), PASS),
@@ -71,7 +72,7 @@ def test_percentiles(text: str, ttfts: list[float], expected: Verdict) -> None:
     assert say(found.reason, "en") != say(found.reason, "zh")
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "fails", "expected"),
     [
         ("failed_ratio <= 0.1", 0, PASS),
@@ -151,7 +152,7 @@ SAID: list[tuple[str, list[Record], dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "records", "known", "words"), SAID, ids=[f"{s[0]}-{i}" for i, s in enumerate(SAID)])
+@every(("text", "records", "known", "words"), SAID, ids=[f"{s[0]}-{i}" for i, s in enumerate(SAID)])
 def test_a_verdict_and_its_words_to_the_digit(
     text: str, records: list[Record], known: dict[str, Any], words: str
 ) -> None:
@@ -160,7 +161,7 @@ def test_a_verdict_and_its_words_to_the_digit(
     assert say(found.reason) == words
 
 
-@pytest.mark.parametrize(
+@every(
     ("value", "words"),
     [(None, "–"), ("inf", "inf"), (math.inf, "inf"), (-math.inf, "-inf"), (3.0, "3"), (-2.0, "-2"), (0.12345, "0.1235"),
      (999.96, "1000"), (999.94, "999.9"), (1000.4, "1000"), (-1000.6, "-1001"), (123456.7, "123457")],
@@ -294,7 +295,7 @@ def test_confidence_is_asked_for() -> None:
 # --------------------------------------------------------------------------------- means and throughputs
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "expected"),
     [
         ("mean_ttft_ms <= 110", PASS),
@@ -448,8 +449,8 @@ def test_a_borrowed_width_is_relative() -> None:
     assert means.interval(10.0, [0.0, 0.0], 0.95, borrowed=True) == (-math.inf, math.inf)
 
 
-@pytest.mark.parametrize("id", ["response_ttft", "response_e2el"])
-@pytest.mark.parametrize(("factor", "grows"), [(1.0, False), (1.66, False), (1.68, True), (0.5, False)])
+@every("id", ["response_ttft", "response_e2el"])
+@every(("factor", "grows"), [(1.0, False), (1.66, False), (1.68, True), (0.5, False)])
 def test_a_queue_grows_where_the_last_fifth_waits_half_as_long_again(id: str, factor: float, grows: bool) -> None:
     """A straight line within the window, whatever is outside it and in whatever order the requests are."""
     seen = sample(opened([0.1] * 300), settings_of(scenario(concurrency=None, request_rate=10.0)))
@@ -524,7 +525,7 @@ def test_exactly_equal_repeats_have_no_width() -> None:
 # ---------------------------------------------------------------------------------------- plain comparisons
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "expected"),
     [
         ("failed == 0", PASS), ("failed != 0", FAIL), ("completed == 100", PASS), ("completed >= 101", FAIL),
@@ -553,7 +554,7 @@ def test_a_failed_request_is_the_largest_value() -> None:
     assert one("min_ttft_ms >= 50", records).verdict is FAIL
 
 
-@pytest.mark.parametrize("text", ["p90_ttft_ms <= 500", "mean_ttft_ms <= 500", "output_throughput >= 1",
+@every("text", ["p90_ttft_ms <= 500", "mean_ttft_ms <= 500", "output_throughput >= 1",
                                   "max_ttft_ms <= 500", "failed_ratio <= 0.5", "goodput_ratio >= 0.1",
                                   "std_ttft_ms <= 5", "p90_itl_ms <= 500", "server.hits <= 5",
                                   "steady_p90_ttft_ms <= 500", "max_output_tokens_per_s >= 1"])  # fmt: skip
@@ -804,7 +805,7 @@ def test_an_unknown_metric_is_refused() -> None:
     assert isinstance(parse_rule("nonsense == 0"), Message)
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "proven"),
     [("p90_ttft_ms <= 3", True), ("p90_ttft_ms == 3", False), ("mean_ttft_ms <= 3", True), ("mean_ttft_ms == 3", False),
      ("mean_ttft_ms != 3", False), ("goodput_ratio >= 0.9", True), ("goodput_ratio >= 0", False),
@@ -818,7 +819,7 @@ def test_which_rules_are_proven(text: str, proven: bool) -> None:
     assert one(text, closed(noisy(300)), goodput={"ttft": 500}).proven is proven
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "records", "window", "why"),
     [("p90_ttft_ms <= 500", closed([]), "whole", "no request is in the sample"),
      ("failed == 0", closed([]), "whole", "no request is in the sample"),
@@ -863,7 +864,7 @@ def test_a_steady_window_that_is_not_there_is_said() -> None:
     assert say(found.reason).startswith("p90_ttft_ms: no data, which never passes: there is no steady window; ")
 
 
-@pytest.mark.parametrize(
+@every(
     ("asked", "answered"),
     [
         (("mean_ttft_ms <= 1",), ["failed == 0"]),

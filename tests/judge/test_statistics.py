@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -41,15 +42,15 @@ def test_beta_at_its_ends() -> None:
     assert ours.beta(1, 2, 3) == 1
 
 
-@pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 7, 9, 12, 30, 100, 10_000])
-@pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.998, 0.9999])
+@every("df", [1, 2, 3, 4, 5, 7, 9, 12, 30, 100, 10_000])
+@every("p", [0.01, 0.3, 0.5, 0.8, 0.9, 0.95, 0.975, 0.99, 0.998, 0.9999])
 def test_t_is_scipys(p: float, df: int) -> None:
     assert ours.t_quantile(p, df) == pytest.approx(float(stats.t.ppf(p, df)), abs=1e-9, rel=1e-9)
     assert ours.t_above(1.3, df) == pytest.approx(float(stats.t.sf(1.3, df)), abs=1e-12)
     assert ours.t_above(-1.3, df) == pytest.approx(float(stats.t.sf(-1.3, df)), abs=1e-12)
 
 
-@pytest.mark.parametrize(
+@every(
     ("share", "confidence", "needed"),
     [(0.1, 0.95, [29, 46, 61]), (0.05, 0.95, [59, 93, 124]), (0.01, 0.95, [299, 473, 628]),
      (0.1, 0.99, [44, 64, 81]), (0.05, 0.99, [90, 130, 165]), (0.01, 0.99, [459, 662, 838])],
@@ -62,14 +63,14 @@ def test_requests_needed_for_pass(share: float, confidence: float, needed: list[
         assert not Count(n_eff=n - 1, k_eff=misses, tau=1, share=share).proven_within(alpha)
 
 
-@pytest.mark.parametrize(("n", "misses"), [(10, 2), (20, 2), (40, 3), (80, 3), (160, 5), (1000, 16)])
+@every(("n", "misses"), [(10, 2), (20, 2), (40, 3), (80, 3), (160, 5), (1000, 16)])
 def test_misses_that_prove_p99_fail(n: int, misses: int) -> None:
     assert Count(n_eff=n, k_eff=misses, tau=1, share=0.01).proven_over(0.05)
     assert not Count(n_eff=n, k_eff=misses - 1, tau=1, share=0.01).proven_over(0.05)
 
 
-@pytest.mark.parametrize("confidence", [0.95, 0.99])
-@pytest.mark.parametrize("n", [25, 40, 100, 1000])
+@every("confidence", [0.95, 0.99])
+@every("n", [25, 40, 100, 1000])
 def test_an_estimated_tau_is_held_to_students_t(n: int, confidence: float) -> None:
     level = float(stats.norm.sf(stats.t.ppf(confidence, n / 4)))
     assert ours.level_of_estimate(1 - confidence, n / 4) == pytest.approx(level, abs=1e-9)
@@ -140,7 +141,7 @@ def test_more_is_the_smallest_number_that_decides(n: int, k: int, share: float, 
         assert more(seen, levels) == by_hand(seen, levels)
 
 
-@pytest.mark.parametrize(
+@every(
     ("n", "k", "share", "tau", "needed"),
     [(24, 1, 0.1, 2.5, 206), (24, 3, 0.1, 1.0, 600), (24, 0, 0.5, 1.0, 1), (100, 6, 0.05, 1.0, None),
      (28, 0, 0.1, 1.0, 1), (100, 0, 0.01, 1.0, 199)],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from runs import closed, failure, in_mode, judged, rule, scenario
 
 from pytest_vllm_bench.judge import Evidence, effective_rules, judge
@@ -129,9 +130,9 @@ def test_looks_share_the_error_among_the_rules() -> None:
         assert at_least(found.misses, found.n, 0.1) <= alpha < at_least(found.misses - 1, found.n, 0.1)
 
 
-@pytest.mark.parametrize("text", ["p50_slot_wait_ms <= 0", "p50_response_ttft_ms <= 0", "slo_attainment.ttft >= 0.9",
+@every("text", ["p50_slot_wait_ms <= 0", "p50_response_ttft_ms <= 0", "slo_attainment.ttft >= 0.9",
                                   "goodput_ratio >= 0.9"])  # fmt: skip
-@pytest.mark.parametrize("goodput", [{}, {"e2el": 1000.0}])
+@every("goodput", [{}, {"e2el": 1000.0}])
 def test_what_is_not_measured_or_has_no_limit_stops_nothing(text: str, goodput: dict[str, float]) -> None:
     """A closed loop waits for no slot, and an SLO that nobody set is not missed: at the end that is "no data"."""
     asked, records = scenario(text, goodput=goodput), some_slow(200, 0)
@@ -147,7 +148,7 @@ def test_requests_in_flight_count_as_within() -> None:
     assert look(asked, records, in_flight=180) is None
 
 
-@pytest.mark.parametrize("text", ["max_ttft_ms <= 1", "failed == 0", "mean_ttft_ms <= 1", "p90_itl_ms <= 1",
+@every("text", ["max_ttft_ms <= 1", "failed == 0", "mean_ttft_ms <= 1", "p90_itl_ms <= 1",
                                   "server.x <= 1", "goodput_ratio >= 1"])  # fmt: skip
 def test_exact_rules_means_and_gaps_stop_nothing(text: str) -> None:
     asked = scenario(text, "failed_ratio < 1", "goodput_ratio > 0", goodput={"ttft": 1})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from runs import closed, facts, failure, judged, opened, request, scenario
 
 from pytest_vllm_bench.judge.validity import lag_limit
@@ -52,7 +53,7 @@ def late(n: int, over: int, lag: float) -> list[Record]:
     return records
 
 
-@pytest.mark.parametrize(
+@every(
     ("n", "over", "lag", "holds"),
     [(50, 1, 1.0, True), (50, 2, 1.0, False), (301, 3, 1.0, True), (301, 4, 1.0, False), (301, 50, 0.004, True),
      (301, 50, 0.006, False)],
@@ -96,7 +97,7 @@ def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_bef
     assert not ok("send_lag", burst, concurrency=8)
 
 
-@pytest.mark.parametrize(
+@every(
     ("rules", "goodput", "limit"),
     [
         ((), {}, 0.005),
@@ -238,7 +239,7 @@ def test_steal_may_be_unknown() -> None:
     assert check("cpu", closed([0.1] * 20)) is None
 
 
-@pytest.mark.parametrize(("n", "again", "lost", "holds"), [
+@every(("n", "again", "lost", "holds"), [
     (100, 0, 0.02, None), (100, 5, 0.02, True), (100, 6, 0.02, False), (4, 1, 0.02, True), (4, 2, 0.02, False),
     (100, 100, 0.001, True),  # a server that closes after each answer without a word, and nobody waited for it
 ])  # fmt: skip
@@ -335,7 +336,7 @@ def test_cold_cache_by_the_servers_counters(hits: float, holds: bool) -> None:
     assert check("cache", records) is None
 
 
-@pytest.mark.parametrize(
+@every(
     ("server", "answered", "holds"),
     [
         ({"external_cache_hits": 1740.0}, None, False),  # offloaded, or of a connector
@@ -369,7 +370,7 @@ def test_later_turns_are_meant_to_hit_the_cache() -> None:
     assert ok("cache", records)
 
 
-@pytest.mark.parametrize(
+@every(
     ("rules", "goodput", "holds"),
     [((), {}, True), (("p90_ttft_ms <= 500",), {}, True), (("mean_tpot_ms <= 500",), {}, False),
      (("output_throughput >= 1",), {}, False), ((), {"tpot": 50}, False), ((), {"ttft": 50}, True)],
@@ -443,9 +444,7 @@ MADE: list[tuple[str, list[Record], dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("id", "records", "known", "words"), MADE, ids=[f"{made[0]}-{i}" for i, made in enumerate(MADE)]
-)
+@every(("id", "records", "known", "words"), MADE, ids=[f"{made[0]}-{i}" for i, made in enumerate(MADE)])
 def test_it_says_what_was_seen(id: str, records: list[Record], known: dict[str, Any], words: str) -> None:
     made = check(id, records, **known)
     assert made is not None

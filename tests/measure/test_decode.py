@@ -9,6 +9,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapes import chunked, cut, decode, entries, head, plain, plan, response, row, sent
@@ -95,7 +96,7 @@ def test_tokens_of_an_event_by_length_of_text_where_nothing_tells() -> None:
     assert (record.output_tokens, record.tokens_per_event) == (13, "estimated")
 
 
-@pytest.mark.parametrize(
+@every(
     ("header", "canned"),
     [
         ("X-Cache: HIT", True),
@@ -312,7 +313,7 @@ def test_words_that_were_cut_in_the_middle_of_a_character() -> None:
     assert record.error_detail == "Zeit\ufffd"
 
 
-@pytest.mark.parametrize(
+@every(
     ("ending", "error", "timeout"),
     [
         (Ending.RESET, "reset", None),
@@ -339,7 +340,7 @@ _TGI_3 = (
 )
 
 
-@pytest.mark.parametrize(
+@every(
     ("backend", "body", "forced", "asked", "error", "detail"),
     [
         ("vllm", _USAGE_3, True, 4, "short", "3 < 4"),

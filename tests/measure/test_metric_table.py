@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-import pytest
+from every import every
 from runs import rule, scenario
 
 from pytest_vllm_bench.backends import BACKENDS
@@ -35,12 +35,12 @@ def test_a_percentile_is_called_the_same_however_it_is_spelt() -> None:
     assert [percentile_label(Decimal(p)) for p in ("99", "99.0", "99.9", "99.90")] == ["p99", "p99", "p99.9", "p99.9"]
 
 
-@pytest.mark.parametrize("op", ["<=", "<", ">=", ">", "==", "!="])
+@every("op", ["<=", "<", ">=", ">", "==", "!="])
 def test_every_comparison(op: str) -> None:
     assert rule(f"failed {op} 3").op == op
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "said"),
     [
         ("p99_ttft_ms", "judge.not_a_rule"),
@@ -80,7 +80,7 @@ def test_every_name_is_read() -> None:
             assert found.row.id in (*ROWS, "slo_attainment")
 
 
-@pytest.mark.parametrize(
+@every(
     "name",
     [
         "p0_ttft_ms",
@@ -105,7 +105,7 @@ def test_service_latencies_are_read_from_sent() -> None:
     assert found.row.id == "ttft"
 
 
-@pytest.mark.parametrize(
+@every(
     ("written", "goodput", "implied"),
     [
         ([], {}, ["failed == 0"]),
@@ -129,7 +129,7 @@ def test_implied_rules(written: list[str], goodput: dict[str, float], implied: l
     assert implied_rules((*rules, *made), goodput) == ()
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "said"),
     [
         ("p99_ttft_ms <= 300000", "judge.limit_at_timeout"),

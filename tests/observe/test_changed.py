@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
+from every import every
 
 from pytest_vllm_bench.model import Target
 from pytest_vllm_bench.observe.ready import Server, changed
@@ -15,7 +15,7 @@ WAS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@every(
     ("after", "said"),
     [
         ({"models": ("n",), "roots": {}, "max_model_len": {}}, "m, lora before, n after"),

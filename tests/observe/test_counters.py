@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.request import Request, urlopen
 
 import pytest
+from every import every
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,7 +130,7 @@ SERVERS = {
 }
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@every("server", SERVERS)
 def test_servers_are_understood(server: str) -> None:
     before, after, expected = SERVERS[server]
     assert rise(before, after) == pytest.approx(expected)

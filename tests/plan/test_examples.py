@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from every import every
 
 from pytest_vllm_bench import config, registry
 
@@ -28,7 +29,7 @@ async def test_{name}(scenario, vllm_bench):
 """
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@every("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_a_config_without_problems(path: Path) -> None:
     read = config.read(path, config.Given(), registry.builtin())
     assert config.matrix(read)
@@ -41,7 +42,7 @@ def test_the_users_file_gives_every_pair_of_lengths_and_loads() -> None:
     assert "io1024x1024-mc16-np160" in ids
 
 
-@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
+@every("path", RUN, ids=lambda path: path.stem)
 def test_every_example_says_what_it_answers_in_both_languages(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.startswith("# Question: ")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from every import every
 
 from pytest_vllm_bench.model import DatasetChoice
 from pytest_vllm_bench.plan import DATASETS, check
@@ -26,7 +27,7 @@ def test_good_options_have_no_problems() -> None:
     assert problems("trace", path="t.csv", speed=2, start=10, end=20.5) == {}
 
 
-@pytest.mark.parametrize(
+@every(
     ("name", "options", "path", "words"),
     [
         ("radnom", {}, "name", "Did you mean random"),
@@ -57,7 +58,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert set(problems("sharegpt", patch="x", shuffle=1, max_prompt=0)) == {"patch", "shuffle", "max_prompt", ""}
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@every("name", DATASETS)
 def test_every_dataset_says_what_is_missing_and_nothing_else(name: str) -> None:
     found = problems(name)
     assert all("needs the option path" in told for told in found.values())

@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from every import every
 from hypothesis import given
 from hypothesis import strategies as st
 from results_made import record, result, scenario
@@ -70,8 +71,8 @@ def parsed(row: artifacts.Row) -> dict[str, Any]:
     return read
 
 
-@pytest.mark.parametrize("verdict", list(Verdict))
-@pytest.mark.parametrize("detailed", [False, True])
+@every("verdict", list(Verdict))
+@every("detailed", [False, True])
 def test_every_result_keeps_to_the_schema(verdict: Verdict, detailed: bool) -> None:
     row = parsed(artifacts.to_json(result(verdict=verdict, failed=2), detailed=detailed))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)

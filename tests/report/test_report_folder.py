@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from every import every
 from results_made import record, result, rows
 
 from pytest_vllm_bench.errors import BenchError
@@ -28,7 +29,7 @@ def names(path: Path) -> list[str]:
     return sorted(p.name for p in path.iterdir())
 
 
-@pytest.mark.parametrize(
+@every(
     ("scenario_id", "name"),
     [
         ("io256x256-mc1-np10", "bench_io256x256_mc1_np10"),

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pytest
+from every import every
 from results_made import result, rows
 
 from pytest_vllm_bench.metric_table import ROWS
@@ -103,7 +103,7 @@ def test_a_trend_needs_two_occasions() -> None:
     assert list(drawn.series[0].x) == ["2026-11-21 00:00:00", "2026-11-22 00:00:00"]
 
 
-@pytest.mark.parametrize(
+@every(
     ("value", "short"),
     [(1234567, 1234567), (1234567.8, 1235000), (0.123456, 0.1235), (float("nan"), None), ("a", "a"), (0, 0)],
 )
@@ -247,7 +247,7 @@ def test_damaged_records_cost_their_charts_only(tmp_path: Path) -> None:
         assert "io1024x256-mc16-np20" in page.write([row], tmp_path).read_text("utf-8")
 
 
-@pytest.mark.parametrize("key", [key for key in table() if key.startswith(("page.", "report.", "definitions."))])
+@every("key", [key for key in table() if key.startswith(("page.", "report.", "definitions."))])
 def test_every_text_speaks_its_language(key: str) -> None:
     en, zh = table()[key]
     assert not re.search(r"[\u3000-\u9fff\uff00-\uffef]", en)
@@ -256,7 +256,7 @@ def test_every_text_speaks_its_language(key: str) -> None:
     assert re.search(r"[\u4e00-\u9fff]", zh) or len(words_left) <= 3, zh
 
 
-@pytest.mark.parametrize("id", [id for id in ROWS if not id.startswith("failed_")])
+@every("id", [id for id in ROWS if not id.startswith("failed_")])
 def test_every_metric_has_a_name_a_meaning_and_a_formula(id: str) -> None:
     assert words.label(id, "zh") != id
     assert f"definitions.meaning.{id}" in table()

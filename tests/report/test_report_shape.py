@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from results_made import result
@@ -102,7 +103,7 @@ def test_it_finds_what_a_validator_of_the_whole_standard_finds(path: tuple[Any, 
     assert (misfit(row) is None) is JUDGE.is_valid(row)
 
 
-@pytest.mark.parametrize(
+@every(
     ("path", "value", "said"),
     [
         (("mean_ttft_ms",), "fast", 'its mean_ttft_ms is "fast", where number | null belongs'),

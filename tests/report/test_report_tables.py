@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from every import every
 from results_made import record, result, rows
 from rich.cells import cell_len
 
@@ -105,7 +106,7 @@ def test_a_reason_is_said_once() -> None:
     assert max(cell_len(line) for line in narrow.splitlines()) <= 60
 
 
-@pytest.mark.parametrize(
+@every(
     ("rule", "shown"),
     [
         ({"observed": 523.4, "limit": 500, "within": False}, "+23.4 (+4.7%)"),
@@ -144,7 +145,7 @@ def test_verdict_file(tmp_path: Path) -> None:
     assert "baseline" not in failed
 
 
-@pytest.mark.parametrize(
+@every(
     ("verdicts", "refused", "why"),
     [
         (["FAIL"], False, ["worse"]),
@@ -207,7 +208,7 @@ def test_clock(seconds: float, text: str) -> None:
     assert progress.clock(seconds) == text
 
 
-@pytest.mark.parametrize(
+@every(
     ("value", "text"),
     [
         (None, "—"),

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from every import every
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.simulator import faults
@@ -18,7 +19,7 @@ def test_a_fault_has_its_defaults_and_what_is_written() -> None:
     assert (found["status"].values["retry_after"], found["status"].values["message"]) == ("2", "too busy")
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "said"),
     [
         ("stal at=5", "no simulated fault 'stal'; known are: delay"),
@@ -26,7 +27,7 @@ def test_a_fault_has_its_defaults_and_what_is_written() -> None:
         ("stall at=soon", "at=soon of the simulated fault 'stall' is not a number"),
     ],
 )
-@pytest.mark.parametrize("lang", ["en", "zh"])
+@every("lang", ["en", "zh"])
 def test_a_mistake_is_named(text: str, said: str, lang: str) -> None:
     with pytest.raises(BenchError) as caught:
         faults.parse(text)
