@@ -9,8 +9,13 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["pytester", "llama"]
+
+# No test depends on the machine's speed.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 TESTS = str(Path(__file__).parent)
 #: Who calls into these starts processes.
