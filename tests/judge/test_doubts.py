@@ -167,8 +167,8 @@ def two_tokens(index: int, random: Random) -> Record:
 
 @every(
     "make",
-    [paced, jittery, speculative, drafts_one_by_one, long_drafts, drafts_that_are_all_accepted, many_steps, stalled, chunked_prefill, flood,
-     short_after_a_long_prompt, two_tokens],
+    [paced, jittery, speculative, drafts_one_by_one, long_drafts, drafts_that_are_all_accepted, many_steps, stalled,
+     chunked_prefill, flood, short_after_a_long_prompt, two_tokens],
 )  # fmt: skip
 def test_ordinary_traffic_is_not_odd(make: Callable[[int, Random], Record]) -> None:
     random = np.random.default_rng(2)
