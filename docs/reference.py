@@ -33,7 +33,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "requests": ("dataset", "seed", "cache", "ignore_eos", "output_field", "sampling", "extra_body", "timeouts"),
     "verdict": ("goodput", "sla", "judge", "validity"),
     "measuring": ("workers", "worker_cpus", "token_detail", "percentiles"),
-    "more": ("repeats", "search", "baseline"),
+    "more": ("repeats", "search", "baseline", "observe"),
     "results": ("results_dir", "tape"),
     "overrides": ("overrides",),
 }  # fmt: skip

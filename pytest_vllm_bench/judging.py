@@ -12,12 +12,14 @@ from typing import Any
 
 from pytest_vllm_bench import judge as stage
 from pytest_vllm_bench.judge import doubts, stopping
+from pytest_vllm_bench.measure import energy
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
-from pytest_vllm_bench.model import Measurement, Message, Metrics, Result, Sample, Scenario, Verdict
+from pytest_vllm_bench.metric_table import parse_name
+from pytest_vllm_bench.model import Measurement, Message, Metrics, Result, Sample, Scenario, Track, Verdict
 
 
 def judge(
@@ -53,6 +55,7 @@ def judge(
     asking, rules = (replace(asked, goodput={}), stage.of_one_repeat(asked)) if waits else (asked, None)
     judgement = stage.judge(asking, samples, evidence, rules)
     notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *noted]
+    notes += energy.notes(samples[-1], wanted=_asks_for_energy(asked))
     return Result(
         scenario=asked,
         verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if last.gone else judgement.verdict,
@@ -77,6 +80,11 @@ def judge(
     )
 
 
+def _asks_for_energy(asked: Scenario) -> bool:
+    names = (parse_name(rule.metric) for rule in asked.rules)
+    return asked.accelerators == "nvidia" or any(name and "accelerators" in name.row.needs for name in names)
+
+
 def noted_of(one: Measurement) -> list[Message]:
     """What was said on the way, of the server, of the plan and of the client."""
     of_plan, of_client = one.plan.notes if one.plan else (), one.facts.warnings if one.facts else ()
@@ -87,8 +95,14 @@ def sample_of(one: Measurement, asked: Scenario) -> Sample:
     """The columns of a measurement; made once for each set of goodput limits."""
     key = limits(asked)
     if key not in one.samples:
-        one.samples[key] = sample(one.records, _settings(asked, one))
+        one.samples[key] = replace(sample(one.records, _settings(asked, one)), tracks=_since_start(one))
     return one.samples[key]
+
+
+def _since_start(one: Measurement) -> tuple[Track, ...]:
+    """What was watched, its times as the records' are."""
+    start = one.facts.started if one.facts else 0.0
+    return tuple(replace(track, times=tuple(t - start for t in track.times)) for track in one.observed.tracks)
 
 
 def limits(asked: Scenario) -> tuple[tuple[str, float], ...]:

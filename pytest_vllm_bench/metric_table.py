@@ -19,6 +19,7 @@ from pytest_vllm_bench.model import OURS, Backend, ErrorKind, Message, Rule, Sce
 
 Better = Literal["lower", "higher", "neither"]
 Per = Literal["request", "gap", "token", "run"]
+Unit = Literal["ms", "tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s", "J", "J/tok", "J/req", "tok/J", "W"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +27,11 @@ class Metric:
     """One metric.  ``per`` request, gap or token: it has statistics; ``needs``: what backend and load must offer."""
 
     id: str
-    unit: Literal["ms", "tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s"]
+    unit: Unit
     better: Better
     formula: str
     per: Per = "request"
-    needs: frozenset[str] = frozenset()  # stream, generates, counts (of tokens), open_loop, goodput, audio, pooling
+    needs: frozenset[str] = frozenset()  # a key of ``judge.lacks``: stream, counts (of tokens), open_loop, accelerators
 
 
 def _rows(*rows: Metric) -> dict[str, Metric]:
@@ -41,8 +42,7 @@ def _latency(id: str, formula: str, *needs: str, per: Per = "request") -> Metric
     return Metric(id=id, unit="ms", better="lower", formula=formula, per=per, needs=frozenset(needs))
 
 
-def _run(id: str, unit: Literal["tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s"], better: Better,
-         formula: str, *needs: str) -> Metric:  # fmt: skip
+def _run(id: str, unit: Unit, better: Better, formula: str, *needs: str) -> Metric:
     return Metric(id=id, unit=unit, better=better, formula=formula, per="run", needs=frozenset(needs))
 
 
@@ -93,6 +93,12 @@ SCALAR = _rows(
     _run("mean_concurrency", "count", "neither", "∫ requests in [sent, done) dt ÷ duration"),
     _run("cap_bound", "ratio", "lower", "share of requests that waited for a slot", "open_loop"),
     _run("rtfx", "x", "higher", "audio seconds ÷ duration", "audio"),
+    _run("energy_j", "J", "lower", "∫ power of all accelerators dt, or what their counters rose by", "accelerators"),
+    _run("joules_per_output_token", "J/tok", "lower", "energy_j ÷ output tokens", "accelerators", "counts"),
+    _run("joules_per_request", "J/req", "lower", "energy_j ÷ completed", "accelerators"),
+    _run("tokens_per_joule", "tok/J", "higher", "output tokens ÷ energy_j", "accelerators", "counts"),
+    _run("power_mean_w", "W", "lower", "energy_j ÷ duration", "accelerators"),
+    _run("power_max_w", "W", "lower", "the highest sum of all accelerators' power", "accelerators"),
 )  # fmt: skip
 
 ROWS: Mapping[str, Metric] = SAMPLED | SCALAR
@@ -348,6 +354,8 @@ def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
         found.add("goodput")
     if "audio" in backend.takes_media:
         found.add("audio")
+    if scenario.watches_accelerators:
+        found.add("accelerators")
     return frozenset(found)
 
 

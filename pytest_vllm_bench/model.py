@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import html
+import ipaddress
 import json
 import math
 import re
@@ -20,7 +21,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypeAlias
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 
@@ -96,6 +97,18 @@ class Target:
     simulated: bool = False  # the built-in server
 
     hidden: tuple[str, ...] = field(default=(), repr=False)  # other secrets: keys in the endpoint's query, in bodies
+
+    @property
+    def here(self) -> bool:
+        """Whether it is on this machine, as its address says: what this machine can tell is told of it too."""
+        host = ""
+        try:
+            host = urlsplit(self.base_url).hostname or ""
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return self.base_url.startswith("unix:") or host == "localhost" or host.endswith(".localhost")
+        address = getattr(address, "ipv4_mapped", None) or address
+        return address.is_loopback or address.is_unspecified
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -263,6 +276,7 @@ class Scenario:
     judge: JudgeSettings = JudgeSettings()
     validity: ValiditySettings = ValiditySettings()
     token_detail: Literal["auto", "on", "off"] = "auto"
+    accelerators: Literal["auto", "off", "nvidia"] = "auto"  # what watches them
     repeat: int = 1  # 1-based
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
@@ -276,6 +290,13 @@ class Scenario:
     def cell(self) -> str:
         """The id without the repeat: what its repeats have in common, and no other scenario has."""
         return self.id.removesuffix(f"-r{self.repeat}")
+
+    @property
+    def watches_accelerators(self) -> bool:
+        """Whether this machine's accelerators are looked at, being the server's."""
+        if self.accelerators == "auto":
+            return self.target.here and not self.target.simulated
+        return self.accelerators != "off"
 
     @property
     def open_loop(self) -> bool:
@@ -548,6 +569,7 @@ class Sample:
     token_sources: Mapping[str, int] = field(default_factory=dict)  # token_source → requests that were answered
     begin: float | None = None  # first sent
     end: float | None = None  # last done
+    tracks: Sequence[Track] = ()  # what was watched meanwhile, on the same clock
 
 
 # ----------------------------------------------------------------------------- the client about itself
@@ -638,11 +660,24 @@ class RuleVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One thing that was watched while load ran, of one device: values over time."""
+
+    name: str  # power_w, energy_j (a counter), ...
+    device: str = ""
+    every: float = 0.0  # seconds from one value to the next, as asked for
+    times: tuple[float, ...] = ()  # absolute, on the measuring clock
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What was seen of the server beside the load."""
 
     counters: Mapping[str, float] = field(default_factory=dict)  # ``server.*``: what it counted itself meanwhile
     fault: Message | None = None  # it restarted or changed its model meanwhile: the figures are not of one server
+    tracks: tuple[Track, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)  # what it runs on: joins the measurement's
     notes: tuple[Message, ...] = ()
 
 
@@ -653,7 +688,7 @@ class Beside(Protocol):
         """Before the first request."""
 
     async def end(self, interrupted: bool) -> Observed:
-        """After the last answer; after an interruption without any delay."""
+        """After the last answer; after an interruption without any delay, and where ``begin`` was not over."""
 
 
 #: What a reader must know of where figures come from, in the order in which it is said.

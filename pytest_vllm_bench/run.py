@@ -108,9 +108,14 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     workers = crew(scenario, warm, watch)
     measurement.save(one := begun(scenario, world, planned), work / BEGUN)
     besides = [make() for make in world.besides]
-    for beside in besides:
-        await beside.begin(world.target)
-    facts, reading, interrupted = await sent(scenario, world, watch, planned, work, workers)
+    try:
+        for beside in besides:
+            await beside.begin(world.target)
+        facts, reading, interrupted = await sent(scenario, world, watch, planned, work, workers)
+    except BaseException:
+        for beside in besides:
+            await beside.end(True)
+        raise
     seen = seen_together([await beside.end(interrupted) for beside in besides])
     fault = seen.fault or (None if interrupted else await changed(world))
     said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
@@ -119,6 +124,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
         one,
         facts=replace(facts, warnings=covered((*said, *facts.warnings))),
         observed=covered(replace(seen, fault=fault, notes=(*seen.notes, *world.notes))),
+        environment={**one.environment, **seen.environment},
         complete=facts.complete and not interrupted,
         interrupted=interrupted,
         stopped_by=reading.hopeless,
@@ -149,6 +155,8 @@ def seen_together(seen: Sequence[Observed]) -> Observed:
     return Observed(
         counters={name: value for one in seen for name, value in one.counters.items()},
         fault=next((one.fault for one in seen if one.fault), None),
+        tracks=tuple(track for one in seen for track in one.tracks),
+        environment={name: value for one in seen for name, value in one.environment.items()},
         notes=tuple(note for one in seen for note in one.notes),
     )
 

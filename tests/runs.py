@@ -20,6 +20,7 @@ from pytest_vllm_bench.model import (
     RuleVerdict,
     Scenario,
     Target,
+    Track,
     WorkerFacts,
 )
 
@@ -95,10 +96,12 @@ def facts(**changed: Any) -> LoadFacts:
     return LoadFacts(**{**made, **rest})
 
 
-def judged(asked: Scenario, *repeats: Sequence[Record], complete: bool = True, **evidence: Any) -> Judgement:
+def judged(
+    asked: Scenario, *repeats: Sequence[Record], complete: bool = True, tracks: Sequence[Track] = (), **evidence: Any
+) -> Judgement:
     """What the judge makes of one or several repeats of a scenario."""
     settings = settings_of(asked, complete=complete)
-    samples = [sample(records, settings) for records in repeats]
+    samples = [replace(sample(records, settings), tracks=tracks) for records in repeats]
     known = {"metrics": summary(samples, settings), "per_repeat": [summary([s], settings) for s in samples]}
     return judge(asked, samples, Evidence(**{**known, **evidence}))
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +15,9 @@ from pytest_vllm_bench import config as settings
 from pytest_vllm_bench import environment, load
 from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Message, Scenario
+from pytest_vllm_bench.model import Message, Scenario, Target
 from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.observe.accelerators import nvidia
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.session import Session, shape, trial_of
 from pytest_vllm_bench.text import say
@@ -68,6 +70,20 @@ def machine(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
     yield problem is None, said(problem, lang) or say("cli.doctor.files", lang, n=CONNECTIONS)
     if (proxies := load.proxies_ignored()) is not None:
         yield None, say(proxies, lang)
+    yield None, say(asyncio.run(accelerators()), lang)
+
+
+async def accelerators() -> Message:
+    """What can be watched here."""
+    watcher = nvidia.Nvidia()
+    await watcher.begin(Target())
+    seen = await watcher.end(False)
+    if not (devices := seen.environment.get("accelerators")):
+        return next(iter(seen.notes), Message(key="cli.doctor.no_accelerators"))
+    names = ", ".join(f"{n} × {name}" for name, n in Counter(device["name"] for device in devices).items())
+    counted = any(track.name == "energy_j" for track in seen.tracks)
+    how = Message(key=f"cli.doctor.energy.{'counter' if counted else 'power'}")
+    return Message(key="cli.doctor.accelerators", values={"names": names, "driver": devices[0]["driver"], "how": how})
 
 
 def client_speed(args: argparse.Namespace, lang: str) -> Iterator[Finding]:

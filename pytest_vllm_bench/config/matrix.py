@@ -207,6 +207,7 @@ def scenario(config: Config, cell: Axes) -> Scenario:
         rules=tuple(rules),
         repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
         search=cell.search,
+        accelerators=settings.observe.accelerators,
         xfail=override.xfail,
         skip=override.skip,
         **_plain(own),

@@ -271,6 +271,10 @@ class SearchFile(Strict):
     tiers: dict[Label, TierFile] = {}
 
 
+class ObserveFile(Strict):
+    accelerators: Annotated[Literal["auto", "off", "nvidia"], *_words("auto", "off", "nvidia")] = "auto"
+
+
 class BaselineFile(Strict):
     tolerance: dict[str, Tolerance] = {}
     noise: dict[str, Share] = {}
@@ -380,5 +384,6 @@ class File(Cell):
     repeats: RepeatsFile = RepeatsFile()
     search: SearchFile | None = None
     baseline: BaselineFile = BaselineFile()
+    observe: ObserveFile = ObserveFile()
     results_dir: Text = "results"
     overrides: Annotated[list[OverrideFile], BeforeValidator(_few)] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_vllm_bench.measure import energy
 from pytest_vllm_bench.measure.rows import MetricSettings, sample
 from pytest_vllm_bench.metric_table import ERROR_COUNTS, SAMPLED, THROUGHPUTS, percentile_label, sampled_key
 from pytest_vllm_bench.model import Record, Sample
@@ -85,6 +86,7 @@ def _figures(views: Sequence[_View], settings: MetricSettings) -> Figures:
     figures |= _rates(views)
     figures |= _ratios(views, settings)
     figures |= _concurrency(views)
+    figures |= _energy(views)
     for id, row in SAMPLED.items():
         values = [v.request_values(id) if row.per == "request" else v.gap_values(id) for v in views]
         pooled = np.concatenate(values) if values else np.empty(0)
@@ -176,4 +178,22 @@ def _concurrency(views: Sequence[_View]) -> Figures:
     return {
         "max_concurrent_requests": peak if seconds > 0 else None,
         "mean_concurrency": busy / seconds if seconds > 0 else None,
+    }
+
+
+def _energy(views: Sequence[_View]) -> Figures:
+    """Of all repeats together; None where it is not known of one of them."""
+    timed = [(v.sample.tracks, (v.begin, v.end)) for v in views if v.seconds]
+    spent = [energy.joules(*one) for one in timed]
+    highest = [energy.highest(*one) for one in timed]
+    known = [joules for joules in spent if joules is not None]
+    joules = sum(known) if known and len(known) == len(spent) else None
+    tokens, requests = (sum(v.tally(id) or 0 for v in views) for id in ("output_throughput", "request_throughput"))
+    return {
+        "energy_j": joules,
+        "joules_per_output_token": joules / tokens if joules is not None and tokens else None,
+        "joules_per_request": joules / requests if joules is not None and requests else None,
+        "tokens_per_joule": tokens / joules if joules and tokens else None,
+        "power_mean_w": joules / sum(v.seconds for v in views if v.seconds) if joules is not None else None,
+        "power_max_w": None if None in highest else max(filter(None, highest), default=None),
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from pytest_vllm_bench.model import Beside
+from pytest_vllm_bench.model import Beside, Scenario
 
 
 def _counters() -> Beside:
@@ -14,5 +14,18 @@ def _counters() -> Beside:
     return Counters()
 
 
+def _nvidia() -> Beside:
+    from pytest_vllm_bench.observe.accelerators.nvidia import Nvidia
+
+    return Nvidia()
+
+
 #: What is done beside every load, in this order; third parties add to the registry's copy.
-BESIDES: dict[str, Callable[[], Beside]] = {"counters": _counters}
+BESIDES: dict[str, Callable[[], Beside]] = {"counters": _counters, "nvidia": _nvidia}
+#: Those that watch this machine's accelerators.
+ACCELERATORS = ("nvidia",)
+
+
+def chosen(besides: Mapping[str, Callable[[], Beside]], scenario: Scenario) -> tuple[Callable[[], Beside], ...]:
+    """What is done beside this scenario's load."""
+    return tuple(make for name, make in besides.items() if name not in ACCELERATORS or scenario.watches_accelerators)

@@ -52,6 +52,11 @@ _UNITS = (
     ("_throughput", "tok/s"),
     ("tps_per_user", "tok/s"),
     ("duration", "s"),
+    ("joules_per_output_token", "J/tok"),
+    ("joules_per_request", "J/req"),
+    ("tokens_per_joule", "tok/J"),
+    ("energy_j", "J"),
+    ("_w", "W"),
     ("_s", "s"),
 )
 

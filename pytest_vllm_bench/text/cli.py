@@ -164,6 +164,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "an event costs {cost} µs here: one measuring process takes about {rate} events/s in comfort",
         "本机每个事件耗时 {cost} µs：单个压测进程可从容处理约 {rate} 个事件/秒",
     ),
+    "cli.doctor.accelerators": (
+        "accelerators here: {names}, driver {driver}; energy by {how}",
+        "本机加速卡：{names}，驱动 {driver}；能耗取自{how}",
+    ),
+    "cli.doctor.energy.counter": ("their own counters", "其电能计数器"),
+    "cli.doctor.energy.power": (
+        "their power over time (nvidia-ml-py would read their counters)",
+        "功率积分（安装 nvidia-ml-py 后可读电能计数器）",
+    ),
+    "cli.doctor.no_accelerators": (
+        "no nvidia-smi on the PATH: no accelerator is watched, so there is no energy",
+        "PATH 中没有 nvidia-smi：不观测加速卡，没有能耗数据",
+    ),
     "cli.doctor.no_server": ("no server was named: --base-url looks at one", "未指定服务：用 --base-url 可检查服务"),
     "cli.doctor.server": (
         "{url} answers: model {model}, window {window} tokens, round trip {trip} ms",

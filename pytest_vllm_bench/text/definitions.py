@@ -79,6 +79,15 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "因并发上限而推迟发送的请求比例。",
     ),
     "rtfx": ("Seconds of audio handled per second.", "每秒处理的音频秒数。"),
+    "energy_j": (
+        "What the server machine's accelerators used, idle power included; absent where it is not sure.",
+        "服务端所在机器的加速卡耗用的能量（含空闲功耗）；无法确定时不给出。",
+    ),
+    "joules_per_output_token": ("Energy per output token.", "每个输出 token 的能耗。"),
+    "joules_per_request": ("Energy per completed request.", "每个成功请求的能耗。"),
+    "tokens_per_joule": ("Output tokens for a joule.", "每焦耳生成的输出 token 数。"),
+    "power_mean_w": ("Power of all accelerators on average.", "全部加速卡的平均总功率。"),
+    "power_max_w": ("Their highest power together.", "全部加速卡总功率的最大值。"),
 }
 
 #: Metric → its formula in Chinese; formulas in symbols alone need none.
@@ -110,6 +119,10 @@ _FORMULAS_ZH = {
     "mean_concurrency": "∫ [sent, done) 内的请求数 dt ÷ duration",
     "cap_bound": "等待过并发名额的请求比例",
     "rtfx": "音频秒数 ÷ duration",
+    "energy_j": "∫ 全部加速卡功率 dt，或其电能计数器的增量",
+    "joules_per_output_token": "energy_j ÷ 输出 token 数",
+    "tokens_per_joule": "输出 token 数 ÷ energy_j",
+    "power_max_w": "全部加速卡功率之和的最大值",
 }
 
 

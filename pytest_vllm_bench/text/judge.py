@@ -134,6 +134,32 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the backend {backend} generates text; use request_throughput instead",
         "后端 {backend} 用于生成文本；请改用 request_throughput",
     ),
+    "judge.lacks.accelerators": (
+        "nobody watches the accelerators: they are looked at where the server is on this machine (localhost), or where "
+        "observe: {{accelerators: nvidia}} says that this machine's are the server's",
+        "没有观测加速卡：只有服务在本机（localhost）时才会观测；"
+        "若服务确实使用本机的加速卡，请写 observe: {{accelerators: nvidia}}",
+    ),
+    "judge.energy.unwatched": (
+        "No accelerator was seen, so that there is no energy: nvidia-smi must be on this machine's PATH.",
+        "没有观测到加速卡，因此没有能耗数据：本机 PATH 中须有 nvidia-smi。",
+    ),
+    "judge.energy.no_samples": (
+        "No energy: accelerator {device} told its power {n} times in the judged window, and two are needed.",
+        "没有能耗数据：加速卡 {device} 在判定窗口内只有 {n} 个功率样本，至少需要 2 个。",
+    ),
+    "judge.energy.window_not_bracketed": (
+        "No energy: {seconds} s at an edge of the judged window were not seen of accelerator {device}.",
+        "没有能耗数据：判定窗口边缘有 {seconds} 秒没有加速卡 {device} 的样本。",
+    ),
+    "judge.energy.sampling_gap": (
+        "No energy: accelerator {device} told nothing for {seconds} s.",
+        "没有能耗数据：加速卡 {device} 有 {seconds} 秒没有样本。",
+    ),
+    "judge.energy.apart": (
+        "Accelerator {device} used {counter} J by its counter and {integral} J by its power over time; the counter counts.",
+        "加速卡 {device} 的能耗按计数器为 {counter} J，按功率积分为 {integral} J；以计数器为准。",
+    ),
     "judge.slo_not_set": (
         "{rule}: goodput has no limit for {slo}; add it, as in goodput: {{{slo}: 500}}",
         "{rule}：goodput 中没有 {slo} 的限值；请补上，例如 goodput: {{{slo}: 500}}",

@@ -7,7 +7,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.section.requests": ("The requests", "请求"),
     "reference.section.verdict": ("What must hold", "判定要求"),
     "reference.section.measuring": ("Measuring", "测量"),
-    "reference.section.more": ("Repeats, capacity, baselines", "重复、容量与基线"),
+    "reference.section.more": ("Repeats, capacity, baselines, watching", "重复、容量、基线与观测"),
     "reference.section.results": ("Results", "结果"),
     "reference.section.overrides": ("Exceptions for some scenarios", "对部分场景的例外设置"),
     # the server
@@ -287,6 +287,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为不通过。",
     ),
     # results
+    "reference.observe": ("What is watched beside the load.", "压测时同步观测的内容。"),
+    "reference.observe.accelerators": (
+        "Accelerators, and so energy: `auto` looks at this machine's where the server is on it (localhost) and `nvidia-smi` "
+        "is on the PATH, `nvidia` whatever the address says, `off` never.",
+        "观测加速卡（从而得到能耗）：`auto` 在服务位于本机（localhost）且 PATH 中有 `nvidia-smi` 时观测本机加速卡；"
+        "`nvidia` 不论地址都观测；`off` 不观测。",
+    ),
     "reference.results_dir": (
         "The folder for results, relative to pytest's rootdir.",
         "结果目录，相对于 pytest 的 rootdir。",

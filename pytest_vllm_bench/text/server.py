@@ -159,6 +159,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The server restarted while it was measured (its process_start_time_seconds changed).",
         "服务在压测期间重启过（process_start_time_seconds 发生变化）。",
     ),
+    "observe.nvidia.ended": (
+        "nvidia-smi did not tell about the accelerators throughout ({said}); to do without: "
+        "observe: {{accelerators: off}}.",
+        "nvidia-smi 未能全程提供加速卡数据（{said}）；如不需要，可写 observe: {{accelerators: off}}。",
+    ),
     "server.several": (
         "Several servers answer at this address (a load balancer?), so that their own counters are left out.",
         "该地址背后有多个服务应答（负载均衡？），因此不采用服务端自己的计数。",

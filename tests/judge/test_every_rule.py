@@ -16,13 +16,14 @@ from pytest_vllm_bench.capacity import answered, outcome, probed
 from pytest_vllm_bench.judge.capacity import Answer, Probe, Seen
 from pytest_vllm_bench.judge.sla import is_statistical
 from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, all_names, parse_name, parse_rule
-from pytest_vllm_bench.model import Judgement, Record, Result, Rule, Search, Verdict
+from pytest_vllm_bench.model import Judgement, Record, Result, Rule, Search, Track, Verdict
 
 GOODPUT = {"ttft": 60.0, "ttfo": 60.0, "tpot": 12.0, "e2el": 165.0, "max_gap": 14.0}
 SERVER = {"prefix_cache_hit_rate": 0.5}
 REQUESTS, RATE, CAP = 400, 20.0, 4
 #: p90 for p99: what can be proven of a tail takes a run that is long enough for it.
 NAMES = [*all_names((50, 90)), "server.prefix_cache_hit_rate", "service_p50_ttft_ms"[8:]]
+TRACKS = (Track(name="power_w", every=0.5, times=(*(i / 2 for i in range(-2, 60)),), values=(300.0,) * 62),)
 #: Figures that no request changes: there they are 0, or nothing is wrong with any value.
 FREE = {"unsent"}
 
@@ -58,7 +59,7 @@ def asked(text: str, **changed: Any) -> Any:
 
 
 def judge(text: str, records: tuple[Record, ...], **evidence: Any) -> Judgement:
-    return judged(asked(text), records, **{"server": SERVER, **evidence})
+    return judged(asked(text), records, **{"server": SERVER, "tracks": TRACKS, **evidence})
 
 
 @cache
@@ -127,8 +128,11 @@ def test_it_is_inconclusive(name: str) -> None:
         assert found.reason.values["why"]
         return
     rules = (text, "failed_ratio < 1")  # the implied ones would fail in their own right
-    kept = judged(scenario(*rules, request_rate=RATE, concurrency=None, goodput={}), of(name), server=SERVER)
-    cut = judged(scenario(*rules, request_rate=RATE, concurrency=None), of(name), server=SERVER, complete=False)
+    kept = judged(
+        scenario(*rules, request_rate=RATE, concurrency=None, goodput={}), of(name), server=SERVER, tracks=TRACKS
+    )
+    cut = judged(scenario(*rules, request_rate=RATE, concurrency=None), of(name), server=SERVER, tracks=TRACKS,
+                 complete=False)  # fmt: skip
     if parse_name(name) and "goodput" in parse_name(name).row.needs:  # type: ignore[union-attr]
         assert kept.verdicts[0].verdict is Verdict.FAIL  # no SLO, no data
         return

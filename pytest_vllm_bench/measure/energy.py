@@ -1,0 +1,101 @@
+"""What accelerators' counters and power came to in a window; figures only where they are sure.
+
+A counter of joules beats the integral of power, which many drivers average over the second before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pytest_vllm_bench.model import Message, Sample, Track
+
+#: Intervals that may pass without a value.
+GAP = 3
+#: Values of a device within the window.
+FEWEST = 2
+#: Share by which counter and integral may differ unsaid.
+APART = 0.05
+COUNTER, POWER = "energy_j", "power_w"
+
+Window = tuple[float, float]
+
+
+class Used(NamedTuple):
+    """One device's energy by its counter and by its power over time; ``why``: there is neither."""
+
+    counter: float | None
+    integral: float | None
+    why: Message | None
+
+    @property
+    def joules(self) -> float | None:
+        return self.integral if self.counter is None else self.counter
+
+
+def used(tracks: Sequence[Track], window: Window) -> dict[str, Used]:
+    """What each device used."""
+    named, found = {(track.device, track.name): track for track in tracks}, {}
+    for device in dict.fromkeys(track.device for track in tracks):
+        _, counts = _cut(named.get((device, COUNTER)), device, window)
+        times, power = _cut(named.get((device, POWER)), device, window)
+        rising = not isinstance(counts, Message) and bool((np.diff(counts) >= 0).all())
+        counter = float(counts[-1] - counts[0]) if rising else None
+        why = power if isinstance(power, Message) else None
+        found[device] = Used(counter, None if why else float(np.trapezoid(power, times)), why if not rising else None)
+    return found
+
+
+def _cut(track: Track | None, device: str, window: Window) -> tuple[Any, Any]:
+    """Times and values from edge to edge, interpolated there; the second is a Message where that is not sure."""
+    times, values = np.array(track.times if track else ()), np.array(track.values if track else ())
+    begin, end = window
+    inside = (times > begin) & (times < end)
+    if inside.sum() < FEWEST:
+        return times, Message(key="judge.energy.no_samples", values={"device": device, "n": int(inside.sum())})
+    if times[0] > begin or times[-1] < end:
+        missing = max(times[0] - begin, end - times[-1])
+        return times, Message(key="judge.energy.window_not_bracketed", values=_said(device, missing))
+    around = times[max(0, np.searchsorted(times, begin, "right") - 1) : np.searchsorted(times, end) + 1]
+    if track and (gap := np.diff(around).max()) > GAP * track.every:
+        return times, Message(key="judge.energy.sampling_gap", values=_said(device, gap))
+    at = np.concatenate(([begin], times[inside], [end]))
+    return at, np.interp(at, times, values)
+
+
+def _said(device: str, seconds: float) -> dict[str, str]:
+    return {"device": device, "seconds": f"{seconds:.1f}"}
+
+
+def joules(tracks: Sequence[Track], window: Window) -> float | None:
+    """The energy of all devices; None where that of one is not known."""
+    each = [one.joules for one in used(tracks, window).values()]
+    known = [one for one in each if one is not None]
+    return sum(known) if known and len(known) == len(each) else None
+
+
+def highest(tracks: Sequence[Track], window: Window) -> float | None:
+    """The highest power of all devices together, at any time at which one of them told its own."""
+    cuts = [_cut(track, track.device, window) for track in tracks if track.name == POWER]
+    if not cuts or any(isinstance(values, Message) for _, values in cuts):
+        return None
+    at = np.unique(np.concatenate([times for times, _ in cuts]))
+    return float(sum(np.interp(at, times, values) for times, values in cuts).max())
+
+
+def notes(sample: Sample, wanted: bool) -> list[Message]:
+    """Why there is no energy in the window that rules are judged in, or what is odd about it."""
+    window = sample.steady or ((sample.begin, sample.end) if sample.begin is not None else None)
+    if not sample.tracks or window is None or None in window:
+        return [Message(key="judge.energy.unwatched")] if wanted else []
+    short = (FEWEST + 1) * max(track.every for track in sample.tracks)
+    if not wanted and window[1] - window[0] < short:  # type: ignore[operator]
+        return []
+    found = used(sample.tracks, window)  # type: ignore[arg-type]
+    return [one.why for one in found.values() if one.why] or [
+        Message(key="judge.energy.apart", values={"device": device, "counter": f"{a:.0f}", "integral": f"{b:.0f}"})
+        for device, (a, b, _) in found.items()
+        if a is not None and b is not None and abs(a - b) > APART * a
+    ]

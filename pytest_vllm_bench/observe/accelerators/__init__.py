@@ -1,0 +1,1 @@
+"""Watching accelerators while load runs: one file a maker."""

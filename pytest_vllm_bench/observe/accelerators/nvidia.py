@@ -1,0 +1,201 @@
+"""``nvidia-smi``'s lines and NVML's energy counter while load runs → tracks, one a device and quantity.
+
+Both are read in threads of their own.  What hangs, floods or ends is killed and said; it holds up no run for longer
+than ``PATIENCE``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from pytest_vllm_bench.model import Message, Observed, Target, Track
+
+COMMAND = "nvidia-smi"
+#: Seconds from one sample to the next; NVML's counter, which moves every 0.1 s, is read twice as often.
+EVERY = 0.5
+#: Seconds: for the first sample (a driver that nobody uses is loaded first), and for one after the last answer.
+PATIENCE, LAST = 5.0, 3 * EVERY
+#: Lines a second, and characters a line, that no machine has devices for.
+MOST_LINES, MOST_LETTERS = 500, 4096
+
+#: nvidia-smi's field → our track.
+TRACKS = {
+    "power.draw": "power_w",
+    "temperature.gpu": "temperature_c",
+    "clocks.sm": "clock_mhz",
+    "utilization.gpu": "utilization_pct",
+    "memory.used": "memory_mib",
+    "clocks_event_reasons.active": "throttle_reasons",
+}
+#: The name is the last: it may hold a comma.
+FIELDS = ("index", "uuid", "driver_version", "power.limit", "memory.total", *TRACKS, "name")
+#: A driver's words for a field that it does not know; what it is called by older ones.
+_UNKNOWN = re.compile(r'Field "([^"]+)" is not a valid field')
+OLDER = {"clocks_event_reasons.active": "clocks_throttle_reasons.active"}
+
+
+def number(text: str) -> float | None:
+    """A cell's value; None for ``[N/A]``, ``[Not Supported]``, ``[Unknown Error]`` and what no sensor can say."""
+    text = text.strip().partition(" ")[0]
+    with contextlib.suppress(ValueError):
+        value = float(int(text, 16)) if text.lower().startswith("0x") else float(text)
+        return value if math.isfinite(value) and value >= 0 else None
+    return None
+
+
+class Nvidia:
+    """One load's watcher; what it has seen is read when it has ended."""
+
+    def __init__(self) -> None:
+        self._path = shutil.which(COMMAND)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._over = threading.Event()  # the load is, or the command
+        self._counting = threading.Event()  # the counters were read once, or there are none
+        self._devices: dict[str, dict[str, Any]] = {}  # index → what it is
+        self._uuids: dict[str, str] = {}
+        self._seen: dict[tuple[str, str], list[tuple[float, float]]] = {}  # device and track → (when, value)
+        self._words = ""  # the last line that is no sample
+        self._threads: list[threading.Thread] = []
+
+    async def begin(self, target: Target) -> None:
+        """Start, and wait for the first samples, so that they lie before the load."""
+        if self._path is None:
+            return
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._lines, self._counters)]
+        for thread in self._threads:
+            thread.start()
+        await self._until(lambda: bool(self._devices) and self._counting.is_set(), PATIENCE)
+
+    async def end(self, interrupted: bool) -> Observed:
+        """Wait for one sample more of each, so that the load's end lies between two."""
+        now = perf_counter()
+        if self._devices and not interrupted:
+            await self._until(lambda: all(s[-1][0] > now for s in self._seen.copy().values() if s), LAST)
+        ended = self._over.is_set() or not self._devices
+        self._over.set()
+        self._kill()
+        for thread in self._threads:
+            thread.join(EVERY / 2)  # one that hangs in the driver is left behind
+        series = {key: tuple(zip(*list(pairs), strict=True)) for key, pairs in self._seen.copy().items() if pairs}
+        said = Message(key="observe.nvidia.ended", values={"said": self._words[:200] or "–"})
+        return Observed(
+            tracks=tuple(
+                Track(name=name, device=device, every=EVERY, times=times, values=values)
+                for (device, name), (times, values) in sorted(series.items())
+            ),
+            environment={"accelerators": list(self._devices.values())} if self._devices else {},
+            notes=(said,) if self._path and ended and not interrupted else (),
+        )
+
+    async def _until(self, held: Callable[[], bool], seconds: float) -> None:
+        limit = perf_counter() + seconds
+        while not held() and not self._over.is_set() and perf_counter() < limit:  # noqa: ASYNC110  # threads tell
+            await asyncio.sleep(0.01)
+
+    def _lines(self) -> None:
+        """Read samples until the load is over; a field that the driver does not know is asked by its older name, or not
+        at all."""
+        fields = list(FIELDS)
+        try:
+            while not self._over.is_set():
+                self._listen(fields)
+                unknown = _UNKNOWN.search(self._words)
+                if self._devices or unknown is None or unknown[1] not in fields:
+                    break
+                at = fields.index(unknown[1])
+                fields[at : at + 1] = [OLDER[unknown[1]]] if unknown[1] in OLDER else []
+        except Exception as error:  # of the system's, or a mistake of ours: not the run's concern
+            self._words = f"{type(error).__name__}: {error}"
+        finally:
+            self._over.set()
+
+    def _listen(self, fields: list[str]) -> None:
+        query = [
+            str(self._path),
+            f"--query-gpu={','.join(fields)}",
+            "--format=csv,noheader,nounits",
+            "-lms",
+            f"{EVERY * 1e3:.0f}",
+        ]
+        self._process = process = subprocess.Popen(
+            query,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # the terminal's Ctrl-C is not for it
+        )
+        assert process.stdout is not None
+        if self._over.is_set():
+            self._kill()
+        started = perf_counter()
+        with process.stdout as out:
+            for n, line in enumerate(iter(partial(out.readline, MOST_LETTERS), b"")):
+                if self._over.is_set():
+                    break
+                if n > MOST_LINES * (perf_counter() - started + 1):
+                    self._words = f"{n} lines in {perf_counter() - started:.1f} s"
+                    break
+                self._take(fields, line.decode("utf-8", "replace").strip(), perf_counter())
+        self._kill()
+
+    def _take(self, fields: list[str], line: str, now: float) -> None:
+        """One device's sample, or other words."""
+        cells = [cell.strip() for cell in line.split(",", len(fields) - 1)]
+        if len(cells) != len(fields) or not cells[0].isdigit():
+            self._words = line or self._words
+            return
+        told = {next((new for new, old in OLDER.items() if old == f), f): c for f, c in zip(fields, cells, strict=True)}
+        device = told["index"]
+        if device not in self._devices:
+            self._uuids[told.get("uuid", "")] = device
+            self._devices[device] = {
+                "name": told["name"],
+                "driver": told.get("driver_version", ""),
+                "power_limit_w": number(told.get("power.limit", "")),
+                "memory_mib": number(told.get("memory.total", "")),
+            }
+        for field, track in TRACKS.items():
+            series = self._seen.setdefault((device, track), [])
+            if (value := number(told.get(field, ""))) is not None:
+                series.append((now, value))
+        self._last = now
+
+    def _counters(self) -> None:
+        """NVML's counters of mJ, where nvidia-ml-py is installed and the devices have them."""
+        try:
+            nvml = importlib.import_module("pynvml")
+            nvml.nvmlInit()
+            while not self._devices and not self._over.wait(0.01):
+                pass
+            while not self._over.is_set():
+                for uuid, device in list(self._uuids.items()):
+                    before = perf_counter()
+                    joules = nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByUUID(uuid)) / 1e3
+                    seen = self._seen.setdefault((device, "energy_j"), [])
+                    seen.append(((before + perf_counter()) / 2, joules))
+                self._counting.set()
+                self._over.wait(EVERY / 2)
+        except Exception:  # not installed, no counter, a driver that is gone: the integral stands for it
+            self._counting.set()
+
+    def _kill(self) -> None:
+        if (process := self._process) is None:
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            process.kill()
+            process.wait(1)
