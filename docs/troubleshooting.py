@@ -92,6 +92,15 @@ ADVICE: dict[str, tuple[str, str]] = {
         "As above; or the gateway asks the server without a stream, or answers from a cache of its own.",
         "同上；也可能是网关以非流式方式请求服务，或直接从自己的缓存回答。",
     ),
+    "judge.doubt.held": (
+        "As above; a buffer of a few kilobytes that is passed on only once it is full.",
+        "同上；通常是几 KB 的缓冲区，攒满后才开始转发。",
+    ),
+    "judge.doubt.unstreamed": (
+        "Switch streaming on in the gateway. If answers in one piece are what is wanted, say so with "
+        "`extra_body: {stream: false}`, and judge `e2el` and throughput.",
+        "请在网关中开启流式。如果本来就要一次性返回，请写 `extra_body: {stream: false}`，并以 `e2el` 与吞吐作为规则。",
+    ),
     "judge.doubt.miscounted": (
         "A gateway counts on its own, or splits events anew. Ask the server itself, or set `token_detail: off`.",
         "可能是网关自行计数，或重新拆分了事件。请直接测量服务本身，或设置 `token_detail: off`。",

@@ -71,7 +71,8 @@ def judge(
     client = Client(facts=evidence.facts, plan=evidence.plan, server=evidence.server)
     seen = checks(scenario, samples, rules, client)
     prompt = all(c.ok for c in seen if c.id == "sentinel_lag")
-    odd = doubts.once(doubts.doubts(samples, evidence.plan, prompt=prompt), evidence.doubts)
+    streams = scenario.extra_body.get("stream") is not False
+    odd = doubts.once(doubts.doubts(samples, evidence.plan, prompt=prompt, streams=streams), evidence.doubts)
     complete = all(sample.complete for sample in samples)
     case = Case(
         samples=samples,

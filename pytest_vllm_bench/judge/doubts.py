@@ -32,9 +32,11 @@ DOUBTS: Mapping[str, frozenset[str]] = {
     "judge.doubt.lumps": _GAPS,
     "judge.doubt.few_lumps": _PACE,
     "judge.doubt.at_once": _PACE | {"ttft", "ttfo", "max_gap", "first_chunk"},
+    "judge.doubt.held": frozenset({"ttft", "ttfo", "first_chunk"}),
     "judge.doubt.canned": _LOAD,
     "judge.doubt.miscounted": _COUNTS,
     "judge.doubt.silent": _COUNTS,
+    "judge.doubt.unstreamed": frozenset(),  # said; what is not there passes no rule
     "judge.doubt.reconnected": frozenset(),  # said; many make a run invalid
     "judge.doubt.uncounted": frozenset(),  # said; guesses in the place of counts are for ``validity``
 }
@@ -84,9 +86,9 @@ def _read_by(name: Name, goodput: Mapping[str, float]) -> frozenset[str]:
     return frozenset({name.row.id.removeprefix("response_"), *of_limits})
 
 
-def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True) -> list[Message]:
+def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True, streams: bool = True) -> list[Message]:
     """Everything odd in the answers of all repeats; ``prompt``: the client took its timestamps in time, so that what
-    came together was sent together."""
+    came together was sent together; ``streams``: nobody asked for answers in one piece."""
     if not any(sample.odd for sample in samples):
         return []
     odd = {name: np.concatenate([s.odd[name] for s in samples]) for name in samples[0].odd}
@@ -94,6 +96,8 @@ def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True)
     found = (
         _lengths(samples, odd, answers, plan),
         _lumps(odd) if prompt else None,
+        _held(odd) if prompt else None,
+        _share("judge.doubt.unstreamed", odd["unstreamed"], answers) if streams else None,
         _uncounted(samples),
         _share("judge.doubt.miscounted", odd["miscounted"], np.isfinite(odd["events"])),
         *(_share(f"judge.doubt.{name}", odd[name], answers) for name in ("canned", "silent")),
@@ -132,6 +136,15 @@ def _lumps(odd: Mapping[str, Any]) -> Message | None:
     kind = "at_once" if pieces == 1 else "lumps" if pieces >= MANY_LUMPS else "few_lumps"
     values = {"events": round(float(np.median(odd["lump"][seen]))), "n": int(seen.sum()), "m": looked_at}
     return Message(key=f"judge.doubt.{kind}", values=values)
+
+
+def _held(odd: Mapping[str, Any]) -> Message | None:
+    """Where of most answers the beginning was kept back."""
+    seen, looked_at = odd["held"] > 0, int(np.isfinite(odd["held"]).sum())
+    if seen.sum() < 2 or 2 * seen.sum() < looked_at:
+        return None
+    values = {"events": round(float(np.median(odd["held"][seen]))), "n": int(seen.sum()), "m": looked_at}
+    return Message(key="judge.doubt.held", values=values)
 
 
 def _uncounted(samples: Sequence[Sample]) -> Message | None:

@@ -24,17 +24,18 @@ WITHIN, SMALL = 0.002, 0.05
 #: Events that make a lump, on average; and the share of those within an answer that may be less than half as large: a
 #: buffer is full each time, or as full, while of a server's draft tokens now more, now fewer are accepted.
 FEWEST_IN_LUMP, UNEVEN = 4.0, 0.1
+#: Events that begin an answer together where those after them come one by one; so many times as many as come later.
+FEWEST_HELD, TIMES_MORE = 8, 3
 
 
 def oddities(rows: Sequence[Record]) -> dict[str, Any]:
     """``short``, ``long``: tokens of an answer that a limit other than ours ended, or that went on beyond ours;
     ``lump``, ``lumps``: events a lump (0: none), and lumps an answer; ``events``: of those whose arrivals were looked
-    at; ``canned``: tokens of one that a cache gave; ``miscounted``: tokens by the wire where the server's total is
-    another; ``silent``: tokens of which none came."""
-    found = {
-        name: np.full(len(rows), math.nan)
-        for name in ("short", "long", "lump", "lumps", "events", "canned", "miscounted", "silent")
-    }
+    at; ``held``: events of which only the beginning came in a lump; ``canned``: tokens of one that a cache gave;
+    ``miscounted``: tokens by the wire where the server's total is another; ``silent``: tokens of which none came;
+    ``unstreamed``: those of an answer in one piece."""
+    names = "short", "long", "lump", "lumps", "held", "events", "canned", "miscounted", "silent", "unstreamed"
+    found = {name: np.full(len(rows), math.nan) for name in names}
     for i, record in enumerate(rows):
         if record.error is None or record.error == "short":
             for name, tokens in _counts(record):
@@ -47,6 +48,7 @@ def oddities(rows: Sequence[Record]) -> dict[str, Any]:
             found["miscounted"][i] = wire
         if events >= FEWEST_EVENTS:
             found["lump"][i], found["lumps"][i] = lumps(record) or (0, math.nan)
+            found["held"][i] = 0 if found["lump"][i] else held(record)
     return found
 
 
@@ -73,8 +75,8 @@ def _counts(record: Record) -> list[tuple[str, int]]:
             found.append(("long", got))
         elif record.error == "short" or (limited and got < asked - slack and record.token_source != "events"):
             found.append(("short", got))
-    if got and exact and record.first_chunk is not None and not record.arrival_times:
-        found.append(("silent", got))
+    if got and not record.arrival_times and (exact or record.first_chunk is None):
+        found.append(("unstreamed" if record.first_chunk is None else "silent", got))
     return found
 
 
@@ -104,3 +106,17 @@ def lumps(record: Record) -> tuple[float, int] | None:
     size = float((sizes**2).sum()) / events  # as most events see it: the first and the last may be parts
     uneven = (sizes[1:-1] < size / 2).sum() > UNEVEN * len(sizes[1:-1])
     return None if uneven else (size, pieces)
+
+
+def held(record: Record) -> int:
+    """Events that begin an answer together, after at least half the time that they took to make by the pace of those
+    that follow one by one: something kept them until it had so many, or so many bytes; 0: nothing did."""
+    times, events = np.frombuffer(record.arrival_times), np.frombuffer(record.arrival_events, np.int32)
+    apart = np.flatnonzero(np.diff(times) > SHORTEST_TOKEN)
+    first = int(apart[0]) + 1 if len(apart) else len(times)
+    begin, later = int(events[:first].sum()), events[first:]
+    if begin < FEWEST_HELD or len(later) < FEWEST_IN_LUMP or begin < TIMES_MORE * float(later.mean()):
+        return 0
+    pace = float(times[-1] - times[first - 1]) / int(later.sum())
+    waited = float(times[0] - record.sent) if record.sent is not None else 0.0
+    return begin if waited >= begin * max(pace, SHORTEST_TOKEN) / 2 else 0

@@ -49,7 +49,7 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
     try:
         got = await call(request, form)
         form = next((f for f in forms if f.key in got.body), form)
-        streamed = form.streams(got)
+        streamed = form.streams(got) and "unstreamed" not in faults
         asked = form.read(got)
         if "field" in faults:
             asked = _limited(asked, got.body, faults["field"])

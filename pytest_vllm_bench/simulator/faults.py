@@ -51,7 +51,7 @@ silent     –                        an answer with every event but no token
 crash      at (0)                   the server process dies
 role       seconds (0.3)            the role-only delta comes this long before the first token
 comments   –                        a keep-alive comment before every event
-coalesce   events (4)               so many events a write
+coalesce   events (4), once (0)     so many events a write; ``once`` 1: only the first ones of an answer
 split      bytes (7), seconds (0)   every write is cut into pieces, with a pause after each
 crlf       –                        lines end with CR LF
 tight      –                        no space after ``data:``
@@ -62,6 +62,7 @@ odd        shape (parts)            events of another legal shape: parts (text a
                                     tokens), spelled (counts as "7" and 7.0), strange (events that carry nothing)
 uncounted  –                        no usage, though it was asked for
 canned     –                        a header says that a cache of answers gave it
+unstreamed –                        one piece, though a stream was asked for
 open       –                        all is said, but HTTP's own end never comes, and the connection stays open
 close      –                        no Content-Length or chunks: the end of the connection ends the body
 ========== ======================== =======================================================================
@@ -109,7 +110,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "crash": {"at": 0},
     "role": {"seconds": 0.3},
     "comments": {},
-    "coalesce": {"events": 4},
+    "coalesce": {"events": 4, "once": 0},
     "split": {"bytes": 7, "seconds": 0.0},
     "crlf": {},
     "tight": {},
@@ -118,6 +119,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "odd": {"shape": "parts"},
     "uncounted": {},
     "canned": {},
+    "unstreamed": {},
     "open": {},
     "close": {},
 }

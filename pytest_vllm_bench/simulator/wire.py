@@ -51,6 +51,7 @@ class Wire:
         self._plain = not faults
         self._raw = "close" in faults  # a body that only the connection's end delimits
         self._held: list[bytes] = []
+        self._many = faults["coalesce"].number("events") if "coalesce" in faults else 1.0  # are held for a write
         self._opened = False
 
     @property
@@ -84,7 +85,8 @@ class Wire:
             self.transport.write(b"".join([b"%x\r\n%s\r\n" % (len(e), e) for e in events]))
             return
         self._held += [self._altered(event) for event in events]
-        if len(self._held) >= (self.faults["coalesce"].number("events") if "coalesce" in self.faults else 1):
+        if len(self._held) >= self._many:
+            self._many = 1 if "coalesce" in self.faults and self.faults["coalesce"].number("once") else self._many
             await self._flush()
 
     async def end(self) -> None:

@@ -272,6 +272,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "整个回答一次性到达，一批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
         "或者回答并非即时生成，TTFT、TPOT 与 ITL 都不是服务器的真实值：请检查代理缓冲与回答缓存",
     ),
+    "judge.doubt.held": (
+        "the first {events} events of an answer arrive together and the rest one by one ({n} of {m} looked at); something "
+        "between server and client keeps the beginning back, so TTFT is not the server's: look for a proxy that buffers",
+        "回答开头的 {events} 个事件一起到达，其余逐个到达（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节"
+        "扣住了开头，TTFT 不是服务器的真实值：请检查代理是否开启了缓冲",
+    ),
+    "judge.doubt.unstreamed": (
+        "{n} of {m} answers came in one piece although a stream was asked for, so they have no TTFT, TPOT and ITL; "
+        "something between server and client, or the server itself, does not stream",
+        "要求的是流式回答，但 {m} 个回答中有 {n} 个是一次性返回的，因而没有 TTFT、TPOT 与 ITL；"
+        "服务器与客户端之间的环节（或服务器自身）不支持流式",
+    ),
     "judge.doubt.canned": (
         "{n} of {m} answers came from a cache of answers, as its header says, and were not made anew; switch it off "
         "for the benchmark",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def nearly_whole(index: int, random: Random) -> Record:
     return came(index, [0.0005] * 3, [8] * 4, ttft=N * PACE)
 
 
+def held_back(index: int, random: Random) -> Record:
+    """A proxy passes on only once its first buffer is full."""
+    return came(index, [0.0003, *[PACE] * 12], [12, 8, *[1] * 12], ttft=20 * PACE)
+
+
 @every(
     ("make", "kind", "events", "undermined"),
     [
@@ -78,6 +84,7 @@ def nearly_whole(index: int, random: Random) -> Record:
         (delayed, "few_lumps", 4, {"itl", "itl_token", "tpot"}),
         (whole, "at_once", N, {"ttft"}),  # the others have no figure, which fails
         (nearly_whole, "at_once", N, {"itl", "itl_token", "tpot", "ttft"}),
+        (held_back, "held", 20, {"ttft"}),
     ],
 )
 def test_answers_that_something_collects(
@@ -94,7 +101,7 @@ def test_answers_that_something_collects(
     assert {id for id, v in verdicts.items() if v is INCONCLUSIVE} == undermined
     assert verdicts["e2el"] is PASS
     assert found.verdict is (FAIL if make is whole else INCONCLUSIVE)
-    exact = judged(in_mode(asked, "exact"), records).verdicts[3 if make is whole else 0]
+    exact = judged(in_mode(asked, "exact"), records).verdicts[3 if "itl" not in undermined else 0]
     assert exact.verdict is INCONCLUSIVE, "the figure is not what its name says"
     for language in ("en", "zh"):
         assert say(found.notes[0], language) in say(exact.reason, language)
@@ -157,6 +164,11 @@ def flood(index: int, random: Random) -> Record:
     return came(index, [0.0006] * 9, [10] * 10, ttft=0.02)
 
 
+def quick_start(index: int, random: Random) -> Record:
+    """A first draft of eight, sooner than a buffer that waited for them."""
+    return came(index, [PACE] * 20, [8, *[1] * 20], ttft=0.05)
+
+
 def short_after_a_long_prompt(index: int, random: Random) -> Record:
     return came(index, [0.01] * 7, [1] * 8, ttft=20.0)
 
@@ -168,7 +180,7 @@ def two_tokens(index: int, random: Random) -> Record:
 @every(
     "make",
     [paced, jittery, speculative, drafts_one_by_one, long_drafts, drafts_that_are_all_accepted, many_steps, stalled,
-     chunked_prefill, flood, short_after_a_long_prompt, two_tokens],
+     chunked_prefill, flood, quick_start, short_after_a_long_prompt, two_tokens],
 )  # fmt: skip
 def test_ordinary_traffic_is_not_odd(make: Callable[[int, Random], Record]) -> None:
     random = np.random.default_rng(2)
@@ -273,7 +285,9 @@ def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
     assert keys(found) == ["silent"]
     assert found.verdicts[0].verdict is INCONCLUSIVE
     unstreamed = [replace_chunk(r) for r in silent]
-    assert keys(judged(scenario(), unstreamed)) == [], "an answer in one piece has no stream"
+    assert keys(judged(scenario(), unstreamed)) == ["unstreamed"], "an answer in one piece has no stream"
+    asked = replace(scenario(), extra_body={"stream": False})
+    assert keys(judged(asked, unstreamed)) == [], "as was asked"
 
 
 def replace_chunk(record: Record) -> Record:

@@ -83,6 +83,26 @@ def test_a_proxy_that_collects_the_stream(bench: Bench, pytester: pytest.Pyteste
     assert [str(v.verdict) for v in again.verdicts[:2]] == ["INCONCLUSIVE", "PASS"], "without the requests too"
 
 
+@pytest.mark.parametrize(
+    ("fault", "kind", "metric", "verdict"),
+    [
+        ("coalesce events=20 once=1", "held", "p50_ttft_ms", "INCONCLUSIVE"),
+        ("unstreamed", "unstreamed", "p50_itl_ms", "FAIL"),
+    ],
+)
+def test_a_gateway_that_keeps_the_beginning_back_or_does_not_stream(
+    bench: Bench, pytester: pytest.Pytester, tmp_path: Path, fault: str, kind: str, metric: str, verdict: str
+) -> None:
+    rules = [f"{metric} <= 20000", "p50_e2el_ms <= 60000"]
+    with simulator.start(faulty(tmp_path, fault, latency=LatencyModel(step_s=0.01))) as server:
+        told = bench(f"--vllm-url={server.base_url}", **ONE, sla=rules, judge={"mode": "exact"})
+    row = saved(pytester)
+    assert list(doubts(row)) == [kind]
+    assert doubts(row)[kind] in " ".join(told.stdout.str().split())
+    verdicts = {v["rule"]: v["verdict"] for v in row["verdicts"]}
+    assert [verdicts[rule] for rule in rules] == [verdict, "PASS"]
+
+
 def test_a_server_that_refuses_the_fields_name_is_asked_by_another(
     bench: Bench, pytester: pytest.Pytester, tmp_path: Path
 ) -> None:
