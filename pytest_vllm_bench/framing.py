@@ -7,6 +7,7 @@ nothing is looked at twice, however many reads it takes; one of more than ``MOST
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from typing import Literal
 
 Framing = Literal["sse", "ndjson", "json"]
@@ -114,7 +115,7 @@ def _payload(block: bytes) -> bytes:
             known = True
             name = value.strip().lower() if field == b"event" else name
     if not known:
-        return block
+        return _payload(block.lstrip(BOM_UTF8)) if block.startswith(BOM_UTF8) else block
     payload = b"\n".join(data)
     if not name.endswith(_FAILURES):
         return payload

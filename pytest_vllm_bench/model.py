@@ -465,6 +465,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finish_reason: str | None = None
     error: str | None = None  # the server's own words
     error_kind: ErrorKind | None = None  # of the closed set, where it is not ``in_stream``
+    hint: bool = False  # it is an error only where nothing more of the answer comes
     terminal: bool = False  # the sign that the answer is whole
     sequences: int | None = None  # pooling: inputs that were answered
     server: Mapping[str, Any] | None = None  # the server's own timings

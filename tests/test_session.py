@@ -288,6 +288,8 @@ def test_what_will_not_pass_fails_at_once(opened: Open) -> None:
         with serving({CHAT: said}) as raw:
             assert refused(opened, raw.url, patience=600).values["status"] == status
             assert raw.asked[CHAT] == 1
+    with serving({CHAT: page(b"<html><title>Sign in</title>", Content_Type="text/html")}) as raw:
+        assert refused(opened, raw.url, patience=600).key == "server.page"
     with serving({CHAT: error(404, "no such model"), "/v1/models": models("other")}) as raw:
         assert refused(opened, raw.url, patience=600).key == "server.model"
 

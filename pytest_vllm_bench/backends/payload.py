@@ -70,7 +70,9 @@ def _aside(answer: Any) -> Delta:
         said = complaint(answer)
     except RecursionError:
         said = None
-    return NOTHING if said is None else Delta(choices=False, error=said.words, error_kind=said.kind)
+    if said is None:
+        return NOTHING
+    return Delta(choices=False, error=said.words, error_kind=said.kind, hint=not said.sure)
 
 
 def encode(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> bytes:

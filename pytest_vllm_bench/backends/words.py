@@ -36,6 +36,7 @@ _WRONG = re.compile(
     r"|time.?d?.?out|exhaust|quota|reject|expired|crash",
     re.I,
 )
+_FAILED = re.compile(r"(\w*[._ -])?(error|exception|failed|failure|aborted|cancell?ed)", re.I)
 _BROKEN_OFF = re.compile(r"error|exception|fail|fatal|abort|cancel|unavailable|time.?d?.?out|reject|crash", re.I)
 
 
@@ -44,6 +45,7 @@ class Complaint(NamedTuple):
 
     words: str
     kind: Literal["rejected", "in_stream"]
+    sure: bool = True  # False: a code or a state hints at it, as in some servers' events of progress
 
 
 def complaint(answer: Any, *, failed: bool = False) -> Complaint | None:
@@ -58,10 +60,10 @@ def complaint(answer: Any, *, failed: bool = False) -> Complaint | None:
         return Complaint(capped(answer), "in_stream") if failed and isinstance(answer, str) and answer else None
     told = {key: value for key, value in answer.items() if _ERRORS.fullmatch(key) and not _fine(value)}
     if told or _tells(answer):
-        return _inner(_best(told) or answer, answer)
+        return _inner(_best(told) or answer, answer)._replace(sure=bool(told) or _tells(answer, surely=True))
     for key in ("detail", "message", "msg"):
         if answer.get(key) and (failed or len(answer) == 1):
-            return _inner(answer[key], answer)
+            return _inner(answer[key], answer)._replace(sure=failed)
     inner = (answer[key] for key in _AROUND if isinstance(answer.get(key), (dict, list)))
     return next((found for value in inner if (found := complaint(value)) is not None), None)
 
@@ -80,17 +82,18 @@ def _fine(value: Any) -> bool:
     return not value or value == 200 or (isinstance(value, str) and value.strip().lower() in _FINE)
 
 
-def _tells(answer: dict[str, Any]) -> bool:
-    """A state or a code of the answer's own is one of failure."""
+def _tells(answer: dict[str, Any], *, surely: bool = False) -> bool:
+    """A state or a code of the answer's own is one of failure; ``surely``: it can mean nothing else."""
     said = next((answer[key] for key in _WORDS if answer.get(key)), None)
     if isinstance(said, str) and _fine(said):
         return False
     if answer.get("success") in (False, "false") or answer.get("ok") is False:
         return True
     codes = [number(answer.get(key)) for key in _CODES]
-    if any(code is not None and (code >= 400 or code < 0) for code in codes):
+    if any(code is not None and (400 <= code < 600 or not (surely or 0 <= code < 600)) for code in codes):
         return True
-    return any(isinstance(state := answer.get(key), str) and _WRONG.search(state) for key in _STATES)
+    wrong = _FAILED.fullmatch if surely else _WRONG.search
+    return any(isinstance(state := answer.get(key), str) and wrong(state) for key in _STATES)
 
 
 def _inner(error: Any, around: dict[str, Any]) -> Complaint:

@@ -162,7 +162,7 @@ class Look:
     def _bears(self, delta: Delta) -> bool:
         """There is a token in the event; notes the end on the way."""
         if delta.error is not None:  # what is not whole because the look began in it is none of the server's mistakes
-            self.over = self.over or self._begun or delta.error_kind != "protocol"
+            self.over = self.over or (not delta.hint and (self._begun or delta.error_kind != "protocol"))
             return False
         self.over = self.over or delta.terminal
         counted = not delta.choices and delta.output_tokens is not None

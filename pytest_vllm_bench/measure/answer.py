@@ -22,8 +22,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_events", "_keep_text", "_so_far", "backend", "counted", "ended", "error", "error_body", "events", "ids",
-        "other", "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
+        "_events", "_hint", "_keep_text", "_so_far", "backend", "counted", "ended", "error", "error_body", "events",
+        "ids", "other", "over", "record", "response", "sizes", "spoke", "streamed", "text", "total", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, record: Record, backend: Backend, streamed: bool, *, keep_text: bool, may_count: bool) -> None:
@@ -47,6 +47,7 @@ class Answer:
         self.counted = True  # each of them said how many tokens it brought
         self.sizes = array("i")  # characters of each arrival
         self._events: Events | None = None
+        self._hint: tuple[int, Delta] | None = None  # at an error, and the events before it
         self._so_far = ""  # of a backend that sends the whole text each time
 
     def take(self, at: float, data: bytes) -> None:
@@ -80,6 +81,8 @@ class Answer:
                 self._understand(record.done, payloads)
             elif payloads:
                 self._understand_whole(payloads[0])
+        if self._hint is not None and self._hint[0] == self.events and self.error is None:
+            self._fail(self._hint[1].error or "", self._hint[1].error_kind)
         response.close()
 
     def _begin(self, body: bytes) -> Events | None:
@@ -107,6 +110,9 @@ class Answer:
                 delta = read(payload)
             except RecursionError:
                 delta = NESTED
+            if delta.error is not None and delta.hint and not delta.terminal:
+                self._hint = self._hint if record.finish_reason else (self.events, delta)
+                continue
             if delta.error is not None:
                 self._fail(delta.error, delta.error_kind)
                 break

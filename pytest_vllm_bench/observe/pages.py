@@ -151,9 +151,11 @@ def redirected(target: Target, path: str, answer: Answer) -> ServerError:
         there = urlsplit(to).path
     except ValueError:
         there = ""
-    moved = answer.status in (301, 308) or there.rstrip("/").endswith(path.rstrip("/")) or _LOGIN.search(to)
-    kind = ServerError if moved else NotReady
-    return kind("server.redirect", url=target.base_url + path, status=answer.status, to=shown(target.discreet(to)))
+    moved = answer.status in (301, 308) or there.rstrip("/").endswith(path.rstrip("/"))
+    values = {"url": target.base_url + path, "status": answer.status, "to": shown(target.discreet(to))}
+    if _LOGIN.search(to) and not there.rstrip("/").endswith(path.rstrip("/")):
+        return ServerError("server.auth", said=f"→ {values['to']}", **values)
+    return (ServerError if moved else NotReady)("server.redirect", **values)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -29,6 +29,8 @@ LEAST = 10.0
 
 #: A model's window beyond this is no number of tokens.
 _WINDOW = 1 << 30
+#: Words that advise on keys and addresses.
+_ADVISES = ("server.auth", "server.redirect")
 #: The connection itself failed: the request after it would fail as well.
 UNREACHED = ("server.refused", "server.dns", "server.tls", "server.url")
 
@@ -61,8 +63,9 @@ class Server:
     def notes(self, models: tuple[str, ...]) -> list[Message]:
         """What somebody who reads the figures should know of the list, where the trial has worked all the same."""
         if self.unlisted is not None:
-            why = self.unlisted.message  # without advice on keys: the one in use is good for what is measured
-            why = replace(why, key="server.status") if why.key == "server.auth" else why
+            why = self.unlisted.message  # without advice: key and address in use are good for what is measured
+            plain = {"said": f"→ {why.values.get('to')}", **why.values}
+            why = replace(why, key="server.status", values=plain) if why.key in _ADVISES else why
             return [*self.wrong, Message(key="server.not_told", values={"why": why})]
         absent = [m for m in models if self.models and m not in self.models]
         values = {"asked": told(absent), "served": told(self.models), "url": self.target.base_url}

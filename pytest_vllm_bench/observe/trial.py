@@ -35,6 +35,11 @@ SMALL = 60
 OF_A_SHAPE = ("server.shape", "server.no_token")
 
 _NO_MODEL = re.compile(r"model.{0,80}(not (exist|found|support)|unknown|invalid)|(invalid|unknown|no such) model", re.I)
+#: A page that asks who is there will not pass; one that is shown until the server is there will.
+_LOGIN = re.compile(
+    rb"log ?in\b|sign[ -]?in\b|password|single sign|unauthori[sz]ed|access denied|forbidden|\xe7\x99\xbb\xe5\xbd\x95",
+    re.I,
+)
 _INVALID = re.compile(r"invalid|bad.?request|validation|unprocessable|unauthorized|permission", re.I)
 
 
@@ -67,6 +72,7 @@ class Seen:
     events: int = 0  # that could be read
     token: bool = False
     finished: bool = False
+    hint: ServerError | None = None  # at what is wrong, if nothing more comes
 
 
 async def attempt(server: Server, trial: Trial, seconds: float) -> None:
@@ -101,7 +107,9 @@ def enough(server: Server, trial: Trial, seen: Seen, events: list[bytes]) -> boo
         except RecursionError:
             continue
         if delta.error is not None and delta.error_kind != "protocol":
-            raise complained(server, trial, event, delta.error)
+            seen.hint = complained(server, trial, event, delta.error)
+            if not delta.hint:
+                raise seen.hint
         if delta.error is None:
             counts = (delta.tokens, delta.total_tokens, delta.output_tokens)
             seen.events += 1
@@ -116,8 +124,11 @@ def raise_silent(server: Server, trial: Trial, seen: Seen, answer: Answer) -> No
     """Judge an answer that ended without having shown what it should."""
     values = {"url": url(server.target, trial.path), "backend": trial.backend.name}
     values["said"] = words(server.target, answer.body) or "–"
+    if seen.hint is not None and not seen.token:
+        raise seen.hint
     if not seen.events and (answer.html or not answer.body.strip()):
-        raise NotReady("server.page" if answer.html else "server.blank", **values)
+        kind = ServerError if answer.html and _LOGIN.search(answer.body) else NotReady
+        raise kind("server.page" if answer.html else "server.blank", **values)
     if not seen.events:
         raise ServerError("server.empty", **values)
     if not seen.token and not seen.finished:

@@ -117,18 +117,40 @@ NOTHING = [b"null", b"true", b"[]", b'""', b"17", b'{"type":"ping"}', b'{"x":[{"
 
 @of_each
 def test_every_wording_of_an_error_is_read(backend: Backend) -> None:
-    """Where the next event is due, or instead of the whole answer; and as an HTTP error's body."""
+    """After the first event, or instead of the whole one; and as an HTTP error's body."""
     framing, payloads = one(backend)
     wrong = []
     for error, words in ERRORS:
-        record = read(backend, framing, [*payloads[: len(payloads) // 2], error, *payloads[len(payloads) // 2 :]]
-                      if framing != "json" else [error])  # fmt: skip
+        begun = payloads[:1] if framing != "json" else []
+        record = read(backend, framing, [*begun, error])
         if record.error not in ("in_stream", "rejected") or words not in record.error_detail:
             wrong.append((error, record.error, record.error_detail))
         refused = decode(backend, [plain(json.dumps(error).encode(), 400)])
         if refused.error != "http" or words not in refused.error_detail:
             wrong.append((error, refused.error, refused.error_detail))
     assert wrong == []
+
+
+#: Events of progress, whose states and codes sound like errors.
+PROGRESS: list[dict[str, Any]] = [
+    {"message": "queued"},
+    {"detail": "3 requests before yours"},
+    {"code": 1001, "queue_position": 4},
+    {"code": -1, "msg": "waiting"},
+    {"status": "failover: trying the next provider"},
+    {"object": "moderation", "status": "failed_open"},
+    {"event": "progress", "status": "no errors so far"},
+]
+
+
+@of_each
+def test_what_only_hints_at_an_error_is_none_where_the_answer_goes_on(backend: Backend) -> None:
+    framing, payloads = one(backend)
+    if framing != "json":
+        usual = facts(read(backend, framing, payloads))
+        for hint in PROGRESS:
+            found = facts(read(backend, framing, [hint, payloads[0], hint, *payloads[1:]]))
+            assert {**found, "bytes_in": 0} == {**usual, "bytes_in": 0}, hint
 
 
 @of_each

@@ -61,8 +61,9 @@ def test_01_the_first_token_is_none_of_these(name: str, before: list[bytes]) -> 
         b'data: {"choices":[{"text":"a","finish_reason":"stop"}]}\r\n\r\ndata: [DONE]\r\n\r\n',
         b': x\n\nevent: y\ndata: {"choices":[{"text":"a","finish_reason":"stop"}]}\n\n:\n\ndata: [DONE]\n\n',
         b'data: {"choices":\ndata: [{"text":"a","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+        b'\xef\xbb\xbfdata: {"choices":[{"text":"a","finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
     ],
-    ids=["no space", "space behind", "CRLF", "comments and names", "several data lines"],
+    ids=["no space", "space behind", "CRLF", "comments and names", "several data lines", "BOM"],
 )
 def test_02_the_many_spellings_of_an_event(data: bytes) -> None:
     record = decode(VLLM, [response(data)])
