@@ -17,7 +17,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
 from pytest_vllm_bench.judge.baseline import Session
 from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison, at_once, compare
-from pytest_vllm_bench.metric_table import COMPARE, parse_name, parse_rule
+from pytest_vllm_bench.metric_table import COMPARE, parse_name, unknown
 from pytest_vllm_bench.model import Message, Verdict
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.compare import Change, Condition, Finding, SideBySide
@@ -42,9 +42,8 @@ def condition(text: str) -> Condition:
     if (found := _CONDITION.fullmatch(text)) is None:
         raise BenchError("report.compare.not_a_condition", text=text)
     metric, op, sign, number, percent = found.groups()
-    rule = parse_rule(f"{metric} >= 1")
-    if isinstance(rule, Message) and rule.key in ("judge.did_you_mean", "judge.unknown_metric"):
-        raise BenchError(rule.key, **rule.values)
+    if parse_name(metric) is None:
+        raise BenchError(unknown(metric).key, **unknown(metric).values)
     if op in ("<", "<=") and not sign and float(number):
         raise BenchError("report.compare.no_sign", text=text, instead=f"{metric} {op} -{number}{percent}")
     limit = float(sign + number) / (100 if percent else 1)

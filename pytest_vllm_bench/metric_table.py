@@ -6,7 +6,6 @@ A name is ``[whole_|steady_][statistic_]id[_ms]``: ``p99_ttft_ms``, ``steady_out
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Literal, get_args
 
+from pytest_vllm_bench import suggest
 from pytest_vllm_bench.model import OURS, Backend, ErrorKind, Message, Rule, Scenario
 
 Better = Literal["lower", "higher", "neither"]
@@ -128,11 +128,6 @@ class Name:
     service: bool = False  # service_ttft: from sent, whatever the load
 
     @property
-    def counts_misses(self) -> bool:
-        """Judged by counting misses: percentiles, medians, and the three ratios."""
-        return self.statistic in ("p", "median") or self.row.id in ("goodput_ratio", "failed_ratio", "slo_attainment")
-
-    @property
     def averages(self) -> bool:
         """Judged by an interval around a mean: means and throughputs."""
         return self.statistic == "mean" or self.row.id in THROUGHPUTS
@@ -205,16 +200,16 @@ def all_names(percentiles: Iterable[float] = (50, 90, 95, 99)) -> list[str]:
     return [*names, *(f"slo_attainment.{id}" for id in SLO_IDS), *SCALAR]
 
 
-def _did_you_mean(name: str) -> Message:
+def unknown(name: str) -> Message:
+    """That there is no such metric, and which may be meant."""
     prefix = next((p for p in ("whole_", "steady_") if name.startswith(p)), "")
     bare = name.removeprefix(prefix)
     if (id := bare.removesuffix("_ms")) in SAMPLED:  # without a statistic
         near = [sampled_key(statistic, id) for statistic in ("p99", "mean", "median")]
     else:
-        near = difflib.get_close_matches(bare, all_names(), n=3, cutoff=0.6)
-    if not near:
-        return Message(key="judge.unknown_metric", values={"metric": name})
-    return Message(key="judge.did_you_mean", values={"metric": name, "near": ", ".join(prefix + n for n in near)})
+        near = suggest.near(bare, all_names(), most=3)
+    hint = suggest.meant(prefix + n for n in near) if near else Message(key="judge.metrics_look_like")
+    return Message(key="judge.unknown_metric", values={"metric": name, "hint": hint})
 
 
 def parse_rule(text: str, line: int | None = None) -> Rule | Message:
@@ -231,7 +226,7 @@ def parse_rule(text: str, line: int | None = None) -> Rule | Message:
         return Message(key="judge.not_a_number", values={"text": str(text).strip(), "number": number})
     name = parse_name(metric)
     if name is None:
-        return _did_you_mean(metric)
+        return unknown(metric)
     rule = Rule(text=f"{metric} {op} {number}", metric=name.text, op=op, limit=limit, window=name.window, line=line)  # type: ignore[arg-type]
     return _hopeless(rule, name) or rule
 
@@ -370,7 +365,7 @@ def rule_problems(scenario: Scenario, backend: Backend) -> list[tuple[Rule | Non
     for rule in scenario.rules:
         name = parse_name(rule.metric)
         if name is None:
-            problems.append((rule, _did_you_mean(rule.metric)))
+            problems.append((rule, unknown(rule.metric)))
             continue
         lacking = name.row.needs - offered
         if name.slo and name.slo not in scenario.goodput:

@@ -489,7 +489,6 @@ class Record(msgspec.Struct, kw_only=True):
     turn: Count = 0
     repeat: Count = 1
     model: str = ""
-    request_id: str = ""
     due: Seconds | None = None  # None in a closed loop's refill
     ready: Seconds | None = None
     sent: Seconds | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -14,12 +13,13 @@ from pydantic import ValidationError
 from pytest_vllm_bench.config.lines import line_of
 from pytest_vllm_bench.config.matrix import Axes, axes, choices, scenario
 from pytest_vllm_bench.config.nouns import Config
-from pytest_vllm_bench.config.problems import suggestion, translated
+from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import Cell, File
 from pytest_vllm_bench.config.values import MOST_PROMPTS, MOST_SECONDS
-from pytest_vllm_bench.metric_table import all_names, parse_name, purposeless, rule_problems
+from pytest_vllm_bench.metric_table import parse_name, purposeless, rule_problems, unknown
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem, Rule
+from pytest_vllm_bench.suggest import suggestion
 
 #: Without these there are no cells to look at.
 IDENTITY = frozenset(
@@ -224,10 +224,8 @@ def _baseline(config: Config) -> Iterator[Problem]:
     for key in ("tolerance", "noise"):
         for name in getattr(config.settings.baseline, key):
             if parse_name(name) is None:
-                hint = Message(key="config.known_are", values={"known": "mean_tpot_ms, output_throughput, ..."})
-                if difflib.get_close_matches(name, all_names(), n=1):
-                    hint = suggestion(name, all_names())
-                yield _problem(config, f"baseline.{key}.{name}", "unknown_metric", name=name, hint=hint)
+                path = f"baseline.{key}.{name}"
+                yield Problem(message=unknown(name), path=path, line=line_of(config.lines, _parts(path)))
     for name, written in config.settings.baseline.tolerance.items():
         if (known := parse_name(name)) is None:
             continue

@@ -249,10 +249,9 @@ def _plain(own: Cell) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """The file's own settings with the overrides that match an id; ``sla_path``: where its rules are written."""
+    """The file's own settings with the overrides that match an id; ``sla_lines``: where its rules are written."""
 
     cell: Cell
-    sla_path: str = "sla"
     sla_lines: tuple[int | None, ...] = ()
     xfail: str = ""
     skip: str = ""
@@ -277,4 +276,4 @@ def effective(config: Config, id: str, tier: str = "") -> Effective:
         xfail, skip = override.xfail or xfail, override.skip or skip
     cell = Cell.model_validate(merged)
     sla_lines = tuple(lines.get(f"{sla_path}[{i}]", lines.get(sla_path)) for i in range(len(cell.sla)))
-    return Effective(cell=cell, sla_path=sla_path, sla_lines=sla_lines, xfail=xfail, skip=skip)
+    return Effective(cell=cell, sla_lines=sla_lines, xfail=xfail, skip=skip)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_vllm_bench.config.lines import join, line_of
 from pytest_vllm_bench.config.values import show
 from pytest_vllm_bench.model import Message, Problem
+from pytest_vllm_bench.suggest import suggestion
 
 _PLAIN = {
     "missing": "missing_key",
@@ -20,15 +20,6 @@ _PLAIN = {
     "model_type": "want_mapping",
     "too_long": "pair_too_long",
 }
-
-
-def suggestion(word: str, known: Iterable[str]) -> Message:
-    """ "did you mean X?", or what there is."""
-    words = [str(name) for name in known]
-    near = get_close_matches(word.lower(), [name.lower() for name in words], n=1, cutoff=0.6)
-    if near:
-        return Message(key="config.did_you_mean", values={"near": next(n for n in words if n.lower() == near[0])})
-    return Message(key="config.known_are", values={"known": ", ".join(words)})
 
 
 def keys_of(model: type[BaseModel], parts: Iterable[str | int]) -> list[str]:

@@ -14,11 +14,12 @@ from pytest_vllm_bench import files
 from pytest_vllm_bench.config.checks import cross_checks
 from pytest_vllm_bench.config.lines import Document, full_width, parse
 from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Given
-from pytest_vllm_bench.config.problems import suggestion, translated
+from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import Message, Problem, Target
+from pytest_vllm_bench.suggest import suggestion
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.registry import Registry

@@ -94,7 +94,6 @@ def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) 
 ENVIRONMENT = {
     "model": ("model_id",),
     "server": ("environment", "server"),
-    "accelerators": ("environment", "accelerators"),
     "backend": ("backend",),
     "client.cpu": ("environment", "client", "cpu"),
     "client.cpus": ("environment", "client", "cpus"),

@@ -22,12 +22,11 @@ What lies on the disk (``tape``)
 
 from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored, too_much, workers_needed
 from pytest_vllm_bench.load.sending import SendSettings, send
-from pytest_vllm_bench.load.tape import blot_out, compress, follow, read, started, writers
+from pytest_vllm_bench.load.tape import blot_out, follow, read, started, writers
 
 __all__ = [
     "SendSettings",
     "blot_out",
-    "compress",
     "follow",
     "open_files_problem",
     "proxies_ignored",

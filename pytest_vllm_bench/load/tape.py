@@ -8,14 +8,12 @@ import io
 import mmap
 import os
 import re
-import shutil
 import struct
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pytest_vllm_bench.files import private
 from pytest_vllm_bench.model import SENT_FIELDS, Entry, EntryKind
 
 MAGIC = b"llmtape\x01"
@@ -334,15 +332,3 @@ def _last(pieces: list[tuple[mmap.mmap, int, int]], size: int) -> list[tuple[mma
             kept.insert(0, (data, max(a, b - size), b))
             size -= b - a
     return kept
-
-
-def compress(folder: Path) -> None:
-    """Replace every segment by its gzip (level 1: about a tenth of the size)."""
-    for paths in segments(folder).values():
-        for path in paths:
-            if path.suffix == ".gz":
-                continue
-            packed = path.with_name(path.name + ".gz")
-            with path.open("rb") as source, private(packed) as raw, gzip.open(raw, "wb", compresslevel=1) as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-            path.unlink()

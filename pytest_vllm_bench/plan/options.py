@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pytest_vllm_bench.model import MOST_TOKENS, Message, Problem
+from pytest_vllm_bench.suggest import suggestion
 
 
 def option(
@@ -47,10 +47,8 @@ def parse(kind: type[T], written: Mapping[str, Any], *, dataset: str) -> tuple[T
 
 
 def _unknown(name: str, known: list[str], dataset: str) -> Problem:
-    near = get_close_matches(name, known, n=1)
-    key = "plan.option_unknown_near" if near else "plan.option_unknown"
-    values = {"dataset": dataset, "name": name, "near": near[0] if near else "", "known": ", ".join(known) or "–"}
-    return Problem(message=Message(key=key, values=values), path=name)
+    values = {"dataset": dataset, "name": name, "hint": suggestion(name, known)}
+    return Problem(message=Message(key="plan.option_unknown", values=values), path=name)
 
 
 def _checked(field: dataclasses.Field[Any], value: Any, dataset: str) -> tuple[Any, Message | None]:

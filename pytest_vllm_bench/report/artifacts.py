@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 from pytest_vllm_bench.model import Check, LoadFacts, Message, Plan, Record, Result, RuleVerdict, Scenario, WorkerFacts
@@ -62,8 +61,8 @@ def words(message: Message) -> str:
         return message.key
 
 
-def to_json(result: Result, *, detailed: bool = False) -> Row:
-    """The result file's content; ``detailed`` adds vLLM's per-request arrays (seconds; index = request)."""
+def to_json(result: Result) -> Row:
+    """The result file's content."""
     scenario = result.scenario
     row: Row = {"schema_version": SCHEMA_VERSION}
     row |= _vllm_keys(result)
@@ -110,8 +109,6 @@ def to_json(result: Result, *, detailed: bool = False) -> Row:
             "notes": plain(result.baseline_notes),
             "refused": result.baseline_refused,
         }
-    if detailed:
-        row |= per_request(result.records)
     return row
 
 
@@ -275,26 +272,3 @@ def _spread(values: Sequence[int | None]) -> Row | None:
         "p90": high,
         "max": known[-1],
     }
-
-
-def per_request(records: Sequence[Record]) -> Row:
-    """vLLM's detailed arrays, in seconds; ``itls`` are the gaps between reads that brought tokens."""
-    return {
-        "input_lens": [r.prompt_tokens if r.prompt_tokens is not None else r.asked_input or 0 for r in records],
-        "output_lens": [r.output_tokens or 0 for r in records],
-        "ttfts": [_since(r.sent, r.first_token) for r in records],
-        "itls": [_gaps(r) for r in records],
-        "start_times": [plain(r.sent) for r in records],
-        "generated_texts": [r.text or "" for r in records],
-        "errors": [" ".join(filter(None, (r.error, r.error_detail))) for r in records],
-    }
-
-
-def _since(start: float | None, end: float | None) -> float:
-    """vLLM writes 0.0 for a request without a first token; its readers expect a number."""
-    return 0.0 if start is None or end is None else end - start
-
-
-def _gaps(record: Record) -> list[float]:
-    times = record.arrival_times
-    return [b - a for a, b in pairwise(times)]

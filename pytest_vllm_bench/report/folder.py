@@ -150,13 +150,10 @@ def write(row: Row, folder: Path, records: Sequence[Record] = (), keep: Keep = K
 
 
 def dump(row: Row) -> str:
-    """Standard JSON, indented; the arrays of a detailed run stay on their lines."""
-    arrays = {key: row[key] for key in DETAILED if key in row}
-    text = json.dumps({k: v for k, v in row.items() if k not in arrays}, ensure_ascii=False, allow_nan=False, indent=1)
-    lines = [f',\n "{key}": {json.dumps(v, ensure_ascii=False, allow_nan=False)}' for key, v in arrays.items()]
-    return text.removesuffix("\n}") + "".join(lines) + "\n}\n"
+    return json.dumps(row, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
+#: Arrays over the requests, which other tools write into a result.
 DETAILED = ("input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors")
 
 

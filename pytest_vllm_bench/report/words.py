@@ -14,8 +14,6 @@ from pytest_vllm_bench.text import LANGUAGES, safe, say, table
 _LATENCY = re.compile(
     r"(?P<window>steady_|whole_)?(?P<stat>mean|median|std|min|max|p\d+(?:\.\d+)?)_(?P<base>[a-z0-9_]+?)(?P<unit>_ms|_s)?"
 )
-#: Quantities with one value a request, a gap or a token.
-QUANTITIES = ("ttft", "ttfo", "tpot", "itl", "itl_token", "max_gap", "e2el")
 
 
 def label(key: str, lang: str) -> str:

@@ -3,8 +3,6 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "config.problems": ("the config has {count} problem(s)", "配置有 {count} 处问题"),
     # hints
-    "config.did_you_mean": ('did you mean "{near}"?', "是不是想写 “{near}”？"),
-    "config.known_are": ("there are: {known}", "可用的有：{known}"),
     # the file
     "config.no_file": ("there is no such file; {hint}", "没有这个文件；{hint}"),
     "config.no_folder": (
@@ -380,7 +378,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "会有两个场景的 id 同为 {id}；请删掉一个，或用 label 区分数据集：{{name: ..., label: ...}}",
     ),
     "config.preset": ('unknown preset "{name}"; there are: {known}', "未知的预设 “{name}”；可用的有：{known}"),
-    "config.unknown_metric": ('there is no metric "{name}"; {hint}', "没有名为 “{name}” 的指标；{hint}"),
     # the starter
     "config.starter_exists": (
         "already there, and not overwritten: {files}. Name another folder, or move them.",

@@ -61,13 +61,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{number!r} in the rule {text!r} is not a number; write the limit as a plain number in the metric's own unit",
         "规则 {text!r} 中的 {number!r} 不是数字；请按指标自身的单位写一个普通数字",
     ),
-    "judge.unknown_metric": (
-        "there is no metric {metric!r}; metrics look like p99_ttft_ms, mean_tpot_ms, output_throughput, goodput_ratio",
-        "没有名为 {metric!r} 的指标；指标形如 p99_ttft_ms、mean_tpot_ms、output_throughput、goodput_ratio",
-    ),
-    "judge.did_you_mean": (
-        "there is no metric {metric!r}; did you mean {near}?",
-        "没有名为 {metric!r} 的指标；您要写的是不是 {near}？",
+    "judge.unknown_metric": ("there is no metric {metric!r}; {hint}", "没有名为 {metric!r} 的指标；{hint}"),
+    "judge.metrics_look_like": (
+        "metrics look like p99_ttft_ms, mean_tpot_ms, output_throughput, goodput_ratio",
+        "指标形如 p99_ttft_ms、mean_tpot_ms、output_throughput、goodput_ratio",
     ),
     "judge.ratio_limit": (
         "{rule}: a ratio lies between 0 and 1; write 0.99 for 99 %",

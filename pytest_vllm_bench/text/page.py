@@ -46,9 +46,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.verdict.None": ("these results carry no verdict", "这些结果没有判定"),
     "page.filter": ("Filter scenarios", "筛选场景"),
     "page.filter_hint": ("part of a name, e.g. io1024 or mc16", "名称的一部分，如 io1024 或 mc16"),
-    "page.sort_by": ("sort by {name}", "按{name}排序"),
     "page.scenario_choice": ("Scenario to look at", "选择场景"),
-    "page.chart_choice": ("Chart", "图表"),
     "page.table_hint": (
         "Choose a row to see its requests. Grey: a percentile of too few requests.",
         "点击某一行可查看其请求明细。灰色：请求数不足，该分位数仅供参考。",
@@ -89,7 +87,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.fact.model": ("Model", "模型"),
     "page.fact.server": ("Server", "服务地址"),
     "page.fact.version": ("Server software", "服务端软件"),
-    "page.fact.hardware": ("Accelerators", "加速卡"),
     "page.fact.client": ("Client", "客户端"),
     "page.fact.date": ("Date", "日期"),
     "page.fact.commit": ("Commit", "代码版本"),
@@ -104,7 +101,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.chart.speed": ("Output tokens per second", "每秒输出 token 数"),
     "page.chart.ttft-time": ("TTFT over time", "首 token 时延 TTFT 随时间变化"),
     "page.chart.lag": ("Lateness of the client itself", "客户端自身的发送延迟"),
-    "page.chart.server": ("Server: {name}", "服务端：{name}"),
     "page.chart.trend": ("{figure} over time", "历史趋势：{figure}"),
     "page.axis.concurrency": ("concurrency", "并发"),
     "page.axis.rate": ("request rate (req/s)", "请求速率 (req/s)"),
@@ -224,6 +220,4 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.js.download": ("Save as SVG", "另存为 SVG"),
     "page.js.zoom_out": ("Double-click to zoom back out", "双击恢复视图"),
     "page.js.isolate": ("Double-click on the legend to isolate one line", "双击图例只看一条线"),
-    "page.js.log_x": ("log x", "x 轴对数"),
-    "page.js.log_y": ("log y", "y 轴对数"),
 }

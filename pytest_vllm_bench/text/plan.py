@@ -108,22 +108,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "提示词长度已由 tokenizer 确认：前 {tokens} 个 token 全部确认，其后每 {one_in} 个提示词抽查一个。",
     ),
     # datasets and their options
-    "plan.dataset_unknown": (
-        "dataset {name!r} is unknown. Known: {known}.",
-        "未知数据集 {name!r}。可用：{known}。",
-    ),
-    "plan.dataset_unknown_near": (
-        "dataset {name!r} is unknown. Did you mean {near}?",
-        "未知数据集 {name!r}。是否想写 {near}？",
-    ),
+    "plan.dataset_unknown": ("dataset {name!r} is unknown; {hint}", "未知数据集 {name!r}；{hint}"),
     "plan.bad_options": ("The dataset's options are wrong:\n{problems}", "数据集选项有误：\n{problems}"),
     "plan.option_unknown": (
-        "dataset {dataset} has no option {name}. It has: {known}.",
-        "数据集 {dataset} 没有选项 {name}。可用：{known}。",
-    ),
-    "plan.option_unknown_near": (
-        "dataset {dataset} has no option {name}. Did you mean {near}?",
-        "数据集 {dataset} 没有选项 {name}。是否想写 {near}？",
+        "dataset {dataset} has no option {name}; {hint}",
+        "数据集 {dataset} 没有选项 {name}；{hint}",
     ),
     "plan.option_missing": (
         "dataset {dataset} needs the option {name}.",

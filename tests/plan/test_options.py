@@ -30,9 +30,9 @@ def test_good_options_have_no_problems() -> None:
 @every(
     ("name", "options", "path", "words"),
     [
-        ("radnom", {}, "name", "Did you mean random"),
+        ("radnom", {}, "name", "did you mean random"),
         ("xyz", {}, "name", "prefix_repetition"),
-        ("random", {"range_rato": 0.1}, "range_rato", "Did you mean range_ratio"),
+        ("random", {"range_rato": 0.1}, "range_rato", "did you mean range_ratio"),
         ("random", {"foo": 1}, "foo", "prefix_len"),
         ("random", {"range_ratio": "a lot"}, "range_ratio", "float"),
         ("random", {"range_ratio": 1.5}, "range_ratio", "at most"),

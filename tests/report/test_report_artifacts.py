@@ -58,7 +58,6 @@ VLLM_KEYS = {
     "std_e2el_ms",
     "p99_e2el_ms",
 }
-VLLM_DETAILS = ["input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors"]
 
 
 def parsed(row: artifacts.Row) -> dict[str, Any]:
@@ -72,13 +71,11 @@ def parsed(row: artifacts.Row) -> dict[str, Any]:
 
 
 @every("verdict", list(Verdict))
-@every("detailed", [False, True])
-def test_every_result_keeps_to_the_schema(verdict: Verdict, detailed: bool) -> None:
-    row = parsed(artifacts.to_json(result(verdict=verdict, failed=2), detailed=detailed))
+def test_every_result_keeps_to_the_schema(verdict: Verdict) -> None:
+    row = parsed(artifacts.to_json(result(verdict=verdict, failed=2)))
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(row, SCHEMA)
     assert row.keys() >= VLLM_KEYS
-    assert (set(VLLM_DETAILS) <= row.keys()) is detailed
 
 
 def test_the_schema_refuses_what_is_wrong() -> None:
@@ -114,15 +111,6 @@ def test_evenly_spaced_arrivals_keep_to_the_schema() -> None:
     row = parsed(artifacts.to_json(result(scenario={"request_rate": 20.0, "burstiness": math.inf})))
     jsonschema.validate(row, SCHEMA)
     assert row["burstiness"] == "inf"
-
-
-def test_detailed_arrays_are_seconds_by_index() -> None:
-    made = result(concurrency=1, n=2, records=[record(0, 3, slots=1), record(1, 3, slots=1, error="http")])
-    row = artifacts.to_json(made, detailed=True)
-    assert row["ttfts"] == [pytest.approx(0.042), 0.0]
-    assert row["itls"] == [pytest.approx([0.01, 0.01]), []]
-    assert row["errors"] == ["", "http said: http"]
-    assert row["output_lens"] == [3, 0]
 
 
 def test_header_values_never_leave_the_process() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 from pytest_vllm_bench.model import DatasetChoice, Message, Problem
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
@@ -20,6 +19,7 @@ from pytest_vllm_bench.plan.datasets import (
     trace,
 )
 from pytest_vllm_bench.plan.options import parse
+from pytest_vllm_bench.suggest import suggestion
 
 DATASETS: dict[str, Dataset] = {
     "random": random.DATASET,
@@ -41,10 +41,8 @@ __all__ = ["DATASETS", "Dataset", "Wanted", "check"]
 def check(choice: DatasetChoice, datasets: Mapping[str, Dataset] = DATASETS) -> list[Problem]:
     """All that is wrong with a dataset choice, without opening a file; ``path`` is relative to the choice."""
     if choice.name not in datasets:
-        near = get_close_matches(choice.name, list(datasets), n=1)
-        key = "plan.dataset_unknown_near" if near else "plan.dataset_unknown"
-        values = {"name": choice.name, "near": near[0] if near else "", "known": ", ".join(datasets)}
-        return [Problem(message=Message(key=key, values=values), path="name")]
+        values = {"name": choice.name, "hint": suggestion(choice.name, datasets)}
+        return [Problem(message=Message(key="plan.dataset_unknown", values=values), path="name")]
     dataset = datasets[choice.name]
     options, problems = parse(dataset.options, choice.options, dataset=choice.name)
     if options is not None and dataset.extra is not None:

@@ -25,7 +25,6 @@ def detail(row: Row, columns: Columns, points: int) -> list[Chart]:
         speed(columns, points),
         ttft_over_time(columns, points),
         lag(columns, points),
-        *series(row),
     ]
     return [chart for chart in made if not chart.empty]
 
@@ -181,14 +180,3 @@ def lag(columns: Columns, points: int) -> Chart:
 
 def _over_time(name: str, one: Series, label: Label, note: Label | None = None) -> Chart:
     return Chart(id=name, title=message(f"page.chart.{name}"), x=TIME, y=Axis(label=label), series=(one,), note=note)
-
-
-def series(row: Row) -> list[Chart]:
-    """What the server or its accelerators said while load ran: ``series: [{name, unit, t: […], v: […]}]``."""
-    made = []
-    for k, one in enumerate(row.get("series") or []):
-        label = f"{one.get('name')} ({one['unit']})" if one.get("unit") else str(one.get("name"))
-        line = Series(name=label, x=one.get("t") or [], y=one.get("v") or [], kind="steps", colour=k % 8)
-        title = message("page.chart.server", name=str(one.get("name")))
-        made.append(Chart(id=f"server-{k}", title=title, x=TIME, y=Axis(label=label), series=(line,)))
-    return made

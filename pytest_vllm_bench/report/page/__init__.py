@@ -78,7 +78,7 @@ def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra =
 def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> str:
     """The page's HTML; it opens in ``lang`` and holds both languages."""
     everything = latest(rows)
-    rows = [_with_round_trip(row) for row in sorted(measured(everything), key=order)]
+    rows = sorted(measured(everything), key=order)
     listed = findings(everything)
     return _template().render(
         lang=lang,
@@ -108,13 +108,6 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         js=_resource("page.js"),
         plotly=_plotly(),
     )
-
-
-def _with_round_trip(row: Row) -> Row:
-    """Beside TTFT stands what the way to the server alone costs."""
-    server = (row.get("environment") or {}).get("server") or {}
-    seconds = server.get("round_trip_s") if isinstance(server, dict) else None
-    return row if seconds is None else {**row, "round_trip_ms": 1e3 * seconds}
 
 
 def _parts(rows: Sequence[Row], key: str) -> list[tuple[str, str, dict[str, Any]]]:

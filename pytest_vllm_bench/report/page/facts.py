@@ -16,7 +16,6 @@ def facts(rows: Sequence[Row]) -> list[tuple[Message, str]]:
         (message("page.fact.model"), distinct(rows, "model_id")),
         (message("page.fact.server"), distinct(rows, "base_url")),
         (message("page.fact.version"), server_version(rows)),
-        (message("page.fact.hardware"), hardware(rows)),
         (message("page.fact.client"), client(rows)),
         (message("page.fact.date"), dates(rows)),
         (message("page.fact.commit"), commit(rows)),
@@ -65,16 +64,6 @@ def _values(sections: Sequence[Mapping[str, Any]], *keys: str) -> str:
 
 def server_version(rows: Sequence[Row]) -> str:
     return _values(_section(rows, "server"), "software", "name", "version")
-
-
-def hardware(rows: Sequence[Row]) -> str:
-    devices = [
-        str(device.get("name", device)) if isinstance(device, Mapping) else str(device)
-        for row in rows
-        for device in (row.get("accelerators") or (row.get("environment") or {}).get("accelerators") or [])
-    ]
-    counts = {name: devices.count(name) // max(1, len(rows)) or 1 for name in devices}
-    return listed([f"{n} × {name}" for name, n in counts.items()])
 
 
 def client(rows: Sequence[Row]) -> str:
