@@ -89,7 +89,9 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
                 raise
             shutil.rmtree(work / "plan", ignore_errors=True)  # whose room the result needs more
             write(how)
-    return measurement.save(one, world.folder / folder.stem(result.scenario.id))
+    saved = measurement.save(one, world.folder / folder.stem(result.scenario.id))
+    (work / f"{BEGUN}{measurement.SUFFIX}").unlink(missing_ok=True)
+    return saved
 
 
 def judges(scenario: Scenario, world: World) -> bool:
@@ -218,9 +220,10 @@ async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Resu
 @contextlib.contextmanager
 def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
     """A folder for the plan and the tapes, in the results folder (where there is room; BenchError where it runs out);
-    gone when the run is over."""
+    gone when the run is over, but where one more Ctrl-C ended it before its result was saved."""
     work = world.folder / folder.RUNNING / folder.stem(scenario.id)
     shutil.rmtree(work, ignore_errors=True)
+    hurried = False
     with folder.writing(work):
         private_folder(private_folder(work.parent) / work.name)
     try:
@@ -235,8 +238,12 @@ def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
         with contextlib.suppress(OSError, BenchError):
             load.blot_out(work / "tape", world.target.secrets)
         raise broken(error, work, world.target) from None
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        hurried = (work / f"{BEGUN}{measurement.SUFFIX}").exists()
+        raise
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if not hurried:
+            shutil.rmtree(work, ignore_errors=True)
         with contextlib.suppress(OSError):  # others may be running
             work.parent.rmdir()
 

@@ -7,7 +7,6 @@ imported before a test asks for both ``scenario`` and ``vllm_bench``.
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -97,9 +96,12 @@ def begin(config: pytest.Config) -> Roll:
     return config.stash[ROLL]
 
 
-def handed(run: str) -> Path:
-    """Where the workers of one xdist run tell their controller what they are about to do."""
-    return Path(tempfile.gettempdir(), f"pytest-vllm-bench-{run}")
+def handed(config: pytest.Config) -> Path:
+    """Where the workers of one xdist run tell their controller what they are about to do: in this run's own temporary
+    folder, which pytest clears away, also after one that was killed."""
+    factory = getattr(config, "_tmp_path_factory", None)  # None: -p no:tmpdir
+    base = Path(factory.getbasetemp() if factory else os.devnull)
+    return (base.parent if hasattr(config, "workerinput") else base) / "vllm-bench"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -213,7 +215,7 @@ class Reporter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
-        if handed(node.workerinput["testrunuid"]).is_dir():
+        if handed(self.config).is_dir():
             begin(self.config)
             self.nodes.append(node)
 
@@ -247,7 +249,7 @@ class Reporter:
             return
         from pytest_vllm_bench.plugin import roll, signals
 
-        told = roll.told(self.nodes[0].workerinput["testrunuid"])
+        told = roll.told(self.config)
         if self.config.stash[ROLL].stopped[0] == "interrupted":
             running = [node for node in self.nodes if node.gateway.hasreceiver()]
             signals.end(

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def uncaptured(config: pytest.Config) -> Iterator[TerminalReporter | None]:
-    """pytest's terminal, with capture off; None where there is none (an xdist worker, ``-p no:terminal``)."""
+    """pytest's terminal, with capture off; None where there is none (an xdist worker, ``-p no:terminal``).
+
+    One that was closed costs what would be said there, not the load.
+    """
     terminal: TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
     capture = config.pluginmanager.getplugin("capturemanager")
     if terminal is None or hasattr(config, "workerinput"):
         yield None
         return
-    with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+    disabled = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+    with contextlib.suppress(OSError), disabled:
         yield terminal
 
 

@@ -48,10 +48,10 @@ class Roll:
                 self.left += self.recovered(left, folder)
                 self.write(folder)
         if worker := getattr(self.config, "workerinput", None):
-            place = handed(worker["testrunuid"])
-            place.mkdir(mode=0o700, exist_ok=True)
             mine = {"id": worker["workerid"], "pid": os.getpid(), "folders": [*map(str, asked)], "left": self.left}
-            (place / worker["workerid"]).write_text(json.dumps(mine), encoding="utf-8")
+            with contextlib.suppress(OSError):  # then the controller knows nothing of us
+                (place := handed(self.config)).mkdir(mode=0o700, exist_ok=True)
+                (place / worker["workerid"]).write_text(json.dumps(mine), encoding="utf-8")
 
     def recovered(self, left: Sequence[Path], folder: Path) -> Iterator[str]:
         """Save what sessions that were killed had measured, and say so."""
@@ -145,10 +145,10 @@ class Roll:
         self.claims.close()
 
 
-def told(run: str) -> list[dict[str, Any]]:
-    """What the workers of one xdist run have told, which is then forgotten."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(handed(run).iterdir())]
-    shutil.rmtree(handed(run), ignore_errors=True)
+def told(config: pytest.Config) -> list[dict[str, Any]]:
+    """What the workers of this xdist run have told, which is then forgotten."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(handed(config).iterdir())]
+    shutil.rmtree(handed(config), ignore_errors=True)
     return found
 
 

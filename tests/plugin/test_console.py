@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 
 import pytest
@@ -27,3 +28,17 @@ def test_a_line_of_its_own_comes_where_the_live_one_was(pytester: pytest.Pyteste
     live, _, after = sent.getvalue().partition("stopping")
     assert live.endswith("\n\x1b[2K\x1b[1A\r")  # what stood below is gone, and the cursor is back
     assert "Ctrl-C again ends at once" in after
+
+
+class Closed(Terminal):
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_was_closed_costs_no_load(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfigure()
+    config.pluginmanager.unregister(name="terminalreporter")
+    config.pluginmanager.register(TerminalReporter(config, Closed()), "terminalreporter")
+    with Progress(config, scenario(), "en") as progress:
+        progress.phase(Message(key="plugin.building"))
+        progress.warn(Message(key="plugin.stopping", values={"seconds": 5}))

@@ -272,3 +272,5 @@ def test_ctrl_c_twice_at_once_and_between_tests(bench: Bench, begin: Begin, pyte
     assert "Traceback" not in output
     assert told(pytester)["status"] == "interrupted"
     assert left_behind(process, pytester) == []
+    results = pytester.path / "results"  # what was measured is there, or is saved by the next session
+    assert [*results.glob("bench_*.json"), *(results / ".running").glob("*/begun.measurement.gz")]
