@@ -15,9 +15,8 @@ def install(folder: Path, behaviour: str = "plays") -> str:
     """Put it into ``folder``; → the PATH on which it is found first."""
     folder.mkdir(exist_ok=True)
     command = folder / "nvidia-smi"
-    command.write_text(
-        f"#!/bin/sh\n'{sys.executable}' -S '{__file__}' '{behaviour}' \"$@\"\n"
-    )  # a child of the shell's
+    words = f"'{sys.executable}' -S '{__file__}' '{behaviour}' '{folder}'"
+    command.write_text(f'#!/bin/sh\n{words} "$@"\n')  # a child of the shell's
     command.chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
@@ -30,7 +29,7 @@ def recorded() -> list[dict[str, str]]:
 def told(row: dict[str, str], field: str, behaviour: str) -> str:
     odd = {"utilization.gpu": "[Not Supported]", "temperature.gpu": "nan", "clocks.sm": "[Unknown Error]",
            "memory.used": "-1", "name": "NVIDIA H200, of a kind", "power.limit": "[N/A]"}  # fmt: skip
-    if behaviour == "has no power" and field == "power.draw":
+    if behaviour == "tells no power" and field == "power.draw":
         return "[N/A]"
     if behaviour == "is odd" and field in odd:
         return odd[field]
@@ -51,7 +50,9 @@ def main(behaviour: str, *arguments: str) -> int:
     rows = recorded()
     for i in range(1_000_000):
         row = rows[(i + 10) % len(rows)]  # the load begins when the card is busy
-        for device in range(2 if behaviour == "has two" else 1):
+        for device in range(2 if behaviour in ("has two", "has a mute one") else 1):
+            if behaviour == "has a mute one" and device:
+                row = {**dict.fromkeys(row, "[N/A]"), "uuid": row["uuid"], "name": row["name"]}
             cells = [row["uuid"] + str(device) if field == "uuid" else told(row, field, behaviour) for field in asked]
             print(", ".join([str(device), *cells[1:]]))
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 import nvidia_smi
 import pytest
 
+from pytest_vllm_bench.measure import energy
 from pytest_vllm_bench.model import Observed, Scenario, Target
 from pytest_vllm_bench.observe import BESIDES, chosen
 from pytest_vllm_bench.observe.accelerators.nvidia import LAST, PATIENCE, TRACKS, Nvidia
@@ -55,16 +56,22 @@ def test_other_legal_forms_cost_what_is_not_told_alone(tmp_path: Path, monkeypat
         "is very old": {"throttle_reasons"},
         "is small": set(),
         "is odd": {"utilization_pct", "temperature_c", "clock_mhz", "memory_mib"},
-        "has no power": {"power_w"},
+        "tells no power": {"power_w"},
         "has two": set(),
+        "has a mute one": set(),
     }
     wrong = {}
     for behaviour, absent in lost.items():
         seen, _ = watched(behaviour, tmp_path, monkeypatch)
-        names, devices = {track.name for track in seen.tracks}, seen.environment["accelerators"]
-        if names != SERIES - absent or seen.notes or len(devices) != 1 + (behaviour == "has two"):
+        names = {track.name for track in seen.tracks if track.values} - {"energy_j"}
+        devices = seen.environment["accelerators"]
+        if names != SERIES - absent or seen.notes or len(devices) != 1 + behaviour.startswith("has "):
             wrong[behaviour] = names, seen.notes, devices
     assert not wrong
+    seen, _ = watched("has a mute one", tmp_path, monkeypatch, seconds=2.0)
+    middle = seen.tracks[0].times[0] + 0.1, seen.tracks[0].times[-1] - 0.1
+    assert energy.joules([track for track in seen.tracks if track.device == "0"], middle)
+    assert energy.joules(seen.tracks, middle) is None, "one card is not the deployment"
     seen, _ = watched("is odd", tmp_path, monkeypatch)
     device = seen.environment["accelerators"][0]
     assert (device["name"], device["power_limit_w"]) == ("NVIDIA H200, of a kind", None)
@@ -87,7 +94,7 @@ def test_what_goes_wrong_is_ended_and_said(
     assert [note.key for note in seen.notes] == ["observe.nvidia.ended"]
     assert said in say(seen.notes[0], "en")
     assert took < 60, f"ten minutes were hung, and patience is {PATIENCE + LAST:g} s"
-    assert not [c for p in Path("/proc").glob("[0-9]*/cmdline") if nvidia_smi.__file__ in (c := _read(p))]
+    assert not [c for p in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in (c := _read(p))]
 
 
 def _read(path: Path) -> str:

@@ -89,7 +89,7 @@ class Nvidia:
         self._kill()
         for thread in self._threads:
             thread.join(EVERY / 2)  # one that hangs in the driver is left behind
-        series = {key: tuple(zip(*list(pairs), strict=True)) for key, pairs in self._seen.copy().items() if pairs}
+        series = {key: tuple(zip(*list(seen), strict=True)) or ((), ()) for key, seen in self._seen.copy().items()}
         said = Message(key="observe.nvidia.ended", values={"said": self._words[:200] or "–"})
         return Observed(
             tracks=tuple(
@@ -123,15 +123,9 @@ class Nvidia:
             self._over.set()
 
     def _listen(self, fields: list[str]) -> None:
-        query = [
-            str(self._path),
-            f"--query-gpu={','.join(fields)}",
-            "--format=csv,noheader,nounits",
-            "-lms",
-            f"{EVERY * 1e3:.0f}",
-        ]
+        options = f"--query-gpu={','.join(fields)} --format=csv,noheader,nounits -lms {EVERY * 1e3:.0f}"
         self._process = process = subprocess.Popen(
-            query,
+            [str(self._path), *options.split()],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -157,9 +151,11 @@ class Nvidia:
         if len(cells) != len(fields) or not cells[0].isdigit():
             self._words = line or self._words
             return
-        told = {next((new for new, old in OLDER.items() if old == f), f): c for f, c in zip(fields, cells, strict=True)}
+        newer = {old: new for new, old in OLDER.items()}
+        told = {newer.get(field, field): cell for field, cell in zip(fields, cells, strict=True)}
         device = told["index"]
         if device not in self._devices:
+            self._seen[device, "power_w"] = []  # one that never tells is a device all the same
             self._uuids[told.get("uuid", "")] = device
             self._devices[device] = {
                 "name": told["name"],
@@ -168,10 +164,8 @@ class Nvidia:
                 "memory_mib": number(told.get("memory.total", "")),
             }
         for field, track in TRACKS.items():
-            series = self._seen.setdefault((device, track), [])
             if (value := number(told.get(field, ""))) is not None:
-                series.append((now, value))
-        self._last = now
+                self._seen.setdefault((device, track), []).append((now, value))
 
     def _counters(self) -> None:
         """NVML's counters of mJ, where nvidia-ml-py is installed and the devices have them."""
@@ -184,17 +178,17 @@ class Nvidia:
                 for uuid, device in list(self._uuids.items()):
                     before = perf_counter()
                     joules = nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByUUID(uuid)) / 1e3
-                    seen = self._seen.setdefault((device, "energy_j"), [])
-                    seen.append(((before + perf_counter()) / 2, joules))
+                    at = (before + perf_counter()) / 2
+                    self._seen.setdefault((device, "energy_j"), []).append((at, joules))
                 self._counting.set()
                 self._over.wait(EVERY / 2)
         except Exception:  # not installed, no counter, a driver that is gone: the integral stands for it
             self._counting.set()
 
     def _kill(self) -> None:
-        if (process := self._process) is None:
+        if (process := self._process) is None or process.poll() is not None:
             return
-        with contextlib.suppress(OSError, AttributeError):
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no groups
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             process.kill()
