@@ -97,13 +97,13 @@ def pooled(rows: Sequence[Row]) -> dict[str, Row]:
     found = {}
     for key, runs in cells.items():
         last = runs[-1]
-        same = [row for row in runs if session_of(row) == session_of(last) and _cell(row) == _cell(last)]
+        same = [
+            row
+            for row in runs
+            if session_of(row) == session_of(last) and baseline.cell_of(row) == baseline.cell_of(last)
+        ]
         found[key] = last if last.get("per_repeat") or len(same) == 1 else {**last, "per_repeat": same}
     return {key: found[key] for key in sorted(found, key=lambda key: order(found[key]))}
-
-
-def _cell(row: Row) -> str:
-    return str(row["scenario_id"]).removesuffix(f"-r{row.get('repeat')}")
 
 
 def _unfit(old: Row, new: Row) -> Message | None:

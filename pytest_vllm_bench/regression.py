@@ -110,7 +110,7 @@ def _hold_rounds(gate: Rounds, row: Row) -> Held:
 
 def _cell(row: Row) -> str:
     """What a scenario is called on every target and in every round."""
-    return str(row["scenario_id"]).removesuffix(f"-r{row.get('repeat')}").removeprefix(f"{row['target']}-")
+    return baseline.cell_of(row).removeprefix(f"{row['target']}-")
 
 
 def locate(named: str, base: Path) -> Path:

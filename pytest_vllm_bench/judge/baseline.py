@@ -126,6 +126,11 @@ def key_of(row: Mapping[str, Any]) -> str:
     return str(row.get("scenario_key") or row.get("scenario_id") or "")
 
 
+def cell_of(row: Mapping[str, Any]) -> str:
+    """What a result's repeats have in common, and no other scenario has: its id without the repeat."""
+    return str(row["scenario_id"]).removesuffix(f"-r{row.get('repeat')}")
+
+
 def is_part(row: Mapping[str, Any]) -> bool:
     """Whether repeats are missing: they failed to run, or were not selected."""
     least = ((row.get("config") or {}).get("repeats") or {}).get("min") or 1

@@ -82,7 +82,9 @@ def _amount(value: float, *, relative: bool) -> str:
     return f"{100 * value:+.1f}%" if relative else f"{value:+.4g}"
 
 
+#: The table's columns, and those of numbers.
 HEADS = ("scenario", "metric", "before", "after", "change", "interval", "repeats", "finding")
+FIGURES = {2, 3, 4, 5}
 
 
 def cells(change: Change, lang: str, sign: str = "") -> list[str]:
@@ -105,17 +107,17 @@ def text(made: SideBySide, lang: str = "en") -> str:
 
     body = [heads(lang), *(cells(c, lang) for c in made.changes)]
     lines = [say("report.compare.title", lang, before=made.before, after=made.after), ""]
-    return "\n".join([*lines, *aligned(body, right={2, 3, 4, 5}), *(f"  {note}" for note in notes(made, lang))])
+    return "\n".join([*lines, *aligned(body, right=FIGURES), *(f"  {note}" for note in notes(made, lang))])
 
 
 def markdown(made: SideBySide, lang: str = "en") -> str:
     """The comparison as a Markdown table."""
-    from pytest_vllm_bench.report.exports import markdown_line, markdown_safe
+    from pytest_vllm_bench.report.exports import markdown_safe, markdown_table
 
     title = say("report.compare.title", lang, before=markdown_safe(made.before), after=markdown_safe(made.after))
-    lines = [f"**{title}**", "", markdown_line(heads(lang)), "| --- | --- |" + " ---: |" * 4 + " --- | --- |"]
-    lines += [markdown_line(cells(c, lang, SIGNS.get(c.finding, ""))) for c in made.changes]
-    return "\n".join([*lines, "", *(f"{line}\n" for line in notes(made, lang))])
+    body = (cells(c, lang, SIGNS.get(c.finding, "")) for c in made.changes)
+    table = markdown_table(heads(lang), body, right=FIGURES)
+    return "\n".join([f"**{title}**", "", *table, "", *(f"{markdown_safe(note)}\n" for note in notes(made, lang))])
 
 
 def to_csv(found: Sequence[SideBySide]) -> str:

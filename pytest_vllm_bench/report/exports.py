@@ -7,7 +7,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,20 +147,24 @@ def markdown_text(rows: Sequence[Row], lang: str) -> str:
     keys = [key for key in _SHOWN if any(row.get(key) is not None for row in rows)]
     head = [say("report.col.scenario", lang), say("report.col.verdict", lang)]
     head += [words.with_unit(key, lang) for key in keys]
-    lines = [markdown_line(head), "|" + " --- |" * 2 + " ---: |" * len(keys)] if rows else []
+    body = []
     for row in sorted(rows, key=order):
         verdict = row.get("verdict")
         shown = say(f"report.verdict.{verdict}", lang) if verdict else "—"
         cells = [f"{SIGNS.get(str(verdict), '')} {shown}".strip(), *(words.shown(row, key) for key in keys)]
-        lines.append(markdown_line([row["scenario_id"], *cells]))
-    return "\n".join([*lines, "", *(f"{markdown_safe(note)}\n" for note in told)])
+        body.append([row["scenario_id"], *cells])
+    table = markdown_table(head, body, right=range(2, len(head))) if rows else []
+    return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in told)])
 
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔"}
 
 
-def markdown_line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(markdown_safe(cell) for cell in cells) + " |"
+def markdown_table(head: Sequence[str], body: Iterable[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """A table's lines; ``right``: columns of numbers."""
+    rule = "".join(" ---: |" if i in right else " --- |" for i in range(len(head)))
+    lines = ["| " + " | ".join(map(markdown_safe, cells)) + " |" for cells in (head, *body)]
+    return [lines[0], f"|{rule}", *lines[1:]]
 
 
 def markdown_safe(text: str) -> str:

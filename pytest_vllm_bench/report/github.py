@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_text
+from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_table, markdown_text
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.folder import make, order, write_text, writing
@@ -50,9 +50,8 @@ def _broken(rows: Sequence[Row], lang: str) -> list[str]:
         return []
     names = ("rule", "observed", "limit", "n", "verdict")
     head = [say("report.col.scenario", lang), *(say(f"report.failure.{name}", lang) for name in names)]
-    lines = [f"### {say('report.step.broken', lang)}", "", f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-    for row, rule in hits[:200]:
-        cells = [
+    body = [
+        [
             row["scenario_id"],
             str(rule.get("rule")),
             observed(rule, lang),
@@ -60,8 +59,9 @@ def _broken(rows: Sequence[Row], lang: str) -> list[str]:
             words.number(rule.get("n")),
             say(f"report.verdict.{rule.get('verdict')}", lang),
         ]
-        lines.append(f"| {' | '.join(map(markdown_safe, cells))} |")
-    return lines
+        for row, rule in hits[:200]
+    ]
+    return [f"### {say('report.step.broken', lang)}", "", *markdown_table(head, body)]
 
 
 def _worse(rows: Sequence[Row], lang: str) -> list[str]:
@@ -72,15 +72,8 @@ def _worse(rows: Sequence[Row], lang: str) -> list[str]:
     if not hits:
         return []
     head = [say("report.col.scenario", lang), *baseline.heads(lang)]
-    lines = [
-        "",
-        f"### {say('page.section.comparison', lang)}",
-        "",
-        f"| {' | '.join(head)} |",
-        "|" + " --- |" * len(head),
-    ]
-    cells = ([row["scenario_id"], *baseline.cells(c, lang)] for row, c in hits[:200])
-    return [*lines, *(f"| {' | '.join(map(markdown_safe, line))} |" for line in cells)]
+    body = ([row["scenario_id"], *baseline.cells(c, lang)] for row, c in hits[:200])
+    return ["", f"### {say('page.section.comparison', lang)}", "", *markdown_table(head, body)]
 
 
 def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:

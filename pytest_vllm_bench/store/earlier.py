@@ -14,6 +14,7 @@ import msgspec
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import doubts
+from pytest_vllm_bench.judge.baseline import cell_of
 from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import (
     Check,
@@ -48,10 +49,9 @@ def measurements(row: Mapping[str, Any]) -> list[Measurement]:
     if own is None:
         return []
     last, count = int(row.get("repeat") or 1), len(row.get("per_repeat") or ())
-    name = str(row["scenario_id"]).removesuffix(f"-r{last}")
     found = [own]
     for number in range(last - 1, last - count, -1):
-        beside = own.with_name(stem(f"{name}-r{number}") + records.SUFFIX)
+        beside = own.with_name(stem(f"{cell_of(row)}-r{number}") + records.SUFFIX)
         if not os.path.exists(beside) or (_row(beside) or {}).get("session") != row.get("session"):
             found = [own]
             break
