@@ -156,6 +156,7 @@ def answered(scenario: Scenario, answer: Answer, results: Sequence[Result]) -> R
         verdict=gate.verdict if whole else Verdict.worst([gate.verdict, Verdict.INCONCLUSIVE]),
         verdicts=(gate,),
         complete=whole,
+        taints=tuple(dict.fromkeys((*best.taints, *(() if whole else ("interrupted",))))),
         capacity=answer,
         notes=(gate.reason, *(Message(key=key) for key in stopped), *answer.notes, *best.notes),
     )

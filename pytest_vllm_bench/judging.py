@@ -76,7 +76,7 @@ def judge(
         date=last.date,
         session=last.session,
         notes=tuple(note for i, note in enumerate(notes) if note and note not in notes[:i]),
-        taints=last.taints,
+        taints=tuple(dict.fromkeys(taint for one in pool for taint in one.taints)),
     )
 
 

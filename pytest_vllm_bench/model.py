@@ -14,7 +14,7 @@ import json
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -199,6 +199,7 @@ class JudgeSettings:
     mode: Literal["evidence", "exact"] = "evidence"
     confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95  # checked where it is read from a file
     inconclusive: Literal["lean", "fail", "pass", "skip"] = "lean"
+    strict: bool = False  # ``--vllm-strict``: what is unproven or simulated fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -656,6 +657,30 @@ class RuleVerdict:
     more: int | None = None  # how many more requests would decide; None = not applicable or too close to decide
 
 
+#: What a reader must know of where figures come from, in the order in which it is said.
+Taint = Literal["simulated", "interrupted", "salvaged", "resumed"]
+#: What pytest makes of a verdict.
+TestOutcome = Literal["pass", "fail", "skip"]
+
+
+def outcome_of(
+    verdict: Verdict, sides: Iterable[bool | None], asked: JudgeSettings, taints: Collection[str]
+) -> tuple[TestOutcome, Message | None]:
+    """What becomes of the test, and why where the verdict does not say; ``sides``: on which undecided rules stood."""
+    if verdict in (Verdict.FAIL, Verdict.INVALID):
+        return "fail", None
+    if asked.strict and "simulated" in taints:
+        return "fail", Message(key="judge.outcome.strict_simulated")
+    if verdict is Verdict.PASS:
+        return "pass", None
+    if asked.strict:
+        return "fail", Message(key="judge.outcome.strict")
+    if asked.inconclusive == "lean":
+        over = False in sides
+        return "fail" if over else "pass", Message(key="judge.outcome.lean_over" if over else "judge.outcome.lean")
+    return asked.inconclusive, Message(key=f"judge.outcome.{asked.inconclusive}")
+
+
 # ------------------------------------------------------------------------- what happened (Measurement)
 
 
@@ -689,10 +714,6 @@ class Beside(Protocol):
 
     async def end(self, interrupted: bool) -> Observed:
         """After the last answer; after an interruption without any delay, and where ``begin`` was not over."""
-
-
-#: What a reader must know of where figures come from, in the order in which it is said.
-Taint = Literal["simulated", "interrupted", "salvaged", "resumed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -787,6 +808,21 @@ class Result:
     notes: tuple[Message, ...] = ()
     taints: tuple[Taint, ...] = ()
     path: Path | None = None  # the JSON file
+
+    @property
+    def outcome(self) -> TestOutcome:
+        """What pytest makes of the verdict; an assert of the test's own, later, is the test's."""
+        return self._outcome[0]
+
+    @property
+    def outcome_reason(self) -> Message | None:
+        """Why, where the verdict alone does not say."""
+        return self._outcome[1]
+
+    @property
+    def _outcome(self) -> tuple[TestOutcome, Message | None]:
+        sides = [v.within for v in self.verdicts if v.verdict is Verdict.INCONCLUSIVE]
+        return outcome_of(self.verdict, sides, self.scenario.judge, self.taints)
 
     def __getattr__(self, name: str) -> float | int | None:
         metrics: Mapping[str, float | int | None] = object.__getattribute__(self, "metrics")

@@ -168,4 +168,5 @@ def by_figures(
         metrics=figures,
         verdicts=verdicts,
         notes=(*(() if complete else (Message(key="judge.interrupted"),)), *odd),
+        taints=Measurement(scenario=scenario, interrupted=not complete).taints,
     )

@@ -198,6 +198,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
         result,
         verdict=Verdict.worst([result.verdict, at_best]),
         complete=result.complete and not interrupted,
+        taints=(*result.taints, *(("interrupted",) if interrupted else ())),
         notes=(*result.notes, *([Message(key="judge.interrupted")] if interrupted else [])),
         baseline=world.gate.name,
         comparisons=tuple(comparisons),

@@ -12,7 +12,6 @@ from pytest_vllm_bench.cli import unrun_shown
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import purposeless
-from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
 from pytest_vllm_bench.report.folder import KINDS
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     """Exit 0 when everything passes or leans that way, 1 when something fails, 2 when a file is no result."""
     if args.confidence is not None and not 0.5 <= args.confidence < 1:
         raise BenchError("config.confidence_range", got=f"{args.confidence:g}")
-    settings = {"mode": args.mode, "confidence": args.confidence}
+    settings = {"mode": args.mode, "confidence": args.confidence, "strict": args.strict or None}
     rules = rejudge.parsed(args.rules)
     for _, wrong in purposeless(rules):
         raise BenchError(wrong.key, **wrong.values)
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
             waiting[cell] = waiting.get(cell, True) and any(note.key == "judge.waits" for note in result.notes)
             may_break = result.scenario.probe_of or result.scenario.xfail  # some of a search's probes must
             if not may_break or path in args.files:
-                bad |= breaks(result, strict=args.strict)
+                bad |= result.outcome == "fail"
     never = [key for (_, key), waits in waiting.items() if waits]
     for key in never:
         print(say("cli.judge.never", lang, scenario=key), file=sys.stderr, flush=True)
@@ -78,12 +77,3 @@ def result_files(names: list[Path]) -> list[Path]:
             raise BenchError("report.no_results", folder=str(path))
         found += sorted(mine)
     return found
-
-
-def breaks(result: Result, *, strict: bool) -> bool:
-    """FAIL and INVALID; what is undecided as the result's own settings say, or always under --strict."""
-    if result.verdict is Verdict.INCONCLUSIVE:
-        how = result.scenario.judge.inconclusive
-        leans = how == "lean" and any(v.within is False for v in result.verdicts)
-        return strict or how == "fail" or leans
-    return result.verdict is not Verdict.PASS

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.model import Message, Verdict
 
 #: What is kept of a session and shown beside the new one.
 KEPT = (
@@ -20,6 +20,10 @@ KEPT = (
     "mean_tpot_ms", "p90_tpot_ms", "p99_tpot_ms", "mean_itl_ms", "p99_itl_ms",
     "mean_e2el_ms", "p90_e2el_ms", "p99_e2el_ms",
 )  # fmt: skip
+
+
+#: Taints of what no reference keeps; what was taken up again is as good as what ran at one go.
+SPOILING = ("simulated", "interrupted", "salvaged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +153,12 @@ def fold(
     refused = []
     for key, row in {key_of(row): row for row in rows}.items():
         made = session_of(row, gated)
-        if row.get("simulated"):
-            refused.append(Message(key="judge.baseline_simulated", values={"scenario": key}))
+        if spoilt := [taint for taint in row.get("taints") or () if taint in SPOILING]:
+            taint = Message(key=f"report.taint.{spoilt[0]}")
+            refused.append(Message(key="judge.baseline_tainted", values={"scenario": key, "taint": taint}))
+        elif row.get("verdict") in (Verdict.FAIL, Verdict.INVALID):
+            verdict = Message(key=f"report.verdict.{row['verdict']}")
+            refused.append(Message(key="judge.baseline_verdict", values={"scenario": key, "verdict": verdict}))
         elif is_part(row):
             refused.append(Message(key="judge.baseline_part", values={"scenario": key}))
         elif not made.values or row.get("complete") is False:

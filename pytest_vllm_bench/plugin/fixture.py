@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pytest
 
 from pytest_vllm_bench.errors import BenchError, ServerError
-from pytest_vllm_bench.model import Result, Scenario, Verdict
+from pytest_vllm_bench.model import Result, Scenario
 from pytest_vllm_bench.plugin import MINE, ROLL, ROWS, SIGNALS, chosen, ungrouped
 from pytest_vllm_bench.plugin.console import Progress, aloud
-from pytest_vllm_bench.plugin.given import patience, strict
+from pytest_vllm_bench.plugin.given import patience
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -110,22 +110,16 @@ class Runner:
         self.node.ihook.pytest_vllm_bench_result(result=result)
 
     def settle(self, result: Result) -> None:
-        """PASS returns; the others fail, warn or skip as the config says."""
+        """Make the outcome that of the test."""
         from pytest_vllm_bench.plugin.console import width
         from pytest_vllm_bench.report.failure import failure
 
-        wide = width(self.items.pytest)
-        unforgiving = strict(self.items.pytest)
-        row = self.node.stash[MINE][result.scenario.id]
-        if result.verdict in (Verdict.FAIL, Verdict.INVALID):
-            fail(failure(row, self.items.lang, width=wide))
-        if unforgiving and result.scenario.target.simulated:
-            fail(say("plugin.strict_simulated", self.items.lang))
-        if result.verdict is Verdict.INCONCLUSIVE:
-            if unforgiving or result.scenario.judge.inconclusive == "fail" or leaning(result):
-                fail(failure(row, self.items.lang, width=wide))
-            if result.scenario.judge.inconclusive == "skip":
-                pytest.skip(failure(row, self.items.lang, width=wide))
+        if result.outcome == "pass":
+            return
+        said = failure(self.node.stash[MINE][result.scenario.id], self.items.lang, width=width(self.items.pytest))
+        if result.outcome == "skip":
+            pytest.skip(said)
+        fail(said)
 
 
 def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError:
@@ -134,12 +128,6 @@ def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError
     from pytest_vllm_bench.run import broken
 
     return broken(error, folder / RUNNING / stem(scenario.id), scenario.target)
-
-
-def leaning(result: Result) -> bool:
-    """Whether an undecided result leans to the wrong side: under ``lean`` the observed side decides."""
-    undecided = [v for v in result.verdicts if v.verdict is Verdict.INCONCLUSIVE]
-    return result.scenario.judge.inconclusive == "lean" and any(v.within is False for v in undecided)
 
 
 def fail(text: str) -> NoReturn:

@@ -30,7 +30,7 @@ def strict(config: pytest.Config) -> bool:
 def turned_on(config: pytest.Config, name: str) -> bool:
     """Whether a switch is."""
     given = chosen(config, name)
-    return SWITCH[str(given[0]).lower()] if given else False
+    return SWITCH.get(str(given[0]).lower(), False) if given else False
 
 
 def troubles(config: pytest.Config, lang: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import pytest
 from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
-from pytest_vllm_bench.plugin.given import troubles, turned_on
+from pytest_vllm_bench.plugin.given import strict, troubles, turned_on
 from pytest_vllm_bench.report.verdict import Roll, not_run
 from pytest_vllm_bench.text import safe, say
 
@@ -75,7 +76,8 @@ class Items:
             try:
                 config = read(path, given, self.registry)
                 self.configs[path] = config
-                self.scenarios[path] = matrix(config)
+                hard = strict(self.pytest)
+                self.scenarios[path] = tuple(replace(s, judge=replace(s.judge, strict=hard)) for s in matrix(config))
             except ConfigError as error:
                 self.problems += error.problems
         return self.scenarios[path]

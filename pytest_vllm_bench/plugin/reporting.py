@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,16 +46,17 @@ def write_one(config: pytest.Config, roll: Roll, folder: Path, lines: list[str])
     lang, asked = language(config), chosen(config, "lang")
     rows, headers = roll.rows(folder), asked[0] if asked else "en"
     done = verdict.measured(rows)
-    for write in session.writers(rows, folder, os.environ, lang=lang, headers=headers, roll=roll.last(folder)):
+    saved, lost = tried(partial(save_baselines, done, lang), lang)
+    ended = replace(roll.last(folder), lost=tuple(lost))
+    for write in session.writers(rows, folder, os.environ, lang=lang, headers=headers, roll=ended):
         paths, said = tried(write, lang)
         lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]
-    tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(rows, os.environ, lang)]
+    tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(rows, os.environ, lang, ended)]
     tellers.append(partial(compare_targets, done, lang))
     for tell in tellers:
         told, said = tried(tell, lang)
         lines += [*told, *said]
-    told, lost = tried(partial(save_baselines, done, lang), lang)
-    lines += [*told, *lost]
+    lines += [*saved, *lost]
     return bool(lost)
 
 

@@ -104,14 +104,10 @@ class Roll:
         """Results of this session, and what stands for those that are not there."""
         mine = [row for (where, _), row in self.config.stash[ROWS].items() if Path(where) == folder]
         for row in mine:
-            if self.fates.get(row.get("test", ""), ("",))[0] == "error":
-                row["test_failed"] = True
-        ran, rest = {row["scenario_id"] for row in mine}, []
-        for row in self.asked[folder].rest if folder in self.asked else ():
-            if row["scenario_id"] not in ran:
-                why, said = self.fates.get(row["test"], self.stopped)
-                rest.append(row if row.get("why") in verdict.LEFT_OUT or not why else row | {"why": why, "said": said})
-        return [*mine, *rest]
+            row |= verdict.of_fate(row, *self.fates.get(row.get("test", ""), ("", "")))
+        ran = {row["scenario_id"] for row in mine}
+        rest = [row for row in self.asked.get(folder, verdict.Roll()).rest if row["scenario_id"] not in ran]
+        return [*mine, *(row | verdict.of_fate(row, *self.fates.get(row["test"], self.stopped)) for row in rest)]
 
     def write(self, folder: Path) -> None:
         verdict.write(self.rows(folder), folder, replace(self.asked[folder], status="running"))
@@ -153,15 +149,17 @@ def told(config: pytest.Config) -> list[dict[str, Any]]:
 
 
 def fate(report: pytest.TestReport) -> tuple[str, str] | None:
-    """Why a test has no result; None where it passed, or has one all the same."""
-    if report.skipped and not hasattr(report, "wasxfail"):
+    """What became of a test, in a word and as it was said; None where that is still to come."""
+    if report.skipped and hasattr(report, "wasxfail"):
+        return "xfailed", report.wasxfail or "xfail"
+    if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         return "skipped", first_line(str(reason).removeprefix("Skipped: "))
     if report.failed:
         crash = getattr(report.longrepr, "reprcrash", None)
         said = first_line((crash.message if crash else str(report.longrepr)).removeprefix("Failed: "))
         return "worker_died" if worker_died(report) else "error", said
-    return ("not_measured", "") if report.when == "call" and not getattr(report, "vllm_bench", ()) else None
+    return ("passed" if getattr(report, "vllm_bench", ()) else "not_measured", "") if report.when == "call" else None
 
 
 def worker_died(report: pytest.TestReport) -> bool:

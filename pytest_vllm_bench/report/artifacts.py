@@ -71,6 +71,8 @@ def to_json(result: Result) -> Row:
         "complete": result.complete,
         "taints": list(result.taints),
         "verdict": str(result.verdict),
+        "outcome": result.outcome,
+        "outcome_reason": plain(result.outcome_reason),
         "verdicts": [_rule_verdict(v) for v in result.verdicts],
         "validity": [_check(c) for c in result.checks],
         "error": plain(result.error),

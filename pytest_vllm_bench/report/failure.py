@@ -18,8 +18,7 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
         "report.failure.title", lang, scenario=row["scenario_id"], verdict=say(f"report.verdict.{verdict}", lang)
     )
     lines = [title]
-    if row.get("error"):
-        lines.append("  " + words.said(row["error"], lang))
+    lines += [f"  {words.said(row[key], lang)}" for key in ("outcome_reason", "error") if row.get(key)]
     bad = [check for check in row.get("validity") or [] if not check.get("ok")]
     why = ((safe(str(check.get("check"))), words.said(check.get("message"), lang)) for check in bad)
     lines += [f"  {words.because(check, reason, lang)}" for check, reason in why]
@@ -34,7 +33,7 @@ def failure(row: Row, lang: str = "en", *, width: int = 80) -> str:
     lines += _errors(row, lang)
     told = {words.said(rule.get("reason"), lang) for rule in rules}
     notes = [words.said(note, lang) for note in row.get("notes") or []]
-    lines += [f"  {note}" for note in notes if note not in told]
+    lines += [f"  {note}" for note in [*notes, *words.taints([row], lang)] if note not in told]
     return "\n".join(_wrapped(lines, width)).rstrip()
 
 
@@ -157,11 +156,8 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
 
 def properties(row: Row) -> dict[str, str | int | float]:
     """What goes into JUnit's ``<property>``: the verdict, and every figure as a number."""
-    facts = {
-        key: row[key]
-        for key in ("scenario_id", "verdict", "complete", "simulated", "session")
-        if row.get(key) is not None
-    }
+    names = ("scenario_id", "verdict", "outcome", "complete", "simulated", "session")
+    facts = {key: row[key] for key in names if row.get(key) is not None} | {"taints": " ".join(row.get("taints") or ())}
     skip = {"schema_version", "repeat", "burstiness"}
     figures = {
         key: value

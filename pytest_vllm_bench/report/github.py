@@ -12,7 +12,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.folder import make, order, write_text, writing
 from pytest_vllm_bench.report.page import finding_text
-from pytest_vllm_bench.report.verdict import NOT_RUN, gates, missing, overall
+from pytest_vllm_bench.report.verdict import Roll, gates, missing, outcome, overall, reasons, red, tally
 from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
@@ -21,22 +21,26 @@ MOST_BYTES = 1 << 20
 MOST_ANNOTATIONS = 10
 
 
-def step_summary(rows: Sequence[Row], lang: str = "en") -> str:
+def step_summary(rows: Sequence[Row], lang: str = "en", roll: Roll = Roll()) -> str:
     """Markdown of at most 1 MiB: verdict, findings, table, broken rules; with too many scenarios the table is cut."""
     rows = sorted(rows, key=order)
     kept = len(rows)
     while True:
-        text = _summary(rows, kept, lang)
+        text = _summary(rows, kept, lang, roll)
         size = len(text.encode())
         if size <= MOST_BYTES or not kept:
             return text
         kept = min(kept - 1, int(kept * 0.9 * MOST_BYTES / size))
 
 
-def _summary(rows: Sequence[Row], kept: int, lang: str) -> str:
-    verdict = overall(rows)
+def _summary(rows: Sequence[Row], kept: int, lang: str, roll: Roll) -> str:
+    verdict, ended = overall(rows), outcome(rows, roll)
     title = say("report.step.title", lang, verdict=say(f"report.verdict.{verdict}", lang))
-    lines = [f"## {SIGNS.get(str(verdict), '')} {title}", ""]
+    lines = [
+        f"## {SIGNS['FAIL'] if ended == 'fail' and verdict != 'INVALID' else SIGNS.get(str(verdict), '')} {title}",
+        "",
+    ]
+    lines += [f"{tally(rows, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
     lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(rows)[:5]]
     lines += ["", markdown_text(rows[:kept], lang)]
     if kept < len(rows):
@@ -77,18 +81,18 @@ def _worse(rows: Sequence[Row], lang: str) -> list[str]:
 
 
 def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
-    """Workflow commands, one line each: an error for FAIL and INVALID, a warning for INCONCLUSIVE.
+    """Workflow commands, one line each: an error for what failed or did not run, a warning for what passed and is not
+    PASS.
 
     They point at the line of the rule that did not hold, in the row's ``config_file``.
     """
     lines: dict[str, list[str]] = {"error": [], "warning": []}
     for row in sorted(gates(rows), key=order):
-        kind = {"FAIL": "error", "INVALID": "error", "INCONCLUSIVE": "warning"}.get(str(row.get("verdict")))
-        kind = "error" if missing([row]) else kind
-        if kind:
+        kind = "error" if red(row) or missing([row]) else "warning"
+        if kind == "error" or (row.get("verdict") in SIGNS and row["verdict"] != "PASS"):
             title = f"{row['scenario_id']}: " + say(f"report.verdict.{row['verdict']}", lang)
-            place = _place(row)
-            lines[kind].append(f"::{kind} {place}title={_property(title)}::{_data(_reason(row, lang))}")
+            said = "\n".join(reasons(row, lang)) or str(row["verdict"])
+            lines[kind].append(f"::{kind} {_place(row)}title={_property(title)}::{_data(said)}")
     return [*lines["error"][:MOST_ANNOTATIONS], *lines["warning"][:MOST_ANNOTATIONS]]
 
 
@@ -102,20 +106,6 @@ def _place(row: Row) -> str:
     return f"file={_property(str(row['config_file']))}," + (f"line={line}," if line else "")
 
 
-def _reason(row: Row, lang: str) -> str:
-    if row.get("verdict") == NOT_RUN:
-        return words.why(row, lang)
-    parts = [words.said(row["error"], lang)] if row.get("error") else []
-    parts += [words.said(check.get("message"), lang) for check in row.get("validity") or [] if not check.get("ok")]
-    for rule in row.get("verdicts") or []:
-        if rule.get("verdict") != "PASS":
-            reason = words.said(rule.get("reason"), lang)
-            parts.append(f"{rule.get('rule')}: {observed(rule, lang)}" + (f" ({reason})" if reason else ""))
-    parts += baseline.reasons(row, lang)
-    notes = [words.said(note, lang) for note in row.get("notes") or []]  # of what no rule stands for: a restart
-    return "\n".join(parts or notes) or str(row.get("verdict"))
-
-
 def _data(text: str) -> str:
     """GitHub's own escapes: nothing in the text can end the command or begin another."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
@@ -125,11 +115,11 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def append_summary(rows: Sequence[Row], path: Path, lang: str = "en") -> tuple[str, ...]:
+def append_summary(rows: Sequence[Row], path: Path, lang: str = "en", roll: Roll = Roll()) -> tuple[str, ...]:
     """Add the summary to the file that ``GITHUB_STEP_SUMMARY`` names, whatever other steps wrote there; that needs no
     words."""
     with writing(path, "report.step.not_written"), path.open("a", encoding="utf-8") as out:
-        out.write(step_summary(rows, lang))
+        out.write(step_summary(rows, lang, roll))
     return ()
 
 
@@ -151,6 +141,9 @@ _METRICS = (
 def gitlab_metrics(rows: Sequence[Row], folder: Path, name: str = "metrics.txt") -> Path:
     """OpenMetrics text for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure."""
     lines = [f"not_run {len(missing(rows))}"] if missing(rows) else []
+    lines += [
+        f'test_failed{{scenario="{_label(row["scenario_id"])}"}} {red(row):d}' for row in sorted(gates(rows), key=order)
+    ]
     for key in _METRICS:
         for row in sorted(rows, key=order):
             value = row.get(key)

@@ -32,8 +32,7 @@ def pytorch(row: Row) -> list[dict[str, Any]]:
     extra = {
         "args": args,
         "scenario_id": row.get("scenario_id"),
-        "verdict": row.get("verdict"),
-        "simulated": row.get("simulated"),
+        **{key: row.get(key) for key in ("verdict", "outcome", "taints", "simulated")},
     }
     return [
         {

@@ -58,7 +58,7 @@ def report(
     for name in asked.formats:
         if name == "html":
             compared = asked.against(figures) if asked.against else None
-            extra = page.Extra(history=everything, compared=compared)
+            extra = page.Extra(history=everything, compared=compared, roll=roll)
             written.append(page.write(rows, out, lang=words_lang, extra=extra))
         elif name == "csv":
             written += csv.write(figures, out, day=asked.day, lang=asked.lang)

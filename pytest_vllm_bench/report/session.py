@@ -30,7 +30,7 @@ def writers(
         yield lambda: csv.write(done, folder, lang=headers)
     if environ.get("GITLAB_CI"):
         yield lambda: [github.gitlab_metrics(rows, folder)]
-    yield lambda: [page.write(rows, folder, lang=lang, extra=page.Extra(history=read(folder, history=True)))]
+    yield lambda: [page.write(rows, folder, lang=lang, extra=page.Extra(history=read(folder, history=True), roll=roll))]
 
 
 def load_libraries() -> None:
@@ -39,10 +39,12 @@ def load_libraries() -> None:
     import pandas  # noqa: F401
 
 
-def tellers(rows: Sequence[Row], environ: Mapping[str, str], lang: str = "en") -> Iterator[Callable[[], Sequence[str]]]:
+def tellers(
+    rows: Sequence[Row], environ: Mapping[str, str], lang: str = "en", roll: Roll = Roll()
+) -> Iterator[Callable[[], Sequence[str]]]:
     """Under GitHub Actions: what appends to the step's summary, and what gives the lines that become annotations."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
-        yield lambda: github.append_summary(rows, Path(summary), lang)
+        yield lambda: github.append_summary(rows, Path(summary), lang, roll)
     yield lambda: github.workflow_commands(rows, lang)

@@ -11,7 +11,7 @@ from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.folder import order
 from pytest_vllm_bench.report.load import by_shape, concurrency, rate
-from pytest_vllm_bench.report.verdict import measured, missing
+from pytest_vllm_bench.report.verdict import gates, measured, missing, of_test, red
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def _table(rows: Sequence[Row], width: int, lang: str) -> Table:
     for row in rows:
         verdict = row.get("verdict")
         cells = [Text(_cell(row, key), style="" if words.trusted(row, key) else "dim") for key in keys]
-        shown = Text(_verdict(row, lang), style=STYLES.get(str(verdict), ""))
+        shown = Text(
+            _verdict(row, lang), style=STYLES.get("FAIL" if red(row) and verdict != "INVALID" else str(verdict), "")
+        )
         table.add_row(Text(_name(row)), shown, *cells)
     return table
 
@@ -176,15 +178,19 @@ def notes(rows: Sequence[Row], lang: str, most: int | None = None) -> list[str]:
     """Lines below the table: what a reader must know before quoting a figure.  ``most``: of what is said of each."""
     lines = unrun(rows, lang)
     rows = measured(rows)
-    if any(row.get("simulated") for row in rows):
-        lines.append(say("report.simulated", lang))
+    lines += words.taints(rows, lang)
     if not all(row.get("complete", True) for row in rows):
         lines.append(say("report.partial", lang))
     thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
     if thin:
         lines.append(say("report.thin", lang))
     lines += _told(rows, ANSWER, lang)
-    for kind in (_told(rows, DOUBT, lang), _told(rows, SPREAD, lang), list(baseline.warnings(rows, lang))):
+    for kind in (
+        decided(rows, lang),
+        _told(rows, DOUBT, lang),
+        _told(rows, SPREAD, lang),
+        list(baseline.warnings(rows, lang)),
+    ):
         lines += few(kind, lang, most)
     return lines
 
@@ -200,6 +206,19 @@ def unrun(rows: Sequence[Row], lang: str) -> list[str]:
         why = why if len(why) <= WORDS else why[: WORDS - 1] + "…"  # what ended a test is shown whole where it ended
         named = ", ".join(names[:MOST]) + (" …" if len(names) > MOST else "")
         lines.append(say("report.not_run", lang, count=len(names), total=total, names=named, why=why))
+    return lines
+
+
+def decided(rows: Sequence[Row], lang: str) -> list[str]:
+    """A line for each scenario whose test ended otherwise than its verdict lets one think."""
+    lines = []
+    for row in gates(rows):
+        end, why = of_test(row)
+        as_told = {"PASS": "pass", "FAIL": "fail", "INVALID": "fail", "INCONCLUSIVE": "pass"}.get(
+            str(row.get("verdict"))
+        )
+        if end != as_told and why:
+            lines.append(words.because(row["scenario_id"], words.said(why, lang), lang))
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_vllm_bench.model import Message
@@ -143,6 +143,25 @@ def samples(row: Mapping[str, Any], quantity: str, *, steady: bool = False) -> i
         tokens = row.get("steady_total_output_tokens" if steady else "total_output_tokens")
         return None if tokens is None or done is None else max(0, tokens - done)
     return done if isinstance(done, int) else None
+
+
+def taints(rows: Sequence[Mapping[str, Any]], lang: str) -> list[str]:
+    """What a reader must know of where figures come from: a line for each taint, with names where it is not of all."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for taint in row.get("taints") or ():
+            found.setdefault(str(taint), []).append(str(row["scenario_id"]))
+    lines = []
+    for taint, names in found.items():
+        said = tainted(taint, lang)
+        some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        lines.append(said if len(names) == len(rows) else say("report.taint.some", lang, said=said, names=some))
+    return lines
+
+
+def tainted(taint: str, lang: str, key: str = "report.taint") -> str:
+    """A taint in a sentence; ``key`` "report.mark": in a word.  One of a later version is shown as it is written."""
+    return say(f"{key}.{taint}", lang) if f"{key}.{taint}" in table() else safe(taint)
 
 
 def because(subject: str, reason: str, lang: str) -> str:

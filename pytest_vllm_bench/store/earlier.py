@@ -84,6 +84,7 @@ def _measurement(lines: Path, row: Mapping[str, Any]) -> Measurement:
         ),
         records=measurement.RecordsOnDisk(lines, int((row.get("plan") or {}).get("n") or 0)),
         complete=row.get("complete") is not False,
+        interrupted=any(note.key == "judge.interrupted" for note in notes),
         stopped_by=_stopped_by(stopped),
         gone=restore(row["error"]) if row.get("error") else None,
         environment=row.get("environment") or {},

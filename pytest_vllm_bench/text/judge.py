@@ -324,9 +324,40 @@ TEXTS: dict[str, tuple[str, str]] = {
         "nothing was compared, so this fails (baseline.other_environment: refuse); save the baseline anew, or set warn",
         "未作任何比较，因此不通过（baseline.other_environment: refuse）；请重新保存基线，或设为 warn",
     ),
-    "judge.baseline_simulated": (
-        "{scenario} ran against the built-in simulator, which is no baseline; give a server with --vllm-url",
-        "{scenario} 是针对内置模拟器运行的，不能作为基线；请用 --vllm-url 指定服务器",
+    # what pytest makes of a verdict, where that alone does not say
+    "judge.outcome.lean": (
+        "not proven; the observed side decides (inconclusive: lean), and it keeps to the limits: the test passes",
+        "证据不足；按实测值判断 (inconclusive: lean)，未超出限值，测试通过",
+    ),
+    "judge.outcome.lean_over": (
+        "not proven; the observed side decides (inconclusive: lean), and it is on the wrong side: the test fails",
+        "证据不足；按实测值判断 (inconclusive: lean)，已超出限值，测试失败",
+    ),
+    "judge.outcome.pass": (
+        "not proven: the test passes (inconclusive: pass)",
+        "证据不足，测试通过 (inconclusive: pass)",
+    ),
+    "judge.outcome.fail": (
+        "not proven: the test fails (inconclusive: fail)",
+        "证据不足，测试失败 (inconclusive: fail)",
+    ),
+    "judge.outcome.skip": (
+        "not proven: the test is skipped (inconclusive: skip)",
+        "证据不足，测试跳过 (inconclusive: skip)",
+    ),
+    "judge.outcome.strict": ("not proven: the test fails (--vllm-strict)", "证据不足，测试失败 (--vllm-strict)"),
+    "judge.outcome.strict_simulated": (
+        "--vllm-strict refuses the built-in simulator: its figures say nothing about a server. Give --vllm-url.",
+        "--vllm-strict 不接受内置模拟器：它的数字不代表任何真实服务。请用 --vllm-url 指定服务。",
+    ),
+    "judge.baseline_tainted": (
+        "{scenario} is not saved as a baseline. {taint}",
+        "{scenario} 不保存为基线。{taint}",
+    ),
+    "judge.baseline_verdict": (
+        "{scenario} is not saved as a baseline: it is {verdict}, and a reference of such sessions would accept the next "
+        "one like it. To accept it, mend its rules, or save without --vllm-baseline",
+        "{scenario} 不保存为基线：其判定为{verdict}，存入后类似的会话会被当作正常。若要接受，请修改规则，或不带 --vllm-baseline 保存",
     ),
     "judge.baseline_no_data": (
         "{scenario} was not measured to its end, so it is not saved as a baseline",

@@ -26,11 +26,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.section.definitions": ("Definitions", "指标定义"),
     "page.more_findings": ("{n} more", "另有 {n} 条"),
     "page.no_findings": ("Nothing stands out.", "没有需要特别注意的地方。"),
-    "page.simulated": ("simulated", "模拟"),
-    "page.simulated_long": (
-        "These figures come from the built-in simulator, not from a real server.",
-        "以上数字来自内置模拟器，不代表真实服务。",
-    ),
     "page.partial_mark": ("stopped early", "提前停止"),
     "page.verdict.PASS": ("every rule held", "所有规则均满足"),
     "page.verdict.FAIL": (

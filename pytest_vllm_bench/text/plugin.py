@@ -74,10 +74,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.server_absent": ("server not there, see {scenario}", "服务不可用，见 {scenario}"),
     "plugin.refused": ("the server refuses the same request, see {scenario}", "服务拒绝同样的请求，见 {scenario}"),
-    "plugin.strict_simulated": (
-        "--vllm-strict refuses the built-in simulator: its figures say nothing about a server. Give --vllm-url.",
-        "--vllm-strict 不接受内置模拟器：它的数字不代表任何真实服务。请用 --vllm-url 指定服务。",
-    ),
     "plugin.summary": ("LLM serving benchmark", "LLM 服务压测结果"),
     "plugin.tokenizer": ("loading the tokenizer", "正在加载分词器"),
     "plugin.building": ("building prompts", "正在构造提示词"),

@@ -83,6 +83,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.mean_concurrency": ("Mean concurrency", "平均并发"),
     "report.key.max_output_tokens_per_s": ("Peak output speed", "输出峰值"),
     "report.key.verdict": ("Verdict", "判定"),
+    "report.key.outcome": ("Outcome", "测试结果"),
+    "report.key.taints": ("Taints", "数据来源"),
     "report.key.target": ("Target", "目标"),
     "report.key.dataset": ("Dataset", "数据集"),
     "report.key.repeat": ("Repeat", "轮次"),
@@ -136,14 +138,51 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.verdict.INCONCLUSIVE": ("INCONCLUSIVE", "证据不足"),
     "report.verdict.not_run": ("not run", "未运行"),
     "report.verdict.None": ("not judged", "未判定"),
-    "report.simulated": (
+    # what a reader must know of where figures come from: in a word, and in a sentence
+    "report.mark.simulated": ("simulated", "模拟"),
+    "report.mark.interrupted": ("interrupted", "已中断"),
+    "report.mark.salvaged": ("salvaged", "已恢复"),
+    "report.mark.resumed": ("resumed", "续跑"),
+    "report.taint.simulated": (
         "Simulated: these figures come from the built-in simulator, not from a real server.",
         "模拟结果：以上数字来自内置模拟器，不代表真实服务。",
     ),
+    "report.taint.interrupted": (
+        "Interrupted: these figures are of a part of the load, up to where it was interrupted.",
+        "已中断：以上数字只代表中断前已完成的部分。",
+    ),
+    "report.taint.salvaged": (
+        "Salvaged: these figures are what a killed session had left on disk.",
+        "已恢复：以上数字来自被强制结束的会话留在磁盘上的数据。",
+    ),
+    "report.taint.resumed": (
+        "Resumed: these figures are of a session that was taken up again, not of one without a break.",
+        "续跑：以上数字来自中断后继续的会话，并非一次连续完成。",
+    ),
+    "report.taint.some": ("{said} ({names})", "{said}（{names}）"),
     "report.partial": (
         "* stopped before its end; the figures are those of the part that ran.",
         "* 提前停止；数字只代表已完成的部分。",
     ),
+    "report.test_failed": ("the test itself failed: {said}", "测试本身失败：{said}"),
+    "report.test_interrupted": ("its test was interrupted, which is no pass", "测试被中断，不算通过"),
+    "report.test_salvaged": ("its session was killed, and its test with it", "会话被强制结束，测试没有做完"),
+    "report.test_passed": (
+        "the test itself decides (vllm_bench.measure, pytest.raises), and did not fail",
+        "由测试自行判断（vllm_bench.measure、pytest.raises），测试未失败",
+    ),
+    # what a session came to
+    "report.tally.PASS": ("{n} passed", "{n} 个通过"),
+    "report.tally.FAIL": ("{n} failed", "{n} 个未通过"),
+    "report.tally.INVALID": ("{n} invalid", "{n} 个无效"),
+    "report.tally.INCONCLUSIVE": ("{n} undecided", "{n} 个证据不足"),
+    "report.tally.not_run": ("{n} not run", "{n} 个未运行"),
+    "report.tally.xfail": ("{n} expected to fail", "{n} 个预期失败"),
+    "report.tally.None": ("{n} not judged", "{n} 个未判定"),
+    "report.outcome.pass": ("pytest passed", "pytest 通过"),
+    "report.outcome.fail": ("pytest failed: the gate is red", "pytest 失败：门禁未通过"),
+    "report.outcome.skip": ("pytest skipped", "pytest 跳过"),
+    "report.outcome.None": ("no pytest run judged them", "未经 pytest 判定"),
     "report.not_run": (
         "{count} of {total} scenarios did not run: {names} ({why})",
         "{total} 个场景中有 {count} 个未运行：{names}（{why}）",
@@ -156,6 +195,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.why.stopped": ("the session was stopped", "会话已停止"),
     "report.why.worker_died": ("its xdist worker died", "所在的 xdist 进程异常退出"),
     "report.why.not_measured": ("its test measured nothing", "测试没有进行测量"),
+    "report.why.xfailed": ("expected to fail (xfail)", "预期失败 (xfail)"),
     "report.why.unknown": ("the session did not reach it", "会话未执行到该场景"),
     "report.thin": (
         "p99 of fewer than 100 requests is little more than the slowest one (dim; not in the CSV).",

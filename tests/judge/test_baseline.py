@@ -151,7 +151,9 @@ def test_another_plan_starts_afresh() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"simulated": True}, "judge.baseline_simulated"), ({"complete": False}, "judge.baseline_no_data"),
+    [({"taints": ["simulated"]}, "judge.baseline_tainted"), ({"taints": ["salvaged"]}, "judge.baseline_tainted"),
+     ({"verdict": "FAIL"}, "judge.baseline_verdict"), ({"verdict": "INVALID"}, "judge.baseline_verdict"),
+     ({"complete": False}, "judge.baseline_no_data"),
      (dict.fromkeys(["output_throughput", "steady_output_throughput", "mean_tpot_ms", "mean_e2el_ms", "mean_ttft_ms",
                      "p99_ttft_ms"]), "judge.baseline_no_data")],
 )  # fmt: skip

@@ -25,7 +25,7 @@ from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.folder import latest, make, order, records_of, write_text, writing
 from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.verdict import measured, missing, overall
+from pytest_vllm_bench.report.verdict import Roll, measured, missing, of_test, outcome, overall, tally
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Extra:
     history: Sequence[Row] = ()  # all sessions, for the trend
     compared: SideBySide | None = None
     folder: Path | None = None  # where records lie of rows that were not read from files
+    roll: Roll = Roll()  # how the session ended
 
 
 def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME) -> Path:
@@ -86,8 +87,9 @@ def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> st
         columns=[key for key in COLUMNS if any(row.get(key) is not None for row in rows)],
         verdict=overall(everything),
         verdict_said="not_run" if missing(everything) else overall(everything),
-        all_simulated=bool(rows) and all(row.get("simulated") for row in rows),
-        some_simulated=any(row.get("simulated") for row in rows),
+        tally=[tally(everything, one) for one in LANGUAGES],
+        outcome=outcome(everything, extra.roll),
+        taints=list(zip(*(words.taints(rows, one) for one in LANGUAGES), strict=True)),
         steady=any(rule.get("window") == "steady" for row in rows for rule in row.get("verdicts") or []),
         facts=facts(rows),
         first=listed[:FINDINGS],
@@ -236,6 +238,8 @@ def _template() -> jinja2.Template:
         "say": say,
         "spoken": spoken,
         "said": words.said,
+        "tainted": words.tainted,
+        "of_test": of_test,
         "trusted": words.trusted,
         "shown": words.shown,
         "Message": Message,
