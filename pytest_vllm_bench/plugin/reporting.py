@@ -114,6 +114,7 @@ def summarize(reporter: pytest.TerminalReporter, roll: Roll, written: list[str])
     table, lost = tried(
         lambda: terminal.summary(rows, width=reporter._tw.fullwidth, lang=lang, colour=colour).splitlines(), lang
     )
+    helps = [say("plugin.troubleshooting", lang)] if any(map(terminal.questionable, rows)) else []
     # Line by line: where the terminal cannot spell a character pytest escapes the whole write, its line ends too.
-    for line in [*table, *lost, *written]:
+    for line in [*table, *lost, *helps, *written]:
         reporter.write_line(line)

@@ -240,6 +240,11 @@ def _told(rows: Sequence[Row], kind: str, lang: str) -> list[str]:
     return lines
 
 
+def questionable(row: Row) -> bool:
+    """Whether something is said of it that is explained in the docs: it is not PASS, or its answers are odd."""
+    return row.get("verdict") != "PASS" or any(str(n.get("key")).startswith(DOUBT) for n in row.get("notes") or ())
+
+
 def _doubted(rule: Row) -> bool:
     """Whether a rule is not PASS because of what is odd about the answers, which is said beside them."""
     why = ((rule.get("reason") or {}).get("values") or {}).get("why")

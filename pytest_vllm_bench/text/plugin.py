@@ -74,6 +74,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.server_absent": ("server not there, see {scenario}", "服务不可用，见 {scenario}"),
     "plugin.refused": ("the server refuses the same request, see {scenario}", "服务拒绝同样的请求，见 {scenario}"),
+    "plugin.troubleshooting": (
+        "What such words mean, and what to do: "
+        "https://github.com/pytest-vllm-bench/pytest-vllm-bench/blob/main/docs/en/troubleshooting.md",
+        "各条提示的含义与处理办法："
+        "https://github.com/pytest-vllm-bench/pytest-vllm-bench/blob/main/docs/zh/troubleshooting.md",
+    ),
     "plugin.summary": ("LLM serving benchmark", "LLM 服务压测结果"),
     "plugin.tokenizer": ("loading the tokenizer", "正在加载分词器"),
     "plugin.building": ("building prompts", "正在构造提示词"),

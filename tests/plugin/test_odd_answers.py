@@ -99,6 +99,7 @@ def test_a_gateway_that_keeps_the_beginning_back_or_does_not_stream(
     row = saved(pytester)
     assert list(doubts(row)) == [kind]
     assert doubts(row)[kind] in " ".join(told.stdout.str().split())
+    assert "docs/en/troubleshooting.md" in told.stdout.str()
     verdicts = {v["rule"]: v["verdict"] for v in row["verdicts"]}
     assert [verdicts[rule] for rule in rules] == [verdict, "PASS"]
 
