@@ -165,7 +165,7 @@ class Look:
             self.over = self.over or (not delta.hint and (self._begun or delta.error_kind != "protocol"))
             return False
         self.over = self.over or delta.terminal
-        counted = not delta.choices and delta.output_tokens is not None
+        counted = not delta.choices and bool(delta.output_tokens)  # nought may be told before the first token
         self.finished = self.finished or delta.finish_reason is not None or counted
         said = (delta.total_tokens, delta.text if delta.cumulative else "")
         risen, self._so_far = any(said) and said != self._so_far, said

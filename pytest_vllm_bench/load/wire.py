@@ -25,8 +25,9 @@ REUSED, RECONNECTED = 1, 2
 #: the line is drawn no time is lost, since a request's clock runs from its first sending.
 AT_ONCE_S = 0.25
 LARGE_READ = 4 << 10
-#: A read so short, or one that does not end with a line, may be the rest of an end that was cut in two.
-SHORT_READ = 24
+#: A read so short, or one that does not end with a line, may be the rest of an end that was cut in two, or keep alive
+#: what has ended.
+SHORT_READ = 40
 #: From what looks like an end to looking.
 GRACE_S = 0.001
 #: A connection whose answer is whole while HTTP's end has not come may be used again if that comes within this time.
@@ -124,9 +125,9 @@ class Connection(asyncio.Protocol):
     """One connection; carries one request at a time, never pipelined."""
 
     __slots__ = (
-        "_answered", "_fd", "_keep", "_kept", "_latest", "_look", "_parser", "_resting", "_sign", "_tail", "_tape",
-        "_timer", "_watching", "_whole", "_write", "carried", "connect_s", "flight", "hooks", "last", "number", "open",
-        "reads", "row", "sent", "token", "transport", "why",
+        "_answered", "_fd", "_finished", "_keep", "_kept", "_latest", "_look", "_parser", "_resting", "_sign", "_tail",
+        "_tape", "_timer", "_watching", "_whole", "_write", "carried", "connect_s", "flight", "hooks", "last",
+        "number", "open", "reads", "row", "sent", "token", "transport", "why",
     )  # fmt: skip
 
     def __init__(self, tape: Tape, hooks: Hooks, number: int) -> None:
@@ -144,6 +145,7 @@ class Connection(asyncio.Protocol):
         self._latest: bytes | None = None  # read, unless it has been looked at
         self._look: Look | None = None
         self._watching = False  # until a token
+        self._finished = 0.0  # when the reason why it ended came, or a token after that; 0: none has
         self._timer: asyncio.TimerHandle | None = None
         self.carried = 0  # requests so far
         self.why = ""
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
         """Send ``flight``.  Its first byte goes to the kernel now, not when the loop flushes its transports."""
         assert self.transport is not None
         self.flight, self.row = flight, flight.row.number
-        self._whole, self._watching, self._kept, self.token = False, True, [], 0.0
+        self._whole, self._watching, self._kept, self.token, self._finished = False, True, [], 0.0, 0.0
         payload, written = flight.payload, 0
         self.last = now = perf_counter()
         self.sent = flight.sent = flight.sent or now
@@ -199,7 +201,7 @@ class Connection(asyncio.Protocol):
             self._tape.touch()
         if size > LARGE_READ:
             self._tape.relieve()
-        self._latest = data
+        before, self._latest = self._latest, data
         if self._kept is not None:
             self._kept.append(data)
         try:
@@ -213,12 +215,12 @@ class Connection(asyncio.Protocol):
         elif data[-8:] != self._tail:  # events end alike as long as the answer goes on
             self._tail = data[-8:]
             if size < SHORT_READ or data[-1] != 10 or data.find(self._sign) >= 0:
-                self._suspect(data)
+                self._suspect(data, before)
 
-    def _suspect(self, data: bytes) -> None:
+    def _suspect(self, data: bytes, before: bytes | None) -> None:
         """This read may have ended the answer; HTTP's own end nearly always follows at once, and then nobody looks."""
         if self._kept is None:
-            self._kept = [data]
+            self._kept = [before, data] if before else [data]
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GRACE_S, self._look_soon)
 
@@ -236,7 +238,9 @@ class Connection(asyncio.Protocol):
             flight.response += kept
         look = self._look = self._look or Look(self.hooks.content)
         if look.take(b"".join(kept)):
-            self.token, self._watching = self.last, False
+            self.token, self._watching, self._finished = self.last, False, 0.0
+        if look.finished and not self._finished:
+            self._finished, self._watching = self.last, True
         if look.over:
             self._finish(self.last, Ending.CONTENT)
         elif look.problem:
@@ -321,7 +325,8 @@ class Connection(asyncio.Protocol):
             return None
         if now - self.sent > limits.total:
             return Ending.TIMEOUT_TOTAL
-        if self._latest is not None and now - self.last > AFTERWORD_S and self._has_finished():
+        silent = self._latest is not None and now - self.last > AFTERWORD_S and self._has_finished()
+        if silent or (self._finished and now - self._finished > AFTERWORD_S):
             return Ending.CONTENT
         if not self.token:
             return Ending.TIMEOUT_FIRST if now - self.sent > limits.first_token else None

@@ -197,6 +197,7 @@ WAYS: dict[str, list[bytes]] = {
     "HTTP/1.0": [b"HTTP/1.0 200 OK\r\n\r\n", TOKEN, DONE],
     "finish reason, usage, no sign": [HEAD, chunk(TOKEN), chunk(FINISH), chunk(USAGE)],
     "finish reason alone": [HEAD, chunk(TOKEN), chunk(FINISH)],
+    "finish reason, then keep-alives": [HEAD, chunk(TOKEN), chunk(FINISH), *[chunk(b": PROCESSING\n\n")] * 5000],
     "a sign without its blank line": [HEAD, chunk(TOKEN), chunk(DONE[:-2])],
     "a sign in two without its blank line": [HEAD, chunk(TOKEN), chunk(DONE[:-1])[:9], chunk(DONE[:-1])[9:]],
     "an error": [HEAD, chunk(TOKEN), chunk(b'data: {"error":{"message":"boom"}}\n\n' + DONE)],
@@ -220,6 +221,17 @@ async def test_every_way_to_end_without_an_end(tmp_path: Path) -> None:
         if (record.error, ending) != (error, Ending.CONTENT):
             found[name] = (record.error, record.error_detail, ending)
     assert not found
+
+
+async def test_counts_before_the_first_token_end_nothing(tmp_path: Path) -> None:
+    """However long the first token takes, in silence or with keep-alives."""
+    nought = USAGE.replace(b'"completion_tokens":1', b'"completion_tokens":0')
+    for name, pings in (("silent", [b""] * 90), ("pings", [chunk(b": ping\n\n")] * 90)):
+        async with saying([HEAD, chunk(nought), *pings, chunk(TOKEN), chunk(FINISH), chunk(USAGE + DONE)]) as url:
+            client = Client(url, CHAT, tmp_path / name)
+            await client.asked(b"{}", "/")
+            (record,), _ = client.records()
+        assert (record.error, record.finish_reason, len(record.arrival_times)) == (None, "stop", 1), name
 
 
 async def test_text_that_holds_the_sign_ends_nothing(tmp_path: Path) -> None:
