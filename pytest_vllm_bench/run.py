@@ -133,7 +133,8 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
         gone=covered(reading.gone),
         date=environment.stamp(),
     )
-    measurement.save(one, work / BEGUN)  # whatever ends us from here on, the tape and this are there
+    with contextlib.suppress(BenchError):  # a full disk; else tape and this are there whatever ends us from here on
+        measurement.save(one, work / BEGUN)
     return replace(one, records=reading.records)
 
 
@@ -230,9 +231,10 @@ def workplace(scenario: Scenario, world: World) -> Iterator[Path]:
     try:
         yield work
     except OSError as error:
-        if error.errno not in folder.FULL:
+        if error.errno not in folder.FULL and not str(error.filename).startswith(str(world.folder)):
             raise broken(error, work, world.target) from None
-        raise BenchError("report.disk_full", path=str(work), why=error.strerror or str(error)) from None
+        with folder.writing(work):
+            raise
     except BenchError:
         raise
     except Exception as error:

@@ -167,10 +167,13 @@ def _from_path(path: Path) -> Tokenizer:
     json_file = path / "tokenizer.json"
     if json_file.is_file():
         return from_file(json_file)
-    ranked = sorted(p for p in path.iterdir() if _ranked(p))
-    if ranked:
-        return _from_ranks(ranked[0])
-    if not any(path.iterdir()):
+    try:
+        there = sorted(path.iterdir())
+    except OSError as error:  # a device, a pipe, a folder that may not be looked into
+        raise DataError("plan.tokenizer_broken", path=str(path), error=error.strerror or str(error)) from None
+    if ranked := next(filter(_ranked, there), None):
+        return _from_ranks(ranked)
+    if not there:
         raise DataError("plan.tokenizer_empty_folder", path=str(path))
     return _from_transformers(str(path), offline=True)
 

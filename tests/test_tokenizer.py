@@ -128,3 +128,10 @@ def test_without_a_network_the_error_comes_soon_and_names_every_way_out(tmp_path
         [sys.executable, "-c", code], env=around, capture_output=True, text=True, timeout=30, check=True
     )
     assert all(way in told.stdout for way in ("tokenizer.json", "tokenizer: server", "tokenizer: ids", "HF_ENDPOINT"))
+
+
+def test_a_device_or_a_pipe_is_no_tokenizer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(DataError, match="tokenizer_broken"):
+            tokenizer.load(str(path), "m")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -247,6 +248,19 @@ def test_a_disk_that_fills_under_load_is_said_as_that(bench: Bench, pytester: py
     assert "out-of-memory" not in text
     assert "tape: drop" not in text
     assert scenarios(pytester) == {"io64x400-mc2-np60": ("INVALID", "")}
+
+
+def test_a_results_folder_that_vanishes_under_load_costs_the_tape_alone(
+    bench: Bench, begin: Begin, pytester: pytest.Pytester
+) -> None:
+    """As does a disk without room for the copy that is kept until the result is written."""
+    bench("--collect-only", input_output=[[64, 400]], concurrency_prompts=[[2, 60]])
+    process = begin()
+    until(under_load(pytester, "io64x400_mc2_np60"))
+    shutil.rmtree(pytester.path / "results")
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, output
+    assert scenarios(pytester) == {"io64x400-mc2-np60": ("PASS", "")}
 
 
 def test_what_a_killed_session_left_is_put_aside(bench: Bench, pytester: pytest.Pytester) -> None:
