@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Roll:
     matrix: int = 0
     rest: tuple[Row, ...] = ()
     lost: tuple[str, ...] = ()
+    tests: Mapping[str, Row] = field(default_factory=dict)  # scenario → what is known of its test
 
 
 def not_run(scenario_id: str, session: str, **known: Any) -> Row:
@@ -225,13 +226,21 @@ def read(folder: Path) -> Roll:
             if one.get("verdict") == NOT_RUN
         ]
         status, lost = str(found.get("status") or "ended"), tuple(map(str, found.get("lost") or ()))
-        return Roll(session=session, status=status, matrix=int(found.get("matrix") or 0), rest=tuple(rest), lost=lost)
+        tests = {
+            str(one["scenario_id"]): {key: one[key] for key in OF_TEST if one.get(key)} for one in found["scenarios"]
+        }
+        matrix = int(found.get("matrix") or 0)
+        return Roll(session=session, status=status, matrix=matrix, rest=tuple(rest), lost=lost, tests=tests)
     return Roll()
 
 
 def last(folders: Sequence[Path], rows: Sequence[Row]) -> Roll:
-    """What the last sessions of these folders did not run, be it that they were killed; ``rows`` lie there."""
+    """What the last sessions of these folders did not run, be it that they were killed; ``rows`` lie there, and learn
+    what became of their tests."""
     rolls = [read(folder) for folder in folders]
+    for roll in rolls:
+        for row in rows:
+            row.update(roll.tests.get(row["scenario_id"], {}) if row.get("session") == roll.session else {})
     found = {(row["scenario_id"], row.get("session")) for row in rows}
     rest = [row for roll in rolls for row in roll.rest if (row["scenario_id"], row["session"]) not in found]
     broken = [roll.status for roll in rolls if roll.status != "ended"] if missing(rest) else []
@@ -240,4 +249,5 @@ def last(folders: Sequence[Path], rows: Sequence[Row]) -> Roll:
         status="interrupted" if broken else "ended",
         matrix=sum(roll.matrix for roll in rolls),
         rest=tuple(rest),
+        lost=tuple(said for roll in rolls for said in roll.lost),
     )

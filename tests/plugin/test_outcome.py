@@ -147,6 +147,9 @@ async def test_own(scenario, vllm_bench, request):
     assert said["outcome"] == "fail"
     assert ["'mine' == 'yours'" in " ".join(one["reasons"]) for one in said["scenarios"]] == [True]
     assert "the test itself failed" in last.stdout.str()
+    assert main(["report", str(pytester.path / "results"), "--formats", "verdict"]) == 0
+    (again,) = [one for one in told(pytester.path / "results")["scenarios"] if "mc4" in one["scenario_id"]]
+    assert (again["outcome"], again["test_failed"]) == ("fail", True), "made again from what is saved"
 
 
 def test_a_reference_is_not_poisoned(bench: Bench, pytester: pytest.Pytester) -> None:
