@@ -15,7 +15,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "start": (
         "server.refused", "server.dns", "server.tls", "server.ca_missing", "server.url", "server.not_http",
         "server.redirect", "server.auth", "server.path", "server.status", "server.page", "server.blank", "server.empty",
-        "server.error", "server.cut", "server.no_token", "server.silent", "server.dropped", "server.unavailable",
+        "server.error", "server.cut", "server.no_token", "server.unended", "server.silent", "server.dropped",
+        "server.unavailable",
         "server.not_ready", "server.model", "server.model_choice", "server.model_unknown", "server.context",
         "server.shape", "server.no_tokenize", "server.odd_tokenize", "plugin.warmup_failed",
     ),

@@ -280,6 +280,18 @@ def test_a_list_that_is_not_yet_there_is_waited_for(opened: Open) -> None:
             assert opened(raw.url, patience=30, model=None).models == ("m",)
 
 
+def test_an_answer_that_never_ends_is_told_from_none(opened: Open) -> None:
+    token = b'data: {"choices":[{"index":0,"delta":{"content":"w "}}]}\n\n'
+
+    def begun(number: int, body: bytes) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + token
+        time.sleep(3)
+
+    with serving({CHAT: begun}) as raw:
+        last = refused(opened, raw.url, patience=0.5, timeouts={"first_token": 1}).values["why"]
+    assert (last.key, raw.asked[CHAT]) == ("server.unended", 1)
+
+
 def test_what_will_not_pass_fails_at_once(opened: Open) -> None:
     lasting = {code: error(code, "no") for code in (400, 401, 403, 404, 405, 413, 422, 501)}
     lasting |= {301: page(b"", 301, Location="https://elsewhere/"), 307: page(b"", 307, Location=f"https://h{CHAT}")}

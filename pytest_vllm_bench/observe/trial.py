@@ -80,6 +80,17 @@ async def attempt(server: Server, trial: Trial, seconds: float) -> None:
 
     A long answer is left after its first token, which proves the shape; its connection is closed.
     """
+    seen = Seen()
+    try:
+        await answered(server, trial, seconds, seen)
+    except NotReady as problem:
+        if problem.message.key != "server.silent" or not seen.token:
+            raise
+        raise NotReady("server.unended", **problem.message.values) from None
+
+
+async def answered(server: Server, trial: Trial, seconds: float, seen: Seen) -> None:
+    """Read the answer into ``seen``, as far as it takes."""
     headers = {"Content-Type": trial.backend.content_type}
     async with (
         web(server.target, min(seconds, trial.seconds)) as session,
@@ -87,7 +98,7 @@ async def attempt(server: Server, trial: Trial, seconds: float) -> None:
     ):
         if response.status != 200:
             raise unfit(server, trial, await read(response, PAGE_BYTES))
-        events, seen, size = Events(trial.backend.framing), Seen(), 0
+        events, size = Events(trial.backend.framing), 0
         async for part in response.content.iter_any():
             size += len(part)
             seen.start += part[: PAGE_BYTES if not seen.start else 0]

@@ -118,6 +118,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The answer of {url} to a small request ended before its first token: {said}",
         "{url} 对试探请求的应答在第一个 token 之前就结束了：{said}",
     ),
+    "server.unended": (
+        "{url} began to answer a small request of this scenario's shape, and neither an end nor a finish reason came in "
+        "time. Is it the right backend?",
+        "{url} 开始应答与本场景同样形式的试探请求，但在规定时间内既没有结束也没有结束原因。backend: 选对了吗？",
+    ),
     "server.no_token": (
         "{url} answered a small request of this scenario's shape to its end without a single token: {said}. "
         "Each request of the load would be answered like that. Is it the right backend?",
