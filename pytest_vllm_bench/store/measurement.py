@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints, overload
 
@@ -115,6 +115,13 @@ def _decode(kind: type, value: Any) -> Any:
 
 
 _FIELDS = {name: kind for name, kind in get_type_hints(Measurement).items() if name not in ELSEWHERE}
-_Saved: Any = msgspec.defstruct("Saved", [("version", int), ("n", int), *_FIELDS.items()], kw_only=True)
+#: What a file of an earlier version lacks is what it is where nobody says.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    part.name: {"default": part.default} if part.default is not MISSING else {"default_factory": part.default_factory}
+    for part in fields(Measurement)
+    if (part.default, part.default_factory) != (MISSING, MISSING)
+}
+_KNOWN = [(name, kind, msgspec.field(**_DEFAULTS.get(name, {}))) for name, kind in _FIELDS.items()]
+_Saved: Any = msgspec.defstruct("Saved", [("version", int), ("n", int), *_KNOWN], kw_only=True)
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_encode)
 _DECODER = msgspec.msgpack.Decoder(_Saved, dec_hook=_decode)

@@ -10,13 +10,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from every import every
 from results_made import record, result, rows
+from runs import scenario
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Problem, Record, Verdict
+from pytest_vllm_bench.model import Measurement, Problem, Record, Verdict
 from pytest_vllm_bench.report import artifacts, folder, records
+from pytest_vllm_bench.store import measurement
 
 NAME = "bench_io1024x256_mc16_np160"
 
@@ -65,6 +68,16 @@ def test_records_of_another_version_are_read(tmp_path: Path) -> None:
         out.write('{"index": 3, "sent": 1.5, "colour": "blue"}\n')
     (only,) = records.read(path)
     assert (only.index, only.sent, list(only.arrival_times)) == (3, 1.5, [])
+
+
+def test_a_measurement_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    one = Measurement(scenario=scenario())
+    measurement.save(one, tmp_path / "x")
+    path = tmp_path / f"x{measurement.SUFFIX}"
+    saved = msgspec.msgpack.decode(gzip.decompress(path.read_bytes()))
+    few = {name: saved[name] for name in ("version", "n", "scenario")}
+    path.write_bytes(gzip.compress(msgspec.msgpack.encode(few)))
+    assert measurement.load(path) == one
 
 
 def test_records_cut_short_leave_no_file(tmp_path: Path) -> None:
