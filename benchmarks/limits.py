@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.own import How, Measured, backend_of, measured, planned
 from benchmarks.truth import Case, serving
@@ -78,7 +79,8 @@ def tape(folder: Path) -> str:
     size = sum(path.stat().st_size for path in kept.glob("*.tape"))
     costs = []
     for _ in range(5):
-        decoder = Decoder(made, backend_of(STANDARD), plan.index(made), started=load.started(kept))
+        rows: Any = plan.index(made)
+        decoder = Decoder(made, backend_of(STANDARD), rows, started=load.started(kept))
         before = time.process_time()
         done = [record for entry in load.read(kept) if (record := decoder.feed(entry)) is not None]
         costs.append((time.process_time() - before) / (len(done) * STANDARD.output_len) * 1e6)

@@ -76,8 +76,11 @@ def templates(findings: Findings, config: Mapping[str, Any], url: str) -> None:
 
 
 def talk(turns: int) -> list[Mapping[str, str]]:
-    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Count to {turns}."}]
-    return said + [{"role": "assistant", "content": "One."}, {"role": "user", "content": "And then?"}] * turns
+    said: list[Mapping[str, str]] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": f"Count to {turns}."},
+    ]
+    return [*said, *[{"role": "assistant", "content": "One."}, {"role": "user", "content": "And then?"}] * turns]
 
 
 def several(findings: Findings, config: Mapping[str, Any], url: str) -> None:

@@ -33,7 +33,9 @@ def byte_level(size: int, special: list[str]) -> Tokenizer:
 
 def llama(folder: Path) -> None:
     tokenizer = byte_level(320, ["<s>", "</s>", "<|im_start|>", "<|im_end|>"])
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
     wrapped.chat_template = TURN + ASSISTANT
     wrapped.save_pretrained(folder)
     torch.manual_seed(0)
@@ -74,7 +76,7 @@ def whisper(folder: Path) -> None:
         "additional_special_tokens": special[1:10],
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)  # type: ignore[no-untyped-call]
     config = WhisperConfig(
         vocab_size=len(vocabulary),
         d_model=128,

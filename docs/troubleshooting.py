@@ -240,7 +240,9 @@ def shown(text: str) -> str:
 
 def parted(text: str, lang: str) -> tuple[str, str]:
     """What was seen, and what the text itself says of it: the first sentence and the rest."""
-    seen, mark, rest = re.match(r"(.+?)([。；]|$)(.*)" if lang == "zh" else r"(.+?)([.;] |$)(.*)", text).groups()
+    found = re.match(r"(.+?)([。；]|$)(.*)" if lang == "zh" else r"(.+?)([.;] |$)(.*)", text)
+    assert found is not None, text
+    seen, mark, rest = found.groups()
     end = {"zh": "。", "en": "."}[lang]
     rest = rest if not rest or rest[-1] in ".。…？?" else rest + end
     return seen + ("" if mark.strip() in ";；" else mark.strip()), rest

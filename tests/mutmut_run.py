@@ -99,7 +99,7 @@ class Mutants:
         return time.monotonic()
 
     def took(self, test: str) -> float:
-        return state().duration_by_test.get(test, 0.0)
+        return float(state().duration_by_test.get(test, 0.0))
 
     def tests(self, name: str) -> list[str]:
         """Those that run the function of a mutant: earlier killers, then the module's own, the shortest first."""

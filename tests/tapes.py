@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.model import SENT_FIELDS, Backend, Ending, Entry, EntryKind, Plan, Record
@@ -64,7 +65,7 @@ def decode(
     asked: int = -1,
     counter: Callable[[list[str]], list[int]] | None = None,
     keep_text: bool = True,
-    **of_plan: object,
+    **of_plan: Any,
 ) -> Record:
     """The Record of one request whose response came in these reads."""
     decoder = Decoder(plan(**of_plan), backend, [row(asked)], count_tokens=counter, keep_text=keep_text, started=0.0)

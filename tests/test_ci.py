@@ -17,5 +17,18 @@ def test_ci_calls_the_readmes_test_command(readme: str) -> None:
     assert command.replace(".venv", ".venv-ci") in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
+def test_ci_and_the_pages_call_sessions_that_there_are() -> None:
+    """And leave out none."""
+    there = set(re.findall(r"^@nox\.session.*\ndef (\w+)", (ROOT / "noxfile.py").read_text("utf-8"), re.MULTILINE))
+    ci = (ROOT / ".ci" / "run").read_text("utf-8")
+    (looped,) = re.findall(r"for session in (.*); do", ci)
+    called = {*re.findall(r"nox -s (\w+)", ci), *looped.split()}
+    assert called == there - {"fast"}
+    for page in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "RELEASING.md", ".github/pull_request_template.md"):
+        named = re.findall(r"nox -s ((?:\w+ ?)+)", (ROOT / page).read_text("utf-8"))
+        assert named
+        assert {name for names in named for name in names.split()} - {"and"} <= there, page
+
+
 def test_ci_is_a_script_that_bash_can_read() -> None:
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True, timeout=30)

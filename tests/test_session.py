@@ -262,10 +262,15 @@ NOT_YET: dict[str, bytes] = {
 }
 
 
+def later(odd: bytes, then: Callable[[int, bytes], bytes]) -> Answer:
+    """Twice what is odd, then as it should be."""
+    return lambda n, body: odd if n < 2 else then(n, body)
+
+
 def test_not_yet_is_waited_for_in_every_form(opened: Open) -> None:
     wrong = []
     for name, odd in NOT_YET.items():
-        with serving({CHAT: lambda n, body, odd=odd: odd if n < 2 else works(n, body)}) as raw:
+        with serving({CHAT: later(odd, works)}) as raw:
             try:
                 opened(raw.url, patience=30)
             except ServerError as problem:
@@ -275,8 +280,7 @@ def test_not_yet_is_waited_for_in_every_form(opened: Open) -> None:
 
 def test_a_list_that_is_not_yet_there_is_waited_for(opened: Open) -> None:
     for odd in (page({"object": "list", "data": []}), html(503), html(), page(b""), b"", html(307, Location="/wait")):
-        listed: Answer = lambda n, body, odd=odd: odd if n < 2 else models("m")  # noqa: E731
-        with serving({CHAT: works, "/v1/models": listed}) as raw:
+        with serving({CHAT: works, "/v1/models": later(odd, lambda n, body: models("m"))}) as raw:
             assert opened(raw.url, patience=30, model=None).models == ("m",)
 
 

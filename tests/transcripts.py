@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tapes import plain, response
 
@@ -20,7 +21,7 @@ class Transcript:
     data: bytes
     facts: Mapping[str, object]
     ending: int = Ending.COMPLETE
-    of_plan: Mapping[str, object] = field(default_factory=dict)
+    of_plan: Mapping[str, Any] = field(default_factory=dict)
     asked: int = -1
 
 
@@ -66,6 +67,37 @@ def llama_cpp_python(text: str) -> bytes:
         '"logprobs": null, "finish_reason": null}]}'
     )
 
+
+#: Answers that are none: name, bytes, what they mean.
+REFUSALS: list[tuple[str, bytes, dict[str, object]]] = [
+    ("401 of vLLM: the error is a string", plain(b'{"error":"Unauthorized"}', 401),
+     {"error": "http", "status": 401, "error_detail": "Unauthorized"}),
+    ("404 of FastAPI", plain(b'{"detail":"Not Found"}', 404),
+     {"error": "http", "status": 404, "error_detail": "Not Found"}),
+    ("404 of vLLM: model", plain(
+        b'{"error":{"message":"The model `nope` does not exist.","type":"NotFoundError","param":"model",'
+        b'"code":404}}', 404),
+     {"error": "http", "status": 404, "error_detail": "The model `nope` does not exist."}),
+    ("400: too long", plain(
+        b'{"error":{"code":400,"message":"request (5002 tokens) exceeds the available context size",'
+        b'"type":"exceed_context_size_error","n_prompt_tokens":5002,"n_ctx":2048}}', 400),
+     {"error": "http", "status": 400,
+      "error_detail": "request (5002 tokens) exceeds the available context size"}),
+    ("422 with a list", plain(b'{"detail":[{"type":"string_type","loc":["body","prompt"]}]}', 422),
+     {"error": "http", "error_detail": '[{"type": "string_type", "loc": ["body", "prompt"]}]'}),
+    ("500 in plain text", plain(b"Internal Server Error", 500, "text/plain"),
+     {"error": "http", "status": 500, "error_detail": "Internal Server Error"}),
+    ("502 without a body", plain(b"", 502), {"error": "http", "status": 502, "error_detail": "HTTP 502"}),
+    ("429 with seconds", plain(b'{"error":{"message":"slow down"}}', 429, extra="Retry-After: 7\r\n"),
+     {"error": "rejected", "status": 429, "retry_after": 7.0, "error_detail": "slow down"}),
+    ("503 with a date", plain(
+        b"busy", 503, "text/plain",
+        "Date: Mon, 23 Nov 2026 05:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 05:00:30 GMT\r\n"),
+     {"error": "rejected", "status": 503, "retry_after": 30.0, "error_detail": "busy"}),
+    ("400 in SSE framing", response(event('{"error":"boom before the first token"}'), status=400),
+     {"error": "http", "status": 400, "error_detail": "boom before the first token"}),
+    ("301", plain(b"", 301), {"error": "http", "status": 301}),
+]  # fmt: skip
 
 OPENAI: list[Transcript] = [
     Transcript(
@@ -453,34 +485,6 @@ OPENAI: list[Transcript] = [
     ),
     *[
         Transcript(name=name, backends=COMPLETIONS + CHAT, data=data, facts=facts)
-        for name, data, facts in [
-            ("401 of vLLM: the error is a string", plain(b'{"error":"Unauthorized"}', 401),
-             {"error": "http", "status": 401, "error_detail": "Unauthorized"}),
-            ("404 of FastAPI", plain(b'{"detail":"Not Found"}', 404),
-             {"error": "http", "status": 404, "error_detail": "Not Found"}),
-            ("404 of vLLM: model", plain(
-                b'{"error":{"message":"The model `nope` does not exist.","type":"NotFoundError","param":"model",'
-                b'"code":404}}', 404),
-             {"error": "http", "status": 404, "error_detail": "The model `nope` does not exist."}),
-            ("400: too long", plain(
-                b'{"error":{"code":400,"message":"request (5002 tokens) exceeds the available context size",'
-                b'"type":"exceed_context_size_error","n_prompt_tokens":5002,"n_ctx":2048}}', 400),
-             {"error": "http", "status": 400,
-              "error_detail": "request (5002 tokens) exceeds the available context size"}),
-            ("422 with a list", plain(b'{"detail":[{"type":"string_type","loc":["body","prompt"]}]}', 422),
-             {"error": "http", "error_detail": '[{"type": "string_type", "loc": ["body", "prompt"]}]'}),
-            ("500 in plain text", plain(b"Internal Server Error", 500, "text/plain"),
-             {"error": "http", "status": 500, "error_detail": "Internal Server Error"}),
-            ("502 without a body", plain(b"", 502), {"error": "http", "status": 502, "error_detail": "HTTP 502"}),
-            ("429 with seconds", plain(b'{"error":{"message":"slow down"}}', 429, extra="Retry-After: 7\r\n"),
-             {"error": "rejected", "status": 429, "retry_after": 7.0, "error_detail": "slow down"}),
-            ("503 with a date", plain(
-                b"busy", 503, "text/plain",
-                "Date: Mon, 23 Nov 2026 05:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 05:00:30 GMT\r\n"),
-             {"error": "rejected", "status": 503, "retry_after": 30.0, "error_detail": "busy"}),
-            ("400 in SSE framing", response(event('{"error":"boom before the first token"}'), status=400),
-             {"error": "http", "status": 400, "error_detail": "boom before the first token"}),
-            ("301", plain(b"", 301), {"error": "http", "status": 301}),
-        ]
+        for name, data, facts in REFUSALS
     ],
 ]  # fmt: skip

@@ -37,8 +37,8 @@ def fields(backend: Backend, **changed: Any) -> dict[str, Any]:
         assert isinstance(found, dict)
         return found
     form = BytesParser().parsebytes(f"content-type: {backend.content_type}\r\n\r\n".encode() + body)
-    parts = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}
-    return {str(name): part.get_payload(decode=True) for name, part in parts.items()}
+    parts = [part for part in form.walk() if not part.is_multipart()]
+    return {str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True) for part in parts}
 
 
 def leaves(value: Any) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from every import every
 
@@ -33,7 +34,7 @@ def scenario(backend: str, field: str, **extra: object) -> Scenario:
     return Scenario(id="s", key="s", target=Target(), backend=backend, output_field=field, extra_body=extra)
 
 
-def body(name: str, field: str, **extra: object) -> dict[str, object]:
+def body(name: str, field: str, **extra: object) -> dict[str, Any]:
     asks = Asks.of(scenario(name, field, **extra), BACKENDS[name], ("m",), detail=None, salt="", template=None)
     (_, made), *_ = asks.turns(Prompt(text="hello", output_len=32), 0, 1)
     return dict(json.loads(made))
@@ -41,9 +42,9 @@ def body(name: str, field: str, **extra: object) -> dict[str, object]:
 
 @every("name", sorted(set(BACKENDS) - NONE))
 def test_another_field_takes_its_place_and_the_length_stays(name: str) -> None:
-    sent = body(name, "max_answer")
+    sent: Any = body(name, "max_answer")
     assert sent.pop("max_answer") == 32
-    before = json.loads(
+    before: Any = json.loads(
         BACKENDS[name].body(Ask(prompt=Prompt(text="hello"), model="m", output_len=32, force_length=True))
     )
     usual = length_field(BACKENDS[name]).split(".")

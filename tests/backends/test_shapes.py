@@ -101,9 +101,10 @@ ERRORS: list[tuple[Any, str]] = [
     ({"response": {"error": {"message": "boom"}}}, "boom"),
     ([{"error": {"code": 429, "message": "boom"}}], "boom"),
 ]
+NOTHING: list[Any] = [None, "", {}, [], False, 0, {"code": 0, "message": ""}, {"message": None}]
 #: What says that nothing is wrong, or has nothing to do with it.
 FINE: list[dict[str, Any]] = [
-    *({"error": nothing} for nothing in (None, "", {}, [], False, 0, {"code": 0, "message": ""}, {"message": None})),
+    *({"error": nothing} for nothing in NOTHING),
     {"errors": [], "error_code": 0, "error_msg": "success", "err": None},
     {"code": 0, "message": "ok"},
     {"code": 200, "msg": "success"},
@@ -191,7 +192,7 @@ def test_an_event_that_is_named_an_error(backend: Backend) -> None:
         assert words in record.error_detail
 
 
-ODD = [None, [], {}, "", True, -3, 32.5, "many", 10**400, [[]], {"x": None}, "\ud83d", float("nan")]
+ODD: list[Any] = [None, [], {}, "", True, -3, 32.5, "many", 10**400, [[]], {"x": None}, "\ud83d", float("nan")]
 #: Keys by which a backend tells what an event is, or which hold an answer's text.
 TELLING = {"type", "object", "done", "stop", "special", "delta", "choices", "generated_text", "status", "error"}
 
@@ -472,6 +473,8 @@ def end(*told: Any, **more: Any) -> dict[str, Any]:
     return chat({}, "stop", **(counted(*told, **more) if told else more))
 
 
+#: No counts, though they stand where counts do.
+NUMBERS: list[Any] = [[], True, -3, 32.5, "x", {}, ""]
 #: What is told, how it comes, [token_source, output_tokens], prompt_tokens.
 USAGES: list[tuple[str, list[Any], list[Any], int | None]] = [
     ("noughts, then the truth", [*[chat({"content": "w "}, **NOUGHTS)] * 5, end(7, 9, 16)], ["usage", 9], 7),
@@ -484,7 +487,7 @@ USAGES: list[tuple[str, list[Any], list[Any], int | None]] = [
     ("under other names", [*WORDS, end(usage={"input_tokens": 5, "output_tokens": 9})], ["usage", 9], 5),
     ("elsewhere", [*WORDS, end(usage=None, x_groq=counted(5, 9))], ["usage", 9], 5),
     ("alone and elsewhere", [*WORDS, end(), {"metadata": counted(5, 9)}], ["usage", 9], 5),
-    *[(f"{odd!r}", [*WORDS, end(odd, odd)], NO_COUNT, None) for odd in ([], True, -3, 32.5, "x", {}, "")],
+    *[(f"{odd!r}", [*WORDS, end(odd, odd)], NO_COUNT, None) for odd in NUMBERS],
     *[(f"{odd!r}", [*WORDS, end(odd, odd)], ["usage", 32], 32) for odd in (32.0, "32", "32.0")],
     *[(f"{odd!r}", [*WORDS, end(usage=odd)], NO_COUNT, None) for odd in ([1], "32", None, 7)],
     ("endless", [*WORDS, ENDLESS], NO_COUNT, None),

@@ -69,7 +69,7 @@ def run(pytester: pytest.Pytester, url: str, name: str, *options: str, **config:
 
 
 def test_llama_cpp_is_given_the_same_tokens_either_way(counting_llama: str, pytester: pytest.Pytester) -> None:
-    of = (SMALL, {})
+    of: tuple[Path, dict[str, Any]] = (SMALL, {})
     theirs = run(pytester, counting_llama, "server", backend="openai-chat", model_of=of)
     ours = run(pytester, counting_llama, "client", backend="openai-chat", chat_template="client", model_of=of)
     assert ours["total_input_tokens"] == theirs["total_input_tokens"]

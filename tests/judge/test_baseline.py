@@ -1,9 +1,13 @@
 """What a reference keeps, what is refused, and how a session is compared with it."""
 
+# A tuple with an approx in it is compared with one of numbers, which mypy takes for unlike.
+# mypy: disable-error-code=comparison-overlap
+
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +24,7 @@ from pytest_vllm_bench.text import say
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
-def row(session: str = "s1", **changed: Any) -> dict[str, Any]:
+def row(session: str | None = "s1", **changed: Any) -> dict[str, Any]:
     """A result's JSON, as far as baselines read it."""
     values: dict[str, Any] = {
         "scenario_id": "io1x1-mc1-np10", "scenario_key": "io1x1-mc1", "session": session, "plan_digest": "d1",
@@ -32,8 +36,14 @@ def row(session: str = "s1", **changed: Any) -> dict[str, Any]:
     return {**values, **changed}
 
 
-def session(digest: str = "d1", **values: float | tuple[float, ...]) -> Session:
-    made = {k: v if isinstance(v, tuple) else (v,) for k, v in values.items()}
+def near(value: Any, rel: float) -> Any:
+    return pytest.approx(value, rel=rel)
+
+
+def session(
+    values: Mapping[str, float | tuple[float, ...]] = {}, /, digest: str = "d1", **more: float | tuple[float, ...]
+) -> Session:
+    made = {k: v if isinstance(v, tuple) else (v,) for k, v in {**values, **more}.items()}
     return Session(session="s", digest=digest, values=made)
 
 
@@ -63,7 +73,7 @@ def test_with_a_rate_latencies_are_those_from_due() -> None:
 
 
 def test_every_latency_of_a_rate_is_read_from_due() -> None:
-    figures = {"mean_response_e2el_ms": 2000.0, "mean_ttfo_ms": 5.0, "mean_response_ttfo_ms": 6.0}
+    figures: dict[str, Any] = {"mean_response_e2el_ms": 2000.0, "mean_ttfo_ms": 5.0, "mean_response_ttfo_ms": 6.0}
     made = baseline.session_of(row(request_rate=5.0, **figures), ["mean_ttfo_ms"])
     assert (made.values["mean_e2el_ms"], made.values["mean_ttfo_ms"]) == ((2000.0,), (6.0,))
 
@@ -175,7 +185,10 @@ def test_environments_that_differ() -> None:
 
 def test_only_the_same_plan_is_comparable() -> None:
     assert comparison.comparable([session()], session(), "k") is None
-    missing, other = comparison.comparable([], session(), "k"), comparison.comparable([session()], session("d2"), "k")
+    missing, other = (
+        comparison.comparable([], session(), "k"),
+        comparison.comparable([session()], session(digest="d2"), "k"),
+    )
     assert missing is not None
     assert other is not None
     assert (missing.key, other.key) == ("judge.baseline_missing", "judge.baseline_other_plan")
@@ -344,9 +357,9 @@ def test_an_absolute_tolerance_is_in_the_metrics_own_unit() -> None:
 
 def test_gates_are_the_three_unless_tolerances_name_others() -> None:
     everything = {"output_throughput": 1.0, "mean_tpot_ms": 1.0, "mean_e2el_ms": 1.0, "p99_ttft_ms": 1.0}
-    found = compared([session(**everything)], session(**everything))
+    found = compared([session(everything)], session(everything))
     assert {m for m, c in found.items() if c.gated} == {"output_throughput", "mean_tpot_ms", "mean_e2el_ms"}
-    found = compared([session(**everything)], session(**everything), tolerance={"p99_ttft_ms": "5%"})
+    found = compared([session(everything)], session(everything), tolerance={"p99_ttft_ms": "5%"})
     assert {m for m, c in found.items() if c.gated} == {"p99_ttft_ms"}
     assert comparison.comparisons_planned(50, BaselineSettings()) == 150
     assert comparison.comparisons_planned(0, BaselineSettings()) == 1
@@ -381,8 +394,8 @@ def test_a_gate_that_lost_its_data_is_no_green_gate(
     old: list[str], new: list[str], named: dict[str, str | float], lost: bool
 ) -> None:
     settings = BaselineSettings(tolerance=named)
-    reference = [session(**dict.fromkeys(old, 1.0))]
-    assert comparison.lost_gates(reference, session(**dict.fromkeys(new, 1.0)), settings) is lost
+    reference = [session(dict.fromkeys(old, 1.0))]
+    assert comparison.lost_gates(reference, session(dict.fromkeys(new, 1.0)), settings) is lost
 
 
 @pytest.mark.parametrize(
@@ -466,12 +479,12 @@ THREE = [session(mean_tpot_ms=v, output_throughput=100.0) for v in (10.0, 10.5, 
 def test_a_comparison_and_its_words_to_the_digit(
     metric: str, now: float, expected: tuple[Any, ...], words: str
 ) -> None:
-    found = compared(THREE, session(**{metric: now}))[metric]
+    found = compared(THREE, session({metric: now}))[metric]
     verdict, reference, observed, change, interval, detectable = expected
     assert found == Comparison(
-        metric=metric, gated=True, verdict=verdict, reason=found.reason, reference=pytest.approx(reference, rel=1e-4),
-        observed=pytest.approx(observed), change=pytest.approx(change, rel=1e-3),
-        interval=pytest.approx(interval, rel=1e-3), tolerance=0.05, detectable=pytest.approx(detectable, rel=1e-4),
+        metric=metric, gated=True, verdict=verdict, reason=found.reason, reference=near(reference, 1e-4),
+        observed=near(observed, 1e-6), change=near(change, 1e-3),
+        interval=near(interval, 1e-3), tolerance=0.05, detectable=near(detectable, 1e-4),
         sessions=3, relative=True, suspected=now == 60,
     )  # fmt: skip
     assert say(found.reason) == f"{metric} {words}"
@@ -492,8 +505,8 @@ def test_the_words_of_a_confirmation(again: float | None, words: str) -> None:
 
 
 def test_the_words_where_nothing_is_compared() -> None:
-    other = comparison.comparable([session("d0"), session()], session("d2"), "k")
-    nothing = comparison.comparable([], session("d2"), "k")
+    other = comparison.comparable([session(digest="d0"), session()], session(digest="d2"), "k")
+    nothing = comparison.comparable([], session(digest="d2"), "k")
     assert other is not None
     assert nothing is not None
     assert say(other).startswith("k was sent another plan when its baseline was saved (s); ")
@@ -567,12 +580,12 @@ def test_targets_keep_to_the_tolerance_written_and_to_whole_rounds() -> None:
     five = {"mean_tpot_ms": (1.0,) * 5, "goodput_ratio": (0.0, 0.0, 0.0, 0.0, 0.01), "p99_ttft_ms": (0.5,) * 5}
     other = {"mean_tpot_ms": (1.1,) * 5, "goodput_ratio": (0.0,) * 5, "p99_ttft_ms": (0.5,) * 5}
     settings = BaselineSettings(tolerance={"mean_tpot_ms": "20%", "goodput_ratio": 0.1})
-    found = comparison.compare_targets(session(**five), session(**other), settings, 1)
+    found = comparison.compare_targets(session(five), session(other), settings, 1)
     assert isinstance(found, list)
     assert {c.metric: (c.verdict, c.tolerance) for c in found} == {
         "mean_tpot_ms": (PASS, 0.2), "goodput_ratio": (PASS, 0.1), "p99_ttft_ms": (PASS, 0.05)}  # fmt: skip
     for less in ({"mean_tpot_ms": (1.1,) * 4}, {"mean_tpot_ms": (0.0, *[1.1] * 4)}, {}):  # rounds without a figure
-        both = session(**less, p99_ttft_ms=(0.5,) * 5), session(**five)
+        both = session(less, p99_ttft_ms=(0.5,) * 5), session(five)
         for a, b in (both, both[::-1]):
             left = comparison.compare_targets(a, b, settings, 1)
             assert isinstance(left, list)

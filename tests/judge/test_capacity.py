@@ -7,7 +7,7 @@ import random
 from array import array
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import pytest
@@ -373,8 +373,8 @@ def test_tiers_of_one_search_agree_with_searches_of_their_own_on_fewer_runs() ->
         return outcome(closed_probe(level, max(10 * level, wanted) * p.multiple, seed, TIERS[tier]))
 
     for seed in range(3):
-        together = shared(asked, lambda tier, p, seed=seed: probe(tier, p, seed))
-        alone = {tier: drive(one, lambda p, t=tier, s=seed: probe(t, p, s))[0] for tier, one in asked.items()}
+        together = shared(asked, partial(probe, seed=seed))
+        alone = {tier: drive(one, partial(probe, tier, seed=seed))[0] for tier, one in asked.items()}
         for tier, (answer, _) in together.items():
             held, separate = answer.held, alone[tier].held
             assert held is not None

@@ -84,7 +84,9 @@ GRID = [
     for n in (100, 200, 300, 600)
     for one_in in (10, 20)
 ]
-LONG = [("independent", 0, 1, Fraction(1, 100), n) for n in (300, 500, 1000)]
+LONG: list[tuple[str, float, int, Fraction, int]] = [
+    ("independent", 0, 1, Fraction(1, 100), n) for n in (300, 500, 1000)
+]
 LONG += [("M/M/1", 0.5, 3, Fraction(1, 100), 2000), ("M/M/1", 0.9, 3, Fraction(1, 10), 2000)]
 
 

@@ -1,5 +1,8 @@
 """Every kind of rule where it passes, fails, is inconclusive, and where there is no data at all."""
 
+# A tuple with an approx in it is compared with one of numbers, which mypy takes for unlike.
+# mypy: disable-error-code=comparison-overlap
+
 from __future__ import annotations
 
 import math
@@ -17,7 +20,7 @@ from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
-from pytest_vllm_bench.model import JudgeSettings, Message, Record, RuleVerdict, Verdict
+from pytest_vllm_bench.model import JudgeSettings, Message, Record, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
 
 PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
@@ -95,14 +98,18 @@ def test_ratios(text: str, fails: int, expected: Verdict) -> None:
     assert found.misses == fails
     assert found.observed == pytest.approx(fails / 201 if "failed" in text else 1 - found.misses / found.n, abs=0.01)
     assert found.interval is not None
-    assert found.interval[0] <= found.observed <= found.interval[1]
+    assert isinstance(found.observed, float)
+    low, high = found.interval
+    assert low is not None
+    assert high is not None
+    assert low <= float(found.observed) <= float(high)
 
 
 def some_fail(n: int, k: int) -> list[Record]:
     return closed([None if ttft >= 1 else ttft for ttft in with_share(n, k)])
 
 
-def near(value: float) -> Any:
+def near(value: float | tuple[float, float]) -> Any:
     return pytest.approx(value, rel=1e-3)
 
 
@@ -617,7 +624,7 @@ def test_gap_rules_look_at_their_window_too() -> None:
 
 
 def test_failures_are_always_counted_over_the_whole_run() -> None:
-    records = closed([None] * 4 + noisy(96), cap=4)
+    records = closed([*[None] * 4, *noisy(96)], cap=4)
     assert one("failed == 0", records, concurrency=4).verdict is FAIL
     found = one("failed_ratio <= 0.5", records, concurrency=4)
     assert (found.window, found.misses, found.n) == ("whole", 4, 100)
@@ -644,7 +651,7 @@ def test_totals_are_those_of_the_run_unless_the_steady_window_is_asked_for() -> 
 
 
 def test_failures_before_the_window_join_a_goodput_rule() -> None:
-    records = closed([None] * 4 + noisy(96), cap=4)
+    records = closed([*[None] * 4, *noisy(96)], cap=4)
     found = one("goodput_ratio >= 0.5", records, concurrency=4, goodput={"ttft": 500})
     assert found.window == "steady"
     assert found.misses == 4
@@ -893,7 +900,8 @@ def test_other_rules_than_the_scenarios_own() -> None:
 
 def test_figures_of_an_open_loop_are_from_due() -> None:
     """Where they were saved without the requests, as where the requests are there."""
-    rule, figures = parse_rule("mean_ttft_ms <= 30"), {"mean_ttft_ms": 10.0, "mean_response_ttft_ms": 50.0}
+    asked, figures = parse_rule("mean_ttft_ms <= 30"), {"mean_ttft_ms": 10.0, "mean_response_ttft_ms": 50.0}
+    assert isinstance(asked, Rule)
     for rated, observed in ((True, 50), (False, 10)):
-        (found,) = judge_figures([rule], figures, JudgeSettings(mode="exact"), rated=rated)
+        (found,) = judge_figures([asked], figures, JudgeSettings(mode="exact"), rated=rated)
         assert (found.observed, found.verdict) == (observed, FAIL if rated else PASS)

@@ -208,7 +208,7 @@ async def answering(
         server: asyncio.AbstractServer = await asyncio.start_unix_server(behaviour.serve, unix, backlog=backlog)
     else:
         server = await asyncio.start_server(behaviour.serve, host, 0, ssl=context)
-        behaviour.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        behaviour.port = server.sockets[0].getsockname()[1]
     try:
         yield behaviour
     finally:

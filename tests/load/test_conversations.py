@@ -44,7 +44,7 @@ async def test_each_turn_holds_the_answers_before_it(tmp_path: Path) -> None:
     said = 'she said "no\\"\n你好 👋'
     first = {"event": chat(said), "n": 1, "messages": ["q0"]}
     second = {"event": chat("second"), "n": 2, "messages": ["q0", MARKER.format(turn=0), "q1"]}
-    third = {"messages": [MARKER.format(turn=0), f"and: {MARKER.format(turn=1)}!", "q2"]}
+    third: dict[str, object] = {"messages": [MARKER.format(turn=0), f"and: {MARKER.format(turn=1)}!", "q2"]}
     async with answering() as server:
         plan = conversations(tmp_path / "plan", [[first, second, third]] * 2, 0.05)
         requests, facts = await sent(plan, f"http://127.0.0.1:{server.port}", tmp_path)

@@ -1,5 +1,8 @@
 """What a server does → what the tape says, through a real measuring process."""
 
+# A tuple with an approx in it is compared with one of numbers, which mypy takes for unlike.
+# mypy: disable-error-code=comparison-overlap
+
 from __future__ import annotations
 
 import asyncio
@@ -337,7 +340,7 @@ async def test_when_the_parent_is_gone_so_is_the_measuring_process(tmp_path: Pat
             "asyncio.run(load.send(plan, to, load.SendSettings(), folder / 'tape', asyncio.Event()))\n"
         )
         environment = {**os.environ, "PYTHONPATH": str(Path(load.__file__).parents[2])}
-        arguments = [script, tmp_path / "plan", f"http://127.0.0.1:{server.port}"]
+        arguments = [str(script), str(tmp_path / "plan"), f"http://127.0.0.1:{server.port}"]
         parent = await asyncio.create_subprocess_exec(sys.executable, *arguments, env=environment)
         await until(lambda: server.requests)
         parent.kill()
@@ -456,7 +459,7 @@ async def test_tls(tmp_path: Path, certificate: Path) -> None:
     """A private CA is believed when it is named, everybody when that was asked for, and else nobody unknown."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    endings = []
+    endings: list[set[int]] = []
     async with answering(context=context) as server:
         for verify in (str(certificate), False, True):
             plan = make_plan(tmp_path / "plan", [{"n": 20, "gap": 0.001}] * 4, cap=2)

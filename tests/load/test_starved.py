@@ -66,7 +66,8 @@ async def judged(
             threading.Thread(target=starve, args=[tape, starved], daemon=True).start()
         target = Target(base_url=f"http://127.0.0.1:{server.port}")
         facts = await load.send(made, target, load.SendSettings(), tape, asyncio.Event())
-    decoder = Decoder(made, BACKENDS["vllm"], plan.index(made), started=load.started(tape))
+    rows: Any = plan.index(made)
+    decoder = Decoder(made, BACKENDS["vllm"], rows, started=load.started(tape))
     records = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
     assert len(records) == 30
     scenario = replace(scenario, validity=strict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -152,6 +152,7 @@ def test_what_has_fallen_behind_is_read_without_a_pause(tmp_path: Path) -> None:
         wanted = written(tmp_path, n=10_000, size=200)
         reading = load.follow(tmp_path, lambda: False, pause=60)
         assert [next(reading) for _ in wanted] == wanted
+        assert isinstance(reading, Generator)
         reading.close()
     finally:
         module.BEHIND_BYTES = before
@@ -166,6 +167,7 @@ def test_of_what_is_far_behind_is_said_how_much_it_is(tmp_path: Path) -> None:
         told: list[int] = []
         reading = load.follow(tmp_path, lambda: False, pause=60, behind=told.append)
         assert [next(reading) for _ in wanted] == wanted
+        assert isinstance(reading, Generator)
         reading.close()
         assert told[0] > told[-1] > 10_000
         assert list(load.follow(tmp_path, lambda: True, behind=told.clear)) == wanted  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sharegpt": {"min_prompt": 1, "min_output": 1, "multi_turn": True},
     "trace": {"block": 16},
 }
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
         None,
         "",

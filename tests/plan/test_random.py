@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ def test_what_was_proven_once_is_not_counted_again(make: Make, small: Tokenizer,
 
     counted = 0
 
-    def counting(texts: list[str]) -> list[int]:
+    def counting(texts: Sequence[str]) -> list[int]:
         nonlocal counted
         counts = [len(ids) for ids in small.encode_batch(texts)]
         counted += sum(counts)
@@ -211,11 +211,15 @@ def test_requests_are_shared_between_models(make: Make, choice: Any, shares: tup
 async def test_a_plan_that_is_called_off_is_not_built_to_its_end(tmp_path: Path, small: Tokenizer) -> None:
     """The thread ends at its next row: nobody who presses Ctrl-C waits for 20,000 prompts."""
     loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+    def begin(done: int, total: int) -> None:
+        loop.call_soon_threadsafe(begun.set)
+
     around = plan.BuildContext(
         backend=BACKENDS["openai"],
         tokenizer=small,
         salt="today",
-        progress=lambda done, total: loop.call_soon_threadsafe(begun.set) and None,
+        progress=begin,
     )
     choice = DatasetChoice(name="random")
     asked = Scenario(id="s", key="s", target=Target(), backend="openai", dataset=choice, num_prompts=20_000)

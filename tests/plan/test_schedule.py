@@ -1,5 +1,8 @@
 """Load shapes: the gaps are what they are called, rates change in time as drawn, and nothing is rescaled."""
 
+# A tuple with an approx in it is compared with one of numbers, which mypy takes for unlike.
+# mypy: disable-error-code=comparison-overlap
+
 from __future__ import annotations
 
 import math

@@ -24,7 +24,7 @@ TEMPLATE = (
     "{% else %}{{ raise_exception('no role ' + m['role']) }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<｜Assistant｜>{% endif %}{% if thinking %}<think>\n{% endif %}"
 )
-TALK = [
+TALK: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "What is a panda?"},
     {"role": "assistant", "content": "A bear."},

@@ -56,10 +56,12 @@ def begin(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[
     begun: list[subprocess.Popen[str]] = []
 
     def start(*args: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         # What a shell starts in the background ignores Ctrl-C, and so does all that it starts.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        made = subprocess.Popen([*command, *args], cwd=pytester.path, text=True, start_new_session=True, **pipes)
+        made = subprocess.Popen(
+            [*command, *args], cwd=pytester.path, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
         signal.signal(signal.SIGINT, before)
         begun.append(made)
         return made

@@ -99,7 +99,11 @@ def test_a_metric_that_only_a_tolerance_names_is_kept_and_gated(bench: Bench, fa
 
 def test_repeats_that_end_early_are_held_against_the_reference_too(bench: Bench, fast: str, slow: str) -> None:
     """A width that anything meets: the second repeat is the last, and the gate must not wait for the third."""
-    keys = {**ONE, "repeats": {"min": 2, "max": 3, "until": "100%"}, "baseline": {"tolerance": {"mean_tpot_ms": "30%"}}}
+    keys: dict[str, Any] = {
+        **ONE,
+        "repeats": {"min": 2, "max": 3, "until": "100%"},
+        "baseline": {"tolerance": {"mean_tpot_ms": "30%"}},
+    }
     keys["sla"] = ["mean_tpot_ms <= 60000"]
     bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=2, skipped=1)
     result = bench(f"--vllm-url={slow}", "--vllm-baseline=main", **keys)

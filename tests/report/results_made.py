@@ -115,7 +115,7 @@ def result(input_len: int = 1024, output_len: int = 256, concurrency: int = 16, 
         reads=9,
         bytes_in=1,
         bytes_out=1,
-        sentinel_lags=[1e-4, 2e-4],
+        sentinel_lags=(1e-4, 2e-4),
         loop="uvloop",
     )
     fields: dict[str, Any] = {

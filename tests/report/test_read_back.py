@@ -20,6 +20,7 @@ from pytest_vllm_bench import regression
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge.comparison import BaselineSettings
+from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import artifacts, folder, records
 from pytest_vllm_bench.report.rebuild import FORMATS
 from pytest_vllm_bench.text import say
@@ -38,7 +39,7 @@ ROW: dict[str, Any] = json.loads(json.dumps(artifacts.to_json(MADE))) | {
 }
 RULES = ("--rule", "p90_ttft_ms <= 500", "mean_tpot_ms <= 90", "output_throughput >= 1", "p99_itl_ms <= 9")
 #: What stands where something else belongs.
-OTHERS = (
+OTHERS: tuple[Any, ...] = (
     "abc",
     "",
     "inf",
@@ -158,12 +159,11 @@ REFERENCE: dict[str, Any] = {
 def test_a_reference_with_anything_in_it(tmp_path_factory: pytest.TempPathFactory, change: Change) -> None:
     path = tmp_path_factory.mktemp("reference") / "main.json"
     path.write_text(json.dumps(damaged(REFERENCE, *change)))
+    said: Message | None = None
     try:
         reference = regression.load(path)
     except BenchError as error:
         said = error.message
-    else:
-        said = None
     if said is not None:
         assert str(path) in say(said)
         return

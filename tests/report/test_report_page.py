@@ -64,7 +64,7 @@ def test_errors_are_counted_by_kind() -> None:
 
 def test_a_scenario_drawn_from_its_records(tmp_path: Path) -> None:
     made = result(concurrency=4, n=40, tokens=20)
-    made.records[7].error = "reset"  # type: ignore[index]
+    made.records[7].error = "reset"
     _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
     columns = read_samples(path, 40, 760)
     assert columns is not None

@@ -56,7 +56,7 @@ ROW: dict[str, Any] = json.loads(json.dumps(artifacts.to_json(result(failed=2)))
     "per_repeat": [{"mean_ttft_ms": 1.0, "plan_digest": "d"}],
     "pooled": {"mean_ttft_ms": 1.0},
 }
-OTHERS = ("abc", "inf", -1, 2.5, 3.0, True, None, [], [1], {}, {"a": 1})
+OTHERS: tuple[Any, ...] = ("abc", "inf", -1, 2.5, 3.0, True, None, [], [1], {}, {"a": 1})
 #: Of the schema, what says how large a value is or how it is spelt: no reader stumbles over that.
 SIZES = ("minimum", "exclusiveMinimum", "maximum", "pattern", "minLength", "minItems", "maxItems")
 
