@@ -4,6 +4,7 @@ The end of sequence would come after five words: only ``min_tokens`` brings more
 """
 
 import time
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb
@@ -14,12 +15,12 @@ STEP_S = 0.005
 
 
 class TritonPythonModel:
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> None:
         for request in requests:
             answer(request, request.get_response_sender())
 
 
-def answer(request, sender):
+def answer(request: Any, sender: Any) -> None:
     prompt = scalar(request, "text_input", b"").decode()
     wanted = int(scalar(request, "max_tokens", 0))
     length = min(wanted, max(NATURAL, int(scalar(request, "min_tokens", 0))))
@@ -37,16 +38,16 @@ def answer(request, sender):
     sender.send(flags=FINAL)
 
 
-def scalar(request, name, default):
+def scalar(request: Any, name: str, default: Any) -> Any:
     tensor = pb.get_input_tensor_by_name(request, name)
     return default if tensor is None else tensor.as_numpy().reshape(-1)[0]
 
 
-def text(values):
+def text(values: list[Any]) -> Any:
     return pb.Tensor("text_output", np.array([values], dtype=object))
 
 
-def figures():
+def figures() -> list[Any]:
     return [
         pb.Tensor("cum_log_probs", np.zeros((1, 1), np.float32)),
         pb.Tensor("output_log_probs", np.zeros((1, 1, 1), np.float32)),

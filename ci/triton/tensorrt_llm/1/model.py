@@ -1,6 +1,7 @@
 """A prompt → as many words as are asked for, every response with all of them so far."""
 
 import time
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb
@@ -10,12 +11,12 @@ STEP_S = 0.005
 
 
 class TritonPythonModel:
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> None:
         for request in requests:
             answer(request, request.get_response_sender())
 
 
-def answer(request, sender):
+def answer(request: Any, sender: Any) -> None:
     length = int(scalar(request, "sampling_param_max_tokens", 4))
     said = "" if scalar(request, "sampling_param_exclude_input_from_output", False) else "(the prompt)"
     for i in range(length):
@@ -28,6 +29,6 @@ def answer(request, sender):
         time.sleep(STEP_S)
 
 
-def scalar(request, name, default):
+def scalar(request: Any, name: str, default: Any) -> Any:
     tensor = pb.get_input_tensor_by_name(request, name)
     return default if tensor is None else tensor.as_numpy().reshape(-1)[0]
