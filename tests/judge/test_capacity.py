@@ -236,6 +236,7 @@ def shared(limits: dict[str, Search], probe: Callable[[str, Probe], Outcome]) ->
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strict", "loose"), [(11, 13), (5, 19), (11, 300), (60, 61), (0, 7), (3, 600)])
 @pytest.mark.parametrize("wanted", [(None, None), (4, 16), (10, 35)])
 def test_tiers_find_what_separate_searches_find(strict: int, loose: int, wanted: tuple[Any, Any]) -> None:
@@ -314,6 +315,7 @@ def true_concurrency() -> int:
     return low
 
 
+@pytest.mark.slow
 def test_the_concurrency_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
     true, near, wanted = true_concurrency(), 0, enough(scenario(*RULES))
     for seed in range(20):
@@ -348,6 +350,7 @@ def true_rate() -> float:
     return low
 
 
+@pytest.mark.slow
 def test_the_rate_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
     true, near, wanted = true_rate(), 0, enough(scenario(*RULES, concurrency=None, request_rate=16.0))
     for seed in range(20):

@@ -25,6 +25,8 @@ from pytest_vllm_bench.judge.misses import Count, count
 from pytest_vllm_bench.judge.series import Series
 from pytest_vllm_bench.judge.statistics import tau, worst_tenth
 
+pytestmark = pytest.mark.slow
+
 RUNS = 2000
 
 
