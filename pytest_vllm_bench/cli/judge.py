@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     """Exit 0 when everything passes or leans that way, 1 when something fails, 2 when a file is no result."""
     if args.confidence is not None and not 0.5 <= args.confidence < 1:
         raise BenchError("config.confidence_range", got=f"{args.confidence:g}")
-    settings = {"mode": args.mode, "confidence": args.confidence, "strict": args.strict or None}
+    settings = {"mode": args.mode, "confidence": args.confidence, "inconclusive": "fail" if args.strict else None}
     rules = rejudge.parsed(args.rules)
     for _, wrong in purposeless(rules):
         raise BenchError(wrong.key, **wrong.values)

@@ -51,7 +51,6 @@ OPTIONAL = (
     "date",
     "session",
     "outcome",
-    "taints",
     "simulated",
     "complete",
 )
@@ -60,7 +59,7 @@ OPTIONAL = (
 def columns(rows: Sequence[Row]) -> list[str]:
     """The fixed columns, other percentiles that were asked for, then facts that tell rows apart."""
     asked = [key for key in _percentiles(rows) if key not in COLUMNS]
-    facts = [key for key in OPTIONAL if any(row.get(key) not in (None, "", []) for row in rows)]
+    facts = [key for key in OPTIONAL if any(row.get(key) not in (None, "") for row in rows)]
     return [*COLUMNS[:-1], *asked, "verdict", *facts]
 
 
@@ -77,7 +76,6 @@ def _percentiles(rows: Iterable[Row]) -> list[str]:
 def cell(row: Row, key: str) -> Any:
     """A value as a table shows it: nothing for a percentile of too few samples."""
     value = row.get(key)
-    value = " ".join(value) if key == "taints" and value else value
     return value if words.trusted(row, key) else None
 
 

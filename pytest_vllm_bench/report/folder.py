@@ -24,9 +24,9 @@ except ImportError:  # Windows
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import as_ours
-from pytest_vllm_bench.model import JudgeSettings, Message, Problem, Record, Verdict, outcome_of
+from pytest_vllm_bench.model import Message, Problem, Record
 from pytest_vllm_bench.report import records as records_file
-from pytest_vllm_bench.report.artifacts import Row, plain
+from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
 from pytest_vllm_bench.report.pytorch import pytorch
 from pytest_vllm_bench.report.shape import misfit
@@ -360,20 +360,11 @@ def complete(row: Row, path: Path, among: int = 1) -> Row:
     row.setdefault("verdict", None)
     row.setdefault("complete", True)
     row["_path"] = str(path)
-    return row if "outcome" in row else row | _outcome(row)
-
-
-def _outcome(row: Row) -> Row:
-    """What earlier versions did not keep: taints, and what pytest made of the verdict."""
-    interrupted = any(note.get("key") == "judge.interrupted" for note in row.get("notes") or ())
-    taints = [name for name, there in (("simulated", row.get("simulated")), ("interrupted", interrupted)) if there]
-    if row["verdict"] not in list(Verdict):
-        return {"taints": taints, "outcome": None, "outcome_reason": None}
-    sides = [rule.get("within") for rule in row.get("verdicts") or () if rule["verdict"] == Verdict.INCONCLUSIVE]
-    asked = (row.get("config") or {}).get("judge") or {}
-    how = JudgeSettings(inconclusive=asked.get("inconclusive", "lean"))
-    outcome, reason = outcome_of(Verdict(row["verdict"]), sides, how, taints)
-    return {"taints": taints, "outcome": outcome, "outcome_reason": plain(reason)}
+    if "taints" not in row:
+        interrupted = any(note.get("key") == "judge.interrupted" for note in row.get("notes") or ())
+        there = {"simulated": row.get("simulated"), "interrupted": interrupted}
+        row["taints"] = [name for name, holds in there.items() if holds]
+    return row
 
 
 def _number(pattern: re.Pattern[str], name: str) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.model import JudgeSettings, Message, Verdict, outcome_of
 from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.artifacts import SCHEMA_VERSION, Row, plain
 from pytest_vllm_bench.report.failure import observed
@@ -99,12 +99,24 @@ def of_fate(row: Row, fate: str, said: str) -> Row:
     return {"test_passed": True} if fate in ("passed", "skipped") and row["outcome"] == "fail" else {}
 
 
+def of_verdict(row: Row) -> tuple[str | None, Any]:
+    """What pytest makes of a result's verdict, as it was kept; earlier versions did not."""
+    if "outcome" in row or row.get("verdict") not in list(Verdict):
+        return row.get("outcome"), row.get("outcome_reason")
+    sides = [rule.get("within") for rule in row.get("verdicts") or () if rule.get("verdict") == Verdict.INCONCLUSIVE]
+    asked = (row.get("config") or {}).get("judge")
+    how = asked.get("inconclusive") if isinstance(asked, dict) else None
+    settings = JudgeSettings(inconclusive=how if how in ("fail", "pass", "skip") else "lean")
+    outcome, reason = outcome_of(Verdict(row["verdict"]), sides, settings, row.get("taints") or ())
+    return outcome, plain(reason)
+
+
 def of_test(row: Row) -> tuple[str | None, Any]:
     """What became of a scenario's test ("pass", "fail", "skip"; None: unknown), and why as a saved message where the
     verdict does not say."""
     if row.get("verdict") == NOT_RUN:
         return "skip" if row.get("why") in GREEN else "fail", plain(words.reason(row))
-    outcome, why = row.get("outcome"), row.get("outcome_reason")
+    outcome, why = of_verdict(row)
     if row.get("test_failed") and outcome != "fail":
         return "fail", plain(Message(key="report.test_failed", values={"said": row.get("said") or "–"}))
     cut = [taint for taint in ("interrupted", "salvaged") if taint in (row.get("taints") or ())]

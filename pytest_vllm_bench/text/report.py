@@ -84,7 +84,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.max_output_tokens_per_s": ("Peak output speed", "输出峰值"),
     "report.key.verdict": ("Verdict", "判定"),
     "report.key.outcome": ("Outcome", "测试结果"),
-    "report.key.taints": ("Taints", "数据来源"),
     "report.key.target": ("Target", "目标"),
     "report.key.dataset": ("Dataset", "数据集"),
     "report.key.repeat": ("Repeat", "轮次"),
