@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import before
-from pytest_vllm_bench.judge.capacity import Answer, Outcome, Probe, search
+from pytest_vllm_bench.judge.capacity import CapacityAnswer, Outcome, Probe, search
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.model import (
     Message,
@@ -30,7 +30,7 @@ EACH, SECONDS, FEWEST = 10, 20, 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class ProbeOutcome:
     """What came of one probe; ``result`` is None where an interruption left none."""
 
     result: Result | None
@@ -54,7 +54,7 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
         try:
             probe = steps.send(tried.outcome)
         except StopIteration as end:
-            answer: Answer = end.value
+            answer: CapacityAnswer = end.value
             break
     world.probes.answered.add(scenario.id)
     if results:
@@ -94,7 +94,7 @@ def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scena
     return replace(one, id=f"{key}-np{n}", key=key, num_prompts=n, search=None, probe_of=cell)
 
 
-async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool) -> Tried:
+async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool) -> ProbeOutcome:
     """Run a probe, once more where a disturbed machine has spoilt it; kept for the tiers that are still to come."""
     alone = replace(world, measured=[], gate=None, judges=True, patient=not last)
     clock, results = asyncio.get_running_loop().time, list[Result]()
@@ -110,14 +110,14 @@ async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool
             made, result = await measured_and_judged(one, replace(alone, measured=[]), watch, note)
     except asyncio.CancelledError:
         partial = results[-1] if results else None
-        return Tried(result=partial, outcome=Outcome(verdict=Verdict.INCONCLUSIVE, over="interrupted"))
+        return ProbeOutcome(result=partial, outcome=Outcome(verdict=Verdict.INCONCLUSIVE, over="interrupted"))
     if not last and result.complete and result.error is None:
         world.probes.measured.append(made)
     found = replace(outcome(result), runs=len(results), seconds=clock() - started)
-    return Tried(result=result, outcome=found)
+    return ProbeOutcome(result=result, outcome=found)
 
 
-def again(one: Scenario, world: World) -> Tried | None:
+def again(one: Scenario, world: World) -> ProbeOutcome | None:
     """Judge a probe that another tier has sent; None where there is none, or where it says nothing to these rules."""
     match = next((m for m in world.probes.measured if alike(m.scenario, one)), None)
     if match is None:
@@ -128,7 +128,7 @@ def again(one: Scenario, world: World) -> Tried | None:
         return None
     if result.verdict is Verdict.INVALID:
         return None
-    return Tried(result=result, outcome=replace(outcome(result), runs=0))
+    return ProbeOutcome(result=result, outcome=replace(outcome(result), runs=0))
 
 
 def outcome(result: Result) -> Outcome:
@@ -140,7 +140,7 @@ def outcome(result: Result) -> Outcome:
     return Outcome(verdict=result.verdict, within=within, proven=any(deciding), result=result.scenario.id, over=over)  # type: ignore[arg-type]
 
 
-def answered(scenario: Scenario, answer: Answer, results: Sequence[Result]) -> Result:
+def answered(scenario: Scenario, answer: CapacityAnswer, results: Sequence[Result]) -> Result:
     """The answer as a result: its gate, beside the figures of the largest level that held."""
     assert scenario.search is not None
     gate = verdict(scenario, answer)
@@ -162,7 +162,7 @@ def answered(scenario: Scenario, answer: Answer, results: Sequence[Result]) -> R
     )
 
 
-def verdict(scenario: Scenario, answer: Answer) -> RuleVerdict:
+def verdict(scenario: Scenario, answer: CapacityAnswer) -> RuleVerdict:
     """The gate "at least N", as one rule; without an N anything that holds is enough."""
     asked = scenario.search
     assert asked is not None
@@ -186,7 +186,7 @@ def verdict(scenario: Scenario, answer: Answer) -> RuleVerdict:
     )
 
 
-def said(scenario: Scenario, answer: Answer) -> Message:
+def said(scenario: Scenario, answer: CapacityAnswer) -> Message:
     """The answer in one sentence."""
     asked = scenario.search
     assert asked is not None

@@ -15,7 +15,7 @@ import numpy as np
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
-from pytest_vllm_bench.judge.baseline import Session
+from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison, at_once, compare
 from pytest_vllm_bench.metric_table import COMPARE, parse_name, unknown
 from pytest_vllm_bench.model import Message, Verdict
@@ -143,7 +143,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _proof(
-    pair: Sequence[Session], asked: Sequence[Condition], planned: int, shown: Mapping[str, float]
+    pair: Sequence[SessionFigures], asked: Sequence[Condition], planned: int, shown: Mapping[str, float]
 ) -> dict[tuple[str, bool], Comparison]:
     """By metric, and whether its change is relative: the judge's comparison with no worsening accepted, so that its
     interval, which is as sure at both ends, says better and worse."""
@@ -156,7 +156,7 @@ def _proof(
     return found
 
 
-def _change(scenario: str, asked: Condition, pair: Sequence[Session], proof: Comparison | None) -> Change:
+def _change(scenario: str, asked: Condition, pair: Sequence[SessionFigures], proof: Comparison | None) -> Change:
     figures = [s.values.get(asked.metric) for s in pair]
     before, after = (None if f is None else float(np.mean(f)) for f in figures)
     made = Change(

@@ -33,7 +33,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class ReferenceGate:
     """The reference that a session is held against; ``planned``: gated comparisons in the whole session."""
 
     name: str
@@ -54,7 +54,7 @@ class Rounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class GateOutcome:
     """What came of holding one row against the gate; no comparisons: ``notes`` say why.
 
     ``refused``: the reference has this scenario, and must not be compared with, or the new session lacks what is gated;
@@ -71,9 +71,9 @@ class Held:
         return any(c.gated and c.suspected and c.verdict is not Verdict.FAIL for c in self.comparisons)
 
 
-def hold(gate: Gate | Rounds, row: Row) -> Held | None:
+def hold(gate: ReferenceGate | Rounds, row: Row) -> GateOutcome | None:
     """Compare one row with the sessions that the reference holds of its scenario; None where it is the reference."""
-    if isinstance(gate, Gate):
+    if isinstance(gate, ReferenceGate):
         return _hold_sessions(gate, row)
     if row["target"] == gate.name:
         gate.measured[_cell(row)] = row
@@ -81,31 +81,31 @@ def hold(gate: Gate | Rounds, row: Row) -> Held | None:
     return _hold_rounds(gate, row)
 
 
-def _hold_sessions(gate: Gate, row: Row) -> Held:
+def _hold_sessions(gate: ReferenceGate, row: Row) -> GateOutcome:
     key = baseline.key_of(row)
     old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row, gate.settings.gated)
     if old and baseline.is_part(row):
-        return Held(notes=(Message(key="judge.baseline_part", values={"scenario": key}),), refused=True)
+        return GateOutcome(notes=(Message(key="judge.baseline_part", values={"scenario": key}),), refused=True)
     if (why := comparable(old, new, key)) is not None:
-        return Held(notes=(why,), refused=bool(old))
+        return GateOutcome(notes=(why,), refused=bool(old))
     other = tuple(baseline.differences(old[-1].environment, new.environment))
     if other and gate.refuse_other:
-        return Held(notes=(*other, Message(key="judge.environment_refused")), refused=True)
+        return GateOutcome(notes=(*other, Message(key="judge.environment_refused")), refused=True)
     notes = (*other, *missing_gates(old, new, gate.settings))
     shown = baseline.noise_shown(baseline.scenarios_of(gate.reference), new.repeats)
     made = compare(old, new, gate.settings, gate.planned, shown)
-    return Held(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
+    return GateOutcome(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
 
 
-def _hold_rounds(gate: Rounds, row: Row) -> Held:
+def _hold_rounds(gate: Rounds, row: Row) -> GateOutcome:
     if (first := gate.measured.get(_cell(row))) is None:
-        return Held(notes=(Message(key="judge.target_missing", values={"target": gate.name}),), refused=True)
+        return GateOutcome(notes=(Message(key="judge.target_missing", values={"target": gate.name}),), refused=True)
     old, new = (baseline.session_of(one, gate.settings.gated) for one in (first, row))
     made = compare_targets(old, new, gate.settings, gate.planned)
     if isinstance(made, Message):
-        return Held(notes=(made,), refused=True)
+        return GateOutcome(notes=(made,), refused=True)
     notes = tuple(missing_gates([old], new, gate.settings))
-    return Held(comparisons=made, notes=notes, refused=lost_gates([old], new, gate.settings))
+    return GateOutcome(comparisons=made, notes=notes, refused=lost_gates([old], new, gate.settings))
 
 
 def _cell(row: Row) -> str:

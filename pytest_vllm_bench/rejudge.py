@@ -25,7 +25,7 @@ from pytest_vllm_bench.store import earlier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Criteria:
     """What to judge by; what is not said is each result's own (another tool's has none)."""
 
     rules: tuple[Rule, ...] = ()
@@ -53,14 +53,14 @@ def parsed(texts: Sequence[str]) -> tuple[Rule, ...]:
     return tuple(found)
 
 
-def results(path: Path, asked: Asked) -> Iterator[Result]:
+def results(path: Path, asked: Criteria) -> Iterator[Result]:
     """Judge every result in a file; BenchError if it is nobody's."""
     found, name = files.documents(path), files.shown(path)
     for i, data in enumerate(found):
         yield from judged_again(data, path, name if len(found) == 1 else f"{name}[{i}]", asked)
 
 
-def judged_again(data: Any, path: Path, name: str, asked: Asked) -> Iterator[Result]:
+def judged_again(data: Any, path: Path, name: str, asked: Criteria) -> Iterator[Result]:
     """Judge the results in one of a file's documents."""
     if isinstance(data, dict) and is_ours(data):
         if (wrong := misfit(data)) is not None:
@@ -77,7 +77,7 @@ def judged_again(data: Any, path: Path, name: str, asked: Asked) -> Iterator[Res
         yield theirs(one, asked)
 
 
-def ours(row: Mapping[str, Any], asked: Asked) -> Result:
+def ours(row: Mapping[str, Any], asked: Criteria) -> Result:
     """A saved result of ours: from its measurement, or what an earlier version kept of it; else from its figures.
 
     The last of a scenario's repeats pools them all, if they are there; an earlier one is judged by rules only if these
@@ -115,7 +115,7 @@ def waited(scenario: Scenario, row: Mapping[str, Any]) -> bool:
     return scenario.repeats.max > 1 and not row.get("per_repeat") and not by_rules
 
 
-def theirs(one: imports.Imported, asked: Asked) -> Result:
+def theirs(one: imports.ForeignResult, asked: Criteria) -> Result:
     """A result of another tool; what it lacks is among the notes."""
     scenario = Scenario(
         id=one.name or one.source,
@@ -138,7 +138,7 @@ def theirs(one: imports.Imported, asked: Asked) -> Result:
     return replace(made, notes=(*made.notes, *one.lacks))
 
 
-def known_of(row: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
+def known_of(row: Mapping[str, Any], asked: Criteria) -> dict[str, Any]:
     """Its figures, without those that are of other goodput limits than the ones asked for."""
     figures = {k: v for k, v in row.items() if isinstance(v, int | float) or v is None}
     if not asked.goodput:
@@ -149,7 +149,7 @@ def known_of(row: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
 def by_figures(
     scenario: Scenario,
     row: Mapping[str, Any],
-    asked: Asked,
+    asked: Criteria,
     *,
     waits: bool = False,
     rated: bool = False,

@@ -181,14 +181,14 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
     held = regression.hold(world.gate, artifacts.to_json(result))
     if held is None:
         return result, False
-    comparisons, again, interrupted = held.comparisons, regression.Held(), False
+    comparisons, again, interrupted = held.comparisons, regression.GateOutcome(), False
     if held.suspected:
         watch.phase(Message(key="plugin.again"))
         try:
             fresh = await afresh(result, world, watch, work)
             again = regression.hold(world.gate, artifacts.to_json(fresh)) or again
         except ServerError as error:
-            again = regression.Held(notes=(error.message,), refused=True)
+            again = regression.GateOutcome(notes=(error.message,), refused=True)
         except asyncio.CancelledError:
             interrupted = True
         comparisons = confirmed(comparisons, again.comparisons)

@@ -19,7 +19,7 @@ from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerErro
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.model import Backend, Measurement, Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize, trial
-from pytest_vllm_bench.regression import Gate, Rounds
+from pytest_vllm_bench.regression import ReferenceGate, Rounds
 from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.store import measurement
 from pytest_vllm_bench.world import Probes, World, alike, build_context, search_key
@@ -57,7 +57,7 @@ class Session:
             key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
             for key in {search_key(s) for s in scenarios if s.search}
         }
-        self.gate: Gate | Rounds | None = self._rounds()
+        self.gate: ReferenceGate | Rounds | None = self._rounds()
         self._servers: dict[str, ready.Server] = {}  # by address
         self._taken: set[tuple[str, str, str]] = set()  # address, model and shape of requests that were answered
         self._fields: dict[tuple[str, str], Message] = {}  # address, path → that another field had to be sent there
@@ -70,7 +70,7 @@ class Session:
     def hold_against(self, named: str) -> None:
         """Load the reference that this session's results are held against; BenchError if there is none."""
         settings = self._comparing()
-        self.gate = Gate(
+        self.gate = ReferenceGate(
             name=named,
             reference=regression.load(self.reference(named)),
             settings=settings,

@@ -21,7 +21,7 @@ from pytest_vllm_bench.model import (
 )
 from pytest_vllm_bench.observe.ready import Server
 from pytest_vllm_bench.plan import BuildContext, Dataset
-from pytest_vllm_bench.regression import Gate, Rounds
+from pytest_vllm_bench.regression import ReferenceGate, Rounds
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 
@@ -71,7 +71,7 @@ class World:
     measured: list[Measurement] = field(default_factory=list)  # this scenario's repeats, so far
     salt: str = ""  # of one load's prompts
     round_trip_ms: float | None = None  # of a small request before any load
-    gate: Gate | Rounds | None = None  # the reference that results are held against
+    gate: ReferenceGate | Rounds | None = None  # the reference that results are held against
     judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
     probes: Probes = Probes()  # of the search that the scenario is a tier of
     notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so

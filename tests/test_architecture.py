@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -129,6 +130,38 @@ ours = sorted(m for m in new if m.startswith("pytest_vllm_bench"))
 assert ours == ["pytest_vllm_bench", "pytest_vllm_bench.plugin"], ours
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def public_classes() -> dict[str, list[str]]:
+    """Name → the modules that have a public class of it."""
+    found: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    return found
+
+
+#: Past participles that are nouns to others: one in the contract with watchers, one in that with data sets.
+PARTICIPLES = {"Observed", "Wanted"}
+IRREGULAR = {"Found", "Given", "Gone", "Held", "Kept", "Known", "Made", "Seen", "Sent", "Shown", "Told"}
+
+
+def test_a_class_has_a_name_of_its_own_that_is_a_noun() -> None:
+    names = public_classes()
+    assert {name: homes for name, homes in names.items() if len(homes) > 1} == {}
+    assert {name for name in names if re.fullmatch(r"[A-Z][a-z]+ed", name) or name in IRREGULAR} == PARTICIPLES
+
+
+def test_the_rooms_that_contributors_read_of_are_those_that_hold() -> None:
+    """CONTRIBUTING names each area and what it may import beyond the leaves."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r"^ {4}(\w+) +─▶ (.*)$", text, re.MULTILINE))
+    assert {name: set(line.split()) - {"nothing"} for name, line in said.items()} == {
+        name: allowed for name, allowed in ALLOWED.items() if name not in LEAVES
+    }
+    (leaves,) = re.findall(r"^ {4}leaves, for anyone: (.*)$", text, re.MULTILINE)
+    assert set(leaves.split()) == LEAVES
 
 
 def test_the_rules_can_be_broken(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def scenarios(tmp_path: Path) -> Callable[..., tuple[Session, list[Scenario]]]:
         cells = {"input_output": [[16, 8]], "concurrency_prompts": [[1, 4]], "tokenizer": str(SMALL)}
         written = {"base_url": url, "backend": "openai-chat", "model": "m", **cells, **keys}
         (tmp_path / "config.yaml").write_text(json.dumps({k: v for k, v in written.items() if v is not None}))
-        read = config.read(tmp_path / "config.yaml", config.Given(), builtin())
+        read = config.read(tmp_path / "config.yaml", config.Overrides(), builtin())
         found = config.matrix(read)
         return Session(read, builtin(), found, tmp_path), list(found)
 

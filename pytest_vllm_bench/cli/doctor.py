@@ -112,7 +112,7 @@ def server(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
             small = {"backend": args.backend, "input_output": [[32, 16]], "concurrency_prompts": [[1, 1]]}
             config.write_text(json.dumps(small), encoding="utf-8")
         said = {name: (value, f"--{name}") for name in ("url", "model", "tokenizer") if (value := getattr(args, name))}
-        read = settings.read(config, settings.Given(**said), registry := builtin())
+        read = settings.read(config, settings.Overrides(**said), registry := builtin())
         scenarios = {(s.target.name, shape(s)): s for s in settings.matrix(read)}.values()
         session = Session(read, registry, list(scenarios), Path(folder))
         try:

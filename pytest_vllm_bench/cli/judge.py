@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     rules = rejudge.parsed(args.rules)
     for _, wrong in purposeless(rules):
         raise BenchError(wrong.key, **wrong.values)
-    asked = rejudge.Asked(
+    asked = rejudge.Criteria(
         rules=rules,
         goodput=dict(map(slo, args.goodput)),
         settings={key: value for key, value in settings.items() if value is not None},

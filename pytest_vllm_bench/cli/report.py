@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     against = None
     if args.baseline is not None:
         against = partial(comparing.side_by_side, rebuild.gather([args.baseline], history=False))
-    asked = rebuild.Asked(
+    asked = rebuild.ReportRequest(
         formats=args.formats,
         lang=args.csv_lang or lang,
         day=environment.stamp()[:10].replace("-", ""),

@@ -1,4 +1,4 @@
-"""What reading a config starts from and what it gives: Given and Config."""
+"""What reading a config starts from and what it gives: Overrides and Config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Chosen = tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Overrides:
     """What options, environment and ini say instead of the file; an empty value is a problem, not an absence."""
 
     url: Chosen = None

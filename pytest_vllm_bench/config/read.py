@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pytest_vllm_bench import files
 from pytest_vllm_bench.config.checks import cross_checks
 from pytest_vllm_bench.config.lines import Document, full_width, parse
-from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Given
+from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Overrides
 from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
@@ -30,7 +30,7 @@ MOST_BYTES = 256 << 10
 
 
 @dataclass(slots=True, kw_only=True)
-class Found:
+class ConfigText:
     """What reading has come upon so far; ``origins``: key → the option, variable or ini key that replaces it."""
 
     lines: Mapping[str, int]
@@ -42,10 +42,10 @@ class Found:
         self.problems.append(Problem(message=message, path=path, line=self.lines.get(path)))
 
 
-def read(path: Path, given: Given, registry: Registry) -> Config:
+def read(path: Path, given: Overrides, registry: Registry) -> Config:
     """Read the config at ``path``; ConfigError has every problem."""
     document = _document(path)
-    found = Found(lines=document.lines, problems=[*document.problems, *_not_a_mapping(document)])
+    found = ConfigText(lines=document.lines, problems=[*document.problems, *_not_a_mapping(document)])
     if isinstance(document.value, dict):
         config = _checked(path, _with_given(document.value, given, found), registry, found)
         if not found.problems:
@@ -57,7 +57,7 @@ def read(path: Path, given: Given, registry: Registry) -> Config:
     )
 
 
-def _chosen(given: Given) -> dict[str, tuple[str, str]]:
+def _chosen(given: Overrides) -> dict[str, tuple[str, str]]:
     """The file's key → (value, origin)."""
     return {key: chosen for name, key in OVERRIDES.items() if (chosen := getattr(given, name)) is not None}
 
@@ -110,7 +110,7 @@ def _not_a_mapping(document: Document) -> Iterator[Problem]:
         yield Problem(message=Message(key="config.file_not_mapping"), line=1)
 
 
-def _with_given(raw: Mapping[str, Any], given: Given, found: Found) -> dict[str, Any]:
+def _with_given(raw: Mapping[str, Any], given: Overrides, found: ConfigText) -> dict[str, Any]:
     """The file's values with those given in their place."""
     merged = dict(raw)
     for key, (value, origin) in _chosen(given).items():
@@ -123,7 +123,7 @@ def _with_given(raw: Mapping[str, Any], given: Given, found: Found) -> dict[str,
     return merged
 
 
-def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: Found) -> Config:
+def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: ConfigText) -> Config:
     """The config as far as it is right; what is wrong is added to ``found.problems``."""
     base_dir = path.resolve().parent
     settings = _settings(raw, found)
@@ -147,7 +147,7 @@ def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: Found) 
     return config
 
 
-def _settings(raw: dict[str, Any], found: Found) -> File:
+def _settings(raw: dict[str, Any], found: ConfigText) -> File:
     """What validates; a key with a problem is left out, so that the others are still checked against each other."""
     try:
         return File.model_validate(raw)
@@ -179,7 +179,9 @@ def _local_paths(settings: File, base_dir: Path, origins: Mapping[str, str]) -> 
     return settings
 
 
-def _in_force(settings: File, servers: Sequence[Target], path: Path, found: Found) -> Iterator[tuple[str, str, str]]:
+def _in_force(
+    settings: File, servers: Sequence[Target], path: Path, found: ConfigText
+) -> Iterator[tuple[str, str, str]]:
     if "targets" in found.lines:
         yield "targets", ", ".join(server.name for server in servers), f"{path.name}:{found.lines['targets']}"
     for key in ("base_url", "model", "tokenizer", "backend", "results_dir"):

@@ -15,7 +15,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class ServerUrl:
     """``url``: scheme://host[:port][/prefix] without /v1; ``authorization``: from credentials in the URL, a secret."""
 
     url: str = ""
@@ -38,11 +38,11 @@ def hidden(url: str) -> str:
     return scheme + slashes + re.sub(r"([?#]).*", r"\1***", f"***@{host}" if credentials else rest, flags=re.DOTALL)
 
 
-def address(url: str) -> Address:
+def address(url: str) -> ServerUrl:
     """Understand ``url``; ``problem`` says what is wrong, and never repeats credentials."""
     url = url.strip()
     if url.lower() == SIMULATOR:
-        return Address(url=SIMULATOR, simulated=True)
+        return ServerUrl(url=SIMULATOR, simulated=True)
     if url.startswith("unix://"):
         return _unix(url)
     try:
@@ -64,7 +64,7 @@ def address(url: str) -> Address:
     return _http(parts, url)
 
 
-def _http(parts: SplitResult, url: str) -> Address:
+def _http(parts: SplitResult, url: str) -> ServerUrl:
     host = parts.netloc.rpartition("@")[2]
     prefix = parts.path.rstrip("/")
     if found := re.search(
@@ -77,15 +77,15 @@ def _http(parts: SplitResult, url: str) -> Address:
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(pair.encode()).decode()
-    return Address(url=f"{parts.scheme}://{host}{quote(prefix, safe='/%:@~+,;=$&!*()')}", authorization=authorization)
+    return ServerUrl(url=f"{parts.scheme}://{host}{quote(prefix, safe='/%:@~+,;=$&!*()')}", authorization=authorization)
 
 
-def _unix(url: str) -> Address:
+def _unix(url: str) -> ServerUrl:
     path = url.removeprefix("unix://")
     if not path.startswith("/"):
         return _wrong("url_unix", url, instead=hidden("unix:///" + path))
-    return Address(url="unix://" + path.rstrip("/").removesuffix("/v1"))
+    return ServerUrl(url="unix://" + path.rstrip("/").removesuffix("/v1"))
 
 
-def _wrong(key: str, url: str, **values: str) -> Address:
-    return Address(problem=Message(key=f"config.{key}", values={"url": hidden(url) or '""', **values}))
+def _wrong(key: str, url: str, **values: str) -> ServerUrl:
+    return ServerUrl(problem=Message(key=f"config.{key}", values={"url": hidden(url) or '""', **values}))

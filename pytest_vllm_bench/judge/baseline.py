@@ -27,7 +27,7 @@ SPOILING = ("simulated", "interrupted", "salvaged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class SessionFigures:
     """One session's figures of one scenario; each metric has a value for each repeat."""
 
     session: str
@@ -40,7 +40,7 @@ class Session:
         return max((len(v) for v in self.values.values()), default=0)
 
 
-class Kept(msgspec.Struct):
+class ReferenceSession(msgspec.Struct):
     """A session as a reference's file holds it."""
 
     session: str
@@ -52,10 +52,10 @@ class Kept(msgspec.Struct):
 class Reference(msgspec.Struct):
     """A reference's file: of each scenario its sessions, oldest first."""
 
-    scenarios: dict[str, list[Kept]]
+    scenarios: dict[str, list[ReferenceSession]]
 
 
-def session_of(row: Mapping[str, Any], gated: Iterable[str] = ()) -> Session:
+def session_of(row: Mapping[str, Any], gated: Iterable[str] = ()) -> SessionFigures:
     """The figures that are kept of a result (its JSON): steady ones where every repeat has them, else the whole run's.
 
     ``gated``: metrics that a tolerance names, kept as well.  ``per_repeat`` holds the metrics of each repeat, with the
@@ -67,7 +67,7 @@ def session_of(row: Mapping[str, Any], gated: Iterable[str] = ()) -> Session:
         found = _figures(metric, repeats, rated=_is_finite(row.get("request_rate")))
         if found:
             values[metric] = found
-    return Session(
+    return SessionFigures(
         session=str(row.get("session") or row.get("date") or ""),
         digest=repeats[0].get("plan_digest") or row.get("plan_digest"),
         values=values,
@@ -169,16 +169,16 @@ def fold(
     return {"schema_version": 1, "scenarios": dict(sorted(scenarios.items()))}, refused
 
 
-def _as_json(made: Session) -> dict[str, Any]:
+def _as_json(made: SessionFigures) -> dict[str, Any]:
     """Six digits are enough, and keep the file small."""
     values = {m: [float(f"{v:.6g}") for v in vs] for m, vs in sorted(made.values.items())}
     return {"session": made.session, "plan": made.digest, "environment": dict(made.environment), "metrics": values}
 
 
-def sessions_of(reference: Mapping[str, Any], key: str) -> list[Session]:
+def sessions_of(reference: Mapping[str, Any], key: str) -> list[SessionFigures]:
     """The sessions that a reference holds of a scenario, oldest first."""
     return [
-        Session(
+        SessionFigures(
             session=s["session"],
             digest=s["plan"],
             values={metric: tuple(values) for metric, values in s["metrics"].items()},
@@ -188,12 +188,12 @@ def sessions_of(reference: Mapping[str, Any], key: str) -> list[Session]:
     ]
 
 
-def scenarios_of(reference: Mapping[str, Any]) -> list[list[Session]]:
+def scenarios_of(reference: Mapping[str, Any]) -> list[list[SessionFigures]]:
     """The sessions of each scenario that a reference holds."""
     return [sessions_of(reference, key) for key in reference.get("scenarios", {})]
 
 
-def noise_shown(scenarios: Iterable[Sequence[Session]], repeats: int) -> dict[str, float]:
+def noise_shown(scenarios: Iterable[Sequence[SessionFigures]], repeats: int) -> dict[str, float]:
     """By how much a session's mean of ln(metric) varies, as all scenarios of a reference show it together.
 
     The larger of how its sessions differ and how their repeats do (÷ √``repeats``, of which the new mean is made).

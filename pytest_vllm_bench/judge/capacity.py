@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class LevelRecord:
     """What is known of a level: whether it held, whether a verdict or the observed side says so, and by which run."""
 
     level: float
@@ -61,7 +61,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class CapacityAnswer:
     """The largest level that held and the smallest that broke (None: none did); ``stopped``: why it ended."""
 
     held: float | None
@@ -69,23 +69,23 @@ class Answer:
     held_proven: bool = False
     broken_proven: bool = False
     stopped: Stopped = "found"
-    levels: tuple[Seen, ...] = ()
+    levels: tuple[LevelRecord, ...] = ()
     runs: int = 0
     seconds: float = 0.0
     notes: tuple[Message, ...] = ()
 
-    def at_least(self, wanted: float | None) -> Gate:
+    def at_least(self, wanted: float | None) -> CapacityGate:
         """Whether the server takes ``wanted``; None: anything at all."""
         if self.stopped == "gone":
-            return Gate(verdict=Verdict.FAIL, within=False)
+            return CapacityGate(verdict=Verdict.FAIL, within=False)
         held = [s for s in self.levels if s.held and (wanted or 0) <= s.level <= (self.held or 0)]
         broke = [s for s in self.levels if not s.held and s.level <= (math.inf if wanted is None else wanted)]
         seen = held or broke
         if not seen:
-            return Gate(verdict=Verdict.INVALID if self.stopped == "invalid" else Verdict.INCONCLUSIVE)
+            return CapacityGate(verdict=Verdict.INVALID if self.stopped == "invalid" else Verdict.INCONCLUSIVE)
         side = Verdict.PASS if held else Verdict.FAIL
         decided = any(s.decided for s in seen)
-        return Gate(
+        return CapacityGate(
             verdict=side if decided else Verdict.INCONCLUSIVE,
             within=bool(held),
             proven=any(s.proven for s in seen),
@@ -93,7 +93,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class CapacityGate:
     """What an answer says to "at least N"; INCONCLUSIVE with a side: it was observed, and no verdict says so."""
 
     verdict: Verdict
@@ -105,7 +105,7 @@ class Gate:
 class _State:
     settings: Search
     measured: Collection[float] = ()  # levels that another tier has measured
-    known: dict[float, Seen] = field(default_factory=dict)
+    known: dict[float, LevelRecord] = field(default_factory=dict)
     runs: int = 0
     seconds: float = 0.0
     stopped: Stopped = "found"
@@ -130,10 +130,10 @@ class _State:
         return min(free, key=lambda m: abs(m - wanted), default=wanted)
 
 
-Steps = Generator[Probe, Outcome, Seen | None]
+Steps = Generator[Probe, Outcome, LevelRecord | None]
 
 
-def search(settings: Search, measured: Collection[float] = ()) -> Generator[Probe, Outcome, Answer]:
+def search(settings: Search, measured: Collection[float] = ()) -> Generator[Probe, Outcome, CapacityAnswer]:
     """Find the capacity: doubling, then bisection; ``measured``: levels that cost nothing, since another tier of the
     same search has sent them: they are taken where one is as good as the level that would come next."""
     state = _State(settings=settings, measured=tuple(measured))
@@ -222,7 +222,7 @@ def _settle(state: _State, level: float) -> Steps:
         state.stopped = "invalid"
         return None
     decided = outcome.verdict is not Verdict.INCONCLUSIVE
-    state.known[level] = Seen(
+    state.known[level] = LevelRecord(
         level=level,
         held=outcome.verdict is Verdict.PASS if decided else bool(outcome.within),
         decided=decided,
@@ -233,13 +233,13 @@ def _settle(state: _State, level: float) -> Steps:
     return state.known[level]
 
 
-def _answer(state: _State) -> Answer:
+def _answer(state: _State) -> CapacityAnswer:
     held, broken = state.held, state.broken
     notes = []
     if held is not None and broken is not None and broken < held:
         notes.append(Message(key="judge.capacity_not_monotone", values={"broken": f"{broken:g}", "held": f"{held:g}"}))
         held = max(s.level for s in state.known.values() if s.held and s.level < broken)
-    return Answer(
+    return CapacityAnswer(
         held=held,
         broken=broken,
         held_proven=held is not None and state.known[held].proven,

@@ -22,7 +22,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from pytest_vllm_bench.judge.baseline import KEPT, Session
+from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
 from pytest_vllm_bench.judge.statistics import t_quantile
 from pytest_vllm_bench.metric_table import parse_name
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Message, Verdict
@@ -89,7 +89,7 @@ def comparisons_planned(scenarios: int, settings: BaselineSettings) -> int:
     return max(1, scenarios * len(settings.gated))
 
 
-def comparable(reference: Sequence[Session], new: Session, key: str) -> Message | None:
+def comparable(reference: Sequence[SessionFigures], new: SessionFigures, key: str) -> Message | None:
     """Why the new session cannot be compared: nothing is there, or another plan was sent."""
     if not reference:
         return Message(key="judge.baseline_missing", values={"scenario": key})
@@ -99,8 +99,8 @@ def comparable(reference: Sequence[Session], new: Session, key: str) -> Message 
 
 
 def compare(
-    reference: Sequence[Session],
-    new: Session,
+    reference: Sequence[SessionFigures],
+    new: SessionFigures,
     settings: BaselineSettings,
     planned: int,
     shown: Mapping[str, float] = MappingProxyType({}),
@@ -142,7 +142,7 @@ def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], 
     return max(assumed, shown.get(metric, 0.0))
 
 
-def _has(session: Session, metric: str, relative: bool) -> bool:
+def _has(session: SessionFigures, metric: str, relative: bool) -> bool:
     """Whether it has a figure that can be compared: a ratio takes figures above 0."""
     values = session.values.get(metric)
     if not values:
@@ -150,7 +150,9 @@ def _has(session: Session, metric: str, relative: bool) -> bool:
     return not relative or min(values) > 0
 
 
-def missing_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> list[Message]:
+def missing_gates(
+    reference: Sequence[SessionFigures], new: SessionFigures, settings: BaselineSettings
+) -> list[Message]:
     """Gated metrics of which one of the two sides has no figure to compare: a gate without data is no green gate."""
     found = []
     for metric in settings.gated:
@@ -162,7 +164,7 @@ def missing_gates(reference: Sequence[Session], new: Session, settings: Baseline
     return found
 
 
-def lost_gates(reference: Sequence[Session], new: Session, settings: BaselineSettings) -> bool:
+def lost_gates(reference: Sequence[SessionFigures], new: SessionFigures, settings: BaselineSettings) -> bool:
     """Whether the new session has no figure for a gated metric that the config names or the reference has.
 
     One that only the reference lacks is new, like a new scenario, and no failure.
@@ -305,7 +307,9 @@ def _settled(first: Comparison, again: Comparison | None) -> Comparison:
 # ------------------------------------------------------------------------------- two targets, one session
 
 
-def compare_targets(a: Session, b: Session, settings: BaselineSettings, planned: int) -> list[Comparison] | Message:
+def compare_targets(
+    a: SessionFigures, b: SessionFigures, settings: BaselineSettings, planned: int
+) -> list[Comparison] | Message:
     """B against A, measured in rounds AB, BA, …: a t interval over the rounds' differences; 5 rounds or more.
 
     Where one of them took more rounds than the other (``until``), those that both took are compared.  Nothing is

@@ -23,7 +23,7 @@ Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imported:
+class ForeignResult:
     """One result.  ``figures``: metrics by our names; ``records``: empty where only a summary was saved."""
 
     source: str
@@ -57,7 +57,7 @@ class Unknown:
     message: Message = field(default_factory=lambda: Message(key="judge.import.unknown"))
 
 
-def read(data: Any, name: str) -> list[Imported] | Unknown:
+def read(data: Any, name: str) -> list[ForeignResult] | Unknown:
     """Results of a parsed JSON file (GuideLLM keeps several in one); Unknown if it is nobody's.
 
     ValueError where something in it is not what the tool writes.
@@ -68,7 +68,7 @@ def read(data: Any, name: str) -> list[Imported] | Unknown:
         raise ValueError(str(error)) from None
 
 
-def _read(data: Any, name: str) -> list[Imported] | Unknown:
+def _read(data: Any, name: str) -> list[ForeignResult] | Unknown:
     for knows, reader in READERS.values():
         if knows(data):
             return list(reader(data, name))
@@ -118,7 +118,7 @@ def _is_vllm(data: Any) -> bool:
     return bool(throughput) and {"completed", "duration"} <= data.keys()
 
 
-def _vllm(data: Json, name: str) -> Iterator[Imported]:
+def _vllm(data: Json, name: str) -> Iterator[ForeignResult]:
     sglang = "mean_e2e_latency_ms" in data
     data = {as_ours(key): value for key, value in data.items()}
     details = msgspec.convert(data, Details, strict=False)
@@ -139,7 +139,7 @@ def _vllm(data: Json, name: str) -> Iterator[Imported]:
         lacks.append(_missing("failures"))
     if rate is not None:
         lacks.append(_missing("due"))
-    yield Imported(
+    yield ForeignResult(
         source="sglang" if sglang else "vllm",
         name=name,
         figures=_made(figures),
@@ -220,7 +220,7 @@ def _is_guidellm(data: Any) -> bool:
     return all(isinstance(run, Mapping) and "request_totals" in (run.get("metrics") or ()) for run in runs)
 
 
-def _guidellm(data: Json, name: str) -> Iterator[Imported]:
+def _guidellm(data: Json, name: str) -> Iterator[ForeignResult]:
     """What it calls inter-token latency is one figure a request, which is our TPOT; its TPOT counts the first token."""
     for i, run in enumerate(data["benchmarks"]):
         metrics = run["metrics"]
@@ -237,7 +237,7 @@ def _guidellm(data: Json, name: str) -> Iterator[Imported]:
             figures[ours] = _number(_successes(metrics, theirs).get("mean"))
         records = tuple(_guidellm_records(run.get("requests"), totals))
         lacks = (_missing("client"), _missing("gaps")) if records else _summary_only(_missing("gaps"))
-        yield Imported(source="guidellm", name=f"{name}[{i}]" if len(data["benchmarks"]) > 1 else name,
+        yield ForeignResult(source="guidellm", name=f"{name}[{i}]" if len(data["benchmarks"]) > 1 else name,
                        figures=_made(figures), records=records, has_gaps=False, lacks=lacks)  # fmt: skip
 
 
@@ -304,7 +304,7 @@ def _is_nvidia(data: Any) -> bool:
     return isinstance(latency, Mapping) and {"unit", "avg"} <= latency.keys()
 
 
-def _nvidia(data: Json, name: str) -> Iterator[Imported]:
+def _nvidia(data: Json, name: str) -> Iterator[ForeignResult]:
     """What both call inter-token latency is one figure a request, which is our TPOT; chunks are our ITL."""
     data = {**data, **(data.get("records") or {})}
     figures: dict[str, float | int | None] = {}
@@ -325,7 +325,7 @@ def _nvidia(data: Json, name: str) -> Iterator[Imported]:
     lacks = [] if "failed" in figures else [_missing("failures")]
     if "mean_itl_ms" not in figures:
         lacks.append(_missing("gaps"))
-    yield Imported(
+    yield ForeignResult(
         source="aiperf" if aiperf else "genai-perf",
         name=name,
         figures=_made(figures),
@@ -381,7 +381,7 @@ def _words(key: str) -> tuple[str, str]:
     return words.rstrip().lower(), unit.lower()
 
 
-def _evalscope(data: Any, name: str) -> Iterator[Imported]:
+def _evalscope(data: Any, name: str) -> Iterator[ForeignResult]:
     summary, rows = _evalscope_parts(data)
     figures: dict[str, float | int | None] = {}
     concurrency = None
@@ -396,7 +396,7 @@ def _evalscope(data: Any, name: str) -> Iterator[Imported]:
     for row in rows:
         figures |= _evalscope_row(row)
     lacks = [] if "failed" in figures else [_missing("failures")]
-    yield Imported(source="evalscope", name=name, figures=_made(figures), concurrency=concurrency,
+    yield ForeignResult(source="evalscope", name=name, figures=_made(figures), concurrency=concurrency,
                    lacks=_summary_only(*lacks))  # fmt: skip
 
 
@@ -415,7 +415,7 @@ def _evalscope_row(row: Json) -> dict[str, float | int | None]:
 
 
 #: Tool → (does it know the file, what it makes of it); the first that knows it reads it.
-READERS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any, str], Iterator[Imported]]]] = {
+READERS: Mapping[str, tuple[Callable[[Any], bool], Callable[[Any, str], Iterator[ForeignResult]]]] = {
     "vllm": (_is_vllm, _vllm),
     "guidellm": (_is_guidellm, _guidellm),
     "nvidia": (_is_nvidia, _nvidia),

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from time import process_time
 
-from pytest_vllm_bench.load.dispatch import Row
+from pytest_vllm_bench.load.dispatch import PlannedRow
 from pytest_vllm_bench.load.tape import Tape
 from pytest_vllm_bench.load.wire import Connection, Flight, Hooks
 
@@ -69,7 +69,7 @@ async def _stream(tape: Tape, hooks: Hooks, number: int, peers: list[socket.sock
         peers.append(peer)
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: Connection(tape, hooks, number), sock=ours)
-    row = Row(number, number, 0, 0, 0.0, 0.0, 0, 0)
+    row = PlannedRow(number, number, 0, 0, 0.0, 0.0, 0, 0)
     connection.start(Flight(row=row, payload=b"POST / HTTP/1.1\r\n\r\n", ready=0.0, due=0.0))
     return connection
 

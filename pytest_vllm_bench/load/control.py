@@ -22,7 +22,7 @@ FULL, DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), 73
 TIME = struct.Struct("<d")
 
 
-class Job(msgspec.Struct, kw_only=True, frozen=True):
+class SendJob(msgspec.Struct, kw_only=True, frozen=True):
     """All that a measuring process is told.  Travels over its stdin and touches no disk: headers may hold secrets."""
 
     worker: int

@@ -21,7 +21,7 @@ _row = struct.Struct(INDEX_ROW)
 NAN = math.nan
 
 
-class Row(NamedTuple):
+class PlannedRow(NamedTuple):
     """One request of the plan, as far as sending it needs to know."""
 
     number: int
@@ -34,13 +34,13 @@ class Row(NamedTuple):
     length: int
 
 
-Chain = list[Row]
+Chain = list[PlannedRow]
 
 
-def rows(index: bytes | memoryview) -> Iterator[Row]:
+def rows(index: bytes | memoryview) -> Iterator[PlannedRow]:
     """The plan's rows in order."""
     for number, (offset, length, chain, turn, model, due, think, *_) in enumerate(_row.iter_unpack(index)):
-        yield Row(number, chain, turn, model, due, think, offset, length)
+        yield PlannedRow(number, chain, turn, model, due, think, offset, length)
 
 
 def chains(index: bytes | memoryview, shard: int = 0, of: int = 1) -> Iterator[Chain]:
@@ -74,7 +74,7 @@ def is_closed(index: bytes | memoryview) -> bool:
 class Launch(Protocol):
     """Send ``row`` now.  ``ready``: when it could have gone; ``due``: when it should have (NaN: it has no due)."""
 
-    def __call__(self, row: Row, ready: float, due: float) -> None: ...
+    def __call__(self, row: PlannedRow, ready: float, due: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Outside:
     wake: Callable[[float], None]  # call ``pump`` at that time; a new one replaces the one before
     launch: Launch
     expect: Callable[[int], None] = lambda n: None  # so many are due within ``lead``
-    skip: Callable[[Row], None] = lambda row: None  # will not be sent, though it was due
+    skip: Callable[[PlannedRow], None] = lambda row: None  # will not be sent, though it was due
 
 
 class Dispatch:
@@ -142,17 +142,17 @@ class Dispatch:
             self._look_ahead(over - self._lead)
         self._ahead.clear()
 
-    def freed(self, row: Row, at: float) -> None:
+    def freed(self, row: PlannedRow, at: float) -> None:
         """``row`` ended at ``at``; if turns follow it, ``answered`` says whether they do."""
         self.in_flight -= 1
         if self._cap is not None and self.in_flight + len(self._free) < self._cap:
             self._free.append(at)
 
-    def has_more(self, row: Row) -> bool:
+    def has_more(self, row: PlannedRow) -> bool:
         """Turns follow this one."""
         return row.number in self._open_chains
 
-    def answered(self, row: Row, at: float, well: bool = True) -> None:
+    def answered(self, row: PlannedRow, at: float, well: bool = True) -> None:
         """The answer to ``row``, which ended at ``at``, is read: its next turn can go; or, without one, none will."""
         chain = self._open_chains.pop(row.number)
         place = row.turn + 1

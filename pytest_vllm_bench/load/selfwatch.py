@@ -62,7 +62,7 @@ def _collections() -> int:
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
-class Watch:
+class SelfWatch:
     """Begins at the run's start; ``facts`` tells what happened since."""
 
     def __init__(self, worker: int, loop_name: str, tape: Tape) -> None:

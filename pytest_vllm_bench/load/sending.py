@@ -67,9 +67,9 @@ async def _pass_on(stop: asyncio.Event, crew: _Crew) -> None:
     crew.stop()
 
 
-def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place: tuple[int, int]) -> control.Job:
+def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place: tuple[int, int]) -> control.SendJob:
     backend = settings.backend
-    return control.Job(
+    return control.SendJob(
         worker=place[0],
         workers=place[1],
         plan_folder=str(plan.folder.absolute()),
@@ -105,7 +105,7 @@ def _path() -> dict[str, str]:
 class _Member:
     """One measuring process, seen from here."""
 
-    def __init__(self, job: control.Job, folder: Path) -> None:
+    def __init__(self, job: control.SendJob, folder: Path) -> None:
         self.job = job
         self.channel, theirs = socket.socketpair()
         self.frames = control.Frames()
@@ -180,7 +180,7 @@ class _Member:
 class _Crew:
     """All measuring processes of one load, served by one thread."""
 
-    def __init__(self, jobs: Sequence[control.Job], folder: Path) -> None:
+    def __init__(self, jobs: Sequence[control.SendJob], folder: Path) -> None:
         private_folder(folder)
         self.members: list[_Member] = []
         try:

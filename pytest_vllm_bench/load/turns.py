@@ -13,7 +13,7 @@ import httptools
 import msgspec
 
 from pytest_vllm_bench.framing import Events
-from pytest_vllm_bench.load.dispatch import Row
+from pytest_vllm_bench.load.dispatch import PlannedRow
 from pytest_vllm_bench.model import Backend
 
 #: An answer is read in pieces of this many bytes, so that other streams' reads do not wait for all of it.
@@ -42,13 +42,13 @@ class Turns:
         told = json.loads(path.read_text("utf-8"))
         return Turns(BACKENDS[told["backend"]], told["marker"])
 
-    def body(self, row: Row, body: bytes) -> bytes:
+    def body(self, row: PlannedRow, body: bytes) -> bytes:
         """The body with the answers so far in place of the markers."""
         for turn, answer in enumerate(self._answers.get(row.chain, [])):
             body = body.replace(self._marker.format(turn=turn).encode(), answer)
         return body
 
-    async def answered(self, row: Row, response: list[bytes]) -> None:
+    async def answered(self, row: PlannedRow, response: list[bytes]) -> None:
         """Remember the text of the answer to ``row``, given the response's bytes as they came.  Raises NoAnswer."""
         try:
             text = await answer(self._backend, response)
@@ -56,7 +56,7 @@ class Turns:
             raise NoAnswer from error
         self._answers.setdefault(row.chain, []).append(msgspec.json.encode(text)[1:-1])
 
-    def over(self, row: Row) -> None:
+    def over(self, row: PlannedRow) -> None:
         """The conversation has ended."""
         self._answers.pop(row.chain, None)
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from pytest_vllm_bench.load.content import Content, Look
-from pytest_vllm_bench.load.dispatch import Row
+from pytest_vllm_bench.load.dispatch import PlannedRow
 from pytest_vllm_bench.load.tape import ENTRY_HEAD, Tape
 from pytest_vllm_bench.model import Ending, EntryKind, Timeouts
 
@@ -44,7 +44,7 @@ _entry = ENTRY_HEAD.pack
 class Flight:
     """A request on its way."""
 
-    row: Row
+    row: PlannedRow
     payload: bytes  # head and body
     ready: float
     due: float

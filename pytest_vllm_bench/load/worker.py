@@ -21,10 +21,10 @@ from pytest_vllm_bench.load import control
 from pytest_vllm_bench.load.burst import event_cost
 from pytest_vllm_bench.load.clock import Alarm
 from pytest_vllm_bench.load.content import Content
-from pytest_vllm_bench.load.control import Job
-from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_closed, share
+from pytest_vllm_bench.load.control import SendJob
+from pytest_vllm_bench.load.dispatch import Dispatch, Outside, PlannedRow, chains, is_closed, share
 from pytest_vllm_bench.load.pool import Pool
-from pytest_vllm_bench.load.selfwatch import Watch, go_first, keep_to
+from pytest_vllm_bench.load.selfwatch import SelfWatch, go_first, keep_to
 from pytest_vllm_bench.load.tape import Tape
 from pytest_vllm_bench.load.turns import NoAnswer, Turns
 from pytest_vllm_bench.load.wire import Connection, Flight, Hooks, address, heads, tls
@@ -39,14 +39,14 @@ LEAD_S = 0.25  # connections are opened this long before the requests that need 
 class Worker:
     """One measuring process at work on its shard."""
 
-    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, job: SendJob, loop: asyncio.AbstractEventLoop) -> None:
         self.job, self.loop = job, loop
         folder = Path(job.plan_folder)
         index = _mapped(folder / "index.bin")
         self.bodies = os.open(folder / "bodies.bin", os.O_RDONLY)
         self.turns = Turns.of(folder)
         self.tape = Tape(Path(job.tape_folder), job.worker, loop.call_later)
-        self.watch = Watch(job.worker, _loop_name(loop), self.tape)
+        self.watch = SelfWatch(job.worker, _loop_name(loop), self.tape)
         self.hooks = Hooks(
             ended=self._ended,
             died_early=self._again,
@@ -120,7 +120,7 @@ class Worker:
             self.dispatch.pump()
         self._check_finished()
 
-    def _launch(self, row: Row, ready: float, due: float) -> None:
+    def _launch(self, row: PlannedRow, ready: float, due: float) -> None:
         body = os.pread(self.bodies, row.length, row.offset)
         own = f"x-request-id: {self.job.request_id_prefix}{row.number}\r\n"
         if self.turns is not None:
@@ -187,7 +187,7 @@ class Worker:
     def _lost(self, connection: Connection) -> None:
         self.pool.forget(connection)
 
-    def _skip(self, row: Row) -> None:
+    def _skip(self, row: PlannedRow) -> None:
         self.tape.end(row.number, perf_counter(), Ending.NOT_SENT)
 
     def _sweep(self) -> None:
@@ -224,7 +224,7 @@ class _Stdin(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.frames = control.Frames()
-        self.job: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self.job: asyncio.Future[SendJob] = asyncio.get_running_loop().create_future()
         self.worker: Worker | None = None
         self.transport: asyncio.Transport
 
@@ -234,7 +234,7 @@ class _Stdin(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         for kind, content in self.frames.feed(data):
             if kind == control.JOB:
-                self.job.set_result(msgspec.json.decode(content, type=Job))
+                self.job.set_result(msgspec.json.decode(content, type=SendJob))
             elif self.worker is None:
                 continue
             elif kind == control.TICK:
@@ -309,7 +309,7 @@ def _mapped(path: Path) -> memoryview | bytes:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _smallest(job: Job) -> float:
+def _smallest(job: SendJob) -> float:
     limits = job.timeouts
     return min(limits.first_token, limits.between_tokens, limits.total)
 

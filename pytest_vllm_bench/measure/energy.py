@@ -23,7 +23,7 @@ COUNTER, POWER = "energy_j", "power_w"
 Window = tuple[float, float]
 
 
-class Used(NamedTuple):
+class EnergyUse(NamedTuple):
     """One device's energy by its counter and by its power over time; ``why``: there is neither."""
 
     counter: float | None
@@ -35,7 +35,7 @@ class Used(NamedTuple):
         return self.integral if self.counter is None else self.counter
 
 
-def used(tracks: Sequence[Track], window: Window) -> dict[str, Used]:
+def used(tracks: Sequence[Track], window: Window) -> dict[str, EnergyUse]:
     """What each device used."""
     named, found = {(track.device, track.name): track for track in tracks}, {}
     for device in dict.fromkeys(track.device for track in tracks):
@@ -44,7 +44,9 @@ def used(tracks: Sequence[Track], window: Window) -> dict[str, Used]:
         rising = not isinstance(counts, Message) and bool((np.diff(counts) >= 0).all())
         counter = float(counts[-1] - counts[0]) if rising else None
         why = power if isinstance(power, Message) else None
-        found[device] = Used(counter, None if why else float(np.trapezoid(power, times)), why if not rising else None)
+        found[device] = EnergyUse(
+            counter, None if why else float(np.trapezoid(power, times)), why if not rising else None
+        )
     return found
 
 

@@ -38,7 +38,7 @@ _LOGIN = re.compile(r"login|log-in|signin|sign-in|sign_in|auth|sso\b|saml", re.I
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Page:
     """A status and a page, or what was read of it."""
 
     status: int
@@ -79,20 +79,20 @@ def url(target: Target, path: str) -> str:
     return base + path
 
 
-async def fetch(target: Target, path: str, seconds: float, body: Any = None, most: int = PAGE_BYTES) -> Answer:
+async def fetch(target: Target, path: str, seconds: float, body: Any = None, most: int = PAGE_BYTES) -> Page:
     """One page, at most so many bytes of it in at most so many seconds; with a ``body`` (JSON) it is posted."""
     async with web(target, seconds) as session, asked(session, target, path, json=body) as response:
         return await read(response, most)
 
 
-async def read(response: aiohttp.ClientResponse, most: int) -> Answer:
+async def read(response: aiohttp.ClientResponse, most: int) -> Page:
     """What is left of the body, if it is no longer than that."""
     body = bytearray()
     async for part in response.content.iter_any():
         body += part
         if len(body) > most:
             break
-    return Answer(status=response.status, headers=response.headers, body=bytes(body[:most]), whole=len(body) <= most)
+    return Page(status=response.status, headers=response.headers, body=bytes(body[:most]), whole=len(body) <= most)
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +130,7 @@ def spoken(named: str) -> Iterator[None]:
         raise ServerError("server.not_http", url=named, said=shown(str(error))) from None
 
 
-def refusal(target: Target, path: str, answer: Answer) -> ServerError:
+def refusal(target: Target, path: str, answer: Page) -> ServerError:
     """The error that an HTTP status stands for, with the server's own words; NotReady if it may pass."""
     said = words(target, answer.body)
     values: dict[str, Any] = {"url": url(target, path), "status": answer.status, "said": said}
@@ -144,7 +144,7 @@ def refusal(target: Target, path: str, answer: Answer) -> ServerError:
     return ServerError("server.path" if answer.status == 404 else "server.status", **values)
 
 
-def redirected(target: Target, path: str, answer: Answer) -> ServerError:
+def redirected(target: Target, path: str, answer: Page) -> ServerError:
     """A page that is shown until the server is there may pass; a login, or the same path elsewhere, will not."""
     to = answer.headers.get("Location", "")
     try:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pytest_vllm_bench.errors import NotReady, ServerError
 from pytest_vllm_bench.model import Message, Target
-from pytest_vllm_bench.observe.pages import Answer, fetch, parsed, refusal, shown, told, url, words
+from pytest_vllm_bench.observe.pages import Page, fetch, parsed, refusal, shown, told, url, words
 
 T = TypeVar("T")
 
@@ -165,7 +165,7 @@ async def version_of(target: Target, seconds: float) -> str:
     return ""
 
 
-def models_of(target: Target, page: Answer) -> list[dict[str, Any]]:
+def models_of(target: Target, page: Page) -> list[dict[str, Any]]:
     """The entries of a list of models that can be named in a request; ServerError where there are none, NotReady where
     there may be some later."""
     if page.status != 200:

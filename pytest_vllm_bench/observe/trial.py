@@ -12,7 +12,7 @@ from pytest_vllm_bench.framing import Events
 from pytest_vllm_bench.model import Backend, Target
 from pytest_vllm_bench.observe.pages import (
     PAGE_BYTES,
-    Answer,
+    Page,
     asked,
     parsed,
     read,
@@ -65,7 +65,7 @@ class Trial:
 
 
 @dataclass(slots=True)
-class Seen:
+class TrialAnswer:
     """What has come of a trial's answer so far."""
 
     start: bytes = b""
@@ -80,7 +80,7 @@ async def attempt(server: Server, trial: Trial, seconds: float) -> None:
 
     A long answer is left after its first token, which proves the shape; its connection is closed.
     """
-    seen = Seen()
+    seen = TrialAnswer()
     try:
         await answered(server, trial, seconds, seen)
     except NotReady as problem:
@@ -89,7 +89,7 @@ async def attempt(server: Server, trial: Trial, seconds: float) -> None:
         raise NotReady("server.unended", **problem.message.values) from None
 
 
-async def answered(server: Server, trial: Trial, seconds: float, seen: Seen) -> None:
+async def answered(server: Server, trial: Trial, seconds: float, seen: TrialAnswer) -> None:
     """Read the answer into ``seen``, as far as it takes."""
     headers = {"Content-Type": trial.backend.content_type}
     async with (
@@ -107,10 +107,10 @@ async def answered(server: Server, trial: Trial, seconds: float, seen: Seen) -> 
             if size > MOST_BYTES:
                 break
         if not enough(server, trial, seen, events.flush()):
-            raise_silent(server, trial, seen, Answer(status=200, headers=response.headers, body=seen.start))
+            raise_silent(server, trial, seen, Page(status=200, headers=response.headers, body=seen.start))
 
 
-def enough(server: Server, trial: Trial, seen: Seen, events: list[bytes]) -> bool:
+def enough(server: Server, trial: Trial, seen: TrialAnswer, events: list[bytes]) -> bool:
     """Whether what has come shows that the server can do it; ServerError if it says that it cannot."""
     for event in events:
         try:
@@ -131,7 +131,7 @@ def enough(server: Server, trial: Trial, seen: Seen, events: list[bytes]) -> boo
     return seen.token and (seen.finished or trial.output_len is None or trial.output_len > WHOLE)
 
 
-def raise_silent(server: Server, trial: Trial, seen: Seen, answer: Answer) -> None:
+def raise_silent(server: Server, trial: Trial, seen: TrialAnswer, answer: Page) -> None:
     """Judge an answer that ended without having shown what it should."""
     values = {"url": url(server.target, trial.path), "backend": trial.backend.name}
     values["said"] = words(server.target, answer.body) or "–"
@@ -159,11 +159,11 @@ def complained(server: Server, trial: Trial, event: bytes, said: str) -> ServerE
     if not status and any(_INVALID.search(str(fields.get(key))) for key in ("type", "code", "error_type")):
         status = 400
     if status:
-        return unfit(server, trial, Answer(status=status, headers={}, body=event))
+        return unfit(server, trial, Page(status=status, headers={}, body=event))
     return NotReady("server.error", url=url(server.target, trial.path), said=shown(server.target.discreet(said)))
 
 
-def unfit(server: Server, trial: Trial, answer: Answer) -> ServerError:
+def unfit(server: Server, trial: Trial, answer: Page) -> ServerError:
     """The error that the trial's status stands for."""
     error = refusal(server.target, trial.path, answer)
     said, bare = str(error.message.values.get("said", "")), words(server.target, answer.body).replace(trial.path, "")

@@ -13,7 +13,7 @@ from pytest_vllm_bench.backends.payload import merged
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Ask, Backend, Prompt, Scenario
 from pytest_vllm_bench.plan.template import ChatTemplate, rendered, without_variables
-from pytest_vllm_bench.plan.writer import Row
+from pytest_vllm_bench.plan.writer import IndexRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Asks:
         """The field that asks for the output length in the end."""
         return field_of(self.backend, self.output_field, self.extra_body)
 
-    def turns(self, prompt: Prompt, model: int, most: int) -> Iterator[tuple[Row, bytes]]:
+    def turns(self, prompt: Prompt, model: int, most: int) -> Iterator[tuple[IndexRow, bytes]]:
         """The request; of a conversation all its turns, at most ``most``."""
         yield self._row(prompt, model), self._body(prompt, model)
         before = (prompt.input_len or 0) + (prompt.output_len or 0)
@@ -79,9 +79,9 @@ class Asks:
             )
             before += (later.input_len or 0) + (later.output_len or 0)
 
-    def _row(self, prompt: Prompt, model: int) -> Row:
+    def _row(self, prompt: Prompt, model: int) -> IndexRow:
         seconds = [m.seconds for m in prompt.media if m.seconds is not None]
-        return Row(
+        return IndexRow(
             model=model,
             input_len=prompt.input_len,
             output_len=prompt.output_len,

@@ -24,7 +24,7 @@ from pytest_vllm_bench.plan.options import parse
 from pytest_vllm_bench.plan.schedule import Schedule, schedule
 from pytest_vllm_bench.plan.seeds import stream
 from pytest_vllm_bench.plan.template import ChatTemplate, around, counted
-from pytest_vllm_bench.plan.writer import Writer
+from pytest_vllm_bench.plan.writer import PlanWriter
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 #: Rows told when several are longer than the model's window.
@@ -165,7 +165,7 @@ def _build(scenario: Scenario, context: BuildContext, folder: Path, *, purpose: 
     if template is not None and dataset.lengths != "both":
         prompts = counted(template, prompts)
     pick = _models(scenario, len(context.models) if backend.names_model else 1, stream(*seed, "models"))
-    with Writer(folder, digest=_parameters(scenario, asks.force)) as writer:
+    with PlanWriter(folder, digest=_parameters(scenario, asks.force)) as writer:
         _write(writer, wanted, _dated(prompts, shape), asks, pick, context)
     if not writer.n or (writer.n < wanted.n and not wanted.at_most):
         source = scenario.dataset.options.get("path", scenario.dataset.name)
@@ -201,7 +201,7 @@ def _dated(prompts: Iterator[Prompt], shape: Schedule) -> Iterator[tuple[float, 
 
 
 def _write(
-    writer: Writer,
+    writer: PlanWriter,
     wanted: Wanted,
     dated: Iterator[tuple[float, Prompt]],
     asks: Asks,
@@ -310,7 +310,7 @@ def _parameters(scenario: Scenario, force: bool) -> str:
     return json.dumps(same, sort_keys=True, default=str)
 
 
-def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: Writer, shape: Schedule) -> Plan:
+def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: PlanWriter, shape: Schedule) -> Plan:
     backend = context.backend
     path = scenario.endpoint or backend.path
     if "{model}" in path and context.models:

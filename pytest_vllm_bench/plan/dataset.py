@@ -13,7 +13,7 @@ from pytest_vllm_bench import files
 from pytest_vllm_bench.model import Backend, Message, Prompt
 from pytest_vllm_bench.plan.alphabet import Alphabet
 from pytest_vllm_bench.plan.seeds import stream
-from pytest_vllm_bench.plan.source import Reading
+from pytest_vllm_bench.plan.source import FileReading
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Wanted:
             self.tally[key, what] += n
 
     @property
-    def reading(self) -> Reading:
-        return Reading(note=self.note, alive=self.alive)
+    def reading(self) -> FileReading:
+        return FileReading(note=self.note, alive=self.alive)
 
     def told(self) -> tuple[Message, ...]:
         """What became of the rows, a sentence each."""

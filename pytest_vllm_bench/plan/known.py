@@ -40,7 +40,7 @@ _PLACES = re.compile(r"\s*<(image|audio|video)>\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class DatasetColumns:
     chat: str = ""
     asked: tuple[str, ...] = ()
     system: str = ""
@@ -50,7 +50,7 @@ class Columns:
 
 
 @lru_cache(maxsize=512)
-def columns(has: tuple[str, ...]) -> Columns:
+def columns(has: tuple[str, ...]) -> DatasetColumns:
     """What a row's columns mean, going by their names."""
     row = dict.fromkeys(has)
 
@@ -67,10 +67,14 @@ def columns(has: tuple[str, ...]) -> Columns:
     choices = first(CHOICES)
     # The answer to a choice is a letter, which says nothing about the length of what a model will write.
     answered = "" if choices else first(answers)
-    return Columns(chat=chat, asked=asked, system=first(SYSTEM), choices=choices, answered=answered, media=tuple(shown))
+    return DatasetColumns(
+        chat=chat, asked=asked, system=first(SYSTEM), choices=choices, answered=answered, media=tuple(shown)
+    )
 
 
-def read(row: Mapping[str, Any], its: Columns, wanted: Wanted, folder: Path, number: int) -> tuple[Prompt | None, str]:
+def read(
+    row: Mapping[str, Any], its: DatasetColumns, wanted: Wanted, folder: Path, number: int
+) -> tuple[Prompt | None, str]:
     """The row's prompt and what was answered; None, counted, where it asks nothing or its media are not there."""
     system, answer = words(row.get(its.system)), ""
     if its.chat or (its.asked and _turns(row.get(its.asked[0]))):

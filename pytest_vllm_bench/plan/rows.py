@@ -20,7 +20,7 @@ import msgspec
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.plan.source import BLOCK, FREE, GROWTH, Reading, Source, plain
+from pytest_vllm_bench.plan.source import BLOCK, FREE, GROWTH, DataSource, FileReading, plain
 
 #: Bytes of one row: a prompt of 32,000 tokens takes a five-hundredth of that.
 ROW = 64 << 20
@@ -63,7 +63,7 @@ class Rows:
         return self.count
 
 
-def read(path: Path, reading: Reading = Reading()) -> Rows:
+def read(path: Path, reading: FileReading = FileReading()) -> Rows:
     """The rows of ``path``.
 
     Raises DataError for what is no file with rows in it, or broken: of JSON lines all that are at once.
@@ -130,7 +130,7 @@ def _start(file: BinaryIO) -> int:
     return 3 if file.read(3) == codecs.BOM_UTF8 else 0
 
 
-def _json(source: Source, reading: Reading) -> Rows:
+def _json(source: DataSource, reading: FileReading) -> Rows:
     """A list, or a value a line; where the first line alone is no JSON, values that go over several lines."""
     with source.plain.open("rb") as file:
         file.seek(_start(file))
@@ -146,7 +146,7 @@ def _json(source: Source, reading: Reading) -> Rows:
     return _json_values(source, reading) if spread else _json_lines(source, reading)
 
 
-def _lines(source: Source, file: BinaryIO, reading: Reading) -> Iterator[tuple[int, bytes]]:
+def _lines(source: DataSource, file: BinaryIO, reading: FileReading) -> Iterator[tuple[int, bytes]]:
     """(number, line); DataError for one that does not end."""
     for number, line in enumerate(iter(lambda: file.readline(ROW + 1), b""), 1):
         if len(line) > ROW:
@@ -156,7 +156,7 @@ def _lines(source: Source, file: BinaryIO, reading: Reading) -> Iterator[tuple[i
         yield number, line
 
 
-def _json_lines(source: Source, reading: Reading) -> Rows:
+def _json_lines(source: DataSource, reading: FileReading) -> Rows:
     """One pass checks every line, so that all broken ones are told at once."""
     offsets, lines, problems = array("Q"), array("Q"), []
     with source.plain.open("rb") as file:
@@ -220,7 +220,7 @@ def _as_python(raw: bytes, error: str) -> Any:
     return value
 
 
-def _json_values(source: Source, reading: Reading) -> Rows:
+def _json_values(source: DataSource, reading: FileReading) -> Rows:
     offsets, ends = array("Q"), array("Q")
     for start, end in elements(source.plain, named=source.path):
         offsets.append(start)
@@ -304,7 +304,7 @@ def _line_of(path: Path, offset: int) -> int:
     return line
 
 
-def _csv(source: Source, reading: Reading) -> Rows:
+def _csv(source: DataSource, reading: FileReading) -> Rows:
     """Only where each row begins is kept; a quoted field may hold line breaks."""
     csv.field_size_limit(max(ROW, csv.field_size_limit()))
     offsets, lines, problems = array("Q"), array("Q"), list[Message]()
@@ -336,7 +336,7 @@ def _csv(source: Source, reading: Reading) -> Rows:
         with source.plain.open("rb") as file:
             for i in numbers:
                 file.seek(offsets[i])
-                row = next(csv.reader(_fed(source, file, Reading(), [0, lines[i] - 1]), delimiter=delimiter))
+                row = next(csv.reader(_fed(source, file, FileReading(), [0, lines[i] - 1]), delimiter=delimiter))
                 # Under a single heading a comma is the text's own.
                 row = [delimiter.join(row)] if len(header) == 1 else row
                 found.append(dict(zip(header, row, strict=False)))
@@ -355,14 +355,14 @@ def _header(first: str, feed: Iterator[str]) -> tuple[list[str], str]:
     return [name.strip() for name in names], delimiter
 
 
-def _fed(source: Source, file: BinaryIO, reading: Reading, position: list[int]) -> Iterator[str]:
+def _fed(source: DataSource, file: BinaryIO, reading: FileReading, position: list[int]) -> Iterator[str]:
     for _, line in _lines(source, file, reading):
         position[0] += len(line)
         position[1] += 1
         yield line.decode("utf-8")
 
 
-def _parquet(source: Source) -> Rows:
+def _parquet(source: DataSource) -> Rows:
     """A row group at a time; neighbouring rows are read together."""
     path = source.path
     try:

@@ -85,7 +85,7 @@ def _starts(lengths: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SchedulePiece:
     """A stretch of time in which the rate goes from ``first`` to ``last`` requests/s, straight or exponentially."""
 
     start: float
@@ -114,7 +114,7 @@ class Piece:
         return (np.sqrt(self.first**2 + 2 * slope * count) - self.first) / slope
 
 
-def _rates(scenario: Scenario) -> list[Piece] | None:
+def _rates(scenario: Scenario) -> list[SchedulePiece] | None:
     """The rate in time, piece by piece; None without one."""
     if scenario.stages:
         if all(s.rate is None for s in scenario.stages):
@@ -125,21 +125,21 @@ def _rates(scenario: Scenario) -> list[Piece] | None:
     if math.isinf(rate):
         return None
     if scenario.ramp_up is None:
-        return [Piece(0.0, math.inf, rate, rate)]
-    return [_ramp(scenario.ramp_up, rate), Piece(scenario.ramp_up.over, math.inf, rate, rate)]
+        return [SchedulePiece(0.0, math.inf, rate, rate)]
+    return [_ramp(scenario.ramp_up, rate), SchedulePiece(scenario.ramp_up.over, math.inf, rate, rate)]
 
 
-def _flat(stage: Stage, at: float) -> Piece:
-    return Piece(at, stage.seconds, stage.rate or 0.0, stage.rate or 0.0)
+def _flat(stage: Stage, at: float) -> SchedulePiece:
+    return SchedulePiece(at, stage.seconds, stage.rate or 0.0, stage.rate or 0.0)
 
 
-def _ramp(ramp: RampUp, rate: float) -> Piece:
+def _ramp(ramp: RampUp, rate: float) -> SchedulePiece:
     exponential = ramp.shape == "exponential"
-    return Piece(0.0, ramp.over, rate * RAMP_START if exponential else 0.0, rate, exponential)
+    return SchedulePiece(0.0, ramp.over, rate * RAMP_START if exponential else 0.0, rate, exponential)
 
 
 def arrivals(
-    pieces: Sequence[Piece], draw: RandomState, burstiness: float, n: int | None, end: float | None
+    pieces: Sequence[SchedulePiece], draw: RandomState, burstiness: float, n: int | None, end: float | None
 ) -> np.ndarray:
     """Due times: gaps of mean 1 drawn once, then stretched to the rate in force; never rescaled to come out even.
 
@@ -179,7 +179,7 @@ def _gaps(draw: RandomState, burstiness: float) -> Iterator[np.ndarray]:
             yield draw.gamma(burstiness, 1 / burstiness, 8192)
 
 
-def _when(pieces: Sequence[Piece], counts: np.ndarray) -> np.ndarray:
+def _when(pieces: Sequence[SchedulePiece], counts: np.ndarray) -> np.ndarray:
     """The time at which ``counts`` requests are expected; inf beyond the last piece."""
     import numpy as np
 

@@ -36,7 +36,7 @@ _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class FileReading:
     """Who is told that a file was not read as it stands, and who may end the reading of a long one."""
 
     note: Callable[[Message], None] = lambda _: None
@@ -46,7 +46,7 @@ class Reading:
 class Copy:
     """A file of our own with these bytes, gone when nobody holds it any more."""
 
-    def __init__(self, pieces: Iterator[bytes], reading: Reading) -> None:
+    def __init__(self, pieces: Iterator[bytes], reading: FileReading) -> None:
         number, name = tempfile.mkstemp(prefix="pytest-vllm-bench-")
         self.path = Path(name)
         with open(number, "wb") as file:
@@ -60,7 +60,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """``path`` is what people call it, ``plain`` what is read; ``kept`` keeps a copy until nobody reads it any more."""
 
     path: Path
@@ -69,7 +69,7 @@ class Source:
     kept: Copy | None = field(default=None, repr=False)
 
 
-def plain(path: Path, reading: Reading) -> Source:
+def plain(path: Path, reading: FileReading) -> DataSource:
     """DataError: absent, no file, not readable, not unpackable, or larger than its packed size can mean."""
     regular(path)
     named = Path(path.stem) if path.suffix.lower() in PACKED_NAMES else path
@@ -82,14 +82,14 @@ def plain(path: Path, reading: Reading) -> Source:
         source = kept.path
         head = _head(source)
     if suffix == ".parquet" or head.startswith(b"PAR1"):
-        return Source(path=path, plain=source, suffix=".parquet", kept=kept)
+        return DataSource(path=path, plain=source, suffix=".parquet", kept=kept)
     encoding, line = _encoding(path, source, head, reading)
     if encoding != "UTF-8" or (b"\r" in head and b"\n" not in head):
         kept = _transcoded(source, encoding, reading)
         source = kept.path
     if encoding != "UTF-8":
         reading.note(Message(key="plan.read_as", values={"path": str(path), "encoding": encoding, "line": line}))
-    return Source(path=path, plain=source, suffix=suffix, kept=kept)
+    return DataSource(path=path, plain=source, suffix=suffix, kept=kept)
 
 
 def regular(path: Path) -> int:
@@ -121,7 +121,7 @@ def _head(path: Path) -> bytes:
         raise DataError("plan.file_unreadable", path=str(path), error=_why(error)) from error
 
 
-def _unpacked(path: Path, packing: str, reading: Reading) -> Copy:
+def _unpacked(path: Path, packing: str, reading: FileReading) -> Copy:
     most = max(FREE, GROWTH * path.stat().st_size)
 
     def pieces() -> Iterator[bytes]:
@@ -157,7 +157,7 @@ def _opened(path: Path, packing: str) -> BinaryIO:
     return cast(BinaryIO, pyarrow.input_stream(str(path), compression=packing))
 
 
-def _encoding(path: Path, source: Path, head: bytes, reading: Reading) -> tuple[str, int]:
+def _encoding(path: Path, source: Path, head: bytes, reading: FileReading) -> tuple[str, int]:
     """The encoding, and the first line that is not UTF-8; DataError names the line where UTF-8 is damaged."""
     for mark, name in _MARKS.items():
         if head.startswith(mark):
@@ -189,7 +189,7 @@ def _older(path: Path, sample: bytes, line: int, error: UnicodeDecodeError) -> s
     return "GB18030" if 2 * sum(pairs) > len(pairs) else "Windows-1252"
 
 
-def _transcoded(source: Path, encoding: str, reading: Reading) -> Copy:
+def _transcoded(source: Path, encoding: str, reading: FileReading) -> Copy:
     def pieces() -> Iterator[bytes]:
         with source.open(encoding=encoding, errors="replace") as file:
             while piece := file.read(BLOCK):

@@ -18,7 +18,7 @@ _DIGESTED = struct.Struct("<IHHddiiif")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class IndexRow:
     """One request as the index holds it, less where its body lies and when it is due."""
 
     turn: int = 0
@@ -30,7 +30,7 @@ class Row:
     audio_s: float = math.nan
 
 
-class Writer:
+class PlanWriter:
     """Writes a plan's two binary files as it is told of chains, in the order of their due times."""
 
     def __init__(self, folder: Path, *, digest: str) -> None:
@@ -47,7 +47,7 @@ class Writer:
     def digest(self) -> str:
         return self._digest.hexdigest()
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> PlanWriter:
         private_folder(self._folder)
         self._bodies = private(self._folder / "bodies.bin", buffering=1 << 20)
         self._index = private(self._folder / "index.bin", buffering=1 << 20)
@@ -59,7 +59,7 @@ class Writer:
         self._bodies.close()
         self._index.close()
 
-    def add(self, chain: int, due: float, turns: Iterable[tuple[Row, bytes]]) -> None:
+    def add(self, chain: int, due: float, turns: Iterable[tuple[IndexRow, bytes]]) -> None:
         """One chain: a request, or the turns of a conversation; only the first turn has a due time."""
         for row, body in turns:
             fields = (

@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_vllm_bench.plugin.fixture import Runner
     from pytest_vllm_bench.plugin.items import Items
-    from pytest_vllm_bench.plugin.roll import Roll
+    from pytest_vllm_bench.plugin.roll import RollCall
     from pytest_vllm_bench.plugin.signals import Signals
 
 #: Option → (help, kind).  Each has an environment twin PYTEST_VLLM_X and an ini twin vllm_x.
@@ -39,7 +39,7 @@ GROUP = "vllm_bench"
 ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope" is unset'
 
 ITEMS: pytest.StashKey[Items] = pytest.StashKey()
-ROLL: pytest.StashKey[Roll] = pytest.StashKey()
+ROLL: pytest.StashKey[RollCall] = pytest.StashKey()
 SIGNALS: pytest.StashKey[Signals] = pytest.StashKey()
 #: On an item: scenario id → row, on their way to the test report; a search has one for each of its probes too.
 MINE = pytest.StashKey[dict[str, dict[str, Any]]]()
@@ -84,13 +84,13 @@ def items_of(config: pytest.Config) -> Items:
     return config.stash[ITEMS]
 
 
-def begin(config: pytest.Config) -> Roll:
+def begin(config: pytest.Config) -> RollCall:
     """This session runs scenarios, here or in xdist's workers: who is to run, and the signals that end it."""
     if ROLL not in config.stash:
-        from pytest_vllm_bench.plugin.roll import Roll
+        from pytest_vllm_bench.plugin.roll import RollCall
         from pytest_vllm_bench.plugin.signals import Signals
 
-        config.stash[ROLL] = Roll(config)
+        config.stash[ROLL] = RollCall(config)
         config.stash[SIGNALS] = Signals(worker=hasattr(config, "workerinput"))
         config.stash[SIGNALS].listen()
     return config.stash[ROLL]

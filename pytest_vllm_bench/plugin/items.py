@@ -69,9 +69,11 @@ class Items:
     def load(self, path: Path) -> tuple[Scenario, ...]:
         """The scenarios of one config file, read once."""
         if path not in self.scenarios:
-            from pytest_vllm_bench.config import Given, matrix, read
+            from pytest_vllm_bench.config import Overrides, matrix, read
 
-            given = Given(results=self.results(), **{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer")})
+            given = Overrides(
+                results=self.results(), **{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer")}
+            )
             self.scenarios[path] = ()
             try:
                 config = read(path, given, self.registry)

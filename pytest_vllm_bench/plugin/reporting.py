@@ -14,7 +14,7 @@ import pytest
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.plugin import SIGNALS, chosen, language
-from pytest_vllm_bench.plugin.roll import Roll
+from pytest_vllm_bench.plugin.roll import RollCall
 from pytest_vllm_bench.report import session, terminal, verdict
 from pytest_vllm_bench.text import say
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 
-def write_all(config: pytest.Config, roll: Roll) -> tuple[list[str], pytest.ExitCode]:
+def write_all(config: pytest.Config, roll: RollCall) -> tuple[list[str], pytest.ExitCode]:
     """Write what covers the whole session, per results folder; → the lines that say what was written or why not, and
     how it ends: failed where a reference that was asked for is not there, interrupted where one more Ctrl-C came."""
     lang = language(config)
@@ -41,7 +41,7 @@ def write_all(config: pytest.Config, roll: Roll) -> tuple[list[str], pytest.Exit
     return lines, ending
 
 
-def write_one(config: pytest.Config, roll: Roll, folder: Path, lines: list[str]) -> bool:
+def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[str]) -> bool:
     """As ``write_all``, for one folder; → whether a reference was lost."""
     lang, asked = language(config), chosen(config, "lang")
     rows, headers = roll.rows(folder), asked[0] if asked else "en"
@@ -100,7 +100,7 @@ def compare_targets(rows: list[Row], lang: str) -> list[str]:
     return lines
 
 
-def summarize(reporter: pytest.TerminalReporter, roll: Roll, written: list[str]) -> None:
+def summarize(reporter: pytest.TerminalReporter, roll: RollCall, written: list[str]) -> None:
     """The table, and where everything is."""
     from rich.cells import cell_len
 

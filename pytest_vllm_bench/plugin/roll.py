@@ -26,7 +26,7 @@ from pytest_vllm_bench.report import verdict
 SAID = 300
 
 
-class Roll:
+class RollCall:
     """One pytest session's; ``asked``: results folder → what was to run into it."""
 
     def __init__(self, config: pytest.Config) -> None:

@@ -24,7 +24,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class ChartSeries:
     """Points in order.  ``spans`` are bars from x over ``width`` at height y; ``heat`` has z[y][x]."""
 
     name: Label
@@ -55,7 +55,7 @@ class Chart:
     title: Label
     x: Axis
     y: Axis
-    series: tuple[Series, ...]
+    series: tuple[ChartSeries, ...]
     limits: tuple[Limit, ...] = ()
     note: Label | None = None  # how it was drawn, where that is not plain
     group: str = ""  # charts of one group share a place in the page; the reader picks one
@@ -85,7 +85,7 @@ def spoken(label: Label, lang: str) -> str:
     return say(label.key, lang, **values)
 
 
-class Words:
+class ChartWords:
     """The labels of a page, each kept once in every language; ``table`` is what the page's script looks them up in."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ def digits(value: Any, n: int = 4) -> Any:
     return int(rounded) if rounded == int(rounded) and abs(rounded) < 1e15 else rounded
 
 
-def to_json(chart: Chart, say_it: Words, index: Mapping[str, int]) -> dict[str, Any]:
+def to_json(chart: Chart, say_it: ChartWords, index: Mapping[str, int]) -> dict[str, Any]:
     """The chart as the page's script reads it; scenarios become their positions in ``index``."""
     made: dict[str, Any] = {
         "id": chart.id,
@@ -136,11 +136,11 @@ def to_json(chart: Chart, say_it: Words, index: Mapping[str, int]) -> dict[str, 
     return made
 
 
-def _axis(axis: Axis, say_it: Words) -> dict[str, Any]:
+def _axis(axis: Axis, say_it: ChartWords) -> dict[str, Any]:
     return {"label": say_it(axis.label), "log": axis.log, "categories": axis.categories}
 
 
-def _series(series: Series, say_it: Words, index: Mapping[str, int]) -> dict[str, Any]:
+def _series(series: ChartSeries, say_it: ChartWords, index: Mapping[str, int]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "name": say_it(series.name),
         "kind": series.kind,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_vllm_bench.report.chart import Axis, Chart, Series, spoken
+from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, spoken
 from pytest_vllm_bench.report.exports import need
 from pytest_vllm_bench.report.folder import make, stem, write_bytes, writing
 
@@ -105,7 +105,7 @@ def _axis(axis: Any, scale: Any, label: Any, spec: Axis, lang: str) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
-def _line(axes: Any, series: Series, name: str) -> None:
+def _line(axes: Any, series: ChartSeries, name: str) -> None:
     colour = PALETTE[series.colour % len(PALETTE)]
     style = ":" if series.dashed else "-"
     if series.kind == "points":
@@ -118,7 +118,7 @@ def _line(axes: Any, series: Series, name: str) -> None:
         axes.plot(x, y, color=colour, linestyle="none", marker=MARKERS.get(mark, "o"), markersize=6)
 
 
-def _bars(axes: Any, series: Series, name: str) -> None:
+def _bars(axes: Any, series: ChartSeries, name: str) -> None:
     """Bars of one chart stand on those drawn before."""
     below = [
         sum(p.get_height() for p in axes.patches if abs(p.get_x() + p.get_width() / 2 - k) < 1e-6)
@@ -137,12 +137,12 @@ def _bars(axes: Any, series: Series, name: str) -> None:
     )
 
 
-def _spans(axes: Any, series: Series, name: str) -> None:
+def _spans(axes: Any, series: ChartSeries, name: str) -> None:
     colour = PALETTE[series.colour % len(PALETTE)]
     axes.barh(series.y, series.width, left=series.x, height=0.9, color=colour, label=name, linewidth=0)
 
 
-def _heat(axes: Any, series: Series, name: str) -> None:
+def _heat(axes: Any, series: ChartSeries, name: str) -> None:
     import numpy as np
 
     z = np.array([[np.nan if v is None else v for v in line] for line in series.z], dtype=float)

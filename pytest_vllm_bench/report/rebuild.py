@@ -29,7 +29,7 @@ POINTS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ReportRequest:
     """How reports are made; ``lang`` "en", "zh" or "both" (headers in both, words in Chinese)."""
 
     formats: Sequence[str] = USUAL
@@ -47,7 +47,7 @@ def gather(folders: Sequence[Path], problems: list[Problem] | None = None, *, hi
 
 
 def report(
-    folders: Sequence[Path], out: Path, asked: Asked = Asked(), problems: list[Problem] | None = None
+    folders: Sequence[Path], out: Path, asked: ReportRequest = ReportRequest(), problems: list[Problem] | None = None
 ) -> tuple[Path, ...]:
     """Write the formats asked for into ``out``: of each scenario the newest result, over time all of them."""
     everything = gather(folders, problems)

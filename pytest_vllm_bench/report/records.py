@@ -56,7 +56,7 @@ def decode(line: bytes) -> Record:
     return record
 
 
-class Writer:
+class RecordWriter:
     """Writes records as they come; the file appears under its name only when the block ends well."""
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +65,7 @@ class Writer:
         self._encoder = msgspec.json.Encoder(enc_hook=_encode)
         self._file: IO[bytes] | None = None
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> RecordWriter:
         self._raw = private(self._part)
         self._file = cast(IO[bytes], gzip.open(self._raw, "wb", compresslevel=1))
         return self
@@ -87,7 +87,7 @@ class Writer:
 
 def write(records: Iterable[Record], path: Path) -> None:
     """All of them at once; OSError as the system raises it."""
-    with Writer(path) as out:
+    with RecordWriter(path) as out:
         for record in records:
             out.write(record)
 

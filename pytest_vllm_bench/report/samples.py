@@ -21,7 +21,7 @@ ARRIVALS = 2_000_000
 
 
 @dataclass(slots=True)
-class Columns:
+class ChartColumns:
     """Every ``stride``-th request as columns (seconds; NaN = it did not happen), the arrivals of every ``every``-th."""
 
     times: Floats  # n × 6: due, ready, sent, first_token, last_token, done
@@ -55,7 +55,7 @@ class _Reading:
     gaps: list[Any] = field(default_factory=list)
 
 
-def read(path: Path, requests: int, tokens: int) -> Columns | None:
+def read(path: Path, requests: int, tokens: int) -> ChartColumns | None:
     """Columns of a records file of about so many requests and output tokens; None where nothing can be drawn: a damaged
     file costs its charts, not the report."""
     try:
@@ -64,7 +64,7 @@ def read(path: Path, requests: int, tokens: int) -> Columns | None:
         return None
 
 
-def _read(path: Path, requests: int, tokens: int) -> Columns | None:
+def _read(path: Path, requests: int, tokens: int) -> ChartColumns | None:
     import numpy as np
 
     stride = max(1, -(-requests // REQUESTS))
@@ -89,7 +89,7 @@ def _read(path: Path, requests: int, tokens: int) -> Columns | None:
         return None
     table = np.frombuffer(got.facts).reshape(-1, 8)
     empty = [np.empty(0)]
-    return Columns(
+    return ChartColumns(
         times=table[:, :6],
         tokens=table[:, 6],
         connect=table[:, 7],

@@ -14,9 +14,18 @@ from aiohttp import web
 
 from pytest_vllm_bench.simulator import faults as fault_scripts
 from pytest_vllm_bench.simulator.faults import Fault, Faults
-from pytest_vllm_bench.simulator.formats.shape import JSON, Answer, Asked, Call, Finish, Format, Piece, Refused
+from pytest_vllm_bench.simulator.formats.shape import (
+    JSON,
+    Call,
+    ErrorReply,
+    Finish,
+    Format,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
+)
 from pytest_vllm_bench.simulator.live import Stream
-from pytest_vllm_bench.simulator.service import Planned, Service
+from pytest_vllm_bench.simulator.service import Service, ServicePlan
 from pytest_vllm_bench.simulator.wire import Over, Wire, answer_at_once, refuse, terminal_altered, unwanted
 
 LONG = 4000  # characters
@@ -28,7 +37,7 @@ class _Reply:
 
     service: Service
     wire: Wire
-    answer: Answer
+    answer: Reply
     tokens: list[tuple[int, str]]
     stream: Stream
     finish: Finish
@@ -56,9 +65,9 @@ async def answered(service: Service, forms: Sequence[Format], request: web.Reque
         if "refuse" in faults and (refused := unwanted(got.body, faults["refuse"])) is not None:
             raise refused
         if "overload" in faults:
-            raise Refused(503, "too many requests are waiting", kind="overloaded")
+            raise ErrorReply(503, "too many requests are waiting", kind="overloaded")
         planned = await _planned(service, asked, number)
-    except Refused as refused:
+    except ErrorReply as refused:
         return refuse(form, refused, streamed=streamed)
     _spoil(planned, faults)
     counting = partial(_count, service, _Clock(arrived)) if asked.kind == "generate" else _no_token
@@ -97,14 +106,14 @@ def _give_up(reply: _Reply) -> None:
     reply.service.counts.end("abort", None)
 
 
-async def _planned(service: Service, asked: Asked, number: int) -> Planned:
+async def _planned(service: Service, asked: SimulatedRequest, number: int) -> ServicePlan:
     """The answer's plan; long texts are tokenized beside the loop, so that no stream waits for them."""
     if sum(len(p) for p in asked.prompts if isinstance(p, str)) > LONG:
         return await asyncio.to_thread(service.plan, asked, number)
     return service.plan(asked, number)
 
 
-def _limited(asked: Asked, body: Mapping[str, Any], fault: Fault) -> Asked:
+def _limited(asked: SimulatedRequest, body: Mapping[str, Any], fault: Fault) -> SimulatedRequest:
     """As a server reads it that knows one field for the length.  Raises Refused where it minds the others."""
     name = str(fault.values["name"])
     others = [
@@ -112,11 +121,11 @@ def _limited(asked: Asked, body: Mapping[str, Any], fault: Fault) -> Asked:
     ]
     if others and fault.number("refuse"):
         said = f"Unsupported parameter: '{others[0]}' is not supported with this model. Use '{name}' instead."
-        raise Refused(400, said, param=others[0])
+        raise ErrorReply(400, said, param=others[0])
     return replace(asked, max_tokens=int(body.get(name) or fault.number("default")))
 
 
-def _spoil(planned: Planned, faults: Faults) -> None:
+def _spoil(planned: ServicePlan, faults: Faults) -> None:
     """The faults that change the answer itself."""
     if "silent" in faults:
         planned.job.output_len = 1
@@ -214,11 +223,11 @@ async def _send_pieces(reply: _Reply, position: int, ready: int) -> None:
     await wire.send(events)
 
 
-def _extend(reply: _Reply, span: range) -> Piece:
+def _extend(reply: _Reply, span: range) -> ReplyPiece:
     """Move tokens from the plan into the answer; the thinking comes first."""
     answer, tokens = reply.answer, reply.tokens
     thinking = int(len(tokens) * reply.service.options.reasoning) if answer.asked.thinks else 0
-    piece = Piece(
+    piece = ReplyPiece(
         ids=[tokens[i][0] for i in span],
         reasoning="".join(tokens[i][1] for i in span if i < thinking),
         text="".join(tokens[i][1] for i in span if i >= thinking),
@@ -250,10 +259,10 @@ async def call(request: web.Request, form: Format | None = None) -> Call:
             fields[name] = value.file.read() if isinstance(value, web.FileField) else value
         return Call(path=request.path, body=fields, parts=request.match_info)
     if request.content_type != JSON and (form is None or form.json_only):
-        raise Refused(400, "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
+        raise ErrorReply(400, "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
     try:
         body = msgspec.json.decode(await request.read(), type=dict[str, Any])
     except msgspec.DecodeError as error:
         words = f"JSON decode error: {error}"
-        raise (form.unreadable(words) if form else Refused(400, words)) from error
+        raise (form.unreadable(words) if form else ErrorReply(400, words)) from error
     return Call(path=request.path, body=body, parts=request.match_info)

@@ -166,7 +166,7 @@ def _value(name: str, key: str, text: str, default: Value) -> Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class FaultRule:
     """Which requests a script's faults strike."""
 
     faults: Faults
@@ -183,7 +183,7 @@ class Rule:
         return number >= self.start and (number - self.start) % self.every == 0
 
 
-def read(path: Path) -> tuple[Rule, ...]:
+def read(path: Path) -> tuple[FaultRule, ...]:
     """The rules of a script file.  Raises BenchError with what is wrong and in which rule."""
     try:
         rules = json.loads(path.read_text("utf-8"))
@@ -194,12 +194,12 @@ def read(path: Path) -> tuple[Rule, ...]:
     return tuple(_rule(path, position, rule) for position, rule in enumerate(rules))
 
 
-def _rule(path: Path, position: int, rule: Any) -> Rule:
+def _rule(path: Path, position: int, rule: Any) -> FaultRule:
     known = {"fault", "requests", "every", "from", "path"}
     if not isinstance(rule, dict) or "fault" not in rule or rule.keys() - known:
         raise BenchError("simulator.rule", file=str(path), position=position, known=", ".join(sorted(known)))
     requests = rule.get("requests")
-    return Rule(
+    return FaultRule(
         faults=parse(str(rule["fault"])),
         requests=None if requests is None else frozenset(requests),
         every=max(1, int(rule.get("every", 1))),
@@ -208,7 +208,7 @@ def _rule(path: Path, position: int, rule: Any) -> Rule:
     )
 
 
-def strike(rules: Sequence[Rule], number: int, path: str, header: str | None) -> Faults:
+def strike(rules: Sequence[FaultRule], number: int, path: str, header: str | None) -> Faults:
     """The faults of one request: all rules that strike it, and its own header."""
     if not rules and not header:
         return NONE

@@ -12,17 +12,17 @@ from pytest_vllm_bench import files
 from pytest_vllm_bench.simulator import faults as fault_scripts
 from pytest_vllm_bench.simulator import prometheus
 from pytest_vllm_bench.simulator.engine import Engine, Job
-from pytest_vllm_bench.simulator.formats.shape import Answer, Asked, Finish, Refused
+from pytest_vllm_bench.simulator.formats.shape import ErrorReply, Finish, Reply, SimulatedRequest
 from pytest_vllm_bench.simulator.live import Live
 from pytest_vllm_bench.simulator.options import SimulatorOptions
-from pytest_vllm_bench.simulator.tokens import Words
+from pytest_vllm_bench.simulator.tokens import WordVocabulary
 
 
 @dataclass(slots=True, kw_only=True)
-class Planned:
+class ServicePlan:
     """An answer that has not begun: every token with the text it completes, and the engine's job."""
 
-    answer: Answer
+    answer: Reply
     tokens: list[tuple[int, str]]
     finish: Finish
     job: Job
@@ -33,7 +33,9 @@ class Service:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        self.words = Words(files.path(options.tokenizer) if options.tokenizer else None, odd_share=options.odd_share)
+        self.words = WordVocabulary(
+            files.path(options.tokenizer) if options.tokenizer else None, odd_share=options.odd_share
+        )
         self.engine = Engine(options.latency, options.seed)
         self.live = Live(self.engine)
         self.rules = fault_scripts.read(files.path(options.faults)) if options.faults else ()
@@ -41,7 +43,7 @@ class Service:
         self.requests = 0
         self.pages = Counter[str]()  # requests of what is read beside the load, by path
 
-    def plan(self, asked: Asked, number: int) -> Planned:
+    def plan(self, asked: SimulatedRequest, number: int) -> ServicePlan:
         """Decide the whole answer, before its first token is due.  Raises Refused."""
         prompts = [list(p) if isinstance(p, tuple) else self.words.encode(p) for p in asked.prompts]
         lens = [max(1, len(p)) + asked.extra_tokens for p in prompts]
@@ -52,29 +54,29 @@ class Service:
             tokens[-1] = (self.words.eos, "")
         ids = [i for p in prompts for i in p] + [i for i, _ in tokens]
         hashes = _hashes(ids, self.options.latency.block) if asked.kind == "generate" and not asked.extra_tokens else ()
-        answer = Answer(
+        answer = Reply(
             id=f"{number:08x}",
             asked=asked,
             model=asked.model or self.options.models[0],
             prompt_lens=lens,
         )
         job = Job(prompt_len=sum(lens), output_len=max(1, length), hashes=hashes)
-        return Planned(answer=answer, tokens=tokens, finish=finish, job=job)
+        return ServicePlan(answer=answer, tokens=tokens, finish=finish, job=job)
 
-    def _check(self, asked: Asked, lens: Sequence[int]) -> None:
+    def _check(self, asked: SimulatedRequest, lens: Sequence[int]) -> None:
         """The model is served, and every prompt fits.  Raises Refused in vLLM's words."""
         options = self.options
         if asked.model and asked.model not in options.models:
             words = f"The model `{asked.model}` does not exist. Valid aliases: {', '.join(options.models)}."
-            raise Refused(404, words, kind="NotFoundError", param="model")
+            raise ErrorReply(404, words, kind="NotFoundError", param="model")
         limit = 1 if asked.kind == "pool" else (asked.max_tokens or 1)
         longest = max(lens) if asked.kind == "pool" else sum(lens)
         if longest + limit > options.max_model_len:
-            raise Refused(400, _too_long(options.max_model_len, limit, longest), param="input_tokens")
+            raise ErrorReply(400, _too_long(options.max_model_len, limit, longest), param="input_tokens")
         if not self.engine.fits(sum(lens) + limit):
-            raise Refused(400, _too_long(options.latency.kv_tokens, limit, sum(lens)), param="input_tokens")
+            raise ErrorReply(400, _too_long(options.latency.kv_tokens, limit, sum(lens)), param="input_tokens")
 
-    def _length(self, asked: Asked, prompt_len: int, prompts: Sequence[Sequence[int]]) -> tuple[int, Finish]:
+    def _length(self, asked: SimulatedRequest, prompt_len: int, prompts: Sequence[Sequence[int]]) -> tuple[int, Finish]:
         """Tokens of the answer, and why it ends there."""
         if asked.kind == "pool":
             return 1, "stop"

@@ -22,7 +22,7 @@ class Word:
     text: str
 
 
-class Words:
+class WordVocabulary:
     """A tokenizer as the simulator needs it: both directions, and words to answer with."""
 
     def __init__(self, path: Path | None = None, *, odd_share: float = 0.03) -> None:

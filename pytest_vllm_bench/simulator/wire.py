@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pytest_vllm_bench.simulator import odd
 from pytest_vllm_bench.simulator.faults import Fault, Faults
-from pytest_vllm_bench.simulator.formats.shape import EVENT_STREAM, JSON, Answer, Events, Format, Refused, encode
+from pytest_vllm_bench.simulator.formats.shape import EVENT_STREAM, JSON, ErrorReply, Events, Format, Reply, encode
 
 NO_HEAD: Mapping[str, str] = MappingProxyType({})
 CRASHED = 70  # exit status of a simulated crash
@@ -100,7 +100,7 @@ class Wire:
         else:
             await self.response.write_eof()
 
-    async def strike(self, made: int, upcoming: int, answer: Answer) -> None:
+    async def strike(self, made: int, upcoming: int, answer: Reply) -> None:
         """Let the faults strike that are due before tokens ``made`` … ``upcoming`` are sent; Over: the answer ends."""
         if self._plain:
             return
@@ -149,7 +149,7 @@ class Wire:
                 return json_response(b'{"choices": [{"index": 0, "te')
         return response
 
-    async def _break(self, fault: Fault, answer: Answer) -> None:
+    async def _break(self, fault: Fault, answer: Reply) -> None:
         if fault.name == "crash":
             os._exit(CRASHED)
         if fault.name == "error" and not self.form.cut_on_error:
@@ -200,11 +200,11 @@ class Wire:
                 await asyncio.sleep(self.faults["split"].number("seconds"))
 
 
-def _engine_error(fault: Fault) -> Refused:
-    return Refused(500, str(fault.values["message"]), kind="InternalServerError")
+def _engine_error(fault: Fault) -> ErrorReply:
+    return ErrorReply(500, str(fault.values["message"]), kind="InternalServerError")
 
 
-def refuse(form: Format, refused: Refused, *, streamed: bool, head: Mapping[str, str] = NO_HEAD) -> web.Response:
+def refuse(form: Format, refused: ErrorReply, *, streamed: bool, head: Mapping[str, str] = NO_HEAD) -> web.Response:
     """An error as an answer of its own."""
     said = form.refusal(refused)
     if streamed and form.refused_stream is not None and not refused.early:
@@ -264,16 +264,16 @@ async def answer_at_once(request: web.Request, form: Format | None, faults: Faul
     return None
 
 
-def unwanted(body: Mapping[str, Any], fault: Fault) -> Refused | None:
+def unwanted(body: Mapping[str, Any], fault: Fault) -> ErrorReply | None:
     """What a server that wants a field, or wants it otherwise, says to this body."""
     name, only, least = (str(fault.values[key]) for key in ("field", "only", "least"))
     value = body.get(name)
     if value is None:
-        return None if only or least else Refused(400, f"Missing required parameter: '{name}'.", param=name)
+        return None if only or least else ErrorReply(400, f"Missing required parameter: '{name}'.", param=name)
     if only and str(value) != only:
-        return Refused(400, f"Unsupported value: '{name}' does not support {value} with this model.", param=name)
+        return ErrorReply(400, f"Unsupported value: '{name}' does not support {value} with this model.", param=name)
     if least and float(value) < float(least):
-        return Refused(400, f"Invalid '{name}': below minimum value. Expected a value >= {least}.", param=name)
+        return ErrorReply(400, f"Invalid '{name}': below minimum value. Expected a value >= {least}.", param=name)
     return None
 
 
@@ -282,7 +282,7 @@ def _status(form: Format | None, fault: Fault) -> web.Response:
     head = {"Retry-After": str(fault.values["retry_after"])} if fault.values["retry_after"] else {}
     if fault.values["text"] or form is None:
         return web.Response(status=status, text=message, headers=head)
-    return refuse(form, Refused(status, message, kind="SimulatedFault"), streamed=False, head=head)
+    return refuse(form, ErrorReply(status, message, kind="SimulatedFault"), streamed=False, head=head)
 
 
 def json_response(body: Any) -> web.Response:

@@ -142,7 +142,7 @@ def void(row: Mapping[str, Any], measured: list[Measurement]) -> tuple[Check, ..
     )
 
 
-class Kept(msgspec.Struct):
+class SavedConfig(msgspec.Struct):
     """What a result's ``config`` says of its scenario and verdicts depend on."""
 
     stages: tuple[Stage, ...] = ()
@@ -158,7 +158,7 @@ def scenario(row: Mapping[str, Any]) -> Scenario:
     """What verdicts need to know of the scenario; BenchError where the file is damaged."""
     was = row.get("config") or {}
     try:
-        kept = msgspec.convert(was, Kept, strict=False)
+        kept = msgspec.convert(was, SavedConfig, strict=False)
     except msgspec.ValidationError as error:
         raise BenchError("report.damaged", name=str(row["scenario_id"]), why=str(error)) from None
     written = was["rules"] if "rules" in was else [v["rule"] for v in row.get("verdicts") or () if not v.get("implied")]

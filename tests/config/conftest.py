@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_made import SHORT, Read, Wrong
 
-from pytest_vllm_bench.config import Config, Given, read
+from pytest_vllm_bench.config import Config, Overrides, read
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.registry import builtin
@@ -18,7 +18,7 @@ from pytest_vllm_bench.text import say
 def config(tmp_path: Path) -> Read:
     """``text`` → Config; with ``short`` after the three lines that every config needs."""
 
-    def reading(text: str, given: Given = Given(), *, short: bool = True) -> Config:
+    def reading(text: str, given: Overrides = Overrides(), *, short: bool = True) -> Config:
         path = tmp_path / "config.yaml"
         path.write_text((SHORT if short else "") + text, encoding="utf-8")
         return read(path, given, builtin())
@@ -30,7 +30,7 @@ def config(tmp_path: Path) -> Read:
 def wrong(config: Read) -> Wrong:
     """``text`` → its problems; every one of them can be put into words in both languages."""
 
-    def reading(text: str, given: Given = Given(), *, short: bool = True) -> list[Problem]:
+    def reading(text: str, given: Overrides = Overrides(), *, short: bool = True) -> list[Problem]:
         with pytest.raises(ConfigError) as caught:
             config(text, given, short=short)
         for problem in caught.value.problems:

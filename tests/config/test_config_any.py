@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.config import Given, matrix, read
+from pytest_vllm_bench.config import Overrides, matrix, read
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import Problem
@@ -42,7 +42,7 @@ def problems_of(path: Path, value: Any) -> Sequence[Problem]:
     """What is wrong with it; if nothing is, it has scenarios, and can be stored."""
     path.write_text(json.dumps(value), encoding="utf-8")
     try:
-        config = read(path, Given(), REGISTRY)
+        config = read(path, Overrides(), REGISTRY)
     except ConfigError as error:
         return error.problems
     assert len({s.id for s in matrix(config)}) == len(matrix(config)) > 0

@@ -11,7 +11,7 @@ import pytest
 from config_made import SHORT, Read
 from every import every
 
-from pytest_vllm_bench.config import Given, matrix
+from pytest_vllm_bench.config import Overrides, matrix
 from pytest_vllm_bench.config.matrix import Axes
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import DatasetChoice, RampUp, Search, Stage, Target, Warmup
@@ -282,7 +282,7 @@ def test_a_search_can_be_all_there_is(config: Read) -> None:
 def test_a_url_from_outside_does_not_replace_several(config: Read) -> None:
     text = "targets: {a: http://a}\ninput_output: [[8, 8]]\nconcurrency_prompts: [[1, 10]]\n"
     with pytest.raises(ConfigError) as caught:
-        config(text, Given(url=("http://h", "--vllm-url")), short=False)
+        config(text, Overrides(url=("http://h", "--vllm-url")), short=False)
     assert [(p.message.key, p.path) for p in caught.value.problems] == [("config.url_and_targets", "--vllm-url")]
 
 
@@ -376,7 +376,7 @@ overrides:
 
 def test_given_values_come_first_and_say_where_from(config: Read) -> None:
     text = SHORT + "model: a\ntokenizer: b\n"
-    given = Given(
+    given = Overrides(
         url=("http://other:1/v1/", "--vllm-url"), model=("c", "PYTEST_VLLM_MODEL"), results=("out", "--vllm-results")
     )
     found = config(text, given, short=False)

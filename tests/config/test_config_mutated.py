@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.config import Given, matrix, read
+from pytest_vllm_bench.config import Overrides, matrix, read
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.registry import builtin
@@ -107,7 +107,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read_or_told(path: Path, text: bytes, *, secret: bool = True) -> None:
     path.write_bytes(text)
     try:
-        config = read(path, Given(), REGISTRY)
+        config = read(path, Overrides(), REGISTRY)
     except ConfigError as error:
         told = [say(p.message, lang) for p in error.problems for lang in ("en", "zh")]
     else:

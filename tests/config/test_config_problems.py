@@ -10,7 +10,7 @@ import pytest
 from config_made import Read, Wrong
 from every import every
 
-from pytest_vllm_bench.config import Given, read
+from pytest_vllm_bench.config import Overrides, read
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
@@ -220,7 +220,7 @@ URLS = [
 
 @every(("url", "key", "instead"), URLS)
 def test_a_bad_url_is_told_with_what_to_write(wrong: Wrong, url: str, key: str, instead: str) -> None:
-    [problem] = wrong("", Given(url=(url, "--vllm-url")))
+    [problem] = wrong("", Overrides(url=(url, "--vllm-url")))
     assert (problem.message.key, problem.path, problem.file) == (f"config.{key}", "--vllm-url", "")
     assert instead in say(problem.message, "en")
     assert instead in say(problem.message, "zh")
@@ -236,7 +236,7 @@ def test_no_url_anywhere_names_both_ways_out(wrong: Wrong) -> None:
 
 @pytest.mark.parametrize("name", ["url", "model", "tokenizer", "results"])
 def test_an_empty_value_is_no_absence(wrong: Wrong, name: str) -> None:
-    [problem] = wrong("", Given(**{name: ("", f"PYTEST_VLLM_{name.upper()}")}))
+    [problem] = wrong("", Overrides(**{name: ("", f"PYTEST_VLLM_{name.upper()}")}))
     assert (problem.message.key, problem.path) == ("config.given_empty", f"PYTEST_VLLM_{name.upper()}")
 
 
@@ -254,7 +254,7 @@ def test_a_file_that_says_nothing(wrong: Wrong, text: str, key: str) -> None:
 
 def problems_of(path: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        read(path, Given(), builtin())
+        read(path, Overrides(), builtin())
     assert all(p.file == str(path) for p in caught.value.problems)
     return [say(p.message) for p in caught.value.problems]
 
@@ -302,7 +302,7 @@ def test_a_file_of_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes("base_url: simulator\n# 模型\n".encode("gb18030"))
     with pytest.raises(ConfigError) as caught:
-        read(path, Given(), builtin())
+        read(path, Overrides(), builtin())
     assert [(p.message.key, p.line) for p in caught.value.problems] == [("config.not_utf8", 2)]
 
 
@@ -364,7 +364,7 @@ def test_each_target_s_url_is_looked_at(wrong: Wrong) -> None:
 
 
 def test_two_ways_to_prove_who_one_is(wrong: Wrong) -> None:
-    [problem] = wrong("headers: {Authorization: Bearer x}\n", Given(url=("http://u:p@h", "--vllm-url")))
+    [problem] = wrong("headers: {Authorization: Bearer x}\n", Overrides(url=("http://u:p@h", "--vllm-url")))
     assert problem.message.key == "config.two_credentials"
 
 

@@ -11,7 +11,7 @@ import pytest
 from config_made import Read, Wrong
 from every import every
 
-from pytest_vllm_bench.config import Given, matrix
+from pytest_vllm_bench.config import Overrides, matrix
 from pytest_vllm_bench.config.urls import address, redacted
 from pytest_vllm_bench.text import say
 
@@ -37,7 +37,7 @@ def test_a_key_becomes_a_header_and_nothing_else(config: Read, variable: str) ->
 
 
 def test_credentials_in_a_url_become_a_header(config: Read) -> None:
-    found = config("", Given(url=(f"http://me:{SECRET}@h:1/v1", "--vllm-url")))
+    found = config("", Overrides(url=(f"http://me:{SECRET}@h:1/v1", "--vllm-url")))
     [scenario] = matrix(found)
     pair = base64.b64encode(f"me:{SECRET}".encode()).decode()
     assert scenario.target.headers == {"Authorization": f"Basic {pair}"}

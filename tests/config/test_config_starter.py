@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_vllm_bench.config import Given, matrix, read, write_starter
+from pytest_vllm_bench.config import Overrides, matrix, read, write_starter
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).parent.parent.parent / "bench_cases"
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_starter_is_complete(tmp_path: Path, lang: str) -> None:
     config, test = write_starter(tmp_path / "bench", lang, "http://localhost:8000")
-    found = read(config, Given(), builtin())
+    found = read(config, Overrides(), builtin())
     assert found.targets[0].base_url == "http://localhost:8000"
     assert len(matrix(found)) == 4
     assert "async def test_serving(scenario, vllm_bench)" in test.read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def test_the_starter_is_complete(tmp_path: Path, lang: str) -> None:
         line[2:] if line.startswith("#   -") or line == "# overrides:" else line for line in text.splitlines()
     )
     config.write_text(uncommented, encoding="utf-8")
-    assert [len(s.rules) for s in matrix(read(config, Given(), builtin()))] == [2, 2, 2, 3]
+    assert [len(s.rules) for s in matrix(read(config, Overrides(), builtin()))] == [2, 2, 2, 3]
 
 
 def test_both_languages_say_the_same() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from blocks import PAGES, Block, blocks
 
-from pytest_vllm_bench.config import Given, matrix, read
+from pytest_vllm_bench.config import Overrides, matrix, read
 from pytest_vllm_bench.config.lines import parse
 from pytest_vllm_bench.registry import builtin
 
@@ -39,7 +39,7 @@ def keys() -> Iterator[None]:
 def test_a_config_is_one(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(block.text, encoding="utf-8")
-    assert matrix(read(path, Given(), builtin()))
+    assert matrix(read(path, Overrides(), builtin()))
 
 
 @pytest.mark.usefixtures("keys")
@@ -52,7 +52,7 @@ def test_a_part_fits_into_a_config(block: Block, tmp_path: Path) -> None:
         del rest["base_url"]
     path = tmp_path / "config.yaml"
     path.write_text(block.text + yaml.safe_dump(rest), encoding="utf-8")
-    assert matrix(read(path, Given(), builtin()))
+    assert matrix(read(path, Overrides(), builtin()))
 
 
 @pytest.mark.parametrize("block", of(""), ids=lambda b: b.id)

@@ -16,7 +16,7 @@ from every import every
 from scipy import stats
 
 from pytest_vllm_bench.judge import baseline, comparison
-from pytest_vllm_bench.judge.baseline import Session
+from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison
 from pytest_vllm_bench.model import Message, Verdict
 from pytest_vllm_bench.text import say
@@ -42,9 +42,9 @@ def near(value: Any, rel: float) -> Any:
 
 def session(
     values: Mapping[str, float | tuple[float, ...]] = {}, /, digest: str = "d1", **more: float | tuple[float, ...]
-) -> Session:
+) -> SessionFigures:
     made = {k: v if isinstance(v, tuple) else (v,) for k, v in {**values, **more}.items()}
-    return Session(session="s", digest=digest, values=made)
+    return SessionFigures(session="s", digest=digest, values=made)
 
 
 def test_a_session_keeps_steady_figures_where_there_are_some() -> None:
@@ -198,7 +198,11 @@ def test_only_the_same_plan_is_comparable() -> None:
 
 
 def compared(
-    reference: list[Session], new: Session, planned: int = 1, shown: dict[str, float] | None = None, **settings: Any
+    reference: list[SessionFigures],
+    new: SessionFigures,
+    planned: int = 1,
+    shown: dict[str, float] | None = None,
+    **settings: Any,
 ) -> dict[str, Comparison]:
     found = comparison.compare(reference, new, BaselineSettings(**settings), planned, shown or {})
     for c in found:
@@ -256,7 +260,7 @@ def test_noise_of_which_nothing_was_seen_counts_double() -> None:
     assert interval_of([10.0, 10.0]) == pytest.approx(two)
 
 
-def kept(**scenarios: list[Session]) -> dict[str, Any]:
+def kept(**scenarios: list[SessionFigures]) -> dict[str, Any]:
     """A reference of the given scenarios."""
     return {
         "scenarios": {

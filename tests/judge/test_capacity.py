@@ -14,7 +14,7 @@ import pytest
 from runs import judged, scenario
 
 from pytest_vllm_bench.judge.before import enough
-from pytest_vllm_bench.judge.capacity import Answer, Gate, Outcome, Probe, Seen, _State, search
+from pytest_vllm_bench.judge.capacity import CapacityAnswer, CapacityGate, LevelRecord, Outcome, Probe, _State, search
 from pytest_vllm_bench.model import Judgement, Record, Search, Verdict
 from pytest_vllm_bench.simulator.engine import Arrival, LatencyModel, Timeline, simulate
 from pytest_vllm_bench.text import say
@@ -28,7 +28,7 @@ def settings(**changed: object) -> Search:
 
 
 def drive(asked: Search, probe: Callable[[Probe], Outcome], measured: Collection[float] = ()
-          ) -> tuple[Answer, list[Probe]]:  # fmt: skip
+          ) -> tuple[CapacityAnswer, list[Probe]]:  # fmt: skip
     """Run a search to its end; also the probes that it asked for."""
     steps, probes = search(asked, measured), []
     try:
@@ -66,12 +66,12 @@ def test_doubling_then_bisection() -> None:
 def test_at_least_is_one_probe() -> None:
     answer, probes = drive(settings(at_least=32, runs=1), below(100))
     assert [p.level for p in probes] == [32]
-    assert answer.at_least(32) == Gate(verdict=PASS, within=True, proven=True)
-    assert answer.at_least(33) == Gate(verdict=INCONCLUSIVE)
+    assert answer.at_least(32) == CapacityGate(verdict=PASS, within=True, proven=True)
+    assert answer.at_least(33) == CapacityGate(verdict=INCONCLUSIVE)
     assert answer.stopped == "runs"
     answer, probes = drive(settings(at_least=32, runs=1), below(20))
-    assert answer.at_least(32) == Gate(verdict=FAIL, within=False, proven=True)
-    assert (answer.at_least(20), answer.held) == (Gate(verdict=INCONCLUSIVE), None)
+    assert answer.at_least(32) == CapacityGate(verdict=FAIL, within=False, proven=True)
+    assert (answer.at_least(20), answer.held) == (CapacityGate(verdict=INCONCLUSIVE), None)
 
 
 def test_halving_where_the_level_asked_for_breaks() -> None:
@@ -101,7 +101,9 @@ def test_rates_are_not_whole() -> None:
     nothing, _ = drive(settings(over="request_rate", at_least=4.0), below(0))
     assert nothing.stopped == "floor"
     little, _ = drive(settings(over="request_rate"), below(0.3))
-    assert little.at_least(None) == Gate(verdict=PASS, within=True, proven=True), "less than one a second is something"
+    assert little.at_least(None) == CapacityGate(verdict=PASS, within=True, proven=True), (
+        "less than one a second is something"
+    )
 
 
 def test_the_steps_of_a_search() -> None:
@@ -120,10 +122,10 @@ def test_what_is_known_of_a_level() -> None:
     answer, _ = drive(settings(at_least=2, max=4), lambda p: Outcome(
         verdict=INCONCLUSIVE if p.multiple < 2 else PASS, within=True, proven=p.level == 4, seconds=2, runs=3,
         result=f"at {p.level:g}"))  # fmt: skip
-    assert answer == Answer(
+    assert answer == CapacityAnswer(
         held=4, broken=None, held_proven=True, stopped="max", runs=12, seconds=8,
-        levels=(Seen(level=2, held=True, decided=True, proven=False, multiple=2, result="at 2"),
-                Seen(level=4, held=True, decided=True, proven=True, multiple=2, result="at 4")),
+        levels=(LevelRecord(level=2, held=True, decided=True, proven=False, multiple=2, result="at 2"),
+                LevelRecord(level=4, held=True, decided=True, proven=True, multiple=2, result="at 4")),
     )  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def test_the_nearest_level_that_another_tier_measured() -> None:
     state = _State(settings=settings(), measured=(3.0, 5.0, 8.0, 20.0))
     assert [state.near(wanted, 3, 8) for wanted in (1, 4.5, 6, 7, 30)] == [3, 5, 5, 8, 8]
     assert [state.near(9, *ends) for ends in ((5, 7), (9, 19), (9, 20), (21, 30))] == [5, 9, 20, 9]
-    state.known[5.0] = Seen(level=5, held=True, decided=True, proven=True, multiple=1)
+    state.known[5.0] = LevelRecord(level=5, held=True, decided=True, proven=True, multiple=1)
     assert (state.near(6, 3, 8), state.near(6, 4, 7)) == (8, 6)
     _, probes = drive(settings(), below(11), measured=(7, 9))
     assert [p.level for p in probes] == [1, 2, 4, 7, 9, 18, 13, 11, 12]
@@ -175,12 +177,12 @@ def test_an_invalid_probe_ends_the_search() -> None:
 def test_an_observed_side_is_no_verdict_of_the_gate(limit: int) -> None:
     """What was only observed passes or fails as the config says of undecided rules; it is never called proven."""
     answer, _ = drive(settings(at_least=8), lambda p: Outcome(verdict=INCONCLUSIVE, within=p.level <= limit))
-    assert answer.at_least(8) == Gate(verdict=INCONCLUSIVE, within=limit >= 8)
+    assert answer.at_least(8) == CapacityGate(verdict=INCONCLUSIVE, within=limit >= 8)
 
 
 def test_an_exact_rule_decides_and_proves_nothing() -> None:
     answer, _ = drive(settings(at_least=8), lambda p: Outcome(verdict=PASS if p.level < 12 else FAIL))
-    assert answer.at_least(8) == Gate(verdict=PASS, within=True, proven=False)
+    assert answer.at_least(8) == CapacityGate(verdict=PASS, within=True, proven=False)
     assert (answer.held, answer.held_proven, answer.broken, answer.broken_proven) == (11, False, 12, False)
 
 
@@ -197,7 +199,7 @@ def test_a_search_ends_where_no_probe_can_follow(over: Literal["gone", "interrup
 
     answer, probes = drive(settings(at_least=2), probe)
     assert ([p.level for p in probes], answer.stopped, answer.held) == ([2, 4, 8], over, 4)
-    assert answer.at_least(2) == Gate(
+    assert answer.at_least(2) == CapacityGate(
         verdict=FAIL if over == "gone" else PASS, within=over != "gone", proven=over != "gone"
     )
 
@@ -220,10 +222,10 @@ def test_a_level_that_broke_alone_is_looked_at_from_above() -> None:
 # -------------------------------------------------------------------------------------- tiers of one search
 
 
-def shared(limits: dict[str, Search], probe: Callable[[str, Probe], Outcome]) -> dict[str, tuple[Answer, int]]:
+def shared(limits: dict[str, Search], probe: Callable[[str, Probe], Outcome]) -> dict[str, tuple[CapacityAnswer, int]]:
     """One search after another, as tiers of one: what was sent for an earlier one costs a later one nothing."""
     sent: set[tuple[float, int]] = set()
-    found: dict[str, tuple[Answer, int]] = {}
+    found: dict[str, tuple[CapacityAnswer, int]] = {}
     for tier, asked in limits.items():
         before = frozenset(sent)
 

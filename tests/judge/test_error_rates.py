@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pytest_vllm_bench.judge.baseline import Session, noise_shown
+from pytest_vllm_bench.judge.baseline import SessionFigures, noise_shown
 from pytest_vllm_bench.judge.comparison import (
     BaselineSettings,
     Comparison,
@@ -205,14 +205,14 @@ def test_a_few_scenarios_that_vary_far_more_than_the_others() -> None:
         assert failing(matrix(kept, 1, variation, 1500, seed=3)) <= most, kept
 
 
-def as_session(runs: Any, scenario: int) -> Session:
+def as_session(runs: Any, scenario: int) -> SessionFigures:
     """One session of a matrix as the results would have it: 100 where ln is 0, throughputs are worse when less."""
     signs = [-1 if m == "output_throughput" else 1 for m in METRICS]
     values = {
         m: tuple(100 * np.exp(sign * runs[:, 0, scenario, i].astype(float)))
         for i, (m, sign) in enumerate(zip(METRICS, signs, strict=True))
     }
-    return Session(session="", digest="d", values=values)
+    return SessionFigures(session="", digest="d", values=values)
 
 
 def compared(drawn: Matrix, new: Any) -> list[list[Comparison]]:
@@ -265,8 +265,8 @@ def test_the_detectable_change_that_the_documentation_states(
     spread = 0.03 * np.array([-1, 1] * 5)[:sessions] * math.sqrt((sessions - 1) / sessions) if sessions > 1 else [0.0]
     if sessions == 5:
         spread = 0.03 * np.array([-1.0, -1, 0, 1, 1])
-    reference = [Session(session="", digest="d", values={"mean_tpot_ms": (100 * math.exp(x),)}) for x in spread]
-    new = Session(session="", digest="d", values={"mean_tpot_ms": (100.0,)})
+    reference = [SessionFigures(session="", digest="d", values={"mean_tpot_ms": (100 * math.exp(x),)}) for x in spread]
+    new = SessionFigures(session="", digest="d", values={"mean_tpot_ms": (100.0,)})
     (found,) = [
         c for c in compare(reference, new, BaselineSettings(noise=noise), planned=1) if c.metric == "mean_tpot_ms"
     ]
@@ -282,7 +282,7 @@ def test_two_targets_that_are_the_same_differ_in_one_percent_of_sessions(rounds:
     for _ in range(1000):
         values = 100 * np.exp(0.12 * rng.normal(size=(2, len(METRICS), rounds)))
         a, b = (
-            Session(session="", digest="d", values={m: tuple(v) for m, v in zip(METRICS, side, strict=True)})
+            SessionFigures(session="", digest="d", values={m: tuple(v) for m, v in zip(METRICS, side, strict=True)})
             for side in values
         )
         made = compare_targets(a, b, settings, planned=len(METRICS))

@@ -13,7 +13,7 @@ from every import every
 from runs import closed, rule, scenario
 
 from pytest_vllm_bench.judge import Evidence, imports, judge
-from pytest_vllm_bench.judge.imports import Imported
+from pytest_vllm_bench.judge.imports import ForeignResult
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
@@ -43,7 +43,7 @@ def detailed() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def read(data: Any) -> Imported:
+def read(data: Any) -> ForeignResult:
     found = imports.read(data, "file.json")
     assert isinstance(found, list)
     (one,) = found
@@ -52,7 +52,7 @@ def read(data: Any) -> Imported:
     return one
 
 
-def lacks(found: Imported) -> list[str]:
+def lacks(found: ForeignResult) -> list[str]:
     return [m.key.rpartition(".lacks_")[2] for m in found.lacks]
 
 
@@ -86,7 +86,7 @@ def test_a_summary_of_vllm() -> None:
 def test_a_summary_and_a_detailed_result_of_vllm_to_the_letter() -> None:
     settings = ("num_prompts", "burstiness", "max_concurrency")
     figures = {k: v for k, v in vllm().items() if isinstance(v, float | int) and k not in settings}
-    assert read(vllm()) == Imported(
+    assert read(vllm()) == ForeignResult(
         source="vllm", name="file.json", figures=figures | {"failed_ratio": 0.25}, concurrency=2, model="m",
         lacks=read(vllm()).lacks,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from answering import Ending, answering, chunk, sent
 
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.load.dispatch import Row
+from pytest_vllm_bench.load.dispatch import PlannedRow
 from pytest_vllm_bench.load.turns import PIECE_BYTES, NoAnswer, Turns, answer
 from pytest_vllm_bench.model import INDEX_ROW, Plan
 
@@ -86,4 +86,4 @@ async def test_a_long_answer_is_read_in_pieces() -> None:
 async def test_what_is_no_answer_is_said_so(tmp_path: Path) -> None:
     turns = Turns(BACKENDS["openai-chat"], MARKER)
     with pytest.raises(NoAnswer):
-        await turns.answered(Row(0, 0, 0, 0, 0.0, 0.0, 0, 0), [HEAD, chunk(b"data: {broken\n\n"), b"0\r\n\r\n"])
+        await turns.answered(PlannedRow(0, 0, 0, 0, 0.0, 0.0, 0, 0), [HEAD, chunk(b"data: {broken\n\n"), b"0\r\n\r\n"])

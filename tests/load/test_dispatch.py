@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.load.dispatch import Dispatch, Outside, Row, chains, is_closed, share
+from pytest_vllm_bench.load.dispatch import Dispatch, Outside, PlannedRow, chains, is_closed, share
 from pytest_vllm_bench.model import INDEX_ROW
 
 START = 1000.0
@@ -35,7 +35,7 @@ def index(dues: Sequence[float], turns: Sequence[tuple[int, float]] = ()) -> byt
 
 @dataclass
 class Went:
-    row: Row
+    row: PlannedRow
     at: float
     ready: float
     due: float
@@ -46,8 +46,8 @@ class Went:
 class World:
     """Virtual time: a server that takes ``service(row)`` seconds, and a clock that jumps from event to event."""
 
-    service: Callable[[Row], float] = lambda row: 1.0
-    answered: Callable[[Row], bool] = lambda row: True
+    service: Callable[[PlannedRow], float] = lambda row: 1.0
+    answered: Callable[[PlannedRow], bool] = lambda row: True
     now: float = START
     went: list[Went] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
@@ -96,7 +96,7 @@ class World:
     def _wake(self, at: float) -> None:
         self._alarm = at
 
-    def _launch(self, row: Row, ready: float, due: float) -> None:
+    def _launch(self, row: PlannedRow, ready: float, due: float) -> None:
         one = Went(row, self.now, ready, due, self.now + self.service(row))
         self.went.append(one)
         self.later(one.end, one)

@@ -20,7 +20,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.load import tape as tapes
 from pytest_vllm_bench.load.content import Content, Look, name_of
-from pytest_vllm_bench.load.dispatch import Row
+from pytest_vllm_bench.load.dispatch import PlannedRow
 from pytest_vllm_bench.load.pool import Pool
 from pytest_vllm_bench.load.tape import Tape
 from pytest_vllm_bench.load.wire import Connection, Flight, Hooks, address
@@ -64,7 +64,7 @@ class Client:
         head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {self.backend.content_type}\r\n{headers}"
         payload = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         connection = self.connection = over or await self.pool.connect()
-        at = Row(self.number, self.number, 0, 0, 0.0, 0.0, 0, 0)
+        at = PlannedRow(self.number, self.number, 0, 0, 0.0, 0.0, 0, 0)
         self.number += 1
         connection.start(Flight(row=at, payload=payload, ready=perf_counter(), due=0.0))
         async with asyncio.timeout(60):

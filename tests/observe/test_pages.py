@@ -32,7 +32,7 @@ def sound(error: ServerError) -> None:
 @settings(deadline=None)
 @given(body=BODIES, status=st.sampled_from([200, 200, 302, 400, 401, 404, 429, 500]), to=st.text(max_size=12))
 def test_any_page(body: bytes, status: int, to: str) -> None:
-    page = pages.Answer(status=status, headers={"Location": to, "Retry-After": to}, body=body)
+    page = pages.Page(status=status, headers={"Location": to, "Retry-After": to}, body=body)
     try:
         for entry in ready.models_of(TARGET, page):
             entry["id"].encode()
@@ -43,7 +43,7 @@ def test_any_page(body: bytes, status: int, to: str) -> None:
     server = ready.Server(target=TARGET, models=("other",))
     sound(trial.unfit(server, asked, page))
     with contextlib.suppress(ServerError):
-        trial.enough(server, asked, trial.Seen(), [body])
+        trial.enough(server, asked, trial.TrialAnswer(), [body])
     sound(trial.complained(server, asked, body, "said"))
 
 

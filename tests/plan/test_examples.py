@@ -31,12 +31,12 @@ async def test_{name}(scenario, vllm_bench):
 
 @every("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_a_config_without_problems(path: Path) -> None:
-    read = config.read(path, config.Given(), registry.builtin())
+    read = config.read(path, config.Overrides(), registry.builtin())
     assert config.matrix(read)
 
 
 def test_the_users_file_gives_every_pair_of_lengths_and_loads() -> None:
-    read = config.read(CASES / "examples" / "deepseek.yaml", config.Given(), registry.builtin())
+    read = config.read(CASES / "examples" / "deepseek.yaml", config.Overrides(), registry.builtin())
     ids = [scenario.id for scenario in config.matrix(read)]
     assert len(ids) == 12
     assert "io1024x1024-mc16-np160" in ids

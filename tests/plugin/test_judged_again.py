@@ -18,7 +18,7 @@ from runs import closed, opened, request, scenario
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.model import Measurement, Plan, Record, Repeats, Result, Scenario, ValiditySettings, Verdict
-from pytest_vllm_bench.rejudge import Asked, parsed, results
+from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.report.artifacts import to_json
 from pytest_vllm_bench.report.folder import write
 from pytest_vllm_bench.store import measurement
@@ -78,7 +78,7 @@ def as_before(path: Path) -> None:
 
 
 def judged_as_it_was(path: Path) -> None:
-    (made,) = results(path, Asked())
+    (made,) = results(path, Criteria())
     assert told(made) == saved(path)
     assert str(made.verdict) == json.loads(path.read_text())["verdict"]
 
@@ -119,7 +119,7 @@ def test_what_failed_beside_its_figures_stays_failed(bench: Bench, pytester: pyt
     bench(**keys).assert_outcomes(failed=1)
     for path in sorted((pytester.path / "results").glob("bench_*.json")):
         row = json.loads(path.read_text())
-        (made,) = results(path, Asked())
+        (made,) = results(path, Criteria())
         assert str(made.verdict) == row["verdict"]
         assert [say(note) for note in made.notes] == [note["text"] for note in row["notes"]]
 
@@ -131,30 +131,30 @@ def test_what_is_worse_than_a_reference_stays_failed(repeats: list[Path]) -> Non
     lost = {"key": "judge.target_missing", "values": {"target": "before"}, "text": ""}
     gate = {"reference": "before", "comparisons": [], "notes": [lost], "refused": True}
     path.write_text(json.dumps(row | {"verdict": "FAIL", "baseline": gate}))
-    (made,) = results(path, Asked())
+    (made,) = results(path, Criteria())
     assert (str(made.verdict), [note.key for note in made.notes][-1]) == ("FAIL", "judge.target_missing")
-    (other,) = results(path, Asked(rules=parsed(["failed <= 1"])))
+    (other,) = results(path, Criteria(rules=parsed(["failed <= 1"])))
     assert (str(other.verdict), other.notes) == ("PASS", ())
     as_before(path)
     path.write_text(json.dumps(row | {"notes": [{"key": "server.restarted", "values": {}, "text": ""}]}))
-    (anew,) = results(path, Asked(rules=parsed(["failed <= 1"])))
+    (anew,) = results(path, Criteria(rules=parsed(["failed <= 1"])))
     assert str(anew.verdict) == "FAIL"
 
 
 def test_repeats_that_are_not_beside_it_are_said(repeats: list[Path]) -> None:
     first, second, last = repeats
-    (made,) = results(first, Asked(settings={"mode": "exact"}))
+    (made,) = results(first, Criteria(settings={"mode": "exact"}))
     assert [v.rule.text for v in made.verdicts] == ["failed == 0"], "an earlier one was not judged by rules"
-    (pooled,) = results(last, Asked())
+    (pooled,) = results(last, Criteria())
     assert pooled.verdicts[0].n == sum(n for *_, n, _, _ in saved(last)[:1])
     row = json.loads(second.read_text())
     second.write_text(json.dumps(row | {"session": "another"}))
-    (alone,) = results(last, Asked())
+    (alone,) = results(last, Criteria())
     assert "judge.not_pooled" in [note.key for note in alone.notes]
     assert alone.verdicts[-1].n == 80
     last.with_suffix(".records.jsonl.gz").write_bytes(b"")
     with pytest.raises(BenchError) as caught:
-        list(results(last, Asked()))
+        list(results(last, Criteria()))
     assert caught.value.message.key == "report.damaged"
 
 
@@ -163,12 +163,12 @@ def test_without_requests_the_figures_of_all_repeats_are_judged(repeats: list[Pa
         path.with_suffix(".records.jsonl.gz").unlink()
     last = repeats[-1]
     row = json.loads(last.read_text())
-    (made,) = results(last, Asked(rules=parsed(["completed >= 240"]), settings={"mode": "exact"}))
+    (made,) = results(last, Criteria(rules=parsed(["completed >= 240"]), settings={"mode": "exact"}))
     assert (row["completed"], made.verdicts[0].observed, str(made.verdict)) == (80, 240, "PASS")
     assert not made.notes
     del row["config"]
     last.write_text(json.dumps(row))
-    (made,) = results(last, Asked())
+    (made,) = results(last, Criteria())
     assert {v.rule.text for v in made.verdicts} == {rule for rule, *_ in saved(last)}, "and no rule is forgotten"
 
 
@@ -180,7 +180,7 @@ def test_a_config_that_was_damaged_is_said(repeats: list[Path], key: str, value:
     row["config"]["judge"][key] = value
     path.write_text(json.dumps(row))
     with pytest.raises(BenchError) as caught:
-        list(results(path, Asked()))
+        list(results(path, Criteria()))
     assert caught.value.message.key == "report.damaged"
     assert key in str(caught.value.message.values["why"])
 
@@ -211,18 +211,18 @@ def test_figures_alone_are_read_as_the_requests_would_be(tmp_path: Path) -> None
     late = scenario("p90_ttft_ms <= 500", "steady_p90_ttft_ms <= 500", "p90_service_ttft_ms <= 500", request_rate=10.0)
     path = kept(tmp_path, late, opened([0.05] * 100, late=3.0))
     path.with_suffix(".records.jsonl.gz").unlink()
-    (made,) = results(path, Asked())
+    (made,) = results(path, Criteria())
     assert [(v.within, v.window) for v in made.verdicts[:3]] == [(False, "steady"), (False, "steady"), (True, "steady")]
     cut = kept(tmp_path, scenario("completed >= 1"), closed([0.05] * 100), complete=False)
     cut.with_suffix(".records.jsonl.gz").unlink()
-    (made,) = results(cut, Asked())
+    (made,) = results(cut, Criteria())
     assert (str(made.verdict), [n.key for n in made.notes]) == ("INCONCLUSIVE", ["judge.interrupted"])
 
 
 def test_other_goodput_limits_are_not_answered_by_the_old_ones_figures(tmp_path: Path) -> None:
     path = kept(tmp_path, scenario("goodput_ratio >= 0.9", goodput={"ttft": 500.0}), closed([0.05] * 100))
     path.with_suffix(".records.jsonl.gz").unlink()
-    (made,) = results(path, Asked())
+    (made,) = results(path, Criteria())
     assert made.verdicts[0].observed == 1
-    (made,) = results(path, Asked(goodput={"ttft": 10.0}))
+    (made,) = results(path, Criteria(goodput={"ttft": 10.0}))
     assert (made.verdicts[0].observed, str(made.verdict)) == (None, "FAIL")

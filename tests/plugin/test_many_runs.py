@@ -16,7 +16,7 @@ import pytest
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.regression import between_targets
-from pytest_vllm_bench.rejudge import Asked, results
+from pytest_vllm_bench.rejudge import Criteria, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
@@ -76,7 +76,7 @@ def test_a_repeat_answers_for_its_own_failures_and_its_servers_counters(
     assert first["failed"] == 1
     assert [v["rule"] for v in first["verdicts"]] == rules[1:]
     for path in (pytester.path / "results").glob("bench_*.json"):
-        (made,) = results(path, Asked())
+        (made,) = results(path, Criteria())
         row = json.loads(path.read_text())
         assert (str(made.verdict), len(made.verdicts)) == (row["verdict"], len(row["verdicts"]))
 

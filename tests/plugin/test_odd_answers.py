@@ -12,7 +12,7 @@ import pytest
 from relay import relay
 
 from pytest_vllm_bench import simulator
-from pytest_vllm_bench.rejudge import Asked, parsed, results
+from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
 Bench = Callable[..., pytest.RunResult]
@@ -76,10 +76,10 @@ def test_a_proxy_that_collects_the_stream(bench: Bench, pytester: pytest.Pyteste
     verdicts = {v["rule"]: v["verdict"] for v in row["verdicts"]}
     assert [verdicts[rule] for rule in rules] == ["INCONCLUSIVE", "PASS"]
     path = pytester.path / "results" / f"bench_{NAME}.json"
-    (again,) = results(path, Asked(rules=parsed(rules)))
+    (again,) = results(path, Criteria(rules=parsed(rules)))
     assert [str(v.verdict) for v in again.verdicts[:2]] == ["INCONCLUSIVE", "PASS"]
     path.with_name(f"bench_{NAME}.records.jsonl.gz").unlink()
-    (again,) = results(path, Asked(rules=parsed(rules)))
+    (again,) = results(path, Criteria(rules=parsed(rules)))
     assert [str(v.verdict) for v in again.verdicts[:2]] == ["INCONCLUSIVE", "PASS"], "without the requests too"
 
 
@@ -135,5 +135,5 @@ def test_a_server_that_lists_another_model_after_the_load_fails(bench: Bench, py
     assert row["verdict"] == "FAIL"
     assert "simulated before, otherwise after" in " ".join(told.stdout.str().split())
     path = pytester.path / "results" / f"bench_{NAME}.json"
-    (again,) = results(path, Asked(rules=parsed(["failed == 0"])))
+    (again,) = results(path, Criteria(rules=parsed(["failed == 0"])))
     assert str(again.verdict) == "FAIL", "no rule makes it one server"

@@ -19,7 +19,7 @@ import pytest
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Target
 from pytest_vllm_bench.observe import counters
-from pytest_vllm_bench.rejudge import Asked, parsed, results
+from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.tokenizer import SMALL
 
@@ -136,7 +136,7 @@ def test_a_server_that_dies_spares_the_rest_of_the_matrix(
         result = bench(f"--vllm-url={server.base_url}", "--vllm-ready-timeout=1", "-rs", **keys, sla=rules)
     result.assert_outcomes(failed=1, skipped=2)
     (again,) = results(
-        pytester.path / "results" / "bench_io64x8_mc2_np60.json", Asked(rules=parsed(["failed_ratio <= 0.9"]))
+        pytester.path / "results" / "bench_io64x8_mc2_np60.json", Criteria(rules=parsed(["failed_ratio <= 0.9"]))
     )
     assert str(again.verdict) == "FAIL"
     assert "server not there, see io64x8-mc2-np60" in result.stdout.str()

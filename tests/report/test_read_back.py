@@ -167,7 +167,7 @@ def test_a_reference_with_anything_in_it(tmp_path_factory: pytest.TempPathFactor
     if said is not None:
         assert str(path) in say(said)
         return
-    gate = regression.Gate(name="main", reference=reference, settings=BaselineSettings(), planned=3)
+    gate = regression.ReferenceGate(name="main", reference=reference, settings=BaselineSettings(), planned=3)
     regression.hold(gate, ROW)
     regression.save(path, [ROW], 5)
     regression.load(path)

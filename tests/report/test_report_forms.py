@@ -195,7 +195,7 @@ def test_every_form_again_from_a_folder(saved: Path, tmp_path: Path) -> None:
     written = rebuild.report(
         [saved],
         tmp_path / "out",
-        rebuild.Asked(formats=forms, lang="both", against=partial(side_by_side, folder.read(saved))),
+        rebuild.ReportRequest(formats=forms, lang="both", against=partial(side_by_side, folder.read(saved))),
     )
     names = {p.name for p in written}
     assert names >= {"report.html", "aggregate_results.csv", "verdict.json", "results.xlsx", "results.parquet"}
@@ -216,7 +216,7 @@ def test_the_newest_of_each_scenario_is_reported_and_all_make_the_trend(saved: P
 def test_a_partial_folder_is_reported_with_what_is_missing_named(saved: Path, tmp_path: Path) -> None:
     (saved / "bench_io1x1_mc1_np1.json").write_text("{half of it")
     problems: list[Problem] = []
-    assert rebuild.report([saved], tmp_path / "out", rebuild.Asked(formats=["csv"]), problems)
+    assert rebuild.report([saved], tmp_path / "out", rebuild.ReportRequest(formats=["csv"]), problems)
     assert [Path(p.file).name for p in problems] == ["bench_io1x1_mc1_np1.json"]
 
 

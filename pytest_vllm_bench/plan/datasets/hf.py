@@ -121,7 +121,7 @@ def _hub(path: str) -> None:
         raise DataError("plan.hub_unreachable", path=path, error=problem)
 
 
-def _columns(row: Mapping[str, Any], options: HFOptions) -> known.Columns:
+def _columns(row: Mapping[str, Any], options: HFOptions) -> known.DatasetColumns:
     """The columns that are named, else those that common datasets have; a medium named "" is not sent."""
     named = (options.prompt_column, options.answer_column, options.image_column, options.audio_column)
     for name in filter(None, named):

@@ -87,7 +87,7 @@ def _calendar(value: Any) -> float:
 
 
 @dataclass(slots=True)
-class Columns:
+class TraceColumns:
     """The part of a trace that is replayed, in the order of its times; twenty-four bytes a request."""
 
     number: array[int] = field(default_factory=lambda: array("Q"))
@@ -103,7 +103,7 @@ class Columns:
         self.output_len.append(answered)
 
 
-def _loaded(wanted: Wanted, unit: str) -> tuple[rows.Rows, Columns]:
+def _loaded(wanted: Wanted, unit: str) -> tuple[rows.Rows, TraceColumns]:
     source = rows.read(wanted.path(wanted.options.path), wanted.reading)
     columns = _read(source, unit, wanted)
     n = min(wanted.n, len(columns.time), bisect_left(columns.time, wanted.until))
@@ -112,7 +112,7 @@ def _loaded(wanted: Wanted, unit: str) -> tuple[rows.Rows, Columns]:
     return source, columns
 
 
-def _worth(columns: Columns, n: int, wanted: Wanted) -> Message:
+def _worth(columns: TraceColumns, n: int, wanted: Wanted) -> Message:
     """What the first ``n`` requests come to; DataError for more days than anybody can mean."""
     lasting = columns.time[n - 1]
     rate = n / lasting if lasting else math.inf
@@ -130,12 +130,12 @@ def _worth(columns: Columns, n: int, wanted: Wanted) -> Message:
     return Message(key="plan.trace_odd" if odd else "plan.trace_worth", values=told)
 
 
-def _read(source: rows.Rows, unit: str, wanted: Wanted) -> Columns:
+def _read(source: rows.Rows, unit: str, wanted: Wanted) -> TraceColumns:
     """Times and lengths of the rows within the window; every row that cannot be meant is told at once."""
     options: TraceOptions = wanted.options
     names = [rows.require(source, choices) for choices in (TIMES, INPUTS, OUTPUTS)]
     seconds = clock(names[0], source.fetch([0])[0][names[0]], options.unit, unit)
-    found, problems = Columns(), list[Message]()
+    found, problems = TraceColumns(), list[Message]()
     before: tuple[float, int, int, tuple[int, ...] | None] = (-math.inf, 0, 0, None)
     blocks = Fitting(options.block)
     for number, row in enumerate(source):
@@ -208,7 +208,7 @@ class Fitting:
         return Message(key=key, values={"block": fits[-1]})
 
 
-def _window(found: Columns, options: TraceOptions) -> Columns:
+def _window(found: TraceColumns, options: TraceOptions) -> TraceColumns:
     """Sorted by time, from ``start`` to ``end``, the clock at 0 where the window begins, at the wanted speed."""
     import numpy as np
 
@@ -217,7 +217,7 @@ def _window(found: Columns, options: TraceOptions) -> Columns:
     since = times[order] - (times[order[0]] if len(order) else 0.0)
     kept = (since >= options.start) & (since < (options.end if options.end is not None else math.inf))
     order, since = order[kept], (since[kept] - options.start) / options.speed
-    return Columns(
+    return TraceColumns(
         number=array("Q", np.frombuffer(found.number, dtype="u8")[order].tolist() if len(order) else []),
         time=array("d", since.tolist()),
         input_len=array("i", [found.input_len[i] for i in order]),
@@ -226,7 +226,7 @@ def _window(found: Columns, options: TraceOptions) -> Columns:
     )
 
 
-def _drafts(wanted: Wanted, source: rows.Rows, columns: Columns) -> Iterator[Draft]:
+def _drafts(wanted: Wanted, source: rows.Rows, columns: TraceColumns) -> Iterator[Draft]:
     """Letters of each request: its blocks where the trace names them, else letters of its own."""
     size = wanted.alphabet().size
     text = wanted.stream("prompts")

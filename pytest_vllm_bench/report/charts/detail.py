@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.chart import Axis, Chart, Label, Limit, Series, message, quantity
+from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Label, Limit, message, quantity
 
 if TYPE_CHECKING:
-    from pytest_vllm_bench.report.samples import Columns, Floats
+    from pytest_vllm_bench.report.samples import ChartColumns, Floats
 
 #: Tokens that a bin should hold at least: fewer, and the curve shows the bins instead of the speed.
 BIN_TOKENS = 30
@@ -16,7 +16,7 @@ BIN_TOKENS = 30
 TIME = Axis(label=message("page.axis.time"))
 
 
-def detail(row: Row, columns: Columns, points: int) -> list[Chart]:
+def detail(row: Row, columns: ChartColumns, points: int) -> list[Chart]:
     """The charts of one scenario with about ``points`` points each."""
     made = [
         distributions(row, columns, points),
@@ -29,7 +29,7 @@ def detail(row: Row, columns: Columns, points: int) -> list[Chart]:
     return [chart for chart in made if not chart.empty]
 
 
-def distributions(row: Row, columns: Columns, points: int) -> Chart:
+def distributions(row: Row, columns: ChartColumns, points: int) -> Chart:
     """The share of requests (gaps, for ITL) that were at least so quick."""
     import numpy as np
 
@@ -45,7 +45,7 @@ def distributions(row: Row, columns: Columns, points: int) -> Chart:
         if len(ms):
             shares = np.linspace(0, 1, min(points, max(2, len(ms))))
             x = np.quantile(ms, shares)
-            drawn.append(Series(name=quantity(name), x=x.tolist(), y=(100 * shares).tolist(), colour=k))
+            drawn.append(ChartSeries(name=quantity(name), x=x.tolist(), y=(100 * shares).tolist(), colour=k))
     goodput = (row.get("config") or {}).get("goodput") or {}
     limits = tuple(
         Limit(axis="x", value=ms, label=f"{name.upper()} ≤ {ms:g} ms") for name, ms in goodput.items() if name in values
@@ -60,7 +60,7 @@ def distributions(row: Row, columns: Columns, points: int) -> Chart:
     )
 
 
-def timeline(columns: Columns, points: int) -> Chart:
+def timeline(columns: ChartColumns, points: int) -> Chart:
     """Requests as bars from the moment they were due: waiting, prefill, decode."""
     import numpy as np
 
@@ -90,12 +90,12 @@ def timeline(columns: Columns, points: int) -> Chart:
     )
 
 
-def _spans(key: str, x: Floats, width: Floats, rows: Floats, keep: Floats, colour: int) -> Series:
+def _spans(key: str, x: Floats, width: Floats, rows: Floats, keep: Floats, colour: int) -> ChartSeries:
     chosen = [values[keep].tolist() for values in (x, width, rows)]
-    return Series(name=message(key), x=chosen[0], width=chosen[1], y=chosen[2], kind="spans", colour=colour)
+    return ChartSeries(name=message(key), x=chosen[0], width=chosen[1], y=chosen[2], kind="spans", colour=colour)
 
 
-def _edges(columns: Columns, points: int) -> Floats:
+def _edges(columns: ChartColumns, points: int) -> Floats:
     import numpy as np
 
     last = np.nanmax(columns.times)
@@ -103,7 +103,7 @@ def _edges(columns: Columns, points: int) -> Floats:
     return np.linspace(first, max(last, first + 1e-3), points + 1)
 
 
-def concurrency(columns: Columns, points: int) -> Chart:
+def concurrency(columns: ChartColumns, points: int) -> Chart:
     """Requests in flight, exact at each point."""
     import numpy as np
 
@@ -111,7 +111,7 @@ def concurrency(columns: Columns, points: int) -> Chart:
     done = columns.column("done")
     begun = np.searchsorted(np.sort(columns.column("sent")), at, side="right")
     ended = np.searchsorted(np.sort(done[np.isfinite(done)]), at, side="right")
-    one = Series(
+    one = ChartSeries(
         name=message("page.in_flight"), x=at.tolist(), y=(columns.stride * (begun - ended)).tolist(), kind="steps"
     )
     return _over_time("concurrency", one, message("page.axis.requests"), _sampled(columns.stride))
@@ -122,7 +122,7 @@ def _sampled(every: int) -> Label | None:
     return message("page.note.every", every=every) if every > 1 else None
 
 
-def speed(columns: Columns, points: int) -> Chart:
+def speed(columns: ChartColumns, points: int) -> Chart:
     """Output tokens a second, by the moment they arrived."""
     import numpy as np
 
@@ -130,7 +130,7 @@ def speed(columns: Columns, points: int) -> Chart:
     counts, _ = np.histogram(columns.arrival_times, edges, weights=columns.arrival_tokens)
     y = counts * columns.every / np.diff(edges)
     used = len(columns.arrival_times) > 0
-    one = Series(
+    one = ChartSeries(
         name=quantity("output_throughput", unit=False),
         x=edges[:-1].tolist() if used else [],
         y=y.tolist(),
@@ -160,23 +160,26 @@ def _binned(x: Floats, y: Floats, edges: Floats, how: str) -> tuple[list[float],
     return middles[used].tolist(), (total[used] / count[used]).tolist()
 
 
-def ttft_over_time(columns: Columns, points: int) -> Chart:
+def ttft_over_time(columns: ChartColumns, points: int) -> Chart:
     """TTFT by the moment of sending: does it rise while the run goes on?"""
     sent = columns.column("sent")
     x, y = _binned(sent, 1e3 * (columns.column("first_token") - sent), _edges(columns, points), "mean")
     return _over_time(
-        "ttft-time", Series(name=quantity("mean_ttft_ms", unit=False), x=x, y=y, colour=1), quantity("ttft_ms")
+        "ttft-time", ChartSeries(name=quantity("mean_ttft_ms", unit=False), x=x, y=y, colour=1), quantity("ttft_ms")
     )
 
 
-def lag(columns: Columns, points: int) -> Chart:
+def lag(columns: ChartColumns, points: int) -> Chart:
     """How late the client itself was; the largest in each span of time."""
     sent = columns.column("sent")
     x, y = _binned(sent, 1e3 * (sent - columns.column("ready")), _edges(columns, points), "max")
     return _over_time(
-        "lag", Series(name=quantity("send_lag"), x=x, y=y, colour=5), quantity("send_lag_ms"), message("page.note.max")
+        "lag",
+        ChartSeries(name=quantity("send_lag"), x=x, y=y, colour=5),
+        quantity("send_lag_ms"),
+        message("page.note.max"),
     )
 
 
-def _over_time(name: str, one: Series, label: Label, note: Label | None = None) -> Chart:
+def _over_time(name: str, one: ChartSeries, label: Label, note: Label | None = None) -> Chart:
     return Chart(id=name, title=message(f"page.chart.{name}"), x=TIME, y=Axis(label=label), series=(one,), note=note)

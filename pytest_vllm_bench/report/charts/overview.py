@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.chart import Axis, Chart, Limit, Series, message, quantity
+from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Limit, message, quantity
 from pytest_vllm_bench.report.folder import order
 from pytest_vllm_bench.report.load import LOADS, by_shape, concurrency, rate
 
@@ -34,9 +34,9 @@ def _load_axis(load: str) -> Axis:
     return Axis(label=message(f"page.axis.{load}"), log=load == "concurrency")
 
 
-def _line(name: str, rows: Sequence[Row], x: Sequence[Any], key: str, **how: Any) -> Series:
+def _line(name: str, rows: Sequence[Row], x: Sequence[Any], key: str, **how: Any) -> ChartSeries:
     kept = [(a, row) for a, row in zip(x, rows, strict=True) if a is not None and row.get(key) is not None]
-    return Series(
+    return ChartSeries(
         name=name,
         x=[a for a, _ in kept],
         y=[row[key] for _, row in kept],
@@ -119,7 +119,9 @@ def heat(rows: Sequence[Row], key: str) -> Chart:
     cells = {name: {concurrency(row) or rate(row): row for row in line} for name, line in lines.items()}
     z = [[cell.get(x, {}).get(key) for x in across] for cell in cells.values()]
     known = len(across) > 1 and any(v is not None for line in z for v in line)
-    one = Series(name=quantity(key), x=[f"{x:g}" for x in across], y=list(cells), z=z if known else [], kind="heat")
+    one = ChartSeries(
+        name=quantity(key), x=[f"{x:g}" for x in across], y=list(cells), z=z if known else [], kind="heat"
+    )
     return Chart(
         id=f"heat-{key}",
         title=message("page.chart.heat", figure=quantity(key)),
@@ -135,7 +137,7 @@ def errors(rows: Sequence[Row]) -> Chart:
     bad = [row for row in sorted(rows, key=order) if row.get("error_counts")]
     kinds = sorted({kind for row in bad for kind in row["error_counts"]})
     series = tuple(
-        Series(
+        ChartSeries(
             name=message(f"page.error.{kind}"),
             x=[row["scenario_id"] for row in bad],
             y=[row["error_counts"].get(kind, 0) for row in bad],

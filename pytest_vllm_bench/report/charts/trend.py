@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.chart import Axis, Chart, Series, message, quantity
+from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, message, quantity
 from pytest_vllm_bench.report.folder import order
 
 METRICS = ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "mean_e2el_ms", "goodput_ratio")
@@ -35,7 +35,7 @@ def _chart(lines: dict[str, list[Row]], key: str) -> Chart:
     for k, (name, line) in enumerate(lines.items()):
         kept = [row for row in line if row.get(key) is not None]
         series.append(
-            Series(
+            ChartSeries(
                 name=name,
                 x=[moment(row) for row in kept],
                 y=[row[key] for row in kept],

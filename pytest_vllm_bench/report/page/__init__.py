@@ -16,7 +16,7 @@ from pytest_vllm_bench.metric_table import ROWS
 from pytest_vllm_bench.model import Message, Verdict
 from pytest_vllm_bench.report import baseline, compare, words
 from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.chart import Chart, Words, spoken, to_json
+from pytest_vllm_bench.report.chart import Chart, ChartWords, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -160,7 +160,7 @@ def _errors(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
 def _data(rows: Sequence[Row], lang: str, extra: Extra) -> dict[str, Any]:
     """What the page's script draws from."""
     index = {row["scenario_id"]: k for k, row in enumerate(rows)}
-    say_it = Words()
+    say_it = ChartWords()
     charts = [to_json(chart, say_it, index) for chart in (*overview(rows), *trend(extra.history))]
     return {
         "lang": lang,
@@ -173,7 +173,7 @@ def _data(rows: Sequence[Row], lang: str, extra: Extra) -> dict[str, Any]:
     }
 
 
-def _details(rows: Sequence[Row], extra: Extra, say_it: Words) -> dict[str, list[dict[str, Any]]]:
+def _details(rows: Sequence[Row], extra: Extra, say_it: ChartWords) -> dict[str, list[dict[str, Any]]]:
     """Scenarios' own charts by position: all of them while they fit, else those that did not pass first."""
     points = max(24, min(400, POINTS // max(1, len(rows))))
     left = DETAIL_BYTES

@@ -12,13 +12,13 @@ from pytest_vllm_bench.simulator.formats.openai import broken, refusal, usage
 from pytest_vllm_bench.simulator.formats.shape import (
     CREATED,
     DONE,
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     sse,
 )
 
@@ -35,21 +35,21 @@ def seconds(data: bytes) -> float:
         return len(data) / 32_000
 
 
-def _read(call: Call) -> Asked:
+def _read(call: Call) -> SimulatedRequest:
     form = call.body
     if not isinstance(form.get("file"), bytes):
-        raise Refused(400, "1 validation error:\n  file: Field required", param="file")
+        raise ErrorReply(400, "1 validation error:\n  file: Field required", param="file")
     stream = _streams(call)
     if form.get("stream_include_usage") and not stream:
-        raise Refused(400, "Stream options can only be defined when `stream=True`.", param="stream_options")
+        raise ErrorReply(400, "Stream options can only be defined when `stream=True`.", param="stream_options")
     if stream and form.get("response_format") == "verbose_json":
-        raise Refused(400, "verbose_json is not supported with stream", param="response_format")
+        raise ErrorReply(400, "verbose_json is not supported with stream", param="response_format")
     spoken = seconds(form["file"])
     limit = form.get("max_completion_tokens", "")
     if limit and not limit.isdecimal():
         said = "1 validation error:\n  max_completion_tokens: Input should be a valid integer"
-        raise Refused(400, said, param="max_completion_tokens")
-    return Asked(
+        raise ErrorReply(400, said, param="max_completion_tokens")
+    return SimulatedRequest(
         prompts=(form.get("prompt") or "<|startoftranscript|>",),
         model=form.get("model"),
         max_tokens=int(limit) if limit else max(1, min(440, round(3 * spoken))),
@@ -63,18 +63,18 @@ def _streams(call: Call) -> bool:
     return str(call.body.get("stream", "")).lower() == "true"
 
 
-def _task(answer: Answer) -> str:
+def _task(answer: Reply) -> str:
     return "translation" if answer.asked.call.path.endswith("translations") else "transcription"
 
 
-def _chunk(answer: Answer, choices: list[Any], **more: Any) -> dict[str, Any]:
+def _chunk(answer: Reply, choices: list[Any], **more: Any) -> dict[str, Any]:
     task = _task(answer)
     name = "translate" if task == "translation" else "transcribe"
     head = {"id": f"{name}-{answer.id}", "object": f"{task}.chunk", "created": CREATED, "model": answer.model}
     return {**head, "choices": choices, **more}
 
 
-def _piece(answer: Answer, piece: Piece) -> Events:
+def _piece(answer: Reply, piece: ReplyPiece) -> Events:
     """No index, no role; a token without text is no chunk; every window of the audio has a finish reason."""
     window = int(seconds(answer.asked.call.body["file"]) / WINDOW_S * len(answer.ids) / (answer.asked.max_tokens or 1))
     ended = piece.last or window > answer.state.setdefault("window", 0)
@@ -87,26 +87,26 @@ def _piece(answer: Answer, piece: Piece) -> Events:
     return [sse(_chunk(answer, [choice]))]
 
 
-def _closing(answer: Answer) -> Events:
+def _closing(answer: Reply) -> Events:
     counted = [sse(_chunk(answer, [], usage=usage(answer)))] if answer.asked.usage else []
     return [*counted, DONE]
 
 
-def _piece_openai(answer: Answer, piece: Piece) -> Events:
+def _piece_openai(answer: Reply, piece: ReplyPiece) -> Events:
     return [sse({"type": "transcript.text.delta", "delta": piece.text})] if piece.text else []
 
 
-def _closing_openai(answer: Answer) -> Events:
+def _closing_openai(answer: Reply) -> Events:
     counts = {"type": "tokens", "input_tokens": answer.prompt_tokens, "output_tokens": len(answer.ids)}
     return [sse({"type": "transcript.text.done", "text": answer.text, "usage": counts})]
 
 
-def _piece_raw(answer: Answer, piece: Piece) -> Events:
+def _piece_raw(answer: Reply, piece: ReplyPiece) -> Events:
     """transformers serve: the bare text, which is not JSON."""
     return [f"data: {piece.text}\n\n".encode()] if piece.text.strip() else []
 
 
-def _whole(answer: Answer) -> Any:
+def _whole(answer: Reply) -> Any:
     spoken = seconds(answer.asked.call.body["file"])
     return {"text": answer.text, "usage": {"type": "duration", "seconds": max(1, round(spoken))}}
 

@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_vllm_bench.simulator.formats.shape import Refused
+from pytest_vllm_bench.simulator.formats.shape import ErrorReply
 
 
-def same(refused: Refused) -> Refused:
+def same(refused: ErrorReply) -> ErrorReply:
     return refused
 
 
-def mii_words(refused: Refused) -> Refused:
+def mii_words(refused: ErrorReply) -> ErrorReply:
     if refused.param == "model":
-        return Refused(400, f"Model {refused.message.split('`')[1]} not found.", kind="NotFoundError", param="model")
+        return ErrorReply(400, f"Model {refused.message.split('`')[1]} not found.", kind="NotFoundError", param="model")
     return refused
 
 
-def llama_words(refused: Refused) -> Refused:
+def llama_words(refused: ErrorReply) -> ErrorReply:
     if refused.param != "input_tokens":
-        return Refused(refused.status, refused.message, kind="invalid_request_error")
+        return ErrorReply(refused.status, refused.message, kind="invalid_request_error")
     said = "the request exceeds the available context size, try increasing it"
-    return Refused(400, said, kind="exceed_context_size_error")
+    return ErrorReply(400, said, kind="exceed_context_size_error")
 
 
-def transformers_words(refused: Refused) -> Refused:
+def transformers_words(refused: ErrorReply) -> ErrorReply:
     if refused.param == "model":
-        return Refused(400, f"Server is pinned to another model; requested '{refused.message.split('`')[1]}'.")
+        return ErrorReply(400, f"Server is pinned to another model; requested '{refused.message.split('`')[1]}'.")
     return refused
 
 
@@ -53,7 +53,7 @@ class Dialect:
     strict: Literal[0, 400, 422] = 0  # status for a field that it does not know
     error: Literal["object", "flat", "tgi", "naked", "cut", "empty", "text"] = "object"
     refusal: Literal["openai", "flat", "detail"] = "openai"
-    words: Callable[[Refused], Refused] = same
+    words: Callable[[ErrorReply], ErrorReply] = same
     late_headers: bool = False
     default_max: int | None = 16  # completions
     default_max_chat: int | None = None

@@ -6,14 +6,14 @@ from typing import Any
 
 from pytest_vllm_bench.simulator.formats.dialects import llama_words
 from pytest_vllm_bench.simulator.formats.shape import (
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     prompt_of,
     sse,
@@ -26,12 +26,12 @@ SETTINGS = {
 }
 
 
-def _read(call: Call) -> Asked:
+def _read(call: Call) -> SimulatedRequest:
     """``n_predict`` below 0 is as much as the context holds."""
     body = call.body
     asked = [whole_number(body, key) for key in ("n_predict", "max_tokens", "max_completion_tokens")]
     limit = next((number for number in asked if number is not None), -1)
-    return Asked(
+    return SimulatedRequest(
         prompts=(prompt_of(body, "prompt"),),
         max_tokens=limit if limit > 0 else None,
         ignore_eos=body.get("ignore_eos") is True,
@@ -39,7 +39,7 @@ def _read(call: Call) -> Asked:
     )
 
 
-def _piece(answer: Answer, piece: Piece) -> Events:
+def _piece(answer: Reply, piece: ReplyPiece) -> Events:
     """A character that is not whole is held back, so the count may jump."""
     if not piece.text:
         return []
@@ -58,7 +58,7 @@ def _piece(answer: Answer, piece: Piece) -> Events:
     ]
 
 
-def _last(answer: Answer, content: str) -> dict[str, Any]:
+def _last(answer: Reply, content: str) -> dict[str, Any]:
     milliseconds = answer.elapsed * 1000
     return {
         "index": 0,
@@ -83,24 +83,24 @@ def _last(answer: Answer, content: str) -> dict[str, Any]:
     }
 
 
-def _closing(answer: Answer) -> Events:
+def _closing(answer: Reply) -> Events:
     return [sse(_last(answer, ""))]
 
 
-def _whole(answer: Answer) -> Any:
+def _whole(answer: Reply) -> Any:
     return _last(answer, answer.text)
 
 
-def _error(refused: Refused) -> dict[str, Any]:
+def _error(refused: ErrorReply) -> dict[str, Any]:
     kind = "exceed_context_size_error" if refused.param == "input_tokens" else "invalid_request_error"
     return {"error": {"code": refused.status, "message": refused.message, "type": kind}}
 
 
-def _refusal(refused: Refused) -> Refusal:
+def _refusal(refused: ErrorReply) -> Refusal:
     return Refusal(status=refused.status, body=encode(_error(llama_words(refused))))
 
 
-def _broken(answer: Answer, refused: Refused) -> Events:
+def _broken(answer: Reply, refused: ErrorReply) -> Events:
     return [sse(_error(refused))]
 
 

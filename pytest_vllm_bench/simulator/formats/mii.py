@@ -6,14 +6,14 @@ from typing import Any
 
 from pytest_vllm_bench.simulator.formats.shape import (
     DONE,
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     positive,
     prompt_of,
@@ -21,12 +21,12 @@ from pytest_vllm_bench.simulator.formats.shape import (
 )
 
 
-def _read_rest(call: Call) -> Asked:
+def _read_rest(call: Call) -> SimulatedRequest:
     prompts = call.body.get("prompts")
     texts = [prompts] if isinstance(prompts, str) else prompts
     if not isinstance(texts, list) or len(texts) != 1 or not isinstance(texts[0], str):
-        raise Refused(500, "Internal Server Error")
-    return Asked(
+        raise ErrorReply(500, "Internal Server Error")
+    return SimulatedRequest(
         prompts=(texts[0],),
         max_tokens=positive(call.body, "max_new_tokens", 128),
         min_tokens=call.body.get("min_new_tokens") or 0,
@@ -35,7 +35,7 @@ def _read_rest(call: Call) -> Asked:
     )
 
 
-def _whole_rest(answer: Answer) -> Any:
+def _whole_rest(answer: Reply) -> Any:
     said = {
         "finish_reason": answer.finish,
         "generated_length": len(answer.ids),
@@ -45,7 +45,7 @@ def _whole_rest(answer: Answer) -> Any:
     return encode([said]) + b"\n"
 
 
-def _refusal_rest(refused: Refused) -> Refusal:
+def _refusal_rest(refused: ErrorReply) -> Refusal:
     said = "Internal Server Error" if refused.status == 500 else refused.message
     return Refusal(status=refused.status, body=encode({"message": said}) + b"\n")
 
@@ -54,11 +54,11 @@ def _never(call: Call) -> bool:
     return False
 
 
-def _read(call: Call) -> Asked:
+def _read(call: Call) -> SimulatedRequest:
     """``ignore_eos`` is pinned to false: only a least number of tokens forces the length."""
     limit = positive(call.body, "max_tokens", 128) or 128
     least = call.body.get("min_tokens") or 0
-    return Asked(
+    return SimulatedRequest(
         prompts=(prompt_of(call.body, "prompt"),),
         max_tokens=limit,
         min_tokens=least,
@@ -67,19 +67,19 @@ def _read(call: Call) -> Asked:
     )
 
 
-def _piece(answer: Answer, piece: Piece) -> Events:
+def _piece(answer: Reply, piece: ReplyPiece) -> Events:
     return [sse({"text": [piece.text]})]
 
 
-def _whole(answer: Answer) -> Any:
+def _whole(answer: Reply) -> Any:
     return {"text": [answer.text]}
 
 
-def _refusal(refused: Refused) -> Refusal:
+def _refusal(refused: ErrorReply) -> Refusal:
     return Refusal(status=refused.status, body=encode({"error": refused.message}))
 
 
-def _closing(answer: Answer) -> Events:
+def _closing(answer: Reply) -> Events:
     return [DONE]
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from pytest_vllm_bench.simulator.formats.shape import (
     NDJSON,
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     positive,
     prompt_of,
@@ -31,11 +31,11 @@ def _line(value: Any) -> bytes:
     return said.replace(b"<", rb"\u003c").replace(b">", rb"\u003e").replace(b"&", rb"\u0026") + b"\n"
 
 
-def _read(chat: bool, call: Call) -> Asked:
+def _read(chat: bool, call: Call) -> SimulatedRequest:
     """It streams unless told not to; there is no way to ignore EOS."""
     body, options = call.body, call.body.get("options") or {}
     limit = whole_number(options, "num_predict")
-    return Asked(
+    return SimulatedRequest(
         prompts=(text_of(body.get("messages") or []) if chat else prompt_of(body, "prompt"),),
         model=body.get("model"),
         max_tokens=positive(options, "num_predict") if limit is None or limit > 0 else None,
@@ -48,19 +48,19 @@ def _streams(call: Call) -> bool:
     return call.body.get("stream") is not False
 
 
-def _said(chat: bool, answer: Answer, text: str, thinking: str) -> dict[str, Any]:
+def _said(chat: bool, answer: Reply, text: str, thinking: str) -> dict[str, Any]:
     said: dict[str, Any] = {"model": answer.model, "created_at": CREATED_AT}
     content = {"content" if chat else "response": text} | ({"thinking": thinking} if thinking else {})
     return said | ({"message": {"role": "assistant", **content}} if chat else content)
 
 
-def _piece(chat: bool, answer: Answer, piece: Piece) -> Events:
+def _piece(chat: bool, answer: Reply, piece: ReplyPiece) -> Events:
     if not piece.text and not piece.reasoning:
         return []
     return [_line({**_said(chat, answer, piece.text, piece.reasoning), "done": False})]
 
 
-def _last(answer: Answer) -> dict[str, Any]:
+def _last(answer: Reply) -> dict[str, Any]:
     """Numbers that are zero are left out; without ``raw`` the context comes along, which can be large."""
     elapsed = int(answer.elapsed * 1e9)
     counts = {
@@ -76,15 +76,15 @@ def _last(answer: Answer) -> dict[str, Any]:
     return last | {key: value for key, value in counts.items() if value}
 
 
-def _closing(chat: bool, answer: Answer) -> Events:
+def _closing(chat: bool, answer: Reply) -> Events:
     return [_line(_said(chat, answer, "", "") | _last(answer))]
 
 
-def _whole(chat: bool, answer: Answer) -> Any:
+def _whole(chat: bool, answer: Reply) -> Any:
     return _line(_said(chat, answer, answer.text, answer.reasoning) | _last(answer))
 
 
-def _refusal(refused: Refused) -> Refusal:
+def _refusal(refused: ErrorReply) -> Refusal:
     if refused.status in (429, 503):
         said = "server busy, please try again.  maximum pending requests exceeded"
         return Refusal(status=503, body=encode({"error": said}))
@@ -92,7 +92,7 @@ def _refusal(refused: Refused) -> Refusal:
     return Refusal(status=refused.status, body=encode({"error": said}))
 
 
-def _broken(answer: Answer, refused: Refused) -> Events:
+def _broken(answer: Reply, refused: ErrorReply) -> Events:
     return [_line({"error": refused.message})]
 
 

@@ -12,15 +12,15 @@ from pytest_vllm_bench.simulator.formats.shape import (
     CREATED,
     DONE,
     EVENT_STREAM,
-    Answer,
-    Asked,
     Body,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     media_tokens,
     positive,
@@ -70,7 +70,7 @@ def _format(dialect: Dialect, *, chat: bool) -> Format:
 # ---------------------------------------------------------------------------------------- the request
 
 
-def _read(dialect: Dialect, chat: bool, call: Call) -> Asked:
+def _read(dialect: Dialect, chat: bool, call: Call) -> SimulatedRequest:
     body = call.body
     if dialect.strict:
         _no_unknown(dialect, body, KNOWN[chat] | (TRTLLM_FIELDS if dialect.strict == 400 else set()))
@@ -82,8 +82,8 @@ def _read(dialect: Dialect, chat: bool, call: Call) -> Asked:
     least = body.get("min_tokens") or 0
     if limit is not None and least > limit:
         said = f"min_tokens must be less than or equal to max_tokens={limit}, got {least}."
-        raise Refused(400, said, param="min_tokens")
-    return Asked(
+        raise ErrorReply(400, said, param="min_tokens")
+    return SimulatedRequest(
         prompts=(text_of(messages(body)) if chat else _prompt(dialect, body),),
         model=body.get("model"),
         max_tokens=limit,
@@ -103,7 +103,7 @@ def stream_options(body: Body, stream: bool) -> Body:
     options = body.get("stream_options") or {}
     if options and not stream:
         said = "Stream options can only be defined when `stream=True`. (parameter=stream_options)"
-        raise Refused(400, said, param="stream_options")
+        raise ErrorReply(400, said, param="stream_options")
     return dict(options)
 
 
@@ -112,15 +112,15 @@ def _no_unknown(dialect: Dialect, body: Body, known: set[str]) -> None:
     if not unknown:
         return
     if dialect.strict == 422:
-        raise Refused(422, f"Unexpected fields in the request: {set(unknown)}")
-    raise Refused(400, "; ".join(f"{key}: Extra inputs are not permitted" for key in unknown))
+        raise ErrorReply(422, f"Unexpected fields in the request: {set(unknown)}")
+    raise ErrorReply(400, "; ".join(f"{key}: Extra inputs are not permitted" for key in unknown))
 
 
 def messages(body: Body) -> Sequence[Body]:
     """The conversation.  Raises Refused without one."""
     said = body.get("messages")
     if not isinstance(said, list) or not said:
-        raise Refused(400, "1 validation error:\n  messages: Field required", param="messages")
+        raise ErrorReply(400, "1 validation error:\n  messages: Field required", param="messages")
     return said
 
 
@@ -130,11 +130,11 @@ def _prompt(dialect: Dialect, body: Body) -> str | tuple[int, ...]:
         body = {**body, "prompt": prompt[0]}
     try:
         found = prompt_of(body, "prompt")
-    except Refused as refused:
+    except ErrorReply as refused:
         said = "Either prompt or prompt_embeds must be provided and non-empty; one prompt a request."
-        raise Refused(400, said, param="prompt") from refused
+        raise ErrorReply(400, said, param="prompt") from refused
     if dialect.text_only and not isinstance(found, str):
-        raise Refused(422, "Input should be a valid string", kind="string_type", param="prompt", early=True)
+        raise ErrorReply(422, "Input should be a valid string", kind="string_type", param="prompt", early=True)
     return found
 
 
@@ -147,7 +147,7 @@ def _event(dialect: Dialect, chunk: Any) -> bytes:
     return sse(chunk)
 
 
-def _chunk(dialect: Dialect, chat: bool, answer: Answer, choices: list[Any], **more: Any) -> dict[str, Any]:
+def _chunk(dialect: Dialect, chat: bool, answer: Reply, choices: list[Any], **more: Any) -> dict[str, Any]:
     kind = "chat.completion.chunk" if chat else "text_completion"
     chunk = {"id": answer.id, "object": kind, "created": CREATED, "model": answer.model, "choices": choices, **more}
     for key in dialect.bare:
@@ -169,7 +169,7 @@ def _choice(dialect: Dialect, chat: bool, content: dict[str, Any], finish: str |
     return choice
 
 
-def _role(dialect: Dialect, answer: Answer) -> Events:
+def _role(dialect: Dialect, answer: Reply) -> Events:
     delta: dict[str, Any] = {"role": "assistant"}
     if dialect.role in ("empty", "null"):
         delta["content"] = "" if dialect.role == "empty" else None
@@ -177,11 +177,11 @@ def _role(dialect: Dialect, answer: Answer) -> Events:
     return [b"data: %s%s\n\n" % (encode(chunk), dialect.role_padding)]
 
 
-def _opening(dialect: Dialect, chat: bool, answer: Answer) -> Events:
+def _opening(dialect: Dialect, chat: bool, answer: Reply) -> Events:
     return _role(dialect, answer) if chat and dialect.role == "before" else ()
 
 
-def _piece(dialect: Dialect, chat: bool, answer: Answer, piece: Piece) -> Events:
+def _piece(dialect: Dialect, chat: bool, answer: Reply, piece: ReplyPiece) -> Events:
     events: list[bytes] = []
     if chat and piece.first and dialect.role in ("empty", "absent", "null"):
         events += _role(dialect, answer)
@@ -198,7 +198,7 @@ def _piece(dialect: Dialect, chat: bool, answer: Answer, piece: Piece) -> Events
     return events
 
 
-def _contents(dialect: Dialect, chat: bool, piece: Piece) -> list[dict[str, Any]]:
+def _contents(dialect: Dialect, chat: bool, piece: ReplyPiece) -> list[dict[str, Any]]:
     """What the chunks of one piece say; a token without text is a chunk only where the server sends one."""
     needed = dialect.empty_text or (piece.last and not dialect.finish_apart)
     if not chat:
@@ -213,14 +213,14 @@ def _contents(dialect: Dialect, chat: bool, piece: Piece) -> list[dict[str, Any]
     return contents
 
 
-def _with_usage(dialect: Dialect, chat: bool, answer: Answer, choice: Any, finish: str | None) -> dict[str, Any]:
+def _with_usage(dialect: Dialect, chat: bool, answer: Reply, choice: Any, finish: str | None) -> dict[str, Any]:
     in_finish = dialect.usage == "finish" or (dialect.usage == "last_text" and not chat)
     if answer.asked.running_usage or (finish is not None and in_finish):
         return _chunk(dialect, chat, answer, [choice], usage=usage(answer))
     return _chunk(dialect, chat, answer, [choice])
 
 
-def usage(answer: Answer) -> dict[str, Any]:
+def usage(answer: Reply) -> dict[str, Any]:
     """Token counts, as OpenAI's object."""
     made = len(answer.ids)
     counts: dict[str, Any] = {
@@ -235,7 +235,7 @@ def usage(answer: Answer) -> dict[str, Any]:
     return counts
 
 
-def _closing(dialect: Dialect, chat: bool, answer: Answer) -> Events:
+def _closing(dialect: Dialect, chat: bool, answer: Reply) -> Events:
     apart = dialect.usage == "asked" or (dialect.usage == "last_text" and chat)
     events = []
     if answer.asked.usage and apart:
@@ -246,7 +246,7 @@ def _closing(dialect: Dialect, chat: bool, answer: Answer) -> Events:
 # ---------------------------------------------------------------------------------- the whole, errors
 
 
-def _whole(dialect: Dialect, chat: bool, answer: Answer) -> Any:
+def _whole(dialect: Dialect, chat: bool, answer: Reply) -> Any:
     if chat:
         said = {"role": "assistant", "content": answer.text or None, dialect.reasoning: answer.reasoning or None}
         choice: dict[str, Any] = {"index": 0, "message": said, "finish_reason": answer.finish}
@@ -262,7 +262,7 @@ def _whole(dialect: Dialect, chat: bool, answer: Answer) -> Any:
     return {**whole, "usage": counts}
 
 
-def refusal(dialect: Dialect, refused: Refused) -> Refusal:
+def refusal(dialect: Dialect, refused: ErrorReply) -> Refusal:
     """An answer with a status, in one of the three shapes that OpenAI-like servers have."""
     refused = dialect.words(refused)
     if dialect.refusal == "detail":
@@ -272,12 +272,12 @@ def refusal(dialect: Dialect, refused: Refused) -> Refusal:
     return Refusal(status=refused.status, body=encode(said))
 
 
-def _error(refused: Refused) -> dict[str, Any]:
+def _error(refused: ErrorReply) -> dict[str, Any]:
     code = 40301 if refused.param == "model" and refused.status == 400 else refused.status
     return {"message": refused.message, "type": refused.kind, "param": refused.param, "code": code}
 
 
-def _refused_stream(dialect: Dialect, refused: Refused) -> Refusal:
+def _refused_stream(dialect: Dialect, refused: ErrorReply) -> Refusal:
     """Naked JSON under the type of a stream; nothing at all; or an event with status 200."""
     said = {"error": {"message": refused.message, "code": refused.status}}
     if dialect.error == "naked":
@@ -286,12 +286,12 @@ def _refused_stream(dialect: Dialect, refused: Refused) -> Refusal:
     return Refusal(status=200, body=body, content_type=EVENT_STREAM)
 
 
-def broken(dialect: Dialect, answer: Answer, refused: Refused) -> Events:
+def broken(dialect: Dialect, answer: Reply, refused: ErrorReply) -> Events:
     """An error inside a stream."""
     return _in_stream(dialect, refused)
 
 
-def _in_stream(dialect: Dialect, refused: Refused) -> Events:
+def _in_stream(dialect: Dialect, refused: ErrorReply) -> Events:
     error = _error(refused)
     event = {
         "object": [sse({"error": error})],

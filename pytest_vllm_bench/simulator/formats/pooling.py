@@ -15,11 +15,11 @@ from pytest_vllm_bench.simulator.formats.dialects import Dialect
 from pytest_vllm_bench.simulator.formats.openai import messages, refusal
 from pytest_vllm_bench.simulator.formats.shape import (
     CREATED,
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Format,
-    Refused,
+    Reply,
+    SimulatedRequest,
     media_tokens,
     text_of,
 )
@@ -28,14 +28,16 @@ WIDTH = 64  # numbers in an embedding
 Prompt = str | tuple[int, ...]
 
 
-def _read(call: Call) -> Asked:
+def _read(call: Call) -> SimulatedRequest:
     """One text, one list of ids, a batch of either, or messages."""
     body = call.body
     if "messages" in body:
         said = messages(body)
         prompts: tuple[Prompt, ...] = (text_of(said),)
-        return Asked(prompts=prompts, model=body.get("model"), kind="pool", extra_tokens=media_tokens(said), call=call)
-    return Asked(prompts=_inputs(body.get("input")), model=body.get("model"), kind="pool", call=call)
+        return SimulatedRequest(
+            prompts=prompts, model=body.get("model"), kind="pool", extra_tokens=media_tokens(said), call=call
+        )
+    return SimulatedRequest(prompts=_inputs(body.get("input")), model=body.get("model"), kind="pool", call=call)
 
 
 def _inputs(given: Any) -> tuple[Prompt, ...]:
@@ -46,16 +48,16 @@ def _inputs(given: Any) -> tuple[Prompt, ...]:
             return (tuple(given),)
         if all(isinstance(i, str) or (isinstance(i, list) and i) for i in given):
             return tuple(i if isinstance(i, str) else tuple(i) for i in given)
-    raise Refused(400, "1 validation error:\n  input: a text, token ids, or a list of them", param="input")
+    raise ErrorReply(400, "1 validation error:\n  input: a text, token ids, or a list of them", param="input")
 
 
-def _read_rerank(call: Call) -> Asked:
+def _read_rerank(call: Call) -> SimulatedRequest:
     body = call.body
     query, documents = body.get("query"), body.get("documents")
     if not isinstance(query, str) or not isinstance(documents, list) or not documents:
-        raise Refused(400, "1 validation error:\n  query and documents: Field required", param="documents")
+        raise ErrorReply(400, "1 validation error:\n  query and documents: Field required", param="documents")
     pairs = tuple(f"{query}\n{document}" for document in documents)
-    return Asked(prompts=pairs, model=body.get("model"), kind="pool", call=call)
+    return SimulatedRequest(prompts=pairs, model=body.get("model"), kind="pool", call=call)
 
 
 def _numbers(prompt: Prompt, count: int) -> list[float]:
@@ -64,11 +66,11 @@ def _numbers(prompt: Prompt, count: int) -> list[float]:
     return [round(draw.uniform(-1, 1), 6) for _ in range(count)]
 
 
-def _counts(answer: Answer) -> dict[str, int]:
+def _counts(answer: Reply) -> dict[str, int]:
     return {"prompt_tokens": answer.prompt_tokens, "total_tokens": answer.prompt_tokens}
 
 
-def _whole(kind: str, answer: Answer) -> Any:
+def _whole(kind: str, answer: Reply) -> Any:
     width = answer.asked.call.body.get("dimensions") or WIDTH
     packed = answer.asked.call.body.get("encoding_format") == "base64"
     data = []
@@ -81,7 +83,7 @@ def _whole(kind: str, answer: Answer) -> Any:
     return {**head, "data": data, "usage": {**_counts(answer), "completion_tokens": 0}}
 
 
-def _whole_rerank(answer: Answer) -> Any:
+def _whole_rerank(answer: Reply) -> Any:
     """Sorted by score, so that only ``index`` tells which document it is."""
     scores = [_numbers(pair, 1)[0] for pair in answer.asked.prompts]
     order = sorted(range(len(scores)), key=lambda i: -scores[i])[: answer.asked.call.body.get("top_n") or None]
@@ -93,7 +95,7 @@ def _whole_rerank(answer: Answer) -> Any:
     return {"id": f"score-{answer.id}", "model": answer.model, "usage": _counts(answer), "results": results}
 
 
-def _whole_llama(answer: Answer) -> Any:
+def _whole_llama(answer: Reply) -> Any:
     """llama.cpp: no id, and no documents."""
     whole = _whole_rerank(answer)
     results = [{"index": r["index"], "relevance_score": r["relevance_score"]} for r in whole["results"]]

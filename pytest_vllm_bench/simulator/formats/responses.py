@@ -10,13 +10,13 @@ from pytest_vllm_bench.simulator.formats.dialects import Dialect
 from pytest_vllm_bench.simulator.formats.openai import broken, refusal
 from pytest_vllm_bench.simulator.formats.shape import (
     CREATED,
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     media_tokens,
     positive,
     sse,
@@ -43,7 +43,7 @@ HABITS = {
 }
 
 
-def _read(dialect: Dialect, call: Call) -> Asked:
+def _read(dialect: Dialect, call: Call) -> SimulatedRequest:
     body = call.body
     given = body.get("input")
     if isinstance(given, str) and given:
@@ -51,8 +51,8 @@ def _read(dialect: Dialect, call: Call) -> Asked:
     elif isinstance(given, list) and given:
         items = given
     else:
-        raise Refused(400, "1 validation error:\n  input: Field required", param="input")
-    return Asked(
+        raise ErrorReply(400, "1 validation error:\n  input: Field required", param="input")
+    return SimulatedRequest(
         prompts=(text_of(items),),
         model=body.get("model"),
         max_tokens=positive(body, "max_output_tokens"),
@@ -63,13 +63,13 @@ def _read(dialect: Dialect, call: Call) -> Asked:
     )
 
 
-def _event(habits: Habits, answer: Answer, kind: str, **more: Any) -> bytes:
+def _event(habits: Habits, answer: Reply, kind: str, **more: Any) -> bytes:
     number = answer.state.get("sequence", 0)
     answer.state["sequence"] = number + 1
     return sse({"type": kind, "sequence_number": number, **more}, kind if habits.named else "")
 
 
-def _response(answer: Answer, status: str) -> dict[str, Any]:
+def _response(answer: Reply, status: str) -> dict[str, Any]:
     return {
         "id": f"resp_{answer.id}",
         "object": "response",
@@ -81,16 +81,16 @@ def _response(answer: Answer, status: str) -> dict[str, Any]:
     }
 
 
-def _created(habits: Habits, answer: Answer) -> list[bytes]:
+def _created(habits: Habits, answer: Reply) -> list[bytes]:
     kinds = ("response.created", "response.in_progress")
     return [_event(habits, answer, kind, response=_response(answer, "in_progress")) for kind in kinds]
 
 
-def _opening(habits: Habits, answer: Answer) -> Events:
+def _opening(habits: Habits, answer: Reply) -> Events:
     return () if habits.late else _created(habits, answer)
 
 
-def _piece(habits: Habits, answer: Answer, piece: Piece) -> Events:
+def _piece(habits: Habits, answer: Reply, piece: ReplyPiece) -> Events:
     """An item begins with its first token; an event without text is not sent."""
     events = _created(habits, answer) if habits.late and piece.first else []
     for part, text in (("reasoning", piece.reasoning), ("output", piece.text)):
@@ -105,11 +105,11 @@ def _piece(habits: Habits, answer: Answer, piece: Piece) -> Events:
     return events
 
 
-def _place(answer: Answer) -> dict[str, Any]:
+def _place(answer: Reply) -> dict[str, Any]:
     return {"item_id": f"msg_{answer.id}", "output_index": 0, "content_index": 0}
 
 
-def _done(habits: Habits, answer: Answer) -> dict[str, Any]:
+def _done(habits: Habits, answer: Reply) -> dict[str, Any]:
     cut = answer.finish == "length"
     usage = {
         "input_tokens": answer.prompt_tokens,
@@ -124,7 +124,7 @@ def _done(habits: Habits, answer: Answer) -> dict[str, Any]:
     return response
 
 
-def _closing(habits: Habits, answer: Answer) -> Events:
+def _closing(habits: Habits, answer: Reply) -> Events:
     last = habits.cut_is if answer.finish == "length" else "response.completed"
     return [
         _event(habits, answer, "response.output_text.done", **_place(answer), text=answer.text),
@@ -134,7 +134,7 @@ def _closing(habits: Habits, answer: Answer) -> Events:
     ]
 
 
-def _whole(habits: Habits, answer: Answer) -> Any:
+def _whole(habits: Habits, answer: Reply) -> Any:
     content = [{"type": "output_text", "text": answer.text, "annotations": []}]
     items: list[dict[str, Any]] = [{"type": "message", "role": "assistant", "content": content}]
     if answer.reasoning:
@@ -143,7 +143,7 @@ def _whole(habits: Habits, answer: Answer) -> Any:
     return _done(habits, answer) | {"output": items}
 
 
-def _broken(dialect: Dialect, habits: Habits, answer: Answer, refused: Refused) -> Events:
+def _broken(dialect: Dialect, habits: Habits, answer: Reply, refused: ErrorReply) -> Events:
     """vLLM: an event made of the error alone, and the end."""
     if not habits.fails_by_event:
         return broken(dialect, answer, refused)[:1]

@@ -9,15 +9,15 @@ from typing import Any
 from pytest_vllm_bench.simulator.formats.shape import (
     DONE,
     EVENT_STREAM,
-    Answer,
-    Asked,
     Body,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     positive,
     prompt_of,
@@ -31,20 +31,20 @@ SAMPLING = {
 }
 
 
-def _read(call: Call) -> Asked:
+def _read(call: Call) -> SimulatedRequest:
     sampling = call.body.get("sampling_params") or {}
     unknown = sorted(set(sampling) - SAMPLING)
     if unknown:
-        raise Refused(400, f"Unexpected keyword argument '{unknown[0]}'")
+        raise ErrorReply(400, f"Unexpected keyword argument '{unknown[0]}'")
     return _asked(call, sampling, "max_new_tokens", "min_new_tokens")
 
 
-def _read_lmdeploy(call: Call) -> Asked:
+def _read_lmdeploy(call: Call) -> SimulatedRequest:
     return _asked(call, call.body, "max_tokens", "min_new_tokens")
 
 
-def _asked(call: Call, sampling: Body, most: str, least: str) -> Asked:
-    return Asked(
+def _asked(call: Call, sampling: Body, most: str, least: str) -> SimulatedRequest:
+    return SimulatedRequest(
         prompts=(prompt_of(call.body, "text", "input_ids", "prompt"),),
         max_tokens=positive(sampling, most, 128),
         min_tokens=sampling.get(least) or 0,
@@ -53,13 +53,13 @@ def _asked(call: Call, sampling: Body, most: str, least: str) -> Asked:
     )
 
 
-def _finish(answer: Answer) -> dict[str, Any] | None:
+def _finish(answer: Reply) -> dict[str, Any] | None:
     if answer.finish is None:
         return None
     return {"type": "length", "length": len(answer.ids)} if answer.finish == "length" else {"type": "stop"}
 
 
-def _said(answer: Answer, text: str, ids: list[int]) -> dict[str, Any]:
+def _said(answer: Reply, text: str, ids: list[int]) -> dict[str, Any]:
     meta: dict[str, Any] = {
         "id": answer.id,
         "finish_reason": _finish(answer),
@@ -72,21 +72,21 @@ def _said(answer: Answer, text: str, ids: list[int]) -> dict[str, Any]:
     return {"text": text, "output_ids": ids, "meta_info": meta}
 
 
-def _piece(deltas: bool, answer: Answer, piece: Piece) -> Events:
+def _piece(deltas: bool, answer: Reply, piece: ReplyPiece) -> Events:
     if deltas:
         return [sse(_said(answer, piece.text, piece.ids))]
     return [sse(_said(answer, answer.text, answer.ids))]
 
 
-def _whole(answer: Answer) -> Any:
+def _whole(answer: Reply) -> Any:
     return _said(answer, answer.text, answer.ids)
 
 
-def _closing(answer: Answer) -> Events:
+def _closing(answer: Reply) -> Events:
     return [DONE]
 
 
-def _refusal(refused: Refused) -> Refusal:
+def _refusal(refused: ErrorReply) -> Refusal:
     if refused.early:
         said: Any = {"object": "error", "message": refused.message, "type": "Bad Request", "code": refused.status}
     else:
@@ -94,31 +94,31 @@ def _refusal(refused: Refused) -> Refusal:
     return Refusal(status=refused.status, body=encode(said))
 
 
-def _in_stream(refused: Refused) -> Events:
+def _in_stream(refused: ErrorReply) -> Events:
     kind = "invalid_request_error" if refused.status < 500 else "internal_error"
     error = {"message": refused.message, "type": kind, "code": refused.status, "retryable": False}
     return [sse({"error": error}), DONE]
 
 
-def _refused_stream(refused: Refused) -> Refusal:
+def _refused_stream(refused: ErrorReply) -> Refusal:
     """Status 200 even for what is plainly a wrong request; overload is an event that says abort."""
     overloaded = refused.status in (429, 503)
     events = [sse(_aborted(refused)), DONE] if overloaded else _in_stream(refused)
     return Refusal(status=200, body=b"".join(events), content_type=EVENT_STREAM)
 
 
-def _aborted(refused: Refused) -> dict[str, Any]:
+def _aborted(refused: ErrorReply) -> dict[str, Any]:
     reason = {"type": "abort", "message": refused.message, "status_code": refused.status, "err_type": refused.kind}
     counts = {"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
     return {"text": "", "output_ids": [], "meta_info": {"id": "", "finish_reason": reason, **counts}}
 
 
-def _broken(answer: Answer, refused: Refused) -> Events:
+def _broken(answer: Reply, refused: ErrorReply) -> Events:
     return _in_stream(refused)
 
 
-def _unreadable(words: str) -> Refused:
-    return Refused(400, words, early=True)
+def _unreadable(words: str) -> ErrorReply:
+    return ErrorReply(400, words, early=True)
 
 
 SGLANG = Format(

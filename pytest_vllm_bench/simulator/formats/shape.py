@@ -1,4 +1,4 @@
-"""The nouns every format is made of: a request's body → Asked, an Answer in the making → bytes on the wire."""
+"""The nouns every format is made of: a request's body → SimulatedRequest, a Reply in the making → bytes on the wire."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sse(value: Any, event: str = "") -> bytes:
     return b"%sdata: %s\n\n" % (name, encode(value))
 
 
-class Refused(Exception):
+class ErrorReply(Exception):
     """A request that gets an error instead of an answer, in the words of the server that is imitated.
 
     ``early``: noticed before the server knew that a stream was wanted, so it is a plain answer with a status.
@@ -52,7 +52,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SimulatedRequest:
     """What a request asks for, in no server's words.  ``prompts``: text or token ids, one unless it is a batch."""
 
     prompts: tuple[str | tuple[int, ...], ...]
@@ -70,7 +70,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class ReplyPiece:
     """The tokens that one event carries; their text may be empty while a character is incomplete."""
 
     ids: list[int]
@@ -81,11 +81,11 @@ class Piece:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
+class Reply:
     """An answer in the making: what has been sent so far, the current piece included."""
 
     id: str
-    asked: Asked
+    asked: SimulatedRequest
     model: str
     prompt_lens: Sequence[int]
     cached: int = 0
@@ -111,7 +111,7 @@ class Refusal:
     content_type: str = JSON
 
 
-def nothing(answer: Answer) -> Events:
+def nothing(answer: Reply) -> Events:
     return ()
 
 
@@ -128,16 +128,16 @@ class Format:
     wants a stream, and ``broken`` inside a stream.  ``terminal`` is the event that faults leave out.
     """
 
-    read: Callable[[Call], Asked]
-    whole: Callable[[Answer], Any]
-    refusal: Callable[[Refused], Refusal]
-    refused_stream: Callable[[Refused], Refusal] | None = None
+    read: Callable[[Call], SimulatedRequest]
+    whole: Callable[[Reply], Any]
+    refusal: Callable[[ErrorReply], Refusal]
+    refused_stream: Callable[[ErrorReply], Refusal] | None = None
     streams: Callable[[Call], bool] = asks_stream
-    piece: Callable[[Answer, Piece], Events] = lambda answer, piece: ()
-    opening: Callable[[Answer], Events] = nothing
-    closing: Callable[[Answer], Events] = nothing
-    broken: Callable[[Answer, Refused], Events] = lambda answer, refused: ()
-    unreadable: Callable[[str], Refused] = lambda words: Refused(400, f"1 validation error:\n  body: {words}")
+    piece: Callable[[Reply, ReplyPiece], Events] = lambda answer, piece: ()
+    opening: Callable[[Reply], Events] = nothing
+    closing: Callable[[Reply], Events] = nothing
+    broken: Callable[[Reply, ErrorReply], Events] = lambda answer, refused: ()
+    unreadable: Callable[[str], ErrorReply] = lambda words: ErrorReply(400, f"1 validation error:\n  body: {words}")
     key: str = ""  # where several formats share a path, the body's key that tells this one
     content_type: str = EVENT_STREAM
     terminal: bytes = DONE
@@ -171,7 +171,7 @@ def positive(body: Body, key: str, default: int | None = None) -> int | None:
     if value is None:
         return default
     if value < 1:
-        raise Refused(400, f"{key} must be at least 1, got {value}.", param=key)
+        raise ErrorReply(400, f"{key} must be at least 1, got {value}.", param=key)
     return value
 
 
@@ -179,7 +179,7 @@ def whole_number(body: Body, key: str) -> int | None:
     """None where it is absent or null.  Raises Refused."""
     value = body.get(key)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise Refused(400, f"1 validation error:\n  {key}: Input should be a valid integer", param=key)
+        raise ErrorReply(400, f"1 validation error:\n  {key}: Input should be a valid integer", param=key)
     return value
 
 
@@ -191,4 +191,4 @@ def prompt_of(body: Body, *keys: str) -> str | tuple[int, ...]:
             return value
         if isinstance(value, list) and value and all(isinstance(i, int) and i >= 0 for i in value):
             return tuple(value)
-    raise Refused(400, f"{keys[0]} must be a text that is not empty", param=keys[0])
+    raise ErrorReply(400, f"{keys[0]} must be a text that is not empty", param=keys[0])

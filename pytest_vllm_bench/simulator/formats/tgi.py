@@ -7,15 +7,15 @@ from typing import Any
 
 from pytest_vllm_bench.simulator.formats.shape import (
     EVENT_STREAM,
-    Answer,
-    Asked,
     Body,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     positive,
     prompt_of,
@@ -25,14 +25,14 @@ from pytest_vllm_bench.simulator.formats.shape import (
 STATUS = {"validation": 422, "overloaded": 429, "generation": 424, "incomplete_generation": 500}
 
 
-def _invalid(said: str) -> Refused:
-    return Refused(422, f"Input validation error: {said}", kind="validation")
+def _invalid(said: str) -> ErrorReply:
+    return ErrorReply(422, f"Input validation error: {said}", kind="validation")
 
 
-def _read(call: Call) -> Asked:
+def _read(call: Call) -> SimulatedRequest:
     parameters = call.body.get("parameters") or {}
     _check(parameters)
-    return Asked(
+    return SimulatedRequest(
         prompts=(prompt_of(call.body, "inputs"),),
         max_tokens=positive(parameters, "max_new_tokens"),
         usage=parameters.get("details") is True,
@@ -54,7 +54,7 @@ def _streams(call: Call) -> bool:
     return call.path == "/generate_stream" or (call.path == "/" and call.body.get("stream") is True)
 
 
-def _piece(answer: Answer, piece: Piece) -> Events:
+def _piece(answer: Reply, piece: ReplyPiece) -> Events:
     """The last event carries the last token *and* the whole text; EOS is a special token with a text of its own."""
     events = []
     for position, token in enumerate(piece.ids):
@@ -71,7 +71,7 @@ def _piece(answer: Answer, piece: Piece) -> Events:
     return events
 
 
-def _details(answer: Answer) -> dict[str, Any]:
+def _details(answer: Reply) -> dict[str, Any]:
     return {
         "finish_reason": "eos_token" if answer.finish == "stop" else "length",
         "generated_tokens": len(answer.ids),
@@ -80,12 +80,12 @@ def _details(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _whole(answer: Answer) -> Any:
+def _whole(answer: Reply) -> Any:
     said: dict[str, Any] = {"generated_text": answer.text}
     return {**said, "details": _details(answer)} if answer.asked.usage else said
 
 
-def _error(refused: Refused) -> dict[str, str]:
+def _error(refused: ErrorReply) -> dict[str, str]:
     if refused.kind in STATUS:
         return {"error": refused.message, "error_type": refused.kind}
     if refused.status == 429:
@@ -94,23 +94,23 @@ def _error(refused: Refused) -> dict[str, str]:
     return {"error": refused.message, "error_type": kind}
 
 
-def _refusal(refused: Refused) -> Refusal:
+def _refusal(refused: ErrorReply) -> Refusal:
     if refused.early:
         return Refusal(status=refused.status, body=refused.message.encode(), content_type="text/plain; charset=utf-8")
     error = _error(refused)
     return Refusal(status=STATUS[error["error_type"]], body=encode(error))
 
 
-def _refused_stream(refused: Refused) -> Refusal:
+def _refused_stream(refused: ErrorReply) -> Refusal:
     return Refusal(status=200, body=sse(_error(refused)), content_type=EVENT_STREAM)
 
 
-def _broken(answer: Answer, refused: Refused) -> Events:
+def _broken(answer: Reply, refused: ErrorReply) -> Events:
     return [sse(_error(refused))]
 
 
-def _unreadable(words: str) -> Refused:
-    return Refused(422, f"Failed to parse the request body as JSON: {words}", early=True)
+def _unreadable(words: str) -> ErrorReply:
+    return ErrorReply(422, f"Failed to parse the request body as JSON: {words}", early=True)
 
 
 STREAM = Format(

@@ -9,14 +9,14 @@ from typing import Any
 
 from pytest_vllm_bench.simulator.formats.shape import (
     EVENT_STREAM,
-    Answer,
-    Asked,
     Call,
+    ErrorReply,
     Events,
     Format,
-    Piece,
     Refusal,
-    Refused,
+    Reply,
+    ReplyPiece,
+    SimulatedRequest,
     encode,
     sse,
 )
@@ -57,10 +57,10 @@ def _checked(call: Call, model: str) -> None:
     for key, value in call.body.items():
         if key not in inputs and key not in ("id", "parameters") and not isinstance(value, str | int | float):
             said = f"parameter '{key}' has invalid type. It should be either 'int', 'bool', or 'string'."
-            raise Refused(400, said, early=True)
+            raise ErrorReply(400, said, early=True)
         kind = inputs.get(key, ("", False))[0]
         if kind and not isinstance(value, TYPES.get(kind, (int,))):
-            raise Refused(500, f"Unable to parse 'data': attempt to access JSON non-{kind} as {kind}", early=True)
+            raise ErrorReply(500, f"Unable to parse 'data': attempt to access JSON non-{kind} as {kind}", early=True)
     missing = [name for name, (_, needed) in inputs.items() if needed and name not in call.body]
     if missing:
         given = sum(key in inputs for key in call.body)
@@ -68,14 +68,14 @@ def _checked(call: Call, model: str) -> None:
         said = (
             f"expected number of inputs between {needs} and {len(inputs)} but got {given} inputs for model '{model}'."
         )
-        raise Refused(400, f"[request id: <id_unknown>] {said} missing required input(s) {missing}.", early=True)
+        raise ErrorReply(400, f"[request id: <id_unknown>] {said} missing required input(s) {missing}.", early=True)
 
 
-def _read_ensemble(model: str, call: Call) -> Asked:
+def _read_ensemble(model: str, call: Call) -> SimulatedRequest:
     """``end_id`` out of the vocabulary means that the answer never ends by itself."""
     _checked(call, model)
     body = call.body
-    return Asked(
+    return SimulatedRequest(
         prompts=(body["text_input"],),
         max_tokens=body["max_tokens"],
         min_tokens=body.get("min_tokens", 0),
@@ -84,9 +84,9 @@ def _read_ensemble(model: str, call: Call) -> Asked:
     )
 
 
-def _read_llmapi(model: str, call: Call) -> Asked:
+def _read_llmapi(model: str, call: Call) -> SimulatedRequest:
     _checked(call, model)
-    return Asked(
+    return SimulatedRequest(
         prompts=(call.body["text_input"],),
         max_tokens=call.body.get("sampling_param_max_tokens", 32),
         call=call,
@@ -97,7 +97,7 @@ def _streams(call: Call) -> bool:
     return call.path.endswith("/generate_stream")
 
 
-def _said(model: str, text: str, answer: Answer) -> dict[str, Any]:
+def _said(model: str, text: str, answer: Reply) -> dict[str, Any]:
     said: dict[str, Any] = {"model_name": model, "model_version": "1", "text_output": text}
     if "id" in answer.asked.call.body:
         said["id"] = answer.asked.call.body["id"]
@@ -108,13 +108,13 @@ def _said(model: str, text: str, answer: Answer) -> dict[str, Any]:
     return dict(sorted(said.items()))
 
 
-def _prompt(answer: Answer) -> str:
+def _prompt(answer: Reply) -> str:
     """The llmapi model's text begins with the prompt unless told otherwise."""
     body = answer.asked.call.body
     return "" if body.get("sampling_param_exclude_input_from_output") else str(body["text_input"])
 
 
-def _piece(model: str, answer: Answer, piece: Piece) -> Events:
+def _piece(model: str, answer: Reply, piece: ReplyPiece) -> Events:
     """``stream: false`` on the streaming path: everything in one event."""
     cumulative = model == "tensorrt_llm"
     streaming = answer.asked.call.body.get("streaming" if cumulative else "stream") is True
@@ -123,33 +123,33 @@ def _piece(model: str, answer: Answer, piece: Piece) -> Events:
     return [sse(_said(model, _all(model, answer) if cumulative else piece.text, answer))]
 
 
-def _all(model: str, answer: Answer) -> str:
+def _all(model: str, answer: Reply) -> str:
     return (_prompt(answer) if model == "tensorrt_llm" else "") + answer.text
 
 
-def _whole(model: str, answer: Answer) -> Any:
+def _whole(model: str, answer: Reply) -> Any:
     return _said(model, _all(model, answer), answer)
 
 
-def _refusal(refused: Refused) -> Refusal:
+def _refusal(refused: ErrorReply) -> Refusal:
     return Refusal(status=refused.status, body=encode({"error": refused.message}))
 
 
-def _refused_stream(refused: Refused) -> Refusal:
+def _refused_stream(refused: ErrorReply) -> Refusal:
     """The first response was an error: a status, and the framing of a stream all the same."""
     return Refusal(status=400, body=sse({"error": refused.message}), content_type=EVENT_STREAM)
 
 
-def _broken(answer: Answer, refused: Refused) -> Events:
+def _broken(answer: Reply, refused: ErrorReply) -> Events:
     return [sse({"error": refused.message})]
 
 
-def _unreadable(words: str) -> Refused:
-    return Refused(500, f"failed to parse the request JSON buffer: {words}", early=True)
+def _unreadable(words: str) -> ErrorReply:
+    return ErrorReply(500, f"failed to parse the request JSON buffer: {words}", early=True)
 
 
-def _unknown(call: Call) -> Asked:
-    raise Refused(404, f"Request for unknown model: '{call.parts['model']}' is not found", early=True)
+def _unknown(call: Call) -> SimulatedRequest:
+    raise ErrorReply(404, f"Request for unknown model: '{call.parts['model']}' is not found", early=True)
 
 
 def _format(model: str) -> Format:
