@@ -199,6 +199,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "而 p99 TTFT 由 {before} 变为 {after} ms。",
     ),
     # ------------------------------------------------------------------------ set by the page's script
+    "page.js.log_x": ("log x", "X 轴对数刻度"),
+    "page.js.log_y": ("log y", "Y 轴对数刻度"),
     "page.js.shown": ("{n} of {all} scenarios shown", "显示 {n} / {all} 个场景"),
     "page.js.no_records": (
         "The requests of this scenario were not kept, so there is nothing to draw.",

@@ -325,7 +325,7 @@ async def test_serving(scenario, vllm_bench):
     vllm_bench.items.session(vllm_bench.items.path(vllm_bench.node)).close()
     await vllm_bench(scenario)
 """
-    result = bench("-k", "capacity", test=test, search=TIERED, **ONE)
+    result = bench("-k", "capacity", "--vllm-ready-timeout=1", test=test, search=TIERED, **ONE)
     result.assert_outcomes(failed=1, skipped=2)
     row = saved(pytester, "io64x8_narrow_capacity")
     assert (row["capacity"]["stopped"], row["verdict"], len(row["capacity"]["levels"])) == ("gone", "FAIL", 0)

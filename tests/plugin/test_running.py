@@ -123,7 +123,8 @@ def test_last_failed_with_and_without_xdist(
     bench: Bench, pytester: pytest.Pytester, first: tuple[str, ...], again: tuple[str, ...]
 ) -> None:
     """The group that xdist's scheduler reads off an id is no part of what the cache and JUnit call it."""
-    keys = {"sla": ["completed >= 5"], "input_output": [[64, 8]]}
+    never = [{"match": "*-mc1-np4", "set": {"sla": ["mean_e2el_ms <= 0.001"]}}]
+    keys = {"overrides": never, "judge": {"mode": "exact"}, "input_output": [[64, 8]]}
     bench(*first, "--junitxml=j.xml", **keys).assert_outcomes(passed=1, failed=1)
     assert "@vllm_bench" not in (pytester.path / "j.xml").read_text()
     noted = json.loads((pytester.path / ".pytest_cache/v/cache/lastfailed").read_text())

@@ -261,3 +261,13 @@ def test_every_metric_has_a_name_a_meaning_and_a_formula(id: str) -> None:
     assert words.label(id, "zh") != id
     assert f"definitions.meaning.{id}" in table()
     assert f"definitions.formula.{id}" in table()
+
+
+def test_every_text_that_the_script_asks_for_is_there() -> None:
+    """Some keys are put together: ``words("log_" + axis)``."""
+    script = (Path(page.__file__).parent / "page.js").read_text(encoding="utf-8")
+    asked = re.findall(r'words\("(\w+)"(\s*\+)?', script)
+    there = {key.removeprefix("page.js.") for key in table() if key.startswith("page.js.")}
+    assert len(asked) > 5
+    assert [key for key, more in asked if not any(k.startswith(key) if more else k == key for k in there)] == []
+    assert {"log_x", "log_y"} <= there
