@@ -1,0 +1,85 @@
+"""The nouns that the stages hand to one another; nothing here imports anything else of ours.
+
+Config → Scenario → Plan → (tape) Entry → Record → Measurement → Result.  Times are seconds on the monotonic clock;
+inside a Record they count from the start of the run.  Units appear in every name that leaves the process
+(``p99_ttft_ms``).
+"""
+
+from pytest_vllm_bench.model.asked import (
+    FEWEST_ROUNDS,
+    DatasetChoice,
+    JudgeSettings,
+    RampUp,
+    Repeats,
+    Rule,
+    Scenario,
+    Search,
+    Stage,
+    Timeouts,
+    ValiditySettings,
+    Warmup,
+)
+from pytest_vllm_bench.model.backend import Backend
+from pytest_vllm_bench.model.measurement import Beside, LoadFacts, Measurement, Observed, WorkerFacts
+from pytest_vllm_bench.model.message import Message, Problem
+from pytest_vllm_bench.model.plan import INDEX_ROW, Ask, Media, Plan, Prompt
+from pytest_vllm_bench.model.record import MOST_TOKENS, OURS, Count, Counts, Delta, ErrorKind, Record, Seconds, Times
+from pytest_vllm_bench.model.result import Metrics, Result
+from pytest_vllm_bench.model.sample import Column, Sample, Track
+from pytest_vllm_bench.model.tape import SENT_FIELDS, Ending, Entry, EntryKind
+from pytest_vllm_bench.model.target import Target
+from pytest_vllm_bench.model.verdict import Check, Judgement, RuleVerdict, Taint, TestOutcome, Verdict, outcome_of
+
+__all__ = [
+    "FEWEST_ROUNDS",
+    "INDEX_ROW",
+    "MOST_TOKENS",
+    "OURS",
+    "SENT_FIELDS",
+    "Ask",
+    "Backend",
+    "Beside",
+    "Check",
+    "Column",
+    "Count",
+    "Counts",
+    "DatasetChoice",
+    "Delta",
+    "Ending",
+    "Entry",
+    "EntryKind",
+    "ErrorKind",
+    "JudgeSettings",
+    "Judgement",
+    "LoadFacts",
+    "Measurement",
+    "Media",
+    "Message",
+    "Metrics",
+    "Observed",
+    "Plan",
+    "Problem",
+    "Prompt",
+    "RampUp",
+    "Record",
+    "Repeats",
+    "Result",
+    "Rule",
+    "RuleVerdict",
+    "Sample",
+    "Scenario",
+    "Search",
+    "Seconds",
+    "Stage",
+    "Taint",
+    "Target",
+    "TestOutcome",
+    "Timeouts",
+    "Times",
+    "Track",
+    "ValiditySettings",
+    "Verdict",
+    "Warmup",
+    "WorkerFacts",
+    "outcome_of",
+]

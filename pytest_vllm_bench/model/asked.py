@@ -1,0 +1,182 @@
+"""What is asked: a Scenario and its parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from pytest_vllm_bench.model.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds; ``first_token``: from ``sent`` to the first byte of the body; ``between_tokens``: between reads."""
+
+    connect: float = 10.0
+    first_token: float = 300.0
+    between_tokens: float = 60.0
+    total: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetChoice:
+    """Which dataset, with its options as written in the config (validated by the dataset)."""
+
+    name: str = "random"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""  # what stands in the id where several choices share a name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RampUp:
+    """The rate rises from (nearly) nothing to ``request_rate`` over ``over`` seconds."""
+
+    over: float
+    shape: Literal["linear", "exponential"] = "linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of a staged load: a rate (requests/s) or a concurrency, held for ``seconds``."""
+
+    seconds: float
+    rate: float | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup:
+    """Requests sent before the measured ones: a number, a multiple of the concurrency, or seconds; all None = none."""
+
+    requests: int | None = None
+    multiple: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """``metric op limit``, e.g. ``p99_ttft_ms <= 500``; ``implied`` rules were not written by the user."""
+
+    text: str
+    metric: str  # without whole_/steady_ prefix
+    op: Literal["<=", "<", ">=", ">", "==", "!="]
+    limit: Decimal
+    window: Literal["auto", "whole", "steady"] = "auto"
+    implied: bool = False
+    line: int | None = None  # in config.yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    mode: Literal["evidence", "exact"] = "evidence"
+    confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95  # checked where it is read from a file
+    inconclusive: Literal["lean", "fail", "pass", "skip"] = "lean"
+    strict: bool = False  # ``--vllm-strict``: what is unproven or simulated fails
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValiditySettings:
+    """Thresholds of the validity table in metrics; shares are 0..1, ``lag_ms`` None = from the rules ("auto")."""
+
+    lag_ms: float | None = None
+    rate: float = 0.98
+    concurrency: float = 0.95
+    cpu: float = 0.9
+    steal: float = 0.05
+    reconnected: float = 0.05
+    length: float = 0.01
+    cache: float = 0.02
+
+
+#: Rounds (repeats) that a comparison of two targets takes.
+FEWEST_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    min: int = 1
+    max: int = 1
+    until: float | None = None  # relative half-width of the interval, 0..1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    over: Literal["concurrency", "request_rate"]
+    at_least: float | None
+    max: float
+    runs: int
+    seconds: float
+    tier: str = ""  # whose rules these are, where several tiers share the probes
+    line: int | None = None  # of the gate, in config.yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One cell of the matrix: what is sent, how, and what is asked of the answer.  Everything in it is effective."""
+
+    id: str  # io1024x256-mc16-np160[-r2]
+    key: str  # the id without np/d/r: what baselines are matched on
+    target: Target
+    backend: str
+    endpoint: str | None = field(default=None, repr=False)  # None: the backend's own
+    chat_template: Literal["server", "client"] = "server"  # who makes text of messages
+    models: tuple[str, ...] = ()  # empty: the server's only one; several: LoRA names, chosen per request
+    model_choice: Literal["random", "round_robin"] | tuple[float, ...] = "round_robin"
+    tokenizer: str | None = None  # None: the model's
+    dataset: DatasetChoice = DatasetChoice()
+    input_len: int | None = None  # None: the dataset decides
+    output_len: int | None = None
+    concurrency: int | None = None  # None: no cap
+    request_rate: float = math.inf  # requests/s; inf: closed loop (or everything at once without a cap)
+    burstiness: float = 1.0
+    ramp_up: RampUp | None = None
+    stages: tuple[Stage, ...] = ()
+    num_prompts: int | None = None  # None: bounded by ``duration``, ``stages`` or the trace
+    duration: float | None = None  # seconds
+    warmup: Warmup = Warmup(multiple=1)
+    seed: int = 0
+    cache: Literal["cold", "warm"] = "cold"
+    ignore_eos: bool | None = None  # None: true where the dataset asks for a length and the backend can
+    output_field: str = ""  # of the body, for ``output_len``; "": the backend's own
+    sampling: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0})
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    timeouts: Timeouts = Timeouts()
+    keep_alive: bool = True  # False: a fresh connection for each request
+    workers: int | None = None  # measuring processes; None: auto
+    worker_cpus: tuple[int, ...] = ()  # processors that they are pinned to, in turn; (): the system decides
+    goodput: Mapping[str, float] = field(default_factory=dict)  # ms per request: ttft, ttfo, tpot, e2el, max_gap
+    rules: tuple[Rule, ...] = ()
+    judge: JudgeSettings = JudgeSettings()
+    validity: ValiditySettings = ValiditySettings()
+    token_detail: Literal["auto", "on", "off"] = "auto"
+    accelerators: Literal["auto", "off", "nvidia"] = "auto"  # what watches them
+    repeat: int = 1  # 1-based
+    repeats: Repeats = Repeats()
+    search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
+    probe_of: str = ""  # one probe of this search (its id without a tier): no gate of its own
+    percentiles: tuple[float, ...] = (50, 90, 95, 99)
+    tape: Literal["keep", "compress", "drop"] = "drop"
+    xfail: str = ""
+    skip: str = ""
+
+    @property
+    def cell(self) -> str:
+        """The id without the repeat: what its repeats have in common, and no other scenario has."""
+        return self.id.removesuffix(f"-r{self.repeat}")
+
+    @property
+    def watches_accelerators(self) -> bool:
+        """Whether this machine's accelerators are looked at, being the server's."""
+        if self.accelerators == "auto":
+            return self.target.here and not self.target.simulated
+        return self.accelerators != "off"
+
+    @property
+    def open_loop(self) -> bool:
+        """Requests come when they are due, whether or not the server has kept up."""
+        return math.isfinite(self.request_rate) or any(s.rate is not None for s in self.stages)

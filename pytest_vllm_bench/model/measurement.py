@@ -1,0 +1,112 @@
+"""What happened when one plan was sent: the client about itself, what was watched meanwhile, the Measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pytest_vllm_bench.model.asked import Scenario
+from pytest_vllm_bench.model.message import Message
+from pytest_vllm_bench.model.plan import Plan
+from pytest_vllm_bench.model.record import Record
+from pytest_vllm_bench.model.sample import Sample, Track
+from pytest_vllm_bench.model.target import Target
+from pytest_vllm_bench.model.verdict import RuleVerdict, Taint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFacts:
+    """What one measuring process saw of itself between the first and the last measured request."""
+
+    worker: int
+    started: float  # absolute monotonic time of the run's start (due = 0)
+    ended: float
+    cpu_s: float  # user + system CPU of the process in that span
+    reads: int
+    bytes_in: int
+    bytes_out: int
+    sentinel_lags: tuple[float, ...] = ()  # seconds: read − written, one a 10 ms tick
+    tape_stalls: tuple[float, ...] = ()  # seconds: tape writes that held the loop for over 0.1 ms
+    tape_writes: int = 0  # all of them
+    gc_collections: int = 0
+    voluntary_switches: int = 0
+    involuntary_switches: int = 0
+    peak_memory_bytes: int = 0
+    event_cost_s: float = 0.0  # CPU for one event, as a burst within the process showed before the run
+    peak_reads_per_s: float = 0.0  # in the busiest half second
+    peak_cpu: float = 0.0  # share of a core in the busiest half second
+    nice: int = 0
+    cpu: int | None = None  # the one that it was pinned to
+    loop: str = ""  # "uvloop 0.22.1" or "asyncio"
+    died: str = ""  # why, if it did not end by itself
+    disk_full: bool = False  # that is why; ``died`` says where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFacts:
+    """What the client saw of itself during one load."""
+
+    started: float  # absolute; Record times count from here
+    ended: float
+    workers: tuple[WorkerFacts, ...]
+    complete: bool  # everything planned was sent and answered or given up; False after a stop
+    stop_reason: str = ""
+    steal: float | None = None  # share of CPU time taken by the hypervisor; None = unknown here
+    warnings: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What was seen of the server beside the load."""
+
+    counters: Mapping[str, float] = field(default_factory=dict)  # ``server.*``: what it counted itself meanwhile
+    fault: Message | None = None  # it restarted or changed its model meanwhile: the figures are not of one server
+    tracks: tuple[Track, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)  # what it runs on: joins the measurement's
+    notes: tuple[Message, ...] = ()
+
+
+class Beside(Protocol):
+    """Something that is done beside the load, by nobody's leave but the story's; one is made for each load."""
+
+    async def begin(self, target: Target) -> None:
+        """Before the first request."""
+
+    async def end(self, interrupted: bool) -> Observed:
+        """After the last answer; after an interruption without any delay, and where ``begin`` was not over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What happened when one plan was sent; saved beside its result, and loaded back equal.
+
+    ``records`` may lie on disk.  ``samples`` keeps the columns that were made of them, by goodput limits.
+    """
+
+    scenario: Scenario  # effective; of its target's headers the names alone
+    plan: Plan | None = None  # None, as the facts: of a file that does not hold them
+    facts: LoadFacts | None = None
+    observed: Observed = Observed()
+    records: Sequence[Record] = field(default=(), repr=False)
+    complete: bool = True  # everything planned was sent and answered or given up
+    interrupted: bool = False
+    stopped_by: RuleVerdict | None = None  # a rule that was proven broken whatever would still come
+    gone: Message | None = None  # the server went away
+    salvaged: bool = False  # read from what a killed session had left
+    resumed: bool = False  # of a session that was taken up again
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    round_trip_ms: float | None = None  # of a small request before any load
+    date: str = ""  # UTC, ISO 8601
+    session: str = ""
+    samples: dict[Any, Sample] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def taints(self) -> tuple[Taint, ...]:
+        there: dict[Taint, bool] = {
+            "simulated": self.scenario.target.simulated,
+            "interrupted": self.interrupted,
+            "salvaged": self.salvaged,
+            "resumed": self.resumed,
+        }
+        return tuple(taint for taint, holds in there.items() if holds)

@@ -1,0 +1,96 @@
+"""What it is worth: verdicts of rules and of checks, and what pytest makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from pytest_vllm_bench.model.asked import JudgeSettings, Rule
+from pytest_vllm_bench.model.message import Message
+
+
+class Verdict(StrEnum):
+    PASS = "PASS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    FAIL = "FAIL"
+    INVALID = "INVALID"
+
+    @property
+    def rank(self) -> int:
+        """INVALID > FAIL > INCONCLUSIVE > PASS."""
+        return list(Verdict).index(self)
+
+    @staticmethod
+    def worst(verdicts: Iterable[Verdict]) -> Verdict:
+        return max(verdicts, key=lambda v: v.rank, default=Verdict.PASS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleVerdict:
+    """One rule, judged.  ``observed`` is a number, None (no data) or "inf" (the order statistic is a failure)."""
+
+    rule: Rule
+    verdict: Verdict
+    reason: Message
+    observed: float | Literal["inf"] | None
+    within: bool | None = None  # the observed side; None = no data
+    proven: bool = False  # statistically, not only observed
+    window: Literal["whole", "steady"] = "whole"
+    other: float | None = None  # the same figure in the other window
+    n: int = 0
+    misses: int | None = None
+    n_eff: float | None = None
+    misses_eff: float | None = None
+    tau: float | None = None
+    interval: tuple[float, float] | None = None
+    more: int | None = None  # how many more requests would decide; None = not applicable or too close to decide
+
+
+#: What a reader must know of where figures come from, in the order in which it is said.
+Taint = Literal["simulated", "interrupted", "salvaged", "resumed"]
+#: What pytest makes of a verdict.
+TestOutcome = Literal["pass", "fail", "skip"]
+
+
+def outcome_of(
+    verdict: Verdict, sides: Iterable[bool | None], asked: JudgeSettings, taints: Collection[str]
+) -> tuple[TestOutcome, Message | None]:
+    """What becomes of the test, and why where the verdict does not say; ``sides``: on which undecided rules stood."""
+    if verdict in (Verdict.FAIL, Verdict.INVALID):
+        return "fail", None
+    if asked.strict and "simulated" in taints:
+        return "fail", Message(key="judge.outcome.strict_simulated")
+    if verdict is Verdict.PASS:
+        return "pass", None
+    if asked.strict:
+        return "fail", Message(key="judge.outcome.strict")
+    if asked.inconclusive == "lean":
+        over = False in sides
+        return "fail" if over else "pass", Message(key="judge.outcome.lean_over" if over else "judge.outcome.lean")
+    return asked.inconclusive, Message(key=f"judge.outcome.{asked.inconclusive}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One row of the validity table: was the load what was asked for, and the client up to it?"""
+
+    #: send_lag, sentinel_lag, rate, concurrency, cpu, steal, worker, reconnected, length, output_length, cache,
+    #: token_source
+    id: str
+    ok: bool
+    observed: float | None
+    limit: float | None
+    message: Message  # what was seen and, if not ok, the one thing to change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a scenario is worth: the worst of its rules, its checks and its ``faults`` (what no rule stands for)."""
+
+    verdict: Verdict
+    verdicts: tuple[RuleVerdict, ...] = ()
+    checks: tuple[Check, ...] = ()
+    faults: tuple[Message, ...] = ()  # the server restarted; the run was interrupted
+    notes: tuple[Message, ...] = ()
