@@ -24,7 +24,7 @@ SCHEMA = ROOT / "pytest_vllm_bench" / "config" / "config.schema.json"
 SECTIONS: dict[str, tuple[str, ...]] = {
     "server": (
         "base_url", "targets", "model", "model_choice", "tokenizer", "backend", "chat_template", "endpoint",
-        "api_key_env", "headers", "tls",
+        "api_key_env", "headers", "tls", "metrics_url",
     ),
     "load": (
         "input_output", "concurrency_prompts", "request_rate", "burstiness", "ramp_up", "stages", "duration", "warmup",

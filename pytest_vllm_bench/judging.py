@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_vllm_bench import judge as stage
 from pytest_vllm_bench.judge import doubts, stopping
-from pytest_vllm_bench.measure import energy
+from pytest_vllm_bench.measure import energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
 from pytest_vllm_bench.measure.metrics import summary
@@ -42,13 +42,14 @@ def judge(
         {**own, "plan_digest": digest} for own, digest in zip(alone, digests, strict=True)
     ]
     pooled = summary(samples, settings) if len(pool) > 1 else alone[-1]
+    server = {**last.observed.counters, **timeline.figures(samples[-1])}
     evidence = stage.Evidence(
         metrics=pooled,
         per_repeat=per_repeat,
         facts=[one.facts for one in pool if one.facts],
         plan=last.plan,
-        server=last.observed.counters,
-        server_fault=last.observed.fault,
+        server=server,
+        server_fault=_fault_of(last),
         hopeless=last.stopped_by,
         doubts=doubts.among(noted := noted_of(last)),
     )
@@ -68,7 +69,7 @@ def judge(
         plan=last.plan,
         facts=last.facts,
         environment=last.environment,
-        server=last.observed.counters,
+        server=server,
         per_repeat=per_repeat if len(pool) > 1 else (),
         pooled=pooled if len(pool) > 1 else {},
         by_model=by_model(last.records, settings),
@@ -82,7 +83,17 @@ def judge(
 
 def _asks_for_energy(asked: Scenario) -> bool:
     names = (parse_name(rule.metric) for rule in asked.rules)
-    return asked.accelerators == "nvidia" or any(name and "accelerators" in name.row.needs for name in names)
+    return asked.watching.accelerators not in ("auto", "off") or any(
+        name and "accelerators" in name.row.needs for name in names
+    )
+
+
+def _fault_of(one: Measurement) -> Message | None:
+    """Why the figures are not of one server, and when that was seen."""
+    what, at = one.observed.fault, one.observed.fault_at
+    if what is None or at is None or one.facts is None:
+        return what
+    return Message(key="observe.at", values={"what": what, "seconds": f"{max(0.0, at - one.facts.started):.0f}"})
 
 
 def noted_of(one: Measurement) -> list[Message]:

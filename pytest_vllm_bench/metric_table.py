@@ -135,6 +135,7 @@ class Name:
 
 _ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met the SLO ÷ requests of the sample", "goodput")
 _SERVER = _run("server", "count", "neither", "a figure of the server's own, over the measured span")
+_SERVER_SHARE = re.compile(r"server\.(\w+_rate|(kv_usage|hit_rate)_\w+)")
 _STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+)")
 _RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
 _TIMED = {"ttft": "first_token", "ttfo": "total", "e2el": "total", "first_chunk": "first_token", "connect": "connect",
@@ -242,7 +243,7 @@ def _hopeless(rule: Rule, name: Name) -> Message | None:
 
 def _settled(rule: Rule, name: Name, planned: int | None = None) -> bool | None:
     """Whether the rule holds (or breaks) whatever is measured; None: that depends.  ``planned``: requests at most."""
-    share = name.row.unit == "ratio" or (name.row.id == "server" and name.text.endswith("_rate"))
+    share = name.row.unit == "ratio" or (name.row.id == "server" and _SERVER_SHARE.fullmatch(name.text) is not None)
     low, high = 0, 1 if share else math.inf
     counted = name.row.unit == "count" and name.row.id != "server"
     if planned is not None and name.row.id.startswith(("completed", "failed")) and counted:

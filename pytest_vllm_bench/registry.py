@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.model import Backend, Beside
+from pytest_vllm_bench.model import Backend, Beside, Scenario
 from pytest_vllm_bench.observe import BESIDES
 from pytest_vllm_bench.plan.datasets import DATASETS, Dataset
 
@@ -23,7 +23,7 @@ class Registry:
 
     backends: dict[str, Backend]
     datasets: dict[str, Dataset]
-    besides: dict[str, Callable[[], Beside]]  # what is done beside every load
+    besides: dict[str, Callable[[Scenario], Beside | None]]  # what is done beside each load of a scenario
 
 
 def builtin() -> Registry:

@@ -109,7 +109,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     warm = await warm_up(scenario, world, watch, work)
     workers = crew(scenario, warm, watch)
     measurement.save(one := begun(scenario, world, planned), work / BEGUN)
-    besides = [make() for make in world.besides]
+    besides = [beside for make in world.besides if (beside := make(scenario)) is not None]
     try:
         for beside in besides:
             await beside.begin(world.target)
@@ -158,6 +158,7 @@ def seen_together(seen: Sequence[Observed]) -> Observed:
     return Observed(
         counters={name: value for one in seen for name, value in one.counters.items()},
         fault=next((one.fault for one in seen if one.fault), None),
+        fault_at=next((one.fault_at for one in seen if one.fault), None),
         tracks=tuple(track for one in seen for track in one.tracks),
         environment={name: value for one in seen for name, value in one.environment.items()},
         notes=tuple(note for one in seen for note in one.notes),

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench import environment, judging, load, observe, plan, regression
+from pytest_vllm_bench import environment, judging, load, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
@@ -211,7 +211,7 @@ class Session:
             resumed=self.resumed,
             datasets=self.registry.datasets,
             environment=self._facts | {"server": {"version": server.version, "roots": roots}},
-            besides=observe.chosen(self.registry.besides, scenario),
+            besides=tuple(self.registry.besides.values()),
             round_trip_ms=None if server.round_trip_s is None else 1e3 * server.round_trip_s,
             gate=self.gate,
             measured=self.measured.setdefault(scenario.cell, []),

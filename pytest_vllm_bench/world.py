@@ -67,7 +67,7 @@ class World:
     session: str  # its start, UTC
     datasets: Mapping[str, Dataset]  # ours, and what third parties registered
     environment: Mapping[str, Any]
-    besides: Sequence[Callable[[], Beside]] = ()  # what is done beside each load
+    besides: Sequence[Callable[[Scenario], Beside | None]] = ()  # what is done beside each load
     measured: list[Measurement] = field(default_factory=list)  # this scenario's repeats, so far
     salt: str = ""  # of one load's prompts
     round_trip_ms: float | None = None  # of a small request before any load

@@ -16,7 +16,7 @@ from pytest_vllm_bench import environment, load
 from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Scenario, Target
-from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.observe import timeline
 from pytest_vllm_bench.observe.accelerators import nvidia
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.session import Session, shape, trial_of
@@ -127,7 +127,7 @@ def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Findin
 
     async def look() -> tuple[World, bool]:
         world = await session.open(scenario, 0, lambda _: None)
-        return world, await counters.read(world.target) is not None
+        return world, await timeline.look(world.target) is not None
 
     found = tried(lambda: asyncio.run(look()))
     if isinstance(found, Message):

@@ -24,6 +24,7 @@ from pytest_vllm_bench.model import (
     Target,
     Timeouts,
     ValiditySettings,
+    Watching,
 )
 
 
@@ -207,7 +208,7 @@ def scenario(config: Config, cell: Axes) -> Scenario:
         rules=tuple(rules),
         repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
         search=cell.search,
-        accelerators=settings.observe.accelerators,
+        watching=Watching(**settings.observe.model_dump() | {"urls": tuple(settings.observe.urls)}),
         xfail=override.xfail,
         skip=override.skip,
         **_plain(own),

@@ -145,6 +145,7 @@ def _model_choice(value: Any) -> str | tuple[float, ...]:
     return v.one_of("round_robin", "random")(value)
 
 
+Page = Annotated[str, *_field(v.page, {"type": "string", "pattern": "^https?://"})]
 Text = Annotated[str, *_field(v.text, {"type": "string", "minLength": 1})]
 Boolean = Annotated[bool, *_field(v.boolean, {"type": "boolean"})]
 Count = Annotated[int, *_field(v.whole(1), _COUNT)]
@@ -179,6 +180,7 @@ class TargetFile(Strict):
     api_key_env: Text | None = None
     headers: Annotated[dict[str, str], *_field(_headers, {"type": "object"})] = {}
     tls: TlsFile = TlsFile()
+    metrics_url: Page | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -272,6 +274,8 @@ class SearchFile(Strict):
 
 
 class ObserveFile(Strict):
+    interval: Annotated[float, *_field(v.interval, _DURATION)] = 1.0
+    urls: Annotated[list[Page], BeforeValidator(_few), BeforeValidator(_listed)] = []
     accelerators: Annotated[Literal["auto", "off", "nvidia"], *_words("auto", "off", "nvidia")] = "auto"
 
 
@@ -356,6 +360,7 @@ class File(Cell):
     ] = "round_robin"
     base_url: Text | None = None
     tls: TlsFile = TlsFile()
+    metrics_url: Page | None = None
     tokenizer: Text | None = None
     backend: Text = "vllm"
     endpoint: Annotated[str | None, *_field(_endpoint, {"type": "string", "pattern": "^/"})] = None

@@ -47,11 +47,13 @@ def targets(settings: File, where: Where) -> tuple[Target, ...]:
     """The servers; what is wrong with them is in ``where.problems``.  No URL at all is a problem, never a simulator."""
     if not settings.targets:
         if settings.base_url is not None:
-            alone = TargetFile(base_url=settings.base_url, tls=settings.tls)
+            alone = TargetFile(base_url=settings.base_url, tls=settings.tls, metrics_url=settings.metrics_url)
             return (_target("", alone, settings, where),)
         if "base_url" not in where.lines and "targets" not in where.lines:
             where.add("", Message(key="config.no_url"))
         return ()
+    if settings.metrics_url is not None:
+        where.add("metrics_url", Message(key="config.metrics_url_of_targets"))
     if settings.base_url:
         where.add("targets", Message(key="config.base_url_and_targets"))
     return tuple(_target(name, target, settings, where) for name, target in settings.targets.items())
@@ -78,7 +80,15 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
     url = SIMULATOR if found.simulated else found.url
     hidden = tuple(_keys_in(settings.model_dump(include={"sampling", "extra_body", "overrides"})))
     hidden += tuple(value for key, value in parse_qsl(urlsplit(settings.endpoint or "").query) if _SECRET.search(key))
-    return Target(name=name, base_url=url, headers=headers, verify=verify, simulated=found.simulated, hidden=hidden)
+    return Target(
+        name=name,
+        base_url=url,
+        headers=headers,
+        verify=verify,
+        simulated=found.simulated,
+        metrics_url=asked.metrics_url or "",
+        hidden=hidden,
+    )
 
 
 def _keys_in(value: Any, name: str = "") -> Iterator[str]:

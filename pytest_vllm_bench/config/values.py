@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from pytest_vllm_bench.config.urls import address, hidden
 from pytest_vllm_bench.model import Message, Warmup
 
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
@@ -24,6 +25,7 @@ MOST_PROMPTS = 10_000_000
 MOST_SLOTS, MOST_REPEATS, MOST_WORKERS, MOST_RUNS = 65_535, 1000, 256, 1000
 MOST_RATE, LEAST_RATE = 1e6, 1e-3  # requests/s
 MOST_SECONDS = 30 * 86400.0
+LEAST_INTERVAL = 0.33
 MOST_LETTERS = 60  # of a name that becomes part of ids, which become names of files
 _UNSAID = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -61,6 +63,17 @@ def text(value: Any) -> str:
     if found := _UNSAID.search(value.strip()):
         raise wrong("control_character", code=f"U+{ord(found[0]):04X}")
     return value.strip()
+
+
+def page(value: Any) -> str:
+    """The address of a page of metrics; without credentials, for it is kept and shown."""
+    url = text(value)
+    found = address(url)
+    if found.problem is not None:
+        raise PydanticCustomError(found.problem.key, "url", dict(found.problem.values))
+    if found.simulated or found.authorization or found.url.startswith("unix:"):
+        raise wrong("page", url=hidden(url))
+    return found.url
 
 
 def boolean(value: Any) -> bool:
@@ -140,6 +153,13 @@ def lasting(value: Any) -> float:
     """A duration that can be waited for."""
     if (seconds := duration(value)) > MOST_SECONDS:
         raise wrong("duration_range", got=show(value))
+    return seconds
+
+
+def interval(value: Any) -> float:
+    """How often a server is asked: a third of a second at the least."""
+    if (seconds := lasting(value)) < LEAST_INTERVAL:
+        raise wrong("interval", got=show(value), least=f"{LEAST_INTERVAL:g}s")
     return seconds
 
 

@@ -38,7 +38,7 @@ class EnergyUse(NamedTuple):
 def used(tracks: Sequence[Track], window: Window) -> dict[str, EnergyUse]:
     """What each device used."""
     named, found = {(track.device, track.name): track for track in tracks}, {}
-    for device in dict.fromkeys(track.device for track in tracks):
+    for device in dict.fromkeys(track.device for track in tracks if track.name in (COUNTER, POWER)):
         _, counts = _cut(named.get((device, COUNTER)), device, window)
         times, power = _cut(named.get((device, POWER)), device, window)
         rising = not isinstance(counts, Message) and bool((np.diff(counts) >= 0).all())
@@ -90,12 +90,13 @@ def highest(tracks: Sequence[Track], window: Window) -> float | None:
 def notes(sample: Sample, wanted: bool) -> list[Message]:
     """Why there is no energy in the window that rules are judged in, or what is odd about it."""
     window = sample.steady or ((sample.begin, sample.end) if sample.begin is not None else None)
-    if not sample.tracks or window is None or None in window:
+    tracks = [track for track in sample.tracks if track.name in (COUNTER, POWER)]
+    if not tracks or window is None or None in window:
         return [Message(key="judge.energy.unwatched")] if wanted else []
-    short = (FEWEST + 1) * max(track.every for track in sample.tracks)
+    short = (FEWEST + 1) * max(track.every for track in tracks)
     if not wanted and window[1] - window[0] < short:  # type: ignore[operator]
         return []
-    found = used(sample.tracks, window)  # type: ignore[arg-type]
+    found = used(tracks, window)  # type: ignore[arg-type]
     return [one.why for one in found.values() if one.why] or [
         Message(key="judge.energy.apart", values={"device": device, "counter": f"{a:.0f}", "integral": f"{b:.0f}"})
         for device, (a, b, _) in found.items()

@@ -18,6 +18,7 @@ from pytest_vllm_bench.model.asked import (
     Timeouts,
     ValiditySettings,
     Warmup,
+    Watching,
 )
 from pytest_vllm_bench.model.backend import Backend
 from pytest_vllm_bench.model.measurement import Beside, LoadFacts, Measurement, Observed, WorkerFacts
@@ -80,6 +81,7 @@ __all__ = [
     "ValiditySettings",
     "Verdict",
     "Warmup",
+    "Watching",
     "WorkerFacts",
     "outcome_of",
 ]

@@ -93,6 +93,15 @@ class ValiditySettings:
     cache: float = 0.02
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """What is watched beside the load: the server's metrics pages every ``interval`` seconds, and other pages."""
+
+    interval: float = 1.0
+    urls: tuple[str, ...] = ()
+    accelerators: str = "auto"  # what watches them: off, a maker, or an exporter's URL
+
+
 #: Rounds (repeats) that a comparison of two targets takes.
 FEWEST_ROUNDS = 5
 
@@ -154,7 +163,7 @@ class Scenario:
     judge: JudgeSettings = JudgeSettings()
     validity: ValiditySettings = ValiditySettings()
     token_detail: Literal["auto", "on", "off"] = "auto"
-    accelerators: Literal["auto", "off", "nvidia"] = "auto"  # what watches them
+    watching: Watching = Watching()
     repeat: int = 1  # 1-based
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
@@ -172,9 +181,9 @@ class Scenario:
     @property
     def watches_accelerators(self) -> bool:
         """Whether this machine's accelerators are looked at, being the server's."""
-        if self.accelerators == "auto":
+        if self.watching.accelerators == "auto":
             return self.target.here and not self.target.simulated
-        return self.accelerators != "off"
+        return self.watching.accelerators != "off"
 
     @property
     def open_loop(self) -> bool:

@@ -62,6 +62,7 @@ class Observed:
 
     counters: Mapping[str, float] = field(default_factory=dict)  # ``server.*``: what it counted itself meanwhile
     fault: Message | None = None  # it restarted or changed its model meanwhile: the figures are not of one server
+    fault_at: float | None = None  # when that was seen, absolute; None: at the end
     tracks: tuple[Track, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)  # what it runs on: joins the measurement's
     notes: tuple[Message, ...] = ()

@@ -16,6 +16,7 @@ class Track:
 
     name: str  # power_w, energy_j (a counter), ...
     device: str = ""
+    bound: str = ""  # of a bucket of a histogram: its upper bound
     every: float = 0.0  # seconds from one value to the next, as asked for
     times: tuple[float, ...] = ()  # absolute, on the measuring clock
     values: tuple[float, ...] = ()

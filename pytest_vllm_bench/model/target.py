@@ -53,6 +53,7 @@ class Target:
     verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
     simulated: bool = False  # the built-in server
 
+    metrics_url: str = ""  # where its counters are; "": its own /metrics
     hidden: tuple[str, ...] = field(default=(), repr=False)  # other secrets: keys in the endpoint's query, in bodies
 
     @property

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from pytest_vllm_bench.model import Beside, Scenario
 
 
-def _counters() -> Beside:
+def _timeline(scenario: Scenario) -> Beside:
     """Imported when load is sent: an HTTP client takes longer to load than a dry run does."""
-    from pytest_vllm_bench.observe.counters import Counters
+    from pytest_vllm_bench.observe.timeline import MetricsPages
 
-    return Counters()
+    return MetricsPages(scenario.watching)
 
 
-def _nvidia() -> Beside:
+def _nvidia(scenario: Scenario) -> Beside | None:
     from pytest_vllm_bench.observe.accelerators.nvidia import Nvidia
 
-    return Nvidia()
+    return Nvidia() if scenario.watches_accelerators else None
 
 
-#: What is done beside every load, in this order; third parties add to the registry's copy.
-BESIDES: dict[str, Callable[[], Beside]] = {"counters": _counters, "nvidia": _nvidia}
-#: Those that watch this machine's accelerators.
-ACCELERATORS = ("nvidia",)
-
-
-def chosen(besides: Mapping[str, Callable[[], Beside]], scenario: Scenario) -> tuple[Callable[[], Beside], ...]:
-    """What is done beside this scenario's load."""
-    return tuple(make for name, make in besides.items() if name not in ACCELERATORS or scenario.watches_accelerators)
+#: What is done beside the load of a scenario (None: nothing), in this order; third parties add to the registry's copy.
+BESIDES: dict[str, Callable[[Scenario], Beside | None]] = {"timeline": _timeline, "nvidia": _nvidia}

@@ -1,29 +1,19 @@
-"""A server's /metrics before and after the measured requests → what it counted itself, under one set of names.
+"""A server's /metrics → what it counts and says of itself, under one set of names.
 
-``server.x`` in rules is a key of ``deltas``.  Families are summed over their labels (engines, models, reasons).
+``server.x`` in rules is a key of ``deltas``, or a figure of a timeline (``measure.timeline``).  Families are summed
+over their labels (engines, models, reasons), of shares the highest counts.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
-from pytest_vllm_bench.errors import ServerError
-from pytest_vllm_bench.model import Message, Observed, Target
-from pytest_vllm_bench.observe.pages import fetch
+from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.observe.prometheus import is_page, labels, samples
 
-#: Seconds and bytes: a server that takes longer to say what it counted, or says more, is done without.
-PATIENCE = 5.0
-MOST_BYTES = 16 << 20
-#: Times the page is read, each on a connection of its own: behind a load balancer they are not of one server.
-LOOKS = 4
-
-_LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*")
 _STARTED = "process_start_time_seconds"
 
 #: Our name → the families that count it, as vLLM, SGLang, LMDeploy, TGI, llama.cpp and Triton call them; the first
@@ -33,6 +23,7 @@ COUNTERS: Mapping[str, tuple[str, ...]] = {
         "vllm:request_success_total",
         "sglang:num_requests_total",
         "lmdeploy:request_success_total",
+        "trtllm_request_success_total",
         "tgi_request_success",
         "nv_inference_request_success",
     ),
@@ -87,35 +78,75 @@ COUNTERS: Mapping[str, tuple[str, ...]] = {
     "preemptions": ("vllm:num_preemptions_total",),
     "draft_tokens": ("vllm:spec_decode_num_draft_tokens_total",),
     "accepted_tokens": ("vllm:spec_decode_num_accepted_tokens_total",),
+    "drafts": ("vllm:spec_decode_num_drafts_total",),
 }
 
-#: Our name → histograms of seconds whose mean it is.
-MEANS: Mapping[str, tuple[str, ...]] = {
-    "mean_ttft_ms": (
+#: Our name → histograms of seconds, of which mean and quantiles are told in ms.
+HISTOGRAMS: Mapping[str, tuple[str, ...]] = {
+    "ttft": (
         "vllm:time_to_first_token_seconds",
         "sglang:time_to_first_token_seconds",
         "lmdeploy:time_to_first_token_seconds",
+        "trtllm_time_to_first_token_seconds",
     ),
-    "mean_itl_ms": (
+    "itl": (
         "vllm:inter_token_latency_seconds",
         "vllm:time_per_output_token_seconds",
         "sglang:inter_token_latency_seconds",
         "sglang:time_per_output_token_seconds",
         "lmdeploy:time_per_output_token_seconds",
+        "trtllm_time_per_output_token_seconds",
         "tgi_request_mean_time_per_token_duration",
     ),
-    "mean_e2el_ms": (
+    "e2el": (
         "vllm:e2e_request_latency_seconds",
         "sglang:e2e_request_latency_seconds",
         "lmdeploy:e2e_request_latency_seconds",
+        "trtllm_e2e_request_latency_seconds",
         "tgi_request_duration",
     ),
-    "mean_queue_ms": (
+    "queue": (
         "vllm:request_queue_time_seconds",
+        "sglang:queue_time_seconds",
         "lmdeploy:request_queue_time_seconds",
+        "trtllm_request_queue_time_seconds",
         "tgi_request_queue_duration",
     ),
+    "prefill": ("vllm:request_prefill_time_seconds", "lmdeploy:request_prefill_time_seconds"),
+    "decode": ("vllm:request_decode_time_seconds", "lmdeploy:request_decode_time_seconds"),
 }
+
+#: Our name → what is so at the moment.
+GAUGES: Mapping[str, tuple[str, ...]] = {
+    "running": (
+        "vllm:num_requests_running",
+        "sglang:num_running_reqs",
+        "lmdeploy:num_requests_running",
+        "trtllm_num_requests_running",
+        "tgi_batch_current_size",
+        "llamacpp:requests_processing",
+    ),
+    "waiting": (
+        "vllm:num_requests_waiting",
+        "sglang:num_queue_reqs",
+        "lmdeploy:num_requests_waiting",
+        "trtllm_num_requests_waiting",
+        "nv_inference_pending_request_count",
+        "tgi_queue_size",
+        "llamacpp:requests_deferred",
+    ),
+    "kv_usage": (
+        "vllm:kv_cache_usage_perc",
+        "vllm:gpu_cache_usage_perc",
+        "sglang:token_usage",
+        "lmdeploy:gpu_cache_usage_perc",
+        "trtllm_kv_cache_utilization",
+        "llamacpp:kv_cache_usage_ratio",
+    ),
+    "load": ("node_load1",),  # of a machine, by node-exporter
+}
+#: Of these the fullest engine is what matters.
+SHARES = frozenset(GAUGES["kv_usage"])
 
 #: Part ÷ whole of two counters of ours.
 RATIOS: Mapping[str, tuple[str, str]] = {
@@ -126,76 +157,58 @@ RATIOS: Mapping[str, tuple[str, str]] = {
 }
 
 
+_PLAIN = frozenset(chain([_STARTED], *COUNTERS.values(), *GAUGES.values()))
+_OF_HISTOGRAMS = frozenset(chain(*HISTOGRAMS.values()))
+_MODELS = frozenset(chain(COUNTERS["generation_tokens"], GAUGES["running"]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One page: family → its value summed over labels, and when the server's processes were started.
+    """One page: family → its value over all labels, and when the server's processes were started.
 
-    ``several``: pages read one after another were not of one server.
+    ``buckets``: histogram → upper bound → how many were not above it.  ``several``: pages read one after another were
+    not of one server.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
+    buckets: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
     started: frozenset[float] = frozenset()
+    models: frozenset[str] = frozenset()
     several: bool = False
 
 
-class Counters:
-    """What the server counts itself, read before and after the load, never between."""
-
-    def __init__(self) -> None:
-        self._target = Target()
-        self._before: Snapshot | None = None
-
-    async def begin(self, target: Target) -> None:
-        self._target, self._before = target, await read(target)
-
-    async def end(self, interrupted: bool) -> Observed:
-        after = None if interrupted or self._before is None else await read(self._target)
-        note = several(self._before, after)
-        return Observed(
-            counters=deltas(self._before, after),
-            fault=restarted(self._before, after),
-            notes=(note,) if note else (),
-        )
-
-
-async def read(target: Target) -> Snapshot | None:
-    """Read the page, more than once to see whose it is; None where there is none, or it cannot be read in time."""
-    pages: list[Snapshot] = []
-    with contextlib.suppress(ServerError, TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            while len(pages) < LOOKS and (page := await _look(target)) is not None:
-                pages.append(page)
-    several = any(one.started != other.started or _fallen(one, other) for one, other in pairwise(pages))
-    return replace(pages[-1], several=several) if pages else None
-
-
-async def _look(target: Target) -> Snapshot | None:
-    page = await fetch(target, "/metrics", PATIENCE, most=MOST_BYTES)
-    return parse(page.body.decode("utf-8", errors="replace")) if page.status == 200 and page.whole else None
-
-
 def parse(page: str) -> Snapshot | None:
-    """Prometheus' text format → a snapshot; None if nothing in it can be read as such.  Buckets are left out."""
+    """Prometheus' text format → what of it has a name of ours; None if nothing in it can be read as such."""
     values: dict[str, float] = {}
-    started: set[float] = set()
-    for line in page.splitlines():
-        if line.startswith("#") or not (found := _LINE.fullmatch(line.strip())):
-            continue
-        name, value = found[1], _number(found[3])
-        if value is None or name.endswith("_bucket"):
-            continue
+    buckets: dict[str, dict[float, float]] = {}
+    started, models = set[float](), set[str]()
+    for name, written, value in samples(page, _wanted):
         if name == _STARTED:
             started.add(value)
-        values[name] = values.get(name, 0.0) + value
-    return Snapshot(values=values, started=frozenset(started)) if values else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
+        elif name in _MODELS and (model := labels(written).get("model_name")):
+            models.add(model)
+        family, _, part = name.rpartition("_")
+        if part == "bucket":
+            counts, bound = buckets.setdefault(family, {}), labels(written).get("le", "")
+            with contextlib.suppress(ValueError):
+                counts[float(bound)] = counts.get(float(bound), 0.0) + value
+        else:
+            values[name] = max(values.get(name, 0.0), value) if name in SHARES else values.get(name, 0.0) + value
+    if not values and not is_page(page):
         return None
-    return value if math.isfinite(value) else None
+    return Snapshot(values=values, buckets=buckets, started=frozenset(started), models=frozenset(models))
+
+
+def _wanted(name: str) -> bool:
+    return name in _PLAIN or name.rpartition("_")[0] in _OF_HISTOGRAMS
+
+
+def together(pages: Sequence[Snapshot]) -> Snapshot:
+    """The pages of several servers as one."""
+    values: dict[str, float] = {}
+    for name, value in chain(*(page.values.items() for page in pages)):
+        values[name] = max(values.get(name, 0.0), value) if name in SHARES else values.get(name, 0.0) + value
+    return Snapshot(values=values)
 
 
 def several(before: Snapshot | None, after: Snapshot | None) -> Message | None:
@@ -211,18 +224,21 @@ def several(before: Snapshot | None, after: Snapshot | None) -> Message | None:
 
 
 def restarted(before: Snapshot | None, after: Snapshot | None) -> Message | None:
-    """Why the figures are not of one server process: it was started anew, or a counter fell."""
+    """Why the figures are not of one server process: it was started anew, serves another model, or a counter fell."""
     if before is None or after is None or several(before, after) is not None:
         return None
     if before.started and after.started and before.started != after.started:
         return Message(key="server.restarted")
-    fallen = _fallen(before, after)
-    return Message(key="server.counter_fell", values={"name": fallen}) if fallen else None
+    if before.models and after.models and before.models.isdisjoint(after.models):
+        names = {"before": ", ".join(sorted(before.models)), "after": ", ".join(sorted(after.models))}
+        return Message(key="server.model_changed", values=names)
+    name = fallen(before, after)
+    return Message(key="server.counter_fell", values={"name": name}) if name else None
 
 
-def _fallen(before: Snapshot, after: Snapshot) -> str | None:
+def fallen(before: Snapshot, after: Snapshot) -> str | None:
     """A counter that is lower than it was."""
-    names = filter(None, (_present(families, before) for families in COUNTERS.values()))
+    names = filter(None, (present(families, before) for families in COUNTERS.values()))
     return next((n for n in names if n in after.values and after.values[n] < before.values[n]), None)
 
 
@@ -233,21 +249,23 @@ def deltas(before: Snapshot | None, after: Snapshot | None) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for ours, families in COUNTERS.items():
-        if (name := _present(families, after)) is not None:
+        if (name := present(families, after)) is not None:
             found[ours] = _rise(name, before, after)
-    for ours, families in MEANS.items():
+    for ours, families in HISTOGRAMS.items():
         name = next((n for n in families if f"{n}_count" in after.values), None)
         if name is not None and (count := _rise(f"{name}_count", before, after)) > 0:
-            found[ours] = _rise(f"{name}_sum", before, after) / count * 1000
+            found[f"mean_{ours}_ms"] = _rise(f"{name}_sum", before, after) / count * 1000
     if "prefix_cache_hits" in found and "prefix_cache_queries" not in found and "prompt_tokens" in found:
         found["prefix_cache_queries"] = found["prompt_tokens"]  # SGLang counts hits against every prompt token
     for ours, (part, whole) in RATIOS.items():
         if part in found and found.get(whole, 0) > 0:
             found[ours] = found[part] / found[whole]
+    if found.get("drafts", 0) > 0 and "accepted_tokens" in found:
+        found["spec_acceptance_length"] = 1 + found["accepted_tokens"] / found["drafts"]
     return found
 
 
-def _present(families: tuple[str, ...], snapshot: Snapshot) -> str | None:
+def present(families: Sequence[str], snapshot: Snapshot) -> str | None:
     return next((name for name in families if name in snapshot.values), None)
 
 

@@ -78,6 +78,7 @@ class Step:
 
     seconds: float
     made: list[Job]
+    admitted: list[Job]  # that began in it, some of them again
 
 
 class _Blocks:
@@ -175,8 +176,10 @@ class Engine:
         """Advance by one step; jobs that are done have left when it returns."""
         before = self.preemptions
         scheduled = self._continue(self.model.max_batched_tokens)
+        began = len(scheduled)
         if self.preemptions == before:
             scheduled += self._admit(self.model.max_batched_tokens - sum(tokens for _, tokens in scheduled))
+        admitted = [job for job, _ in scheduled[began:]]
         decoding = prefilled = context = 0
         made = []
         for job, tokens in scheduled:
@@ -190,7 +193,7 @@ class Engine:
                 made.append(job)
         for job in made:
             self._make(job)
-        return Step(seconds=self._seconds(decoding, context, prefilled), made=made)
+        return Step(seconds=self._seconds(decoding, context, prefilled), made=made, admitted=admitted)
 
     def stretch(self, within: float = math.inf) -> tuple[list[float], list[Job]]:
         """Many steps at once while nothing but decoding happens: their seconds, and the jobs that made a token in each.

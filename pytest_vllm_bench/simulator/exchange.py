@@ -145,13 +145,18 @@ class _Clock:
         self.last = arrived
 
 
-def _count(service: Service, clock: _Clock, first: bool, now: float) -> None:
-    (service.counts.ttft if first else service.counts.itl).observe(now - clock.last)
+def _count(service: Service, clock: _Clock, stream: Stream) -> None:
+    counts, (came, began, first, now) = service.counts, stream.times
+    (counts.ttft if stream.made == 1 else counts.itl).observe(now - clock.last)
     clock.last = now
-    service.counts.generation_tokens += 1
+    counts.generation_tokens += 1
+    if stream.job.done:
+        for histogram, seconds in zip((counts.queue, counts.prefill, counts.decode),
+                                      (began - came, first - began, now - first), strict=True):  # fmt: skip
+            histogram.observe(seconds)
 
 
-def _no_token(first: bool, now: float) -> None:
+def _no_token(_: Stream) -> None:
     """The one step of a request that is pooled makes no token."""
 
 

@@ -65,6 +65,7 @@ canned     –                        a header says that a cache of answers gave
 unstreamed –                        one piece, though a stream was asked for
 open       –                        all is said, but HTTP's own end never comes, and the connection stays open
 close      –                        no Content-Length or chunks: the end of the connection ends the body
+restart    –                        of ``/metrics``: from then on it counts from nought, as a server started anew
 ========== ======================== =======================================================================
 """
 
@@ -122,6 +123,7 @@ DEFAULTS: Mapping[str, Mapping[str, Value]] = {
     "unstreamed": {},
     "open": {},
     "close": {},
+    "restart": {},
 }
 
 

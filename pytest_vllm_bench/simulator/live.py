@@ -14,11 +14,14 @@ FORGIVEN = 0.05  # seconds late beyond which time is not made up for: the engine
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """One job's tokens as they are made.  ``on_token(first, now)`` is called for each; ``wait`` for the next ones."""
+    """One job's tokens as they are made.  ``on_token`` is called after each; ``wait`` for the next ones.
+
+    ``times``: when it came, began, and made its first and its last token."""
 
     job: Job
-    on_token: Callable[[bool, float], None]
+    on_token: Callable[[Stream], None]
     made: int = 0
+    times: list[float] = field(default_factory=list)
     _waiter: asyncio.Future[None] | None = field(default=None)
 
     async def wait(self, more_than: int) -> int:
@@ -30,7 +33,8 @@ class Stream:
 
     def token(self, now: float) -> None:
         self.made += 1
-        self.on_token(self.made == 1, now)
+        self.times[2:] = [self.times[2] if self.made > 1 else now, now]
+        self.on_token(self)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -46,6 +50,7 @@ class Live:
     def submit(self, stream: Stream) -> None:
         self.engine.submit(stream.job)
         self._streams[stream.job] = stream
+        stream.times = [perf_counter()]
         self._wake.set()
 
     def cancel(self, stream: Stream) -> None:
@@ -62,6 +67,9 @@ class Live:
                 await self._wake.wait()
                 at = perf_counter()
             step = self.engine.step()
+            for job in step.admitted:
+                if (stream := self._streams.get(job)) is not None and len(stream.times) == 1:
+                    stream.times.append(max(perf_counter(), stream.times[0]))
             at = max(at + step.seconds, perf_counter() - FORGIVEN)
             await asyncio.sleep(max(0.0, at - perf_counter()))
             now = perf_counter()

@@ -44,6 +44,9 @@ class Counts:
     ttft: Histogram = field(default_factory=lambda: Histogram(TTFT))
     itl: Histogram = field(default_factory=lambda: Histogram(ITL))
     e2e: Histogram = field(default_factory=lambda: Histogram(E2E))
+    queue: Histogram = field(default_factory=lambda: Histogram(E2E))
+    prefill: Histogram = field(default_factory=lambda: Histogram(E2E))
+    decode: Histogram = field(default_factory=lambda: Histogram(E2E))
 
     def end(self, reason: str | None, seconds: float | None) -> None:
         """One request is over; ``reason`` None: it broke off, ``seconds`` None: nobody waited for its end."""
@@ -68,4 +71,6 @@ def text(counts: Counts, gauges: dict[str, float], counters: dict[str, int], mod
     lines += counts.ttft.lines("vllm:time_to_first_token_seconds", labels)
     lines += counts.itl.lines("vllm:inter_token_latency_seconds", labels)
     lines += counts.e2e.lines("vllm:e2e_request_latency_seconds", labels)
+    for stage in ("queue", "prefill", "decode"):
+        lines += getattr(counts, stage).lines(f"vllm:request_{stage}_time_seconds", labels)
     return "\n".join(lines) + "\n"

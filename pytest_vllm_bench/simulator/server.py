@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from pytest_vllm_bench import __version__
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.simulator import exchange, formats
+from pytest_vllm_bench.simulator import exchange, formats, prometheus
 from pytest_vllm_bench.simulator.faults import strike
 from pytest_vllm_bench.simulator.formats import triton
 from pytest_vllm_bench.simulator.formats.shape import CREATED, text_of
@@ -66,6 +66,16 @@ async def _metrics(service: Service, request: web.Request) -> web.Response:
     return web.Response(text=service.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
+async def _iterations(service: Service, request: web.Request) -> web.Response:
+    """TensorRT-LLM has its iterations there, and its metrics elsewhere, under names of its own."""
+    return web.json_response([])
+
+
+async def _metrics_of_trtllm(service: Service, request: web.Request) -> web.Response:
+    renamed = service.page().replace("vllm:kv_cache_usage_perc", "trtllm_kv_cache_utilization")
+    return web.Response(text=renamed.replace("vllm:", "trtllm_"))
+
+
 async def _triton(service: Service, request: web.Request) -> web.Response:
     found = triton.metadata(request.match_info["model"])
     return web.json_response(found or {"error": "Request for unknown model"}, status=200 if found else 404)
@@ -76,6 +86,7 @@ GETS = {
     "/v1/models": _models,
     "/version": _version,
     "/metrics": _metrics,
+    "/prometheus/metrics": _metrics_of_trtllm,
     "/v2/models/{model}": _triton,
 }
 POSTS = {"/tokenize": _tokenize, "/detokenize": _detokenize}
@@ -88,6 +99,8 @@ async def beside(service: Service, request: web.Request) -> web.StreamResponse |
         return None
     number, service.pages[path] = service.pages[path], service.pages[path] + 1
     faults = strike([rule for rule in service.rules if rule.path == path], number, path, None)
+    if "restart" in faults:
+        service.counts = prometheus.Counts(perf_counter())
     return await answer_at_once(request, None, faults)
 
 
@@ -120,7 +133,8 @@ def application(options: SimulatorOptions) -> web.Application:
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[_guard(service, perf_counter())])
     for path, forms in formats.routes(options.dialect).items():
         app.router.add_post(path, partial(exchange.answered, service, forms))
-    for path, get in GETS.items():
+    gets = {**GETS, "/metrics": _iterations} if options.dialect == "trtllm" else GETS
+    for path, get in gets.items():
         app.router.add_get(path, partial(get, service))
     for path, post in POSTS.items():
         app.router.add_post(path, partial(post, service))

@@ -228,6 +228,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.url_port": ("the port in {url} is not a number from 1 to 65535", "{url} 中的端口不是 1 到 65535 之间的数"),
     "config.url_query": ("a base URL has no ? or #; write {instead}", "base URL 不能带 ? 或 #；请写成 {instead}"),
+    "config.page": (
+        "{url} is not the address of a page of metrics without credentials; write http://host:9400/metrics",
+        "{url} 不是不含账号密码的监控指标页面地址；请写成 http://host:9400/metrics",
+    ),
+    "config.interval": (
+        "{got} is too often: each look costs the server something; write {least} or more",
+        "{got} 过于频繁：每次读取都会占用服务端资源；请写 {least} 或更长",
+    ),
+    "config.metrics_url_of_targets": (
+        "metrics_url belongs to one server; write it under its name in targets",
+        "metrics_url 只属于一个服务；请写到 targets 中该服务的名下",
+    ),
     "config.url_unix": (
         "a Unix socket needs a full path; write {instead}",
         "Unix 套接字要写完整路径；请写成 {instead}",

@@ -27,6 +27,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.targets.base_url": ("As above, of this server.", "同上，针对该服务。"),
     "reference.targets.api_key_env": ("As below, of this server.", "同下，针对该服务。"),
     "reference.targets.headers": ("As below, added for this server.", "同下，只发给该服务。"),
+    "reference.targets.metrics_url": ("As below, of this server.", "同下，针对该服务。"),
     "reference.targets.tls": ("As below, of this server.", "同下，针对该服务。"),
     "reference.model": (
         "The model's name as the server knows it; optional where it lists exactly one. A list: several (LoRA) models "
@@ -69,6 +70,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.tls": ("How an `https://` server is trusted.", "如何信任 `https://` 服务。"),
     "reference.tls.verify": ("`false`: any certificate will do; said loudly.", "`false`：接受任何证书，并会明显提示。"),
     "reference.tls.ca": ("A file with the CA of a certificate of your own.", "自签证书所用 CA 的文件。"),
+    "reference.metrics_url": (
+        "Where the server's own counters are, if not at its `/metrics`; no header of the server is sent to another host.",
+        "服务端计数所在的页面（默认是其 `/metrics`）；发给服务的请求头不会发往其他主机。",
+    ),
     # the load
     "reference.input_output": (
         "Pairs `[prompt, answer]` in tokens; an axis. `[null, 128]` sets only the answer's length, for datasets that "
@@ -288,6 +293,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # results
     "reference.observe": ("What is watched beside the load.", "压测时同步观测的内容。"),
+    "reference.observe.interval": (
+        "How often the server's `/metrics` is read while load runs: `500ms`, `2s`. A page that takes a fifth of that is "
+        "read half as often.",
+        "压测期间读取服务端 `/metrics` 的间隔：`500ms`、`2s`。若读取一次耗时超过间隔的五分之一，间隔会加倍。",
+    ),
+    "reference.observe.urls": (
+        "Further pages of metrics that belong to the server, such as Triton's `http://host:8002/metrics` or those of other "
+        "replicas: their counters are added up, of shares the highest counts.",
+        "属于该服务的其他监控指标页面，例如 Triton 的 `http://host:8002/metrics` 或其他副本的页面：计数相加，占用率取最高者。",
+    ),
     "reference.observe.accelerators": (
         "Accelerators, and so energy: `auto` looks at this machine's where the server is on it (localhost) and `nvidia-smi` "
         "is on the PATH, `nvidia` whatever the address says, `off` never.",

@@ -169,6 +169,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "observe: {{accelerators: off}}.",
         "nvidia-smi 未能全程提供加速卡数据（{said}）；如不需要，可写 observe: {{accelerators: off}}。",
     ),
+    "observe.at": ("{what} Seen {seconds} s after the load began.", "{what}（压测开始后第 {seconds} 秒发现）"),
+    "observe.no_page": (
+        "{url} is no page of metrics in Prometheus' format, so that nothing is watched there.",
+        "{url} 不是 Prometheus 格式的监控指标页面，未对其进行观测。",
+    ),
+    "observe.page_missed": (
+        "{url} could not be read in time {missed} of {looks} times while load ran; what it would have said then is not known.",
+        "压测期间读取 {url} 共 {looks} 次，其中 {missed} 次未能及时读到；这些时刻的数据缺失。",
+    ),
+    "observe.page_slow": (
+        "Reading {url} took up to {took} s, so it was read less often: every {every} s in the end.",
+        "读取 {url} 最长耗时 {took} 秒，因此降低了读取频率：最终每 {every} 秒一次。",
+    ),
     "server.several": (
         "Several servers answer at this address (a load balancer?), so that their own counters are left out.",
         "该地址背后有多个服务应答（负载均衡？），因此不采用服务端自己的计数。",

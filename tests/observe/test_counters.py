@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Message, Target
-from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.observe import counters, timeline
 from pytest_vllm_bench.text import say
 
 
@@ -29,11 +29,11 @@ def rise(before: str, after: str) -> dict[str, float]:
 def test_the_simulator_s_counters_agree_with_what_was_asked() -> None:
     with simulator.start(simulator.SimulatorOptions()) as running:
         target = Target(base_url=running.base_url)
-        before = asyncio.run(counters.read(target))
+        before = asyncio.run(timeline.look(target))
         body = json.dumps({"model": "simulator", "prompt": [5] * 64, "max_tokens": 7, "ignore_eos": True}).encode()
         for _ in range(3):
             urlopen(Request(f"{running.base_url}/v1/completions", body, {"Content-Type": "application/json"})).read()
-        found = counters.deltas(before, asyncio.run(counters.read(target)))
+        found = counters.deltas(before, asyncio.run(timeline.look(target)))
     assert found["requests"] == 3
     assert found["prompt_tokens"] == 3 * 64
     assert found["generation_tokens"] == 3 * 7
@@ -44,12 +44,12 @@ def test_the_simulator_s_counters_agree_with_what_was_asked() -> None:
 
 
 def test_no_page_is_no_figure() -> None:
-    assert asyncio.run(counters.read(Target(base_url="http://127.0.0.1:9"))) is None
+    assert asyncio.run(timeline.look(Target(base_url="http://127.0.0.1:9"))) is None
     assert counters.deltas(None, None) == {}
     assert counters.parse("<html>not found</html>") is None
 
 
-def test_engines_and_models_are_summed_and_buckets_left_out() -> None:
+def test_engines_and_models_are_summed_and_buckets_kept_apart() -> None:
     page = """
 # HELP vllm:generation_tokens_total Number of generation tokens processed.
 # TYPE vllm:generation_tokens_total counter
@@ -63,6 +63,8 @@ vllm:time_to_first_token_seconds_sum %s
     snapshot = counters.parse(page % (1, "NaN"))
     assert snapshot is not None
     assert snapshot.values == {"vllm:generation_tokens_total": 11, "vllm:time_to_first_token_seconds_count": 4}
+    assert snapshot.buckets == {"vllm:time_to_first_token_seconds": {0.1: 5}}
+    assert snapshot.models == {"a b} c", "x"}
 
 
 SERVERS = {
@@ -193,12 +195,12 @@ def balanced(*pages: str) -> Iterator[Target]:
 )
 def test_servers_behind_one_address_are_seen_as_several(pages: tuple[str, ...]) -> None:
     with balanced(*pages) as target:
-        before, after = (asyncio.run(counters.read(target)) for _ in range(2))
+        before, after = (asyncio.run(timeline.look(target)) for _ in range(2))
     assert counters.several(before, after) == Message(key="server.several")
     assert counters.restarted(before, after) is None
     assert counters.deltas(before, after) == {}
     with balanced(pages[0]) as target:
-        before, after = (asyncio.run(counters.read(target)) for _ in range(2))
+        before, after = (asyncio.run(timeline.look(target)) for _ in range(2))
     assert counters.several(before, after) is None
 
 

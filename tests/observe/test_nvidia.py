@@ -11,8 +11,8 @@ import nvidia_smi
 import pytest
 
 from pytest_vllm_bench.measure import energy
-from pytest_vllm_bench.model import Observed, Scenario, Target
-from pytest_vllm_bench.observe import BESIDES, chosen
+from pytest_vllm_bench.model import Observed, Scenario, Target, Watching
+from pytest_vllm_bench.observe import BESIDES
 from pytest_vllm_bench.observe.accelerators.nvidia import LAST, PATIENCE, TRACKS, Nvidia
 from pytest_vllm_bench.text import say
 
@@ -140,10 +140,10 @@ def test_whose_accelerators_are_watched() -> None:
 
     def watches(url: str, accelerators: str, simulated: bool = False) -> bool:
         target = Target(base_url=url, simulated=simulated)
-        one = Scenario(id="i", key="k", target=target, backend="vllm", accelerators=accelerators)  # type: ignore[arg-type]
-        made = chosen(BESIDES, one)
-        assert BESIDES["counters"] in made
-        return BESIDES["nvidia"] in made
+        watching = Watching(accelerators=accelerators)
+        one = Scenario(id="i", key="k", target=target, backend="vllm", watching=watching)
+        assert BESIDES["timeline"](one) is not None
+        return BESIDES["nvidia"](one) is not None
 
     assert [url for url in here if not watches(url, "auto")] == []
     assert [url for url in elsewhere if watches(url, "auto")] == []

@@ -18,7 +18,7 @@ import pytest
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Target
-from pytest_vllm_bench.observe import counters
+from pytest_vllm_bench.observe import timeline
 from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.tokenizer import SMALL
@@ -231,7 +231,7 @@ def test_a_warm_up_that_fails_throughout_spares_the_load(
             result.assert_outcomes(failed=1)
             assert "not today" in result.stdout.str()
             assert f"{count} warm-up requests failed" in result.stdout.str()
-            counted = asyncio.run(counters.read(Target(base_url=server.base_url)))
+            counted = asyncio.run(timeline.look(Target(base_url=server.base_url)))
             assert counted is not None
             assert counted.values["vllm:request_success_total"] == 1  # the trial request
     with simulator.start(SimulatorOptions(faults=script(tmp_path, {**some, "requests": [1, 2]}))) as server:

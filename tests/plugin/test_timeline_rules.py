@@ -1,0 +1,73 @@
+"""Rules on what a server was seen to do while load ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_vllm_bench import simulator
+from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.simulator.engine import LatencyModel
+
+Bench = Callable[..., pytest.RunResult]
+#: Three seconds of load on an engine that has room for four at once.
+ONE = {
+    "input_output": [[64, 30]],
+    "concurrency_prompts": [[16, 120]],
+    "base_url": None,
+    "observe": {"interval": "350ms"},
+}
+SMALL = LatencyModel(kv_tokens=512, step_s=0.01, jitter=0.0)
+NAME = "bench_io64x30_mc16_np120"
+
+
+def saved(pytester: pytest.Pytester) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((pytester.path / "results" / f"{NAME}.json").read_text())
+    return found
+
+
+def test_a_full_cache_and_a_queue_break_their_rules(bench: Bench, pytester: pytest.Pytester) -> None:
+    rules = ["server.kv_usage_max <= 0.5", "server.waiting_max == 0", "server.running_max <= 16",
+             "server.p99_queue_ms <= 1", "server.gpu_temperature_max <= 80"]  # fmt: skip
+    with simulator.start(SimulatorOptions(latency=SMALL)) as server:
+        result = bench(f"--vllm-url={server.base_url}", **ONE, sla=rules)
+    result.assert_outcomes(failed=1)
+    row = saved(pytester)
+    verdicts = {v["rule"]: (v["verdict"], v["observed"]) for v in row["verdicts"]}
+    assert verdicts["server.kv_usage_max <= 0.5"] == ("FAIL", row["server"]["kv_usage_max"])
+    assert 0.5 < row["server"]["kv_usage_max"] <= 1
+    assert verdicts["server.waiting_max == 0"][0] == "FAIL"
+    assert 8 <= row["server"]["waiting_max"] < 16
+    assert verdicts["server.running_max <= 16"][0] == "PASS"
+    assert verdicts["server.p99_queue_ms <= 1"][0] == "FAIL"
+    assert verdicts["server.gpu_temperature_max <= 80"] == ("FAIL", None), "what was not seen is no data"
+
+
+def test_a_restart_under_load_fails_with_its_second(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_text(json.dumps([{"fault": "restart", "path": "/metrics", "requests": [6]}]))
+    with simulator.start(SimulatorOptions(latency=SMALL, faults=str(faults))) as server:
+        result = bench(f"--vllm-url={server.base_url}", **ONE)
+    result.assert_outcomes(failed=1)
+    (fault,) = (note for note in saved(pytester)["notes"] if note["key"] == "observe.at")
+    assert fault["values"]["what"]["key"] == "server.restarted"
+    assert 0 <= int(fault["values"]["seconds"]) <= 60
+    assert "The server restarted while it was measured" in " ".join(result.stdout.str().split())
+
+
+def test_what_is_wrong_with_what_is_watched_is_told_before_any_load(bench: Bench) -> None:
+    result = bench(
+        base_url="http://localhost:1",
+        metrics_url="http://user:secret@host/metrics",
+        observe={"interval": "10ms", "urls": ["host:9400", "simulator"]},
+        sla=["server.kv_usage_max <= 95"],
+    )
+    assert result.ret == 4
+    said = " ".join(result.stderr.str().split())
+    for words in ("without credentials", "10ms", "http://host:9400", "write http://host:9400/metrics", "kv_usage"):
+        assert words in said, words
+    assert "secret" not in said
