@@ -12,6 +12,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import before
 from pytest_vllm_bench.judge.capacity import CapacityAnswer, Outcome, Probe, search
 from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.memory import alike
 from pytest_vllm_bench.model import (
     Message,
     Result,
@@ -22,7 +23,7 @@ from pytest_vllm_bench.model import (
 )
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.run import Keep, measured_and_judged
-from pytest_vllm_bench.world import Probes, Watch, World, alike, search_key
+from pytest_vllm_bench.world import Probes, Watch, World, search_key
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.
@@ -49,7 +50,7 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
     while True:
         watch.phase(Message(key="plugin.probe", values={"level": f"{probe.level:g}"}))
         one = probed(scenario, probe, world.probes)
-        tried = again(one, world) or await sent(one, world, watch, keep, last_of(scenario, world.probes))
+        tried = again(one, world) or await sent(one, world, watch, keep, later(scenario, world.probes))
         results += [tried.result] if tried.result else []
         try:
             probe = steps.send(tried.outcome)
@@ -74,9 +75,10 @@ def begin(scenario: Scenario, probes: Probes) -> None:
         probes.answered.clear()
 
 
-def last_of(scenario: Scenario, probes: Probes) -> bool:
-    """Whether no tier is still to come."""
-    return not probes.tiers or probes.tiers[-1].id == scenario.id
+def later(scenario: Scenario, probes: Probes) -> Probes:
+    """The search as it is for the tiers that are still to come."""
+    ids = [tier.id for tier in probes.tiers]
+    return replace(probes, tiers=probes.tiers[ids.index(scenario.id) + 1 :] if scenario.id in ids else ())
 
 
 def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scenario:
@@ -94,9 +96,9 @@ def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scena
     return replace(one, id=f"{key}-np{n}", key=key, num_prompts=n, search=None, probe_of=cell)
 
 
-async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool) -> ProbeOutcome:
+async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, others: Probes) -> ProbeOutcome:
     """Run a probe, once more where a disturbed machine has spoilt it; kept for the tiers that are still to come."""
-    alone = replace(world, measured=[], gate=None, judges=True, patient=not last)
+    alone = replace(world, gate=None, probes=others)
     clock, results = asyncio.get_running_loop().time, list[Result]()
     started = clock()
 
@@ -107,12 +109,12 @@ async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, last: bool
     try:
         made, result = await measured_and_judged(one, alone, watch, note)
         if result.verdict is Verdict.INVALID and result.error is None:
-            made, result = await measured_and_judged(one, replace(alone, measured=[]), watch, note)
+            made, result = await measured_and_judged(one, alone, watch, note)
     except asyncio.CancelledError:
         partial = results[-1] if results else None
         return ProbeOutcome(result=partial, outcome=Outcome(verdict=Verdict.INCONCLUSIVE, over="interrupted"))
-    if not last and result.complete and result.error is None:
-        world.probes.measured.append(made)
+    if others.tiers and result.complete and result.error is None:
+        others.measured.append(made)
     found = replace(outcome(result), runs=len(results), seconds=clock() - started)
     return ProbeOutcome(result=result, outcome=found)
 

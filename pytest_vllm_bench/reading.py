@@ -103,7 +103,7 @@ def pointless(scenario: Scenario, world: World, source: Source, reading: Reading
     if reading.nobody and reading.nobody % NOBODY == 0:
         reading.gone = absent(world)
         return reading.gone is not None
-    if source.over.is_set() or scenario.repeats.max > 1 or world.patient:
+    if source.over.is_set() or scenario.repeats.max > 1 or world.probes.tiers:
         return False
     if stopping.due_for_a_look(len(reading.records), source.plan.n, reading.looks):
         reading.looks += 1

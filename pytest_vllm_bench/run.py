@@ -18,7 +18,8 @@ from pytest_vllm_bench import environment, files, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge.comparison import confirmed
-from pytest_vllm_bench.judging import enough, judge
+from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.memory import without_secrets
 from pytest_vllm_bench.model import (
     LoadFacts,
     Measurement,
@@ -36,7 +37,7 @@ from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
 from pytest_vllm_bench.store import measurement
-from pytest_vllm_bench.world import Watch, World, build_context, without_secrets
+from pytest_vllm_bench.world import Watch, World, build_context
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
@@ -56,13 +57,13 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
 async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Measurement, Result]:
     """As ``run``, with what the result was judged from."""
     with workplace(scenario, world) as work:
-        one = world.recall(scenario) or await measure(scenario, world, watch, work)
-        world.measured[:] = [*(m for m in world.measured if m.scenario.repeat != scenario.repeat), one]
-        last = judges(scenario, world)
-        result, interrupted = judge(scenario, world.measured, waits=not last), one.interrupted
+        kept, memory = world.environment.get("server", {}), world.memory
+        one = memory.recall(scenario, kept) or await measure(scenario, world, watch, work)
+        measured, last = memory.keep(one), memory.judges(scenario)
+        result, interrupted = judge(scenario, measured, waits=not last), one.interrupted
         if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
-        world.measured[-1] = one = save(result, world, keep, one, work)
+        memory.keep(one := save(result, world, keep, one, work))
     if interrupted:
         raise asyncio.CancelledError
     return one, result
@@ -92,11 +93,6 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
     saved = measurement.save(one, world.folder / folder.stem(result.scenario.id))
     (work / f"{BEGUN}{measurement.SUFFIX}").unlink(missing_ok=True)
     return saved
-
-
-def judges(scenario: Scenario, world: World) -> bool:
-    """Whether what was measured so far carries the verdict: the last of the repeats, or enough of them."""
-    return world.judges or enough(scenario, world.measured)
 
 
 async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) -> Measurement:
@@ -148,8 +144,8 @@ def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:
         environment=scenario.target.covered(world.environment),
         round_trip_ms=world.round_trip_ms,
         date=environment.stamp(),
-        session=world.session,
-        resumed=world.resumed,
+        session=world.memory.session,
+        resumed=world.memory.resumed,
     )
 
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_vllm_bench import environment
-from pytest_vllm_bench.model import (
-    Backend,
-    Beside,
-    JudgeSettings,
-    Measurement,
-    Message,
-    Record,
-    Scenario,
-    Target,
-    ValiditySettings,
-)
+from pytest_vllm_bench.memory import Memory
+from pytest_vllm_bench.model import Backend, Beside, Measurement, Message, Record, Scenario, Target
 from pytest_vllm_bench.observe.ready import Server
 from pytest_vllm_bench.plan import BuildContext, Dataset
 from pytest_vllm_bench.regression import ReferenceGate, Rounds
@@ -62,45 +53,26 @@ class World:
     tokenizer: Tokenizer
     template_tokens: int | None
     chat_template: Any  # the tokenizer whose template is applied here, as transformers has it; None: by the server
-    folder: Path  # of results
     base_dir: Path  # what relative paths in the config are relative to
-    session: str  # its start, UTC
+    memory: Memory  # of the session: what it has measured, and where it writes
     datasets: Mapping[str, Dataset]  # ours, and what third parties registered
     environment: Mapping[str, Any]
     besides: Sequence[Callable[[Scenario], Beside | None]] = ()  # what is done beside each load
-    measured: list[Measurement] = field(default_factory=list)  # this scenario's repeats, so far
     salt: str = ""  # of one load's prompts
-    round_trip_ms: float | None = None  # of a small request before any load
     gate: ReferenceGate | Rounds | None = None  # the reference that results are held against
-    judges: bool = True  # the last of a scenario's repeats carries the verdict on them all
-    probes: Probes = Probes()  # of the search that the scenario is a tier of
+    probes: Probes = Probes()  # of the search that the scenario is a tier of; of a probe, who else will judge it
     notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so
     output_field: str = ""  # that the server takes instead of the backend's own
-    recall: Callable[[Scenario], Measurement | None] = lambda _: None  # what a session that is resumed has measured
-    resumed: bool = False
-    patient: bool = False  # nothing that a rule says stops a run: others will be judged by it too
 
+    @property
+    def folder(self) -> Path:
+        """Of results."""
+        return self.memory.folder
 
-def without_secrets(scenario: Scenario) -> Scenario:
-    """As it is kept: of headers the names alone, and no keys in a query or a body."""
-    target = scenario.target
-    return replace(
-        scenario,
-        target=replace(target, headers=dict.fromkeys(target.headers, ""), hidden=()),
-        endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
-        sampling=target.covered(scenario.sampling),
-        extra_body=target.covered(scenario.extra_body),
-    )
-
-
-def alike(kept: Scenario, scenario: Scenario) -> bool:
-    """Whether the same was sent, whatever is asked of the answer; ``kept``: as a measurement has it."""
-
-    def unjudged(one: Scenario) -> Scenario:
-        nothing = {"rules": (), "goodput": {}, "percentiles": (), "xfail": "", "skip": ""}
-        return replace(one, judge=JudgeSettings(), validity=ValiditySettings(), **nothing)  # type: ignore[arg-type]
-
-    return unjudged(kept) == unjudged(without_secrets(scenario))
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Of a small request before any load."""
+        return None if self.server.round_trip_s is None else 1e3 * self.server.round_trip_s
 
 
 def build_context(world: World) -> BuildContext:

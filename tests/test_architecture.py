@@ -32,16 +32,17 @@ ALLOWED = {
     "comparing": {"judge", "report"},
     "store": {"judge", "report"},
     "judging": {"judge", "measure"},
-    "world": {"environment", "observe", "plan", "regression"},
+    "memory": {"judging", "report", "store"},
+    "serve": {"observe", "simulator"},
+    "world": {"environment", "memory", "observe", "plan", "regression"},
     "reading": STAGES | {"environment", "world"},
     "run": STAGES
-    | {"judging", "regression", "reading", "salvage", "store", "world"}
+    | {"judging", "memory", "regression", "reading", "salvage", "store", "world"}
     | {"backends", "environment", "registry"},
-    "capacity": {"judge", "judging", "report", "run", "world"},
+    "capacity": {"judge", "judging", "memory", "report", "run", "world"},
     "salvage": {"judging", "load", "measure", "plan", "report", "store"},
     "rejudge": {"judge", "judging", "measure", "report", "store"},
-    "session": STAGES
-    | {"backends", "environment", "judging", "registry", "config", "simulator", "store", "world", "regression"},
+    "session": STAGES | {"backends", "config", "environment", "memory", "registry", "regression", "serve", "world"},
 }
 
 

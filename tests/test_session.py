@@ -342,18 +342,18 @@ def test_a_server_that_went_away_is_waited_for_again(scenarios: Callable[..., An
         asyncio.run(session.open(second, 0, print))
         assert raw.asked[CHAT] == 1  # of one shape
         port = int(raw.url.rpartition(":")[2])
-    session.went(first)
+    session.servers.went(first)
     with pytest.raises(ServerError) as caught:
         asyncio.run(session.open(second, 0, print))
-    assert session.missing(second) is None
+    assert session.servers.missing(second) is None
     with serving({"/v1/models": lambda n, b: models("m") if n else html(502), CHAT: works}, port) as raw:
         asyncio.run(session.open(second, 30, print))
         assert raw.asked[CHAT] == 1
-    session.went(second)
-    said = session.failed(third, caught.value)
+    session.servers.went(second)
+    said = session.servers.failed(third, caught.value)
     assert said is not None
     assert second.id in say(said, "en")
-    assert session.missing(third) == said
+    assert session.servers.missing(third) == said
 
 
 def test_a_refusal_is_of_one_shape(scenarios: Callable[..., Any]) -> None:
@@ -362,7 +362,7 @@ def test_a_refusal_is_of_one_shape(scenarios: Callable[..., Any]) -> None:
         session, (few, few_again, enough, _) = scenarios(raw.url, **cells)
         with pytest.raises(ServerError) as caught:
             asyncio.run(session.open(few, 0, print))
-        assert session.failed(few, caught.value) is None
-        assert few.id in say(session.missing(few_again), "en")
-        assert session.missing(enough) is None
+        assert session.servers.failed(few, caught.value) is None
+        assert few.id in say(session.servers.missing(few_again), "en")
+        assert session.servers.missing(enough) is None
         asyncio.run(session.open(enough, 0, print))

@@ -19,7 +19,8 @@ from pytest_vllm_bench.model import Message, Scenario, Target
 from pytest_vllm_bench.observe import timeline
 from pytest_vllm_bench.observe.accelerators import nvidia
 from pytest_vllm_bench.registry import builtin
-from pytest_vllm_bench.session import Session, shape, trial_of
+from pytest_vllm_bench.serve.servers import shape
+from pytest_vllm_bench.session import Session, trial_of
 from pytest_vllm_bench.text import say
 from pytest_vllm_bench.world import World
 

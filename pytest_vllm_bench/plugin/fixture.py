@@ -38,21 +38,21 @@ class Runner:
         if not isinstance(scenario, Scenario):
             fail(say("plugin.both_fixtures", items.lang))
         session = items.session(items.path(node))
-        if missing := session.missing(scenario):
+        if missing := session.servers.missing(scenario):
             pytest.skip(say(missing, items.lang))
         roll = items.pytest.stash[ROLL]
-        if session.settled(scenario):
+        if session.memory.settled(scenario):
             roll.spare(node.nodeid)
             pytest.skip(say("plugin.enough_repeats", items.lang))
         waiting, tell = patience(items.pytest), aloud(items.pytest, items.lang)
         try:
-            roll.claim(session.folder)
+            roll.claim(session.memory.folder)
             return cls(node, items, now(session.open(scenario, waiting, tell)))
         except BenchError as error:
             problem = error
         except Exception as error:
-            problem = unforeseen(error, session.folder, scenario)
-        if isinstance(problem, ServerError) and (said := session.failed(scenario, problem)):
+            problem = unforeseen(error, session.memory.folder, scenario)
+        if isinstance(problem, ServerError) and (said := session.servers.failed(scenario, problem)):
             tell(problem.message)
             pytest.skip(say(said, items.lang))
         fail(say(problem.message, items.lang))  # outside of the except clause: nobody wants to read what led to it
@@ -77,14 +77,14 @@ class Runner:
             except BenchError as error:
                 problem = error
                 if isinstance(error, ServerError):
-                    session.went(scenario)
+                    session.servers.went(scenario)
             except Exception as error:
-                problem = unforeseen(error, session.folder, scenario)
+                problem = unforeseen(error, session.memory.folder, scenario)
             else:
                 if result.error is not None:
-                    session.went(scenario)
+                    session.servers.went(scenario)
                 elif result.metrics.get("failed"):
-                    session.doubt(scenario.target)
+                    session.servers.doubt(scenario.target)
                 return result
         fail(say(problem.message, self.items.lang))
 

@@ -1,0 +1,73 @@
+"""What a session has measured so far, and what the one that it takes up again had measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_vllm_bench import judging
+from pytest_vllm_bench.model import JudgeSettings, Measurement, Scenario, ValiditySettings
+from pytest_vllm_bench.report import folder
+from pytest_vllm_bench.store import measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A session's; its results folder is where the one before has left what it knew."""
+
+    folder: Path
+    session: str = ""  # its start, UTC
+    resumed: bool = False
+    measured: dict[str, list[Measurement]] = field(default_factory=dict)  # by cell, in the order of running
+    last: Mapping[str, str] = field(default_factory=dict)  # cell → the last of its repeats, in the order of running
+
+    def of(self, scenario: Scenario) -> list[Measurement]:
+        """A scenario's repeats so far."""
+        return self.measured.get(scenario.cell, [])
+
+    def keep(self, one: Measurement) -> Sequence[Measurement]:
+        """Note a measurement, instead of one of the same repeat; → the scenario's repeats so far."""
+        others = [m for m in self.of(one.scenario) if m.scenario.repeat != one.scenario.repeat]
+        self.measured[one.scenario.cell] = [*others, one]
+        return self.measured[one.scenario.cell]
+
+    def judges(self, scenario: Scenario) -> bool:
+        """Whether what was measured carries the verdict: the last of the repeats, or enough of them."""
+        return self.last.get(scenario.cell, scenario.id) == scenario.id or judging.enough(scenario, self.of(scenario))
+
+    def settled(self, scenario: Scenario) -> bool:
+        """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""
+        so_far = [m for m in self.of(scenario) if m.scenario.repeat != scenario.repeat]
+        return bool(so_far) and scenario.repeats.until is not None and judging.enough(scenario, so_far)
+
+    def recall(self, scenario: Scenario, server: Mapping[str, Any]) -> Measurement | None:
+        """What the session that is resumed has measured of a scenario: whole, the same load, and of the same server."""
+        one = measurement.found(self.folder / folder.stem(scenario.id)) if self.resumed else None
+        if one is None or one.session != self.session or not one.complete or one.gone is not None:
+            return None
+        same = alike(one.scenario, scenario) and one.environment.get("server") == server
+        return replace(one, resumed=True) if same else None
+
+
+def without_secrets(scenario: Scenario) -> Scenario:
+    """As it is kept: of headers the names alone, and no keys in a query or a body."""
+    target = scenario.target
+    return replace(
+        scenario,
+        target=replace(target, headers=dict.fromkeys(target.headers, ""), hidden=()),
+        endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
+        sampling=target.covered(scenario.sampling),
+        extra_body=target.covered(scenario.extra_body),
+    )
+
+
+def alike(kept: Scenario, scenario: Scenario) -> bool:
+    """Whether the same was sent, whatever is asked of the answer; ``kept``: as a measurement has it."""
+
+    def unjudged(one: Scenario) -> Scenario:
+        nothing = {"rules": (), "goodput": {}, "percentiles": (), "xfail": "", "skip": ""}
+        return replace(one, judge=JudgeSettings(), validity=ValiditySettings(), **nothing)  # type: ignore[arg-type]
+
+    return unjudged(kept) == unjudged(without_secrets(scenario))
