@@ -17,7 +17,7 @@ from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Scenario, Target
 from pytest_vllm_bench.observe import timeline
-from pytest_vllm_bench.observe.accelerators import nvidia
+from pytest_vllm_bench.observe.accelerators import watcher
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.serve.servers import shape
 from pytest_vllm_bench.session import Session, trial_of
@@ -76,15 +76,18 @@ def machine(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
 
 async def accelerators() -> Message:
     """What can be watched here."""
-    watcher = nvidia.Nvidia()
-    await watcher.begin(Target())
-    seen = await watcher.end(False)
+    if (watching := watcher("auto")) is None:
+        return Message(key="cli.doctor.no_accelerators")
+    await watching.begin(Target())
+    seen = await watching.end(False)
     if not (devices := seen.environment.get("accelerators")):
         return next(iter(seen.notes), Message(key="cli.doctor.no_accelerators"))
-    names = ", ".join(f"{n} × {name}" for name, n in Counter(device["name"] for device in devices).items())
+    names = ", ".join(f"{n} × {name or '?'}" for name, n in Counter(device["name"] for device in devices).items())
     counted = any(track.name == "energy_j" for track in seen.tracks)
     how = Message(key=f"cli.doctor.energy.{'counter' if counted else 'power'}")
-    return Message(key="cli.doctor.accelerators", values={"names": names, "driver": devices[0]["driver"], "how": how})
+    return Message(
+        key="cli.doctor.accelerators", values={"names": names, "driver": devices[0].get("driver") or "?", "how": how}
+    )
 
 
 def client_speed(args: argparse.Namespace, lang: str) -> Iterator[Finding]:

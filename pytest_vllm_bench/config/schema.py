@@ -276,7 +276,9 @@ class SearchFile(Strict):
 class ObserveFile(Strict):
     interval: Annotated[float, *_field(v.interval, _DURATION)] = 1.0
     urls: Annotated[list[Page], BeforeValidator(_few), BeforeValidator(_listed)] = []
-    accelerators: Annotated[Literal["auto", "off", "nvidia"], *_words("auto", "off", "nvidia")] = "auto"
+    accelerators: Annotated[
+        str, *_field(v.accelerators, {"anyOf": [{"enum": list(v.ACCELERATORS)}, {"pattern": "^https?://"}]})
+    ] = "auto"
 
 
 class BaselineFile(Strict):

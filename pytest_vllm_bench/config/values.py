@@ -25,6 +25,7 @@ MOST_PROMPTS = 10_000_000
 MOST_SLOTS, MOST_REPEATS, MOST_WORKERS, MOST_RUNS = 65_535, 1000, 256, 1000
 MOST_RATE, LEAST_RATE = 1e6, 1e-3  # requests/s
 MOST_SECONDS = 30 * 86400.0
+ACCELERATORS = ("auto", "off", "nvidia", "amd", "hygon", "ascend")
 LEAST_INTERVAL = 0.33
 MOST_LETTERS = 60  # of a name that becomes part of ids, which become names of files
 _UNSAID = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -74,6 +75,11 @@ def page(value: Any) -> str:
     if found.simulated or found.authorization or found.url.startswith("unix:"):
         raise wrong("page", url=hidden(url))
     return found.url
+
+
+def accelerators(value: Any) -> str:
+    """A word, or an exporter's address."""
+    return page(value) if isinstance(value, str) and "://" in value else one_of(*ACCELERATORS)(value)
 
 
 def boolean(value: Any) -> bool:

@@ -36,12 +36,13 @@ class EnergyUse(NamedTuple):
 
 
 def used(tracks: Sequence[Track], window: Window) -> dict[str, EnergyUse]:
-    """What each device used."""
+    """What each device used; a counter that rests while power flows is none."""
     named, found = {(track.device, track.name): track for track in tracks}, {}
     for device in dict.fromkeys(track.device for track in tracks if track.name in (COUNTER, POWER)):
         _, counts = _cut(named.get((device, COUNTER)), device, window)
         times, power = _cut(named.get((device, POWER)), device, window)
         rising = not isinstance(counts, Message) and bool((np.diff(counts) >= 0).all())
+        rising = rising and bool(counts[-1] > counts[0] or isinstance(power, Message) or not power.any())
         counter = float(counts[-1] - counts[0]) if rising else None
         why = power if isinstance(power, Message) else None
         found[device] = EnergyUse(

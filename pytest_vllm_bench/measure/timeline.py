@@ -14,9 +14,13 @@ from pytest_vllm_bench.model import Sample, Track
 Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]  # times, values
 
-#: What is so at the moment; of several servers the sum, of shares the highest.
-GAUGES = ("running", "waiting", "kv_usage", "load")
-SHARES = ("kv_usage",)
+#: What is so at the moment, and what it comes to of several servers, engines or devices.
+GAUGES: Mapping[str, Any] = {
+    **dict.fromkeys(("running", "waiting", "load", "memory_mib"), np.sum),
+    **dict.fromkeys(("kv_usage", "temperature_c", "memory_pct"), np.max),
+    "utilization_pct": np.mean,
+    "clock_mhz": np.min,
+}
 #: Our name → the counter whose rise a second it is.
 RATES: Mapping[str, str] = {"prompt_tok_s": "prompt_tokens", "output_tok_s": "generation_tokens"}
 #: Our name → the counters whose rises' quotient it is.
@@ -53,8 +57,8 @@ def figures(sample: Sample) -> dict[str, float]:
 def curves(tracks: Sequence[Track]) -> dict[str, Curve]:
     """Every series that can be drawn, of all servers together."""
     found = {}
-    for name in GAUGES:
-        if (curve := _together(_named(tracks, name), np.max if name in SHARES else np.sum)) is not None:
+    for name, combined in GAUGES.items():
+        if (curve := _together(_named(tracks, name), combined)) is not None:
             found[name] = curve
     for name, counter in RATES.items():
         if (curve := _together(_named(tracks, counter))) is not None and len(curve[0]) > 1:

@@ -14,11 +14,11 @@ def _timeline(scenario: Scenario) -> Beside:
     return MetricsPages(scenario.watching)
 
 
-def _nvidia(scenario: Scenario) -> Beside | None:
-    from pytest_vllm_bench.observe.accelerators.nvidia import Nvidia
+def _accelerators(scenario: Scenario) -> Beside | None:
+    from pytest_vllm_bench.observe.accelerators import watcher
 
-    return Nvidia() if scenario.watches_accelerators else None
+    return watcher(scenario.watching.accelerators) if scenario.watches_accelerators else None
 
 
 #: What is done beside the load of a scenario (None: nothing), in this order; third parties add to the registry's copy.
-BESIDES: dict[str, Callable[[Scenario], Beside | None]] = {"timeline": _timeline, "nvidia": _nvidia}
+BESIDES: dict[str, Callable[[Scenario], Beside | None]] = {"timeline": _timeline, "accelerators": _accelerators}

@@ -170,12 +170,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cli.doctor.energy.counter": ("their own counters", "其电能计数器"),
     "cli.doctor.energy.power": (
-        "their power over time (nvidia-ml-py would read their counters)",
-        "功率积分（安装 nvidia-ml-py 后可读电能计数器）",
+        "their power over time (with NVIDIA's, nvidia-ml-py would read their counters)",
+        "功率积分（NVIDIA 加速卡安装 nvidia-ml-py 后可读电能计数器）",
     ),
     "cli.doctor.no_accelerators": (
-        "no nvidia-smi on the PATH: no accelerator is watched, so there is no energy",
-        "PATH 中没有 nvidia-smi：不观测加速卡，没有能耗数据",
+        "no nvidia-smi, hy-smi, amd-smi, rocm-smi or npu-smi on the PATH: no accelerator of this machine is watched, so "
+        "there is no energy; an exporter's address does as well: observe: {{accelerators: http://host:9400/metrics}}",
+        "PATH 中没有 nvidia-smi、hy-smi、amd-smi、rocm-smi 或 npu-smi：不观测本机加速卡，没有能耗数据；"
+        "也可以写 exporter 的地址：observe: {{accelerators: http://host:9400/metrics}}",
     ),
     "cli.doctor.no_server": ("no server was named: --base-url looks at one", "未指定服务：用 --base-url 可检查服务"),
     "cli.doctor.server": (

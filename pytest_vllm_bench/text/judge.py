@@ -133,13 +133,17 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.lacks.accelerators": (
         "nobody watches the accelerators: they are looked at where the server is on this machine (localhost), or where "
-        "observe: {{accelerators: nvidia}} says that this machine's are the server's",
+        "observe: {{accelerators: nvidia}} (amd, hygon, ascend) says that this machine's are the server's, or "
+        "observe: {{accelerators: http://host:9400/metrics}} names an exporter",
         "没有观测加速卡：只有服务在本机（localhost）时才会观测；"
-        "若服务确实使用本机的加速卡，请写 observe: {{accelerators: nvidia}}",
+        "若服务确实使用本机的加速卡，请写 observe: {{accelerators: nvidia}}（或 amd、hygon、ascend），"
+        "也可以写 exporter 的地址：observe: {{accelerators: http://host:9400/metrics}}",
     ),
     "judge.energy.unwatched": (
-        "No accelerator was seen, so that there is no energy: nvidia-smi must be on this machine's PATH.",
-        "没有观测到加速卡，因此没有能耗数据：本机 PATH 中须有 nvidia-smi。",
+        "No accelerator was seen, so that there is no energy: nvidia-smi, hy-smi, amd-smi, rocm-smi or npu-smi must be on "
+        "this machine's PATH, or observe: {{accelerators: http://host:9400/metrics}} must name an exporter.",
+        "没有观测到加速卡，因此没有能耗数据：本机 PATH 中须有 nvidia-smi、hy-smi、amd-smi、rocm-smi 或 npu-smi，"
+        "或者用 observe: {{accelerators: http://host:9400/metrics}} 指定 exporter。",
     ),
     "judge.energy.no_samples": (
         "No energy: accelerator {device} told its power {n} times in the judged window, and two are needed.",

@@ -304,10 +304,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "属于该服务的其他监控指标页面，例如 Triton 的 `http://host:8002/metrics` 或其他副本的页面：计数相加，占用率取最高者。",
     ),
     "reference.observe.accelerators": (
-        "Accelerators, and so energy: `auto` looks at this machine's where the server is on it (localhost) and `nvidia-smi` "
-        "is on the PATH, `nvidia` whatever the address says, `off` never.",
-        "观测加速卡（从而得到能耗）：`auto` 在服务位于本机（localhost）且 PATH 中有 `nvidia-smi` 时观测本机加速卡；"
-        "`nvidia` 不论地址都观测；`off` 不观测。",
+        "Accelerators, and so energy: `auto` looks at this machine's where the server is on it (localhost) and their "
+        "command is on the PATH; `nvidia`, `amd`, `hygon`, `ascend` whatever the address says; an exporter's address "
+        "(`http://host:9400/metrics`); `off` never.",
+        "观测加速卡（从而得到能耗）：`auto` 在服务位于本机（localhost）且 PATH 中有相应命令时观测本机加速卡；"
+        "`nvidia`、`amd`、`hygon`、`ascend` 不论地址都观测；也可写 exporter 的地址（`http://host:9400/metrics`）；`off` 不观测。",
     ),
     "reference.results_dir": (
         "The folder for results, relative to pytest's rootdir.",

@@ -182,6 +182,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Reading {url} took up to {took} s, so it was read less often: every {every} s in the end.",
         "读取 {url} 最长耗时 {took} 秒，因此降低了读取频率：最终每 {every} 秒一次。",
     ),
+    "observe.devices_missed": (
+        "{what} told nothing of the accelerators {missed} of {looks} times ({said}); to do without: "
+        "observe: {{accelerators: off}}.",
+        "{what} 共询问 {looks} 次，其中 {missed} 次没有得到加速卡数据（{said}）；如不需要，可写 observe: {{accelerators: off}}。",
+    ),
     "server.several": (
         "Several servers answer at this address (a load balancer?), so that their own counters are left out.",
         "该地址背后有多个服务应答（负载均衡？），因此不采用服务端自己的计数。",

@@ -73,6 +73,9 @@ def test_a_counter_that_falls_is_none() -> None:
     fell = power(*((t, 100 - t) for t in range(11)), name="energy_j")
     assert energy.joules([fell, steady(10)], (2.2, 7.3)) == pytest.approx(51)
     assert energy.joules([fell], (2.2, 7.3)) is None
+    rests = power(*((t, 100) for t in range(11)), name="energy_j")
+    assert energy.joules([rests, steady(10)], (2.2, 7.3)) == pytest.approx(51)
+    assert energy.joules([rests, steady(0)], (2.2, 7.3)) == 0
     gaps = power(*((t, 1) for t in (2, 2.5, 3.9, 5.3, 6.7, 8)))
     assert why([gaps]) is None, "three intervals may pass"
 

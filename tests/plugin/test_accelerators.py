@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from pytest_vllm_bench.store import measurement
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "observe"))
+import devices
 import nvidia_smi
 
 Bench = Callable[..., pytest.RunResult]
@@ -64,3 +68,48 @@ def test_energy_of_a_server_that_nobody_watches_is_no_rule(bench: Bench) -> None
     result = bench(**{**ONE, "sla": ["energy_j <= 1e6"]})
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*observe: {accelerators: nvidia}*"])
+
+
+#: Four seconds of load, for commands that are asked every second.
+LONG = {**ONE, "request_rate": 10}
+COMMANDS = {
+    "hygon": {"hy_smi": {"--showuse": devices.HY_JSON}},
+    "amd": {"rocm_smi": {"--showuse": devices.ROCM_6}},
+    "ascend": {"npu_smi": devices.NPU},
+}
+
+
+@pytest.mark.parametrize("maker", [*COMMANDS, "exporter"])
+def test_other_makers_through_the_whole_plugin(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, maker: str
+) -> None:
+    """Two cards of 111 and 75 W, seen by their command or by an exporter's page."""
+    with served(devices.DCU_EXPORTER) as url:
+        if maker in COMMANDS:
+            monkeypatch.setenv("PATH", devices.install(pytester.path / "bin", **COMMANDS[maker]))
+        named = {"accelerators": maker if maker in COMMANDS else url}
+        rules = ["whole_power_mean_w <= 200", "whole_joules_per_request <= 100", "server.utilization_pct_mean >= 30"]
+        bench(**LONG, observe=named, sla=rules).assert_outcomes(passed=1)
+    row = json.loads((pytester.path / "results" / "bench_io64x8_rr10_np40.json").read_text())
+    assert row["power_mean_w"] == pytest.approx(186)
+    assert row["energy_j"] == pytest.approx(186 * row["duration"])
+    assert len(row["environment"]["accelerators"]) == 2
+    assert row["server"]["utilization_pct_mean"] == pytest.approx(44, abs=0.5)
+
+
+@contextlib.contextmanager
+def served(page: str) -> Iterator[str]:
+    """An exporter that always says the same."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
+        server.shutdown()

@@ -7,13 +7,9 @@ than ``PATIENCE``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
-import math
-import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -21,7 +17,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from pytest_vllm_bench.model import Message, Observed, Target, Track
+from pytest_vllm_bench.model import Message, Observed, Target
+from pytest_vllm_bench.observe.accelerators.polled import killed
+from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, Reading, number
 
 COMMAND = "nvidia-smi"
 #: Seconds from one sample to the next; NVML's counter, which moves every 0.1 s, is read twice as often.
@@ -47,15 +45,6 @@ _UNKNOWN = re.compile(r'Field "([^"]+)" is not a valid field')
 OLDER = {"clocks_event_reasons.active": "clocks_throttle_reasons.active"}
 
 
-def number(text: str) -> float | None:
-    """A cell's value; None for ``[N/A]``, ``[Not Supported]``, ``[Unknown Error]`` and what no sensor can say."""
-    text = text.strip().partition(" ")[0]
-    with contextlib.suppress(ValueError):
-        value = float(int(text, 16)) if text.lower().startswith("0x") else float(text)
-        return value if math.isfinite(value) and value >= 0 else None
-    return None
-
-
 class Nvidia:
     """One load's watcher; what it has seen is read when it has ended."""
 
@@ -64,9 +53,8 @@ class Nvidia:
         self._process: subprocess.Popen[bytes] | None = None
         self._over = threading.Event()  # the load is, or the command
         self._counting = threading.Event()  # the counters were read once, or there are none
-        self._devices: dict[str, dict[str, Any]] = {}  # index → what it is
+        self._log = DeviceLog(EVERY)
         self._uuids: dict[str, str] = {}
-        self._seen: dict[tuple[str, str], list[tuple[float, float]]] = {}  # device and track → (when, value)
         self._words = ""  # the last line that is no sample
         self._threads: list[threading.Thread] = []
 
@@ -77,28 +65,20 @@ class Nvidia:
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._lines, self._counters)]
         for thread in self._threads:
             thread.start()
-        await self._until(lambda: bool(self._devices) and self._counting.is_set(), PATIENCE)
+        await self._until(lambda: bool(self._log.devices) and self._counting.is_set(), PATIENCE)
 
     async def end(self, interrupted: bool) -> Observed:
         """Wait for one sample more of each, so that the load's end lies between two."""
         now = perf_counter()
-        if self._devices and not interrupted:
-            await self._until(lambda: all(s[-1][0] > now for s in self._seen.copy().values() if s), LAST)
-        ended = self._over.is_set() or not self._devices
+        if self._log.devices and not interrupted:
+            await self._until(lambda: self._log.last() > now, LAST)
+        ended = self._over.is_set() or not self._log.devices
         self._over.set()
         self._kill()
         for thread in self._threads:
             thread.join(EVERY / 2)  # one that hangs in the driver is left behind
-        series = {key: tuple(zip(*list(seen), strict=True)) or ((), ()) for key, seen in self._seen.copy().items()}
         said = Message(key="observe.nvidia.ended", values={"said": self._words[:200] or "–"})
-        return Observed(
-            tracks=tuple(
-                Track(name=name, device=device, every=EVERY, times=times, values=values)
-                for (device, name), (times, values) in sorted(series.items())
-            ),
-            environment={"accelerators": list(self._devices.values())} if self._devices else {},
-            notes=(said,) if self._path and ended and not interrupted else (),
-        )
+        return self._log.observed([said] if self._path and ended and not interrupted else [])
 
     async def _until(self, held: Callable[[], bool], seconds: float) -> None:
         limit = perf_counter() + seconds
@@ -113,7 +93,7 @@ class Nvidia:
             while not self._over.is_set():
                 self._listen(fields)
                 unknown = _UNKNOWN.search(self._words)
-                if self._devices or unknown is None or unknown[1] not in fields:
+                if self._log.devices or unknown is None or unknown[1] not in fields:
                     break
                 at = fields.index(unknown[1])
                 fields[at : at + 1] = [OLDER[unknown[1]]] if unknown[1] in OLDER else []
@@ -154,42 +134,34 @@ class Nvidia:
         newer = {old: new for new, old in OLDER.items()}
         told = {newer.get(field, field): cell for field, cell in zip(fields, cells, strict=True)}
         device = told["index"]
-        if device not in self._devices:
-            self._seen[device, "power_w"] = []  # one that never tells is a device all the same
-            self._uuids[told.get("uuid", "")] = device
-            self._devices[device] = {
-                "name": told["name"],
-                "driver": told.get("driver_version", ""),
-                "power_limit_w": number(told.get("power.limit", "")),
-                "memory_mib": number(told.get("memory.total", "")),
-            }
-        for field, track in TRACKS.items():
-            if (value := number(told.get(field, ""))) is not None:
-                self._seen.setdefault((device, track), []).append((now, value))
+        self._uuids.setdefault(told.get("uuid", ""), device)
+        known = {track: number(told.get(field, "")) for field, track in TRACKS.items()}
+        fixed: dict[str, Any] = {"name": told["name"], "driver": told.get("driver_version", "")}
+        fixed |= {
+            "power_limit_w": number(told.get("power.limit", "")),
+            "memory_mib": number(told.get("memory.total", "")),
+        }
+        values = {track: value for track, value in known.items() if value is not None}
+        self._log.take(now, [Reading(device=device, values=values, told=fixed)])
 
     def _counters(self) -> None:
         """NVML's counters of mJ, where nvidia-ml-py is installed and the devices have them."""
         try:
             nvml = importlib.import_module("pynvml")
             nvml.nvmlInit()
-            while not self._devices and not self._over.wait(0.01):
+            while not self._log.devices and not self._over.wait(0.01):
                 pass
             while not self._over.is_set():
                 for uuid, device in list(self._uuids.items()):
                     before = perf_counter()
                     joules = nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByUUID(uuid)) / 1e3
                     at = (before + perf_counter()) / 2
-                    self._seen.setdefault((device, "energy_j"), []).append((at, joules))
+                    self._log.series.setdefault((device, "energy_j"), []).append((at, joules))
                 self._counting.set()
                 self._over.wait(EVERY / 2)
         except Exception:  # not installed, no counter, a driver that is gone: the integral stands for it
             self._counting.set()
 
     def _kill(self) -> None:
-        if (process := self._process) is None or process.poll() is not None:
-            return
-        with contextlib.suppress(OSError, AttributeError):  # Windows has no groups
-            os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            process.kill()
-            process.wait(1)
+        if self._process is not None:
+            killed(self._process)
