@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_vllm_bench.model import Beside, Observed, Target
 from pytest_vllm_bench.observe.accelerators import amd, ascend, exporter, smi, watcher
-from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, Reading
+from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading
 
 FORMS = {
     "hy-smi's table": (smi.read, said.HY_TABLE),
@@ -81,13 +81,13 @@ def test_an_exporter_that_is_slower_than_we_look_says_nothing_new() -> None:
     """Its state every third second; a page that never changes is a device that does not."""
     log = DeviceLog(1.0)
     for second in range(10):
-        log.take(float(second), [Reading(device="0", values={"power_w": 100.0 + second // 3})])
+        log.take(float(second), [DeviceReading(device="0", values={"power_w": 100.0 + second // 3})])
     log.refreshed()
     assert [t for t, _ in log.series["0", "power_w"]] == [0, 3, 6, 9]
     assert log.every == 3
     still = DeviceLog(1.0)
     for second in range(10):
-        still.take(float(second), [Reading(device="0", values={"power_w": 100.0})])
+        still.take(float(second), [DeviceReading(device="0", values={"power_w": 100.0})])
     still.refreshed()
     assert len(still.series["0", "power_w"]) == 10
 

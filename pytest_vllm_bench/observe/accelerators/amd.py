@@ -11,7 +11,7 @@ from typing import Any
 from pytest_vllm_bench.observe.accelerators import smi
 from pytest_vllm_bench.observe.accelerators.hygon import ARGUMENTS
 from pytest_vllm_bench.observe.accelerators.polled import Commands
-from pytest_vllm_bench.observe.accelerators.seen import Reading, number
+from pytest_vllm_bench.observe.accelerators.seen import DeviceReading, number
 
 #: Our track → what it is called, the best first: by amd-smi's JSON with the group before it, by its CSV without.
 VALUES: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ TOLD: Mapping[str, tuple[str, ...]] = {
 _SCALE = {"uj": 1e-6, "mj": 1e-3, "kj": 1e3, "mw": 1e-3, "gb": 1024.0, "gib": 1024.0, "b": 1 / (1 << 20), "ghz": 1e3}
 
 
-def read(text: str) -> list[Reading]:
+def read(text: str) -> list[DeviceReading]:
     """amd-smi's JSON or CSV; else rocm-smi's forms."""
     found = [reading for cells in (*_json(text), *_csv(text)) if (reading := _reading(cells)) is not None]
     return found or smi.read(text)
@@ -72,12 +72,12 @@ def _csv(text: str) -> Iterator[dict[str, Any]]:
             yield dict(zip(head, row, strict=True))
 
 
-def _reading(cells: Mapping[str, Any]) -> Reading | None:
+def _reading(cells: Mapping[str, Any]) -> DeviceReading | None:
     if number(device := cells.get("gpu")) is None:
         return None
     values = {name: value for name, keys in VALUES.items() if (value := _first(cells, keys)) is not None}
     told = {name: _first(cells, keys) for name, keys in TOLD.items()}
-    return Reading(device=str(device).strip(), values=values, told=told)
+    return DeviceReading(device=str(device).strip(), values=values, told=told)
 
 
 def _first(cells: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_vllm_bench.observe.accelerators.polled import Commands
-from pytest_vllm_bench.observe.accelerators.seen import Reading, number
+from pytest_vllm_bench.observe.accelerators.seen import DeviceReading, number
 
 #: Our track → its key, without blanks and in lower case; they vary from version to version.
 VALUES: Mapping[str, str] = {
@@ -20,7 +20,7 @@ VALUES: Mapping[str, str] = {
 _MAPPED = re.compile(r"\s*(\d+)\s+(\d+)\s+\S+\s+(\S.*?)\s*")
 
 
-def read(text: str) -> list[Reading]:
+def read(text: str) -> list[DeviceReading]:
     """Lines ``Key : value``, each NPU's after its own ``NPU ID``; and the list that names them."""
     cells: dict[str, dict[str, float]] = {}
     told: dict[str, dict[str, Any]] = {}
@@ -40,7 +40,9 @@ def read(text: str) -> list[Reading]:
             if re.fullmatch(pattern, key):  # of several chips the busiest
                 of_npu = cells.setdefault(npu, {})
                 of_npu[name] = max(value, of_npu.get(name, 0.0))
-    return [Reading(device=npu, values=cells.get(npu, {}), told=told.get(npu, {})) for npu in sorted({*cells, *told})]
+    return [
+        DeviceReading(device=npu, values=cells.get(npu, {}), told=told.get(npu, {})) for npu in sorted({*cells, *told})
+    ]
 
 
 def asked(listed: str) -> Sequence[Sequence[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_vllm_bench.observe.accelerators.seen import Reading
+from pytest_vllm_bench.observe.accelerators.seen import DeviceReading
 from pytest_vllm_bench.observe.prometheus import labels, samples
 
 _BYTES = 1 / (1 << 20)
@@ -71,7 +71,7 @@ _DRIVER = ("dcgm_fi_driver_version", "driver_version")
 _KNOWN = {*VALUES, *TOLD}
 
 
-def read(page: str) -> list[Reading]:
+def read(page: str) -> list[DeviceReading]:
     """Every device of the page; what is told of it several times (of its slices, of pods) is told once."""
     devices: dict[tuple[str, str], _Device] = {}
     for family, written, value in samples(page, lambda name: bool(_ours(name))):
@@ -85,7 +85,7 @@ def read(page: str) -> list[Reading]:
             device.parts[name] = value * TOLD[name][1]
     several = len({host for host, _ in devices}) > 1
     return [
-        Reading(device=f"{host}:{index}" if several else index, values=_better(one.values), told=one.told)
+        DeviceReading(device=f"{host}:{index}" if several else index, values=_better(one.values), told=one.told)
         for (host, index), one in sorted(devices.items())
     ]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from pytest_vllm_bench.model import Message, Observed, Target
 from pytest_vllm_bench.observe.accelerators.polled import killed
-from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, Reading, number
+from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading, number
 
 COMMAND = "nvidia-smi"
 #: Seconds from one sample to the next; NVML's counter, which moves every 0.1 s, is read twice as often.
@@ -142,7 +142,7 @@ class Nvidia:
             "memory_mib": number(told.get("memory.total", "")),
         }
         values = {track: value for track, value in known.items() if value is not None}
-        self._log.take(now, [Reading(device=device, values=values, told=fixed)])
+        self._log.take(now, [DeviceReading(device=device, values=values, told=fixed)])
 
     def _counters(self) -> None:
         """NVML's counters of mJ, where nvidia-ml-py is installed and the devices have them."""

@@ -19,7 +19,7 @@ from time import perf_counter
 from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.model import Message, Observed, Target
 from pytest_vllm_bench.observe.accelerators import exporter
-from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, Reading
+from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading
 from pytest_vllm_bench.observe.pages import fetch
 
 #: Seconds: from one look to the next, for the first one, and for one after the last answer.
@@ -28,7 +28,7 @@ EVERY, PATIENCE, LAST = 1.0, 5.0, 3.0
 TIMEOUT, MOST = 5.0, 4 << 20
 
 #: What one look brought; empty where nothing was told.  ``OSError`` and ``ServerError`` say why.
-Look = Callable[[], Sequence[Reading]]
+Look = Callable[[], Sequence[DeviceReading]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +41,14 @@ class Commands:
     maker: str
     names: tuple[str, ...]
     arguments: tuple[tuple[str, ...], ...]
-    read: Callable[[str], list[Reading]]
+    read: Callable[[str], list[DeviceReading]]
     then: Callable[[str], Sequence[Sequence[str]]] = lambda _: ()
 
     def found(self) -> list[str]:
         return [path for name in self.names if (path := shutil.which(name))]
 
 
-class Polled:
+class DevicePoll:
     """One load's watcher; what it has seen is read when it has ended."""
 
     def __init__(self, named: str, look: Look) -> None:
@@ -86,7 +86,7 @@ class Polled:
     def _watch(self) -> None:
         while not self._over.is_set():
             began = perf_counter()
-            readings: Sequence[Reading] = ()
+            readings: Sequence[DeviceReading] = ()
             try:
                 readings = self._look()
             except Exception as error:  # of the system's, of what it printed, or a mistake of ours
@@ -101,14 +101,14 @@ class Polled:
             self._over.wait(max(0.0, EVERY - (perf_counter() - began)))
 
 
-def by_command(commands: Commands) -> Polled | None:
+def by_command(commands: Commands) -> DevicePoll | None:
     """None where no such command is there."""
     paths = commands.found()
     if not paths:
         return None
     working: list[tuple[str, tuple[str, ...]]] = []
 
-    def look() -> Sequence[Reading]:
+    def look() -> Sequence[DeviceReading]:
         said = ""
         for path, arguments in working or [(p, a) for p in paths for a in commands.arguments]:
             said = called([path, *arguments])
@@ -118,16 +118,16 @@ def by_command(commands: Commands) -> Polled | None:
                 return readings
         raise OSError(" ".join(said.split())[:200] or "–")
 
-    return Polled(os.path.basename(paths[0]), look)
+    return DevicePoll(os.path.basename(paths[0]), look)
 
 
-def by_url(url: str) -> Polled:
+def by_url(url: str) -> DevicePoll:
     """An exporter's page; a path is added where the address has none."""
     base, path = url, ""
     if url.count("/") < 3:
         path = "/metrics"
 
-    def look() -> Sequence[Reading]:
+    def look() -> Sequence[DeviceReading]:
         try:
             page = asyncio.run(fetch(Target(base_url=base), path, TIMEOUT, most=MOST))
         except ServerError as error:
@@ -136,7 +136,7 @@ def by_url(url: str) -> Polled:
             raise OSError(f"HTTP {page.status}")
         return exporter.read(page.body.decode("utf-8", "replace"))
 
-    return Polled(url, look)
+    return DevicePoll(url, look)
 
 
 def called(command: Sequence[str]) -> str:

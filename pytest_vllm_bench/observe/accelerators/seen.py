@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"\(?\s*(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class DeviceReading:
     """One device at one moment: our track's name → its value; ``told``: what does not change."""
 
     device: str
@@ -51,7 +51,7 @@ class DeviceLog:
         self.series: dict[tuple[str, str], list[tuple[float, float]]] = {}  # device and track → (when, value)
         self._states: list[tuple[float, tuple[Any, ...]]] = []
 
-    def take(self, at: float, readings: Iterable[Reading]) -> None:
+    def take(self, at: float, readings: Iterable[DeviceReading]) -> None:
         state = []
         for reading in readings:
             if reading.device not in self.devices:

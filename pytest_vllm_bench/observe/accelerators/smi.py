@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_vllm_bench.observe.accelerators.seen import Reading, number
+from pytest_vllm_bench.observe.accelerators.seen import DeviceReading, number
 
 _MIB = {"b": 1 / (1 << 20), "kb": 1 / 1024, "kib": 1 / 1024, "mb": 1.0, "mib": 1.0, "gb": 1024.0, "gib": 1024.0}
 _CARD = "(?:hcu|dcu|gpu)"
@@ -36,7 +36,7 @@ _LINE = re.compile(r"(?:HCU|DCU|GPU)\[(\d+)\]\s*:\s*(.+?)\s*:\s*([^:]*)", re.IGN
 Cells = Mapping[str, Any]
 
 
-def read(text: str) -> list[Reading]:
+def read(text: str) -> list[DeviceReading]:
     """Every card in the output of one call; empty where it tells of none."""
     for form in (_json, _csv, _lines, _table):
         if found := list(form(text)):
@@ -82,14 +82,14 @@ def _table(text: str) -> Iterator[tuple[str, Cells]]:
             yield cells[0], dict(zip(head[1:], cells[1:], strict=True))
 
 
-def _reading(device: str, cells: Cells) -> Reading:
+def _reading(device: str, cells: Cells) -> DeviceReading:
     known = {key.strip().lower(): value for key, value in cells.items() if isinstance(key, str)}
     values = {name: value for name, keys in VALUES.items() if (value := _first(known, keys)) is not None}
     if "energy_j" in values:
         values["energy_j"] *= 1e-6
     told: dict[str, Any] = {name: _first(known, TOLD[name]) for name in ("power_limit_w", "memory_mib")}
     told |= {name: _word(known, TOLD[name]) for name in ("name", "driver")}
-    return Reading(device=device, values=values, told=told)
+    return DeviceReading(device=device, values=values, told=told)
 
 
 def _word(cells: Cells, keys: tuple[str, ...]) -> str:
