@@ -23,8 +23,8 @@ SCHEMA = ROOT / "pytest_vllm_bench" / "config" / "config.schema.json"
 #: The order of the page; every key of the file stands in exactly one section.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "server": (
-        "base_url", "targets", "model", "model_choice", "tokenizer", "backend", "chat_template", "endpoint",
-        "api_key_env", "headers", "tls", "metrics_url",
+        "base_url", "targets", "server", "servers", "model", "model_choice", "tokenizer", "backend", "chat_template",
+        "endpoint", "api_key_env", "headers", "tls", "metrics_url",
     ),
     "load": (
         "input_output", "concurrency_prompts", "request_rate", "burstiness", "ramp_up", "stages", "duration", "warmup",
@@ -73,7 +73,7 @@ def rows_of(model: type[BaseModel], key: str, prefix: str, lang: str) -> Iterato
     if {"const": "auto"} in schema_.get("anyOf", []):
         usual = "`auto`"
     yield f"`{shown}`", usual, meaning + choices(schema_.get("enum", []), meaning)
-    if inner is not None and not prefix:
+    if inner is not None and not prefix and key != "servers":  # which has the keys of ``server``
         for name in inner.model_fields:
             yield from rows_of(inner, name, f"{shown}.", lang)
 
@@ -141,8 +141,10 @@ def shorthands(made: dict[str, Any]) -> None:
         "anyOf": [{"type": "integer", "minimum": 1}, {"$ref": keys["repeats"]["$ref"]}],
         "description": keys["repeats"]["description"],
     }
-    for pattern, server in keys["targets"]["patternProperties"].items():
-        keys["targets"]["patternProperties"][pattern] = {"anyOf": [{"type": "string"}, server]}
+    for key in ("targets", "servers"):
+        for pattern, server in keys[key]["patternProperties"].items():
+            keys[key]["patternProperties"][pattern] = {"anyOf": [{"type": "string"}, server]}
+    keys["server"]["anyOf"] = [{"type": "string"}, *keys["server"]["anyOf"]]
 
 
 def inner_models() -> dict[str, tuple[type[BaseModel], str]]:

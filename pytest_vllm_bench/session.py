@@ -23,6 +23,7 @@ from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import ReferenceGate, Rounds
 from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.serve.servers import Servers, fits
+from pytest_vllm_bench.serve.start import Launcher, alive
 from pytest_vllm_bench.world import Probes, World, build_context, search_key
 
 if TYPE_CHECKING:
@@ -45,11 +46,12 @@ class Session:
         rootdir: Path,
         started: str = "",
         resumed: bool = False,
+        launcher: Launcher | None = None,
     ) -> None:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
         last = {s.cell: s.id for s in scenarios}
         self.memory = Memory(folder=rootdir / config.results_dir, session=started, resumed=resumed, last=last)
-        self.servers = Servers()
+        self.servers = Servers(self.memory.folder, config.base_dir, launcher or Launcher())
         self.probes = {
             key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
             for key in {search_key(s) for s in scenarios if s.search}
@@ -94,14 +96,17 @@ class Session:
         """All that ``scenario`` needs to run, its server having answered a request of its shape; BenchError says what
         is missing.  What was found for a scenario before is used again while the server is there."""
         folder.make(self.memory.folder)
-        target = self.servers.reach(scenario.target)
-        if ready.ca_missing(target):
-            raise ServerError("server.ca_missing", path=target.verify)
+        if ready.ca_missing(scenario.target):
+            raise ServerError("server.ca_missing", path=scenario.target.verify)
         if problem := load.open_files_problem(max(map(connections, self.scenarios), default=1) + SPARE_FILES):
             raise BenchError(problem.key, **problem.values)
+        target = await self.servers.reach(scenario, aloud)
+        started = self.servers.launcher.serving(scenario.target)
         alike = [s for s in self.scenarios if s.target == scenario.target]
 
         async def look(seconds: float) -> World:
+            if started is not None:
+                alive(started, scenario.target)
             try:
                 server = await self.servers.known(target, next(iter(scenario.models), None))
                 await self._tried(scenario, server, seconds)
@@ -109,12 +114,14 @@ class Session:
                     if one is not scenario and not fits(one, server):
                         await self._tried(one, server, seconds, only="server.context")
             except NotReady:
-                self.servers.doubt(target)
+                self.servers.doubt(scenario.target)
                 raise
             return await self._world(scenario, self.servers.said.get(target.base_url, server))
 
         world = await ready.wait(look, patience, aloud)
         self.servers.back(scenario)
+        if started is not None:
+            started.reached("first_token_s")
         for note in world.notes:
             if note not in self._said:
                 self._said.append(note)

@@ -67,7 +67,8 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
     """Every scenario in the order in which they run: repeats round robin, every other round with targets reversed.
 
     A target that the others are held against (``baseline.target``) is the first of the last round, so that it is known
-    when they are judged.
+    when they are judged.  A server that is started runs all that it is for before the next one is: servers are the
+    outermost axis then, their order reversed in every other round of starts.
     """
     found: list[Scenario] = []
     rounds = config.settings.repeats.max or config.settings.repeats.min
@@ -77,6 +78,15 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
         ordered = cells if number % 2 == forwards else _targets_reversed(cells, len(config.targets))
         once = [cell for cell in ordered if cell.search is None or number == 1]
         found += [_repeat(scenario(config, cell), number, rounds) for cell in once]
+    if any(target.launch for target in config.targets):
+        place = {target.name: i for i, target in enumerate(ordered_targets(config))}
+        last = max((s.start for s in found), default=0)
+
+        def turn(one: Scenario) -> tuple[int, int]:
+            backwards = (one.start - (last if config.settings.baseline.target else 0)) % 2
+            return one.start, -place[one.target.name] if backwards else place[one.target.name]
+
+        found.sort(key=turn)
     return tuple(found)
 
 
@@ -92,9 +102,7 @@ def _targets_reversed(cells: Sequence[Axes], targets: int) -> list[Axes]:
 def axes(config: Config) -> list[Axes]:
     """Every cell of the matrix; the cells of one place on all other axes stand together, one a target."""
     settings = config.settings
-    targets = config.targets or (Target(),)  # where the URL is wrong, the rest is still looked at
-    if (first := settings.baseline.target) is not None:
-        targets = tuple(sorted(targets, key=lambda target: target.name != first))
+    targets = ordered_targets(config)
     bound = settings.duration or math.fsum(stage.for_ or 0 for stage in settings.stages) or None
     cells = []
     for dataset in choices(settings):
@@ -118,6 +126,13 @@ def axes(config: Config) -> list[Axes]:
         return cells
     alone = settings.concurrency_prompts is None and bound is None
     return [*([] if alone else cells), *_searches(cells, settings.search, config.lines)]
+
+
+def ordered_targets(config: Config) -> tuple[Target, ...]:
+    """The one that the others are held against comes first."""
+    targets = config.targets or (Target(),)  # where the URL is wrong, the rest is still looked at
+    first = config.settings.baseline.target
+    return targets if first is None else tuple(sorted(targets, key=lambda target: target.name != first))
 
 
 def _searches(cells: Sequence[Axes], asked: SearchFile, lines: Mapping[str, int]) -> list[Axes]:

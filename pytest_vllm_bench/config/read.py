@@ -163,11 +163,12 @@ def _settings(raw: dict[str, Any], found: ConfigText) -> File:
 
 def _without_secrets(settings: File, hidden: Mapping[str, Any]) -> File:
     """From here on only targets know header values and credentials."""
-    shown = {"headers": dict.fromkeys(settings.headers, "***")}
+    shown: dict[str, Any] = {"server": None, "headers": dict.fromkeys(settings.headers, "***")}
     if settings.base_url is not None:
         shown["base_url"] = hidden["base_url"]
-    if settings.targets:
-        shown["targets"] = {}
+    for key in ("targets", "servers"):
+        if getattr(settings, key):
+            shown[key] = {}
     return settings.model_copy(update=shown)
 
 
@@ -182,8 +183,11 @@ def _local_paths(settings: File, base_dir: Path, origins: Mapping[str, str]) -> 
 def _in_force(
     settings: File, servers: Sequence[Target], path: Path, found: ConfigText
 ) -> Iterator[tuple[str, str, str]]:
-    if "targets" in found.lines:
-        yield "targets", ", ".join(server.name for server in servers), f"{path.name}:{found.lines['targets']}"
+    for key in ("targets", "server", "servers"):
+        if key in found.lines:
+            commands = [server.discreet(" ".join(server.launch.command)) for server in servers if server.launch]
+            named = ", ".join(server.name for server in servers if server.name) or "".join(commands)
+            yield key, named, f"{path.name}:{found.lines[key]}"
     for key in ("base_url", "model", "tokenizer", "backend", "results_dir"):
         if key in found.origins or key in found.lines:
             value = getattr(settings, key)

@@ -7,6 +7,7 @@ is in ``checks``.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -145,6 +146,55 @@ def _model_choice(value: Any) -> str | tuple[float, ...]:
     return v.one_of("round_robin", "random")(value)
 
 
+def _command(value: Any) -> list[str]:
+    """Words as a shell would take them apart, or a list of them; no shell ever sees them."""
+    try:
+        words = shlex.split(v.text(value)) if isinstance(value, str) else value
+    except ValueError as error:
+        raise v.wrong("server_quotes", words=str(error)) from None
+    if not isinstance(words, list) or not words or not all(isinstance(word, str | int | float) for word in words):
+        raise v.wrong("server_command", got=v.show(value))
+    words = [v.text(words[0]), *map(str, words[1:])]
+    shell = next((word for word in words if word in ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")), None)
+    if shell or "=" in words[0]:
+        raise v.wrong("server_shell", word=shell or words[0])
+    return words
+
+
+def _args(value: Any) -> Any:
+    """Axes, settings, or the file that holds them."""
+    if isinstance(value, str):
+        return v.text(value)
+    if isinstance(value, list):
+        for one in _few(_not_empty(value)):
+            _flags(one)
+        return value
+    for inner in _flags(value).values():
+        _few(_not_empty(inner))
+    return value
+
+
+def _flags(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) and key.strip("-_ ") for key in value):
+        raise v.wrong("server_args", got=v.show(value))
+    return value
+
+
+def _environment(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise v.wrong("want_mapping", got=v.show(value))
+    for name, content in value.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise v.wrong("server_variable", name=v.show(name))
+        if not isinstance(content, str) or "\0" in content:
+            raise v.wrong("server_value", name=name, got=v.show(content))  # nor a number: 010 would be 8
+    return value
+
+
+def _reset(value: Any) -> str:
+    return value if value in ("auto", "none") else _endpoint(value)
+
+
 Page = Annotated[str, *_field(v.page, {"type": "string", "pattern": "^https?://"})]
 Text = Annotated[str, *_field(v.text, {"type": "string", "minLength": 1})]
 Boolean = Annotated[bool, *_field(v.boolean, {"type": "boolean"})]
@@ -186,6 +236,34 @@ class TargetFile(Strict):
     @classmethod
     def _url_alone(cls, value: Any) -> Any:
         return {"base_url": value} if isinstance(value, str) else value
+
+
+class ReadyFile(Strict):
+    path: Annotated[str | None, *_field(_endpoint, {"type": "string", "pattern": "^/"})] = None
+    timeout: Duration = 1800.0
+
+
+class StopFile(Strict):
+    grace: Duration = 30.0
+
+
+class ServerFile(Strict):
+    command: Annotated[
+        list[str],
+        *_field(_command, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]}),
+    ]
+    args: Annotated[Any, *_field(_args, {"type": ["object", "array", "string"]})] = {}
+    env: Annotated[dict[str, str], *_field(_environment, {"type": "object"})] = {}
+    ready: ReadyFile = ReadyFile()
+    stop: StopFile = StopFile()
+    reset: Annotated[str, *_field(_reset, {"type": "string"})] = "auto"
+    free_memory: Share = 0.1
+    restarts: Repeated | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _command_alone(cls, value: Any) -> Any:
+        return {"command": value} if isinstance(value, str) else value
 
 
 class RampUpFile(Strict):
@@ -386,6 +464,8 @@ class File(Cell):
         BeforeValidator(_listed),
     ] = [{"name": "random"}]
     targets: dict[Label, TargetFile] = {}
+    server: ServerFile | None = None
+    servers: dict[Label, ServerFile] = {}
     stages: Annotated[list[StageFile], BeforeValidator(_few), BeforeValidator(_not_empty)] = []
     duration: Duration | None = None
     repeats: RepeatsFile = RepeatsFile()

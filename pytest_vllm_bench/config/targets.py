@@ -12,16 +12,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.config.schema import File, TargetFile
+from pytest_vllm_bench.config.servers import SECRET, launched
 from pytest_vllm_bench.config.urls import SIMULATOR, address, redacted
 from pytest_vllm_bench.model import Message, Problem, Target
 
 HIDDEN = "***"
-#: How keys are named whose values are secrets, in query strings and bodies; ``prompt_cache_key`` and ``stop_token`` are
-#: no such.
-_SECRET = re.compile(
-    r"(?:(?<!cache_)key|(?<!stop_)(?<!eos_)token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$",
-    re.IGNORECASE,
-)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: How keys look that people paste: a known prefix, or long and mixed as no variable's name is.
 _KEY_LIKE = re.compile(
@@ -45,11 +40,18 @@ class Where:
 
 def targets(settings: File, where: Where) -> tuple[Target, ...]:
     """The servers; what is wrong with them is in ``where.problems``.  No URL at all is a problem, never a simulator."""
+    started = [key for key in ("server", "servers") if getattr(settings, key)]
+    if started:
+        beside = [key for key in ("base_url", "targets", *started[1:]) if getattr(settings, key)]
+        if beside:
+            where.add(started[0], Message(key="config.server_and", values={"key": where.url_origin or beside[0]}))
+        like = TargetFile(base_url="http://127.0.0.1", tls=settings.tls, metrics_url=settings.metrics_url)
+        return launched(settings, _target("", like, settings, where), where)
     if not settings.targets:
         if settings.base_url is not None:
             alone = TargetFile(base_url=settings.base_url, tls=settings.tls, metrics_url=settings.metrics_url)
             return (_target("", alone, settings, where),)
-        if "base_url" not in where.lines and "targets" not in where.lines:
+        if not {"base_url", "targets", "server", "servers"} & where.lines.keys():
             where.add("", Message(key="config.no_url"))
         return ()
     if settings.metrics_url is not None:
@@ -79,7 +81,7 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
     verify = _verify(asked, prefix, where)
     url = SIMULATOR if found.simulated else found.url
     hidden = tuple(_keys_in(settings.model_dump(include={"sampling", "extra_body", "overrides"})))
-    hidden += tuple(value for key, value in parse_qsl(urlsplit(settings.endpoint or "").query) if _SECRET.search(key))
+    hidden += tuple(value for key, value in parse_qsl(urlsplit(settings.endpoint or "").query) if SECRET.search(key))
     return Target(
         name=name,
         base_url=url,
@@ -91,9 +93,18 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
     )
 
 
+def _values_hidden(value: Any) -> Any:
+    """Without what stands under keys that are named as secrets are, however deep."""
+    if isinstance(value, list):
+        return [_values_hidden(inner) for inner in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {key: HIDDEN if SECRET.search(str(key)) else _values_hidden(inner) for key, inner in value.items()}
+
+
 def _keys_in(value: Any, name: str = "") -> Iterator[str]:
     """What stands under keys of bodies that are named as secrets are."""
-    if isinstance(value, str) and _SECRET.search(name):
+    if isinstance(value, str) and SECRET.search(name):
         yield value
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         yield from _keys_in(inner, str(key))
@@ -134,6 +145,9 @@ def secrets_hidden(raw: Mapping[str, Any]) -> dict[str, Any]:
         shown["base_url"] = redacted(raw["base_url"])
     if isinstance(raw.get("headers"), dict):
         shown["headers"] = dict.fromkeys(raw["headers"], HIDDEN)
+    for name in ("server", "servers"):
+        if name in raw:
+            shown[name] = _values_hidden(raw[name])
     if isinstance(raw.get("targets"), dict):
         shown["targets"] = {
             name: secrets_hidden({"base_url": target})["base_url"]

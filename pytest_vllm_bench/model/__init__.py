@@ -21,6 +21,7 @@ from pytest_vllm_bench.model.asked import (
     Watching,
 )
 from pytest_vllm_bench.model.backend import Backend
+from pytest_vllm_bench.model.launch import ServerCommand
 from pytest_vllm_bench.model.measurement import Beside, LoadFacts, Measurement, Observed, WorkerFacts
 from pytest_vllm_bench.model.message import Message, Problem
 from pytest_vllm_bench.model.plan import INDEX_ROW, Ask, Media, Plan, Prompt
@@ -71,6 +72,7 @@ __all__ = [
     "Scenario",
     "Search",
     "Seconds",
+    "ServerCommand",
     "Stage",
     "Taint",
     "Target",

@@ -179,6 +179,12 @@ class Scenario:
         return self.id.removesuffix(f"-r{self.repeat}")
 
     @property
+    def start(self) -> int:
+        """Which of its server's starts it runs on, from 0: the repeats are divided among them in order."""
+        restarts = self.target.launch.restarts if self.target.launch else 1
+        return (self.repeat - 1) * restarts // max(1, self.repeats.max)
+
+    @property
     def watches_accelerators(self) -> bool:
         """Whether this machine's accelerators are looked at, being the server's."""
         if self.watching.accelerators == "auto":

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
+from pytest_vllm_bench.model.launch import ServerCommand
 from pytest_vllm_bench.model.message import Message
 
 #: Characters; shorter header values and users are names, which stand in many a sentence, and are not looked for in what
@@ -52,13 +53,15 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
     simulated: bool = False  # the built-in server
-
+    launch: ServerCommand | None = None  # started for its scenarios, wherever there is a free port
     metrics_url: str = ""  # where its counters are; "": its own /metrics
     hidden: tuple[str, ...] = field(default=(), repr=False)  # other secrets: keys in the endpoint's query, in bodies
 
     @property
     def here(self) -> bool:
         """Whether it is on this machine, as its address says: what this machine can tell is told of it too."""
+        if self.launch is not None:
+            return True
         host = ""
         try:
             host = urlsplit(self.base_url).hostname or ""

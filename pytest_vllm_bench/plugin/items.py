@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import functools
+import itertools
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
     from pytest_vllm_bench.model import Problem, Scenario
     from pytest_vllm_bench.registry import Registry
+    from pytest_vllm_bench.serve.start import Launcher
     from pytest_vllm_bench.session import Session
 
 
@@ -48,6 +51,13 @@ class Items:
         registry = builtin()
         self.pytest.hook.pytest_vllm_bench_register(registry=registry)
         return registry
+
+    @functools.cached_property
+    def launcher(self) -> Launcher:
+        """Starts servers, one at a time, for all configs."""
+        from pytest_vllm_bench.serve.start import Launcher
+
+        return Launcher()
 
     def path(self, node: pytest.Item | pytest.Metafunc) -> Path:
         """The config of a test: its marker's, else --vllm-config's, else config.yaml beside the test file."""
@@ -219,10 +229,24 @@ class Items:
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
             lines += [*self.unsavable(config), *self.foreseen(mine, config.base_dir)]
+            if self.pytest.option.collectonly:
+                lines += self.starts(mine)
         if lines and turned_on(self.pytest, "resume"):
             key = "plugin.resuming" if self.resumed else "plugin.nothing_to_resume"
             lines.append(say(key, self.lang, session=self.resumed))
         return lines
+
+    def starts(self, scenarios: Sequence[Scenario]) -> list[str]:
+        """How often servers will be started, and by which commands."""
+        runs = [key for key, _ in itertools.groupby((s.target.name, s.start) for s in scenarios if s.target.launch)]
+        commands = [say("plugin.starts", self.lang, count=len(runs))] if runs else []
+        for target in {s.target.name: s.target for s in scenarios}.values():
+            if (launch := target.launch) is not None:
+                given = [f"{name}={shlex.quote(value)}" for name, value in launch.env.items()]
+                count = sum(name == target.name for name, _ in runs)
+                values = {"count": count, "command": target.discreet(" ".join([*given, written(launch.command)]))}
+                commands.append(say("plugin.start", self.lang, name=target.name or "server", **values))
+        return commands
 
     def unsavable(self, config: Config) -> list[str]:
         """Why the reference that --vllm-save-baseline names cannot be saved, as far as it shows before any load."""
@@ -272,9 +296,8 @@ class Items:
 
             config = self.configs[path]
             mine = [s for s in self.selected if s in self.scenarios[path]]
-            session = Session(
-                config, self.registry, mine, self.pytest.rootpath, self.started, resumed=bool(self.resumed)
-            )
+            root, resumed = self.pytest.rootpath, bool(self.resumed)
+            session = Session(config, self.registry, mine, root, self.started, resumed, self.launcher)
             if given := chosen(self.pytest, "baseline"):
                 session.hold_against(str(given[0]))
             self.sessions[path] = session
@@ -284,6 +307,11 @@ class Items:
         """Stop what the sessions started."""
         for session in self.sessions.values():
             session.close()
+
+
+def written(command: Sequence[str]) -> str:
+    """As it could be typed, placeholders as they are."""
+    return " ".join(word if word in ("{port}", "{model}") else shlex.quote(word) for word in command)
 
 
 def last_session(results: Path) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.model import Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize, trial
+from pytest_vllm_bench.serve.start import Launcher
 
 
 class Servers:
-    """Those of one config."""
+    """Those of one config; ``launcher``: by whom servers are started, of all configs of a session."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Path, base_dir: Path, launcher: Launcher) -> None:
+        self.results, self.base_dir, self.launcher = results, base_dir, launcher
         self.absent: dict[str, str] = {}  # target → the scenario that was told so
         self.gone: dict[str, str] = {}  # target → the scenario in which it went away
         self.refused: dict[tuple[str, str], str] = {}  # target and shape → the scenario that was refused
@@ -21,7 +25,7 @@ class Servers:
         self.fields: dict[tuple[str, str], Message] = {}  # address, path → that another field had to be sent there
         self._added: dict[tuple[str, str], int | None] = {}  # address and model → tokens of its chat template
         self._taken: set[tuple[str, str, str]] = set()  # address, model and shape of requests that were answered
-        self._simulator: Target | None = None
+        self._simulator = ""  # where it is
         self._stack = contextlib.ExitStack()
 
     def missing(self, scenario: Scenario) -> Message | None:
@@ -51,7 +55,7 @@ class Servers:
 
     def doubt(self, target: Target) -> None:
         """The server may be another one by now, or none: it is asked everything again."""
-        address = self.reach(target).base_url
+        address = self.address(target)
         self.said.pop(address, None)
         self._taken = {key for key in self._taken if key[0] != address}
         self._added = {key: added for key, added in self._added.items() if key[0] != address}
@@ -86,19 +90,27 @@ class Servers:
         if tokens > server.max_model_len.get(model, tokens):
             self.said[server.target.base_url] = ready.without_window(server, model, tokens)
 
-    def reach(self, target: Target) -> Target:
-        """Where a target really is: the built-in server is started when first needed."""
-        if not target.simulated:
-            return target
-        if self._simulator is None:
+    def address(self, target: Target) -> str:
+        """Where a target is; "" where it was not started yet."""
+        if target.launch is not None:
+            running = self.launcher.serving(target)
+            return running.url if running else ""
+        return self._simulator if target.simulated else target.base_url
+
+    async def reach(self, scenario: Scenario, aloud: Callable[[Message], None]) -> Target:
+        """Where a scenario's target really is: a server is started when first needed, the built-in one too."""
+        target = scenario.target
+        if target.launch is not None:
+            await self.launcher.reach(scenario, self.results, self.base_dir, aloud)
+        elif target.simulated and not self._simulator:
             from pytest_vllm_bench import simulator
 
-            running = self._stack.enter_context(simulator.start())
-            self._simulator = replace(target, base_url=running.base_url)
-        return self._simulator
+            self._simulator = self._stack.enter_context(simulator.start()).base_url
+        return replace(target, base_url=self.address(target))
 
     def close(self) -> None:
-        """Stop the built-in server, if it was started."""
+        """Stop what was started."""
+        self.launcher.stop()
         self._stack.close()
 
 

@@ -26,6 +26,7 @@ AREAS = (
     "measure",
     "judge",
     "server",
+    "serve",
     "simulator",
     "files",
     "report",

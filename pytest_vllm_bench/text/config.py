@@ -249,6 +249,49 @@ TEXTS: dict[str, tuple[str, str]] = {
         "not meant)",
         "{url} 已经带上了接口路径；请写 base_url: {instead}（若不用后端默认接口，再写 endpoint: {endpoint}）",
     ),
+    "config.server_and": (
+        "a server that is started has no other address: leave out {key}, or this",
+        "要启动的服务没有其他地址：请去掉 {key} 或此项",
+    ),
+    "config.server_command": (
+        "{got} is no command; write it as in a shell (vllm serve {{model}} --port {{port}}), or as a list of words",
+        "{got} 不是命令；请像在终端中那样书写（vllm serve {{model}} --port {{port}}），或写成单词列表",
+    ),
+    "config.server_shell": (
+        "{word!r} is for a shell, and there is none; write one command, variables under env:, the rest in a script",
+        "{word!r} 是 shell 语法，而命令不经过 shell；请只写一条命令，变量写在 env: 下，其余写进脚本",
+    ),
+    "config.server_quotes": ("the command's quotes do not match: {words}", "命令中的引号不配对：{words}"),
+    "config.server_args": (
+        "{got} are no flags; write a mapping such as {{max-num-seqs: [64, 256]}}, a list of those, or a file's name",
+        "{got} 不是参数；请写映射，例如 {{max-num-seqs: [64, 256]}}，或映射的列表，或文件名",
+    ),
+    "config.server_sweep": (
+        "{file} holds no settings; it is a JSON list of mappings, or a mapping from names to those",
+        "{file} 中没有参数组合；它应是由映射组成的 JSON 列表，或从名称到映射的映射",
+    ),
+    "config.server_label": (
+        "several settings come to the label {label!r}; give each its own: - {{label: small, max-num-seqs: 64}}",
+        "有多个参数组合得到同一个标签 {label!r}；请分别命名：- {{label: small, max-num-seqs: 64}}",
+    ),
+    "config.server_variable": ("{name} is no variable's name", "{name} 不能作变量名"),
+    "config.server_value": (
+        'the value of {name} is text: write it in quotes, {name}: "1"; got {got}',
+        '{name} 的值应是文本：请加引号，{name}: "1"；现在是 {got}',
+    ),
+    "config.server_model": (
+        "{{model}} stands in the command, and model: names none; write model:, or the name in the command",
+        "命令中有 {{model}}，但没有写 model:；请写明 model:，或在命令中直接写名称",
+    ),
+    "config.server_port": (
+        "the port is chosen when the server starts: write {{port}} where it goes (--port {{port}}, "
+        "docker run -p {{port}}:8000)",
+        "端口在启动时选定：请在相应位置写 {{port}}（--port {{port}}，docker run -p {{port}}:8000）",
+    ),
+    "config.server_restarts": (
+        "more restarts than repeats, of which there are {repeats}; write repeats: as many",
+        "重启次数多于重复次数（{repeats}）；请把 repeats: 写成同样多",
+    ),
     "config.url_and_targets": (
         "{origin} names one server, the config's targets several; leave one of them out",
         "{origin} 指定了一个服务，而配置中的 targets 有多个；请去掉其中之一",

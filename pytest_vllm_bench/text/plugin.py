@@ -63,6 +63,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "vllm-bench: {path}, scenarios: {count}; {where}",
         "vllm-bench：{path} 中的 {count} 个场景；{where}",
     ),
+    "plugin.starts": ("  servers will be started, starts: {count}", "  将启动服务，启动次数：{count}"),
+    "plugin.start": ("    {name} ({count} ×): {command}", "    {name}（{count} 次）：{command}"),
     "plugin.implied": ("implied: {rules}", "自动补上的规则：{rules}"),
     "plugin.unverified": (
         "  WARNING: tls.verify is false, so anyone may answer in the place of {url}, and read keys and prompts",

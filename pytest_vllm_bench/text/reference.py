@@ -18,6 +18,60 @@ TEXTS: dict[str, tuple[str, str]] = {
         "`simulator` 表示内置模拟器。"
         "除非已由 `--vllm-url`（或对应的环境变量、ini 项）或 `targets` 给出，否则必填。",
     ),
+    "reference.server": (
+        "A command that starts the server, instead of `base_url`: see [Your server, started by the test](servers.md). "
+        "A text alone is its `command`.",
+        "启动服务的命令，代替 `base_url`：见 [由测试启动的服务](servers.md)。只写文本时即为其 `command`。",
+    ),
+    "reference.server.command": (
+        "Words as in a shell, or a list of them; no shell is involved. `{{port}}` and `{{model}}` are filled in; without "
+        "`{{port}}` anywhere, `--port` is added. `simulator` is the built-in server.",
+        "像在终端中那样书写，或写成单词列表；不经过 shell。其中的 `{{port}}` 和 `{{model}}` 会被填入；"
+        "如果没有 `{{port}}`，会在末尾加上 `--port`。`simulator` 是内置服务。",
+    ),
+    "reference.server.args": (
+        "Flags. A list of values is an axis, and each combination a target of its own; or a list of settings; or the name "
+        "of a file of those (vLLM's `--serve-params`).",
+        "命令行参数。取值为列表时构成一个轴，每种组合就是一个独立的目标；也可以写成参数组合的列表，"
+        "或写这样的文件名（vLLM 的 `--serve-params`）。",
+    ),
+    "reference.server.env": (
+        "Environment variables, beside the ones that are there.",
+        "在现有环境变量之外增加的变量。",
+    ),
+    "reference.server.ready": (
+        "When it counts as ready: `path` (without one `/health`, where it has that) answers with status 200 and a request "
+        "is answered; within `timeout` (`30m`), which a download extends.",
+        "何时算作就绪：`path`（不写时为 `/health`，如果有这个页面）以状态 200 应答，并且一个请求得到应答；"
+        "时限为 `timeout`（`30m`），正在下载时会延长。",
+    ),
+    "reference.server.ready.path": ("The page that answers with status 200.", "以状态 200 应答的页面。"),
+    "reference.server.ready.timeout": ("How long it may take.", "最长等待时间。"),
+    "reference.server.stop": (
+        "How it is stopped: SIGTERM to its process group, and after `grace` (`30s`) SIGKILL to all that is left of it.",
+        "如何停止：向其进程组发送 SIGTERM，`grace`（`30s`）之后对剩余进程发送 SIGKILL。",
+    ),
+    "reference.server.stop.grace": (
+        "From SIGTERM to its process group until SIGKILL to all that is left of it.",
+        "从向其进程组发送 SIGTERM，到对剩余进程发送 SIGKILL 之间的时间。",
+    ),
+    "reference.server.reset": (
+        "What empties its caches between scenarios: `auto` (vLLM's and SGLang's pages), `none`, or a path that is posted to.",
+        "场景之间如何清空缓存：`auto`（vLLM 和 SGLang 的接口）、`none`，或一个以 POST 请求的路径。",
+    ),
+    "reference.server.free_memory": (
+        "Share of the accelerators' memory that may be in use before it starts.",
+        "启动之前加速卡显存允许被占用的比例。",
+    ),
+    "reference.server.restarts": (
+        "Servers started afresh, among which the repeats are divided; without a number 1, or with `baseline.target` as "
+        "many as there are repeats.",
+        "重新启动的次数，重复测量平均分配到各次启动；不写时为 1，有 `baseline.target` 时与重复次数相同。",
+    ),
+    "reference.servers": (
+        "Several such servers by name, each with the keys of `server`: an axis, as `targets` are.",
+        "按名称列出的多个此类服务，键与 `server` 相同：与 `targets` 一样构成一个轴。",
+    ),
     "reference.targets": (
         "Several servers instead of one, name → address or settings; an axis: every scenario runs against each "
         "of them, "

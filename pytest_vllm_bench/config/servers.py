@@ -1,0 +1,171 @@
+"""``server`` and ``servers`` → targets that are started: each setting of their flags is a target."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_vllm_bench import files
+from pytest_vllm_bench.config.values import MOST_LETTERS
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Message, ServerCommand, Target
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.config.schema import File, ServerFile
+    from pytest_vllm_bench.config.targets import Where
+
+Setting = Mapping[str, Any]
+#: Keys of a setting that name it and are no flags: ours, and vLLM's in the files of its sweeps.
+NAMES = ("label", "_benchmark_name")
+#: Letters of a value that can stand in a label; of one that is longer, its number among the values does.
+SHORT = 20
+#: Settings of one server; each costs a start.
+MOST_SETTINGS = 1000
+#: How keys are named whose values are secrets, in query strings, bodies, flags and variables; ``prompt_cache_key`` and
+#: ``stop_token`` are no such.
+SECRET = re.compile(
+    r"(?:(?<!cache_)key|(?<!stop_)(?<!eos_)token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$",
+    re.IGNORECASE,
+)
+
+
+def launched(settings: File, like: Target, where: Where) -> tuple[Target, ...]:
+    """One target a setting of each server, with the headers of ``like``; problems are in ``where.problems``."""
+    written = (
+        {"server": settings.server} if settings.server else {f"servers.{n}": s for n, s in settings.servers.items()}
+    )
+    found = []
+    for path, server in written.items():
+        name = path.partition(".")[2]
+        for label, args in labelled(list(settings_of(server, f"{path}.args", where)), f"{path}.args", where).items():
+            command = commanded(server, args, path, where)
+            if any("{model}" in word for word in command) and not settings.model:
+                where.add(f"{path}.command", Message(key="config.server_model"))
+            rounds = settings.repeats.max or settings.repeats.min
+            launch = ServerCommand(
+                command=command,
+                args=args,
+                env=server.env,
+                ready_path=server.ready.path,
+                ready_s=server.ready.timeout,
+                grace_s=server.stop.grace,
+                reset=server.reset,
+                free_memory=server.free_memory,
+                # What is compared in this session takes turns.
+                restarts=server.restarts or (rounds if settings.baseline.target else 1),
+            )
+            if launch.restarts > rounds:
+                where.add(f"{path}.restarts", Message(key="config.server_restarts", values={"repeats": rounds}))
+            target = replace(like, name="-".join(filter(None, (name, label))), base_url="", launch=launch)
+            hidden = (*like.hidden, *secrets(server, args))
+            found.append(replace(target, simulated=server.command[0] == "simulator", hidden=hidden))
+    return tuple({target.name: target for target in found}.values())
+
+
+def settings_of(server: ServerFile, path: str, where: Where) -> Iterator[Setting]:
+    """What ``args`` comes to: a mapping's lists are axes, a list is one of settings, a text names a file of those."""
+    args = server.args
+    if isinstance(args, str):
+        args = read(where.base_dir / files.path(args), path, where)
+    if isinstance(args, list):
+        yield from args[:MOST_SETTINGS]
+        return
+    axes = [value if isinstance(value, list) else [value] for value in args.values()]
+    for values in itertools.islice(itertools.product(*axes), MOST_SETTINGS):
+        yield dict(zip(args, values, strict=True))
+
+
+def read(file: Path, path: str, where: Where) -> list[Setting]:
+    """vLLM's ``--serve-params``: a list of settings, or names of settings."""
+    try:
+        found = files.documents(file)[0]
+    except BenchError as error:
+        where.add(path, error.message)
+        return [{}]
+    if isinstance(found, dict) and all(isinstance(one, dict) for one in found.values()):
+        found = [{"label": name, **one} for name, one in found.items()]
+    if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
+        where.add(path, Message(key="config.server_sweep", values={"file": file.name}))
+        return [{}]
+    return found
+
+
+def labelled(settings: Sequence[Setting], path: str, where: Where) -> dict[str, Setting]:
+    """Each setting's flags by its label: its own, or made from what varies (``mns64-epc1``)."""
+    keys = dict.fromkeys(key for one in settings for key in one if key not in NAMES)
+    values = {key: list({_text(one.get(key)): None for one in settings}) for key in keys}
+    varied = [key for key in keys if len(values[key]) > 1]
+    short = {key: _short(key) for key in varied}
+    twice = {name for name, n in Counter(short.values()).items() if n > 1}
+    short |= {key: re.sub(r"\W|_", "", key) for key in varied if short[key] in twice}
+    found: dict[str, Setting] = {}
+    for one in settings:
+        named = next((str(one[key]) for key in NAMES if one.get(key)), "")
+        parts = [short[key] + _value(one.get(key), values[key]) for key in varied if key in one]
+        label = re.sub(r"[^\w.-]+", "_", named or "-".join(parts), flags=re.ASCII)[:MOST_LETTERS].strip("-")
+        if label.lower() in {other.lower() for other in found}:
+            where.add(path, Message(key="config.server_label", values={"label": label or "–"}))
+        found[label] = {key: value for key, value in one.items() if key not in NAMES}
+    return found
+
+
+def _short(key: str) -> str:
+    """``max-num-seqs`` → ``mns``; one word stays."""
+    words = re.findall(r"[A-Za-z0-9]+", key)
+    return "".join(word[0] for word in words) if len(words) > 1 else "".join(words)
+
+
+def _text(value: Any) -> str:
+    """A flag's value as it is written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _value(value: Any, among: Sequence[str]) -> str:
+    text = {True: "1", False: "0"}[value] if isinstance(value, bool) else _text(value)
+    fits = not isinstance(value, dict | list) and len(text) <= SHORT
+    return text if fits else f"v{among.index(_text(value)) + 1}"
+
+
+def flags(args: Setting) -> Iterator[str]:
+    """``max_num_seqs: 64`` → ``--max-num-seqs 64``; true is the flag alone, false ``--no-…``, null none."""
+    for key, value in args.items():
+        head, dot, rest = key.lstrip("-").partition(".")
+        name = head.replace("_", "-") + dot + rest
+        dashes = "-" if len(name) == 1 else "--"
+        if value is None:
+            continue
+        if value is False:
+            yield f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"
+            continue
+        yield dashes + name
+        if value is not True:
+            yield from map(_text, value if isinstance(value, list) else [value])
+
+
+def commanded(server: ServerFile, args: Setting, path: str, where: Where) -> tuple[str, ...]:
+    """The whole command; where nothing says where the port goes, ``--port {port}`` stands at its end."""
+    words = [*server.command, *flags(args)]
+    if any("{port}" in word for word in (*words, *server.env.values())):
+        return tuple(words)
+    fixed = any(word == "--port" or word.startswith("--port=") for word in words)
+    if fixed or Path(words[0]).name in ("docker", "podman"):
+        where.add(f"{path}.command", Message(key="config.server_port"))
+    return (*words, "--port", "{port}")
+
+
+def secrets(server: ServerFile, args: Setting) -> Iterator[str]:
+    """What flags and variables hold whose names are those of secrets."""
+    yield from (value for key, value in server.env.items() if SECRET.search(key))
+    yield from (str(value) for key, value in args.items() if SECRET.search(key) and value)
+    for word, after in itertools.pairwise((*server.command, "")):
+        name, given, value = word.partition("=")
+        if SECRET.search(name):
+            yield value if given else after

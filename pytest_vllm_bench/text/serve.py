@@ -1,0 +1,74 @@
+"""Texts about servers that are started: key → (English, Chinese)."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "serve.starting": ("Starting the server: {command} (log: {log})", "正在启动服务：{command}（日志：{log}）"),
+    "serve.last_words": ("Its log says: {said}", "日志的最后一行：{said}"),
+    "serve.line": ("{line}", "{line}"),
+    "serve.silent": ("  (its log is empty)", "  （日志为空）"),
+    "serve.downloads": (
+        "The server is downloading, so that it gets as long again: {said}",
+        "服务正在下载，因此再等同样长的时间：{said}",
+    ),
+    "serve.no_command": (
+        "The server cannot be started: {command}: {why}. Is it installed, and on the PATH of this environment?",
+        "无法启动服务：{command}：{why}。它安装了吗？在当前环境的 PATH 中吗？",
+    ),
+    "serve.died": (
+        "The server ended by itself ({how}). {why} Its log, {log}, says last:\n{lines}",
+        "服务自行退出（{how}）。{why}日志 {log} 的最后内容：\n{lines}",
+    ),
+    "serve.not_ready": (
+        "The server was not ready after {seconds} s; server: {{ready: {{timeout: …}}}} waits longer, and path: names "
+        "another page than /health to ask. Its log, {log}, says last:\n{lines}",
+        "等待 {seconds} 秒后服务仍未就绪；可用 server: {{ready: {{timeout: …}}}} 延长等待时间，"
+        "若探测页面不是 /health，请用其中的 path: 指定。日志 {log} 的最后内容：\n{lines}",
+    ),
+    "serve.killed": (
+        "The server did not end within {grace} s of SIGTERM: {n} of its processes were killed (log: {log}); "
+        "server: {{stop: {{grace: …}}}} waits longer.",
+        "服务在收到 SIGTERM 后 {grace} 秒内没有退出：强制结束了其中 {n} 个进程（日志：{log}）；"
+        "可用 server: {{stop: {{grace: …}}}} 延长等待时间。",
+    ),
+    "serve.why.kv_cache": (
+        "The memory left beside the model does not hold its KV cache: lower max-model-len, or raise "
+        "gpu-memory-utilization.",
+        "模型之外剩余的显存放不下 KV 缓存：请减小 max-model-len，或调大 gpu-memory-utilization。",
+    ),
+    "serve.why.memory": (
+        "It ran out of memory: is another process on the accelerator, or is the model too large for it?",
+        "内存或显存不足：加速卡上有其他进程，还是模型太大？",
+    ),
+    "serve.why.port": (
+        "The port is taken: leave it to {{port}} in the command.",
+        "端口已被占用：请在命令中用 {{port}} 代替端口号。",
+    ),
+    "serve.why.model": (
+        "It does not find the model: check model:, and whether it can be downloaded from here.",
+        "找不到模型：请检查 model:，以及此处能否下载。",
+    ),
+    "serve.why.length": (
+        "The length asked for is more than it can have: lower max-model-len.",
+        "要求的长度超出上限：请减小 max-model-len。",
+    ),
+    "serve.why.flag": (
+        "It does not know one of its flags: check server: {{args: …}}.",
+        "有它不认识的参数：请检查 server: {{args: …}}。",
+    ),
+    "serve.why.access": (
+        "It may not download the model: set HF_TOKEN in the environment.",
+        "没有下载该模型的权限：请在环境变量中设置 HF_TOKEN。",
+    ),
+    "serve.why.package": (
+        "It lacks a package: is this the environment that it is installed in?",
+        "缺少软件包：当前环境是安装它的那个环境吗？",
+    ),
+    "serve.why.signal": (
+        "Somebody ended it; after SIGKILL it is most often the system, for want of memory.",
+        "它是被外部终止的；若为 SIGKILL，多半是系统因内存不足所为。",
+    ),
+    "serve.why.code": ("Its log says why.", "原因见日志。"),
+    "serve.why.ended": (
+        "The command must stay in the foreground for as long as the server runs (no -d, no daemon).",
+        "服务运行期间命令必须保持在前台（不要用 -d 或守护进程方式）。",
+    ),
+}
