@@ -19,7 +19,7 @@ from benchmarks.truth import Case
 from pytest_vllm_bench import load, plan, tokenizer
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.measure.decode import Decoder
-from pytest_vllm_bench.model import Record, Scenario, Target
+from pytest_vllm_bench.model import Cell, Record, Scenario, Target
 
 LAG_MS, OFF = 2.0, 0.005
 
@@ -44,8 +44,7 @@ def paced(server: truth.Server, folder: Path, asked: argparse.Namespace) -> tupl
     """Send an open loop → each request's lag in seconds, and how far the rate is off the plan's own (a share)."""
     target = Target(base_url=server.url)
     scenario = Scenario(
-        id="pacing",
-        key="pacing",
+        cell=Cell(place="pacing"),
         target=target,
         backend="vllm",
         input_len=64,

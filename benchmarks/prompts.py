@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pytest_vllm_bench import plan, tokenizer
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.model import Scenario, Target
+from pytest_vllm_bench.model import Cell, Scenario, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,7 @@ CASES = (
 def built(case: Case, folder: Path, cache: Path, vocabulary: tokenizer.Tokenizer) -> float:
     """Seconds that one plan takes."""
     scenario = Scenario(
-        id="prompts",
-        key="prompts",
+        cell=Cell(place="prompts"),
         target=Target(),
         backend="openai",
         input_len=case.input_len,

@@ -23,7 +23,7 @@ from pytest_vllm_bench.model import (
 )
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.run import Keep, measured_and_judged
-from pytest_vllm_bench.world import Probes, Watch, World, search_key
+from pytest_vllm_bench.world import Probes, Watch, World
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
 #: and as many as the rules take to be decided at all.
@@ -85,15 +85,15 @@ def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scena
     """The scenario of one probe: the level, and ``multiple`` times the requests that every tier can decide with."""
     assert scenario.search is not None
     fewest = max(FEWEST, *(before.enough(tier) for tier in (scenario, *probes.tiers)))
-    cell = search_key(scenario)
     if scenario.search.over == "concurrency":
         cap = int(probe.level)
         n = max(fewest, EACH * cap) * probe.multiple
-        key, one = f"{cell}-mc{cap}", replace(scenario, concurrency=cap)
+        level, one = f"mc{cap}", replace(scenario, concurrency=cap)
     else:
         n = math.ceil(max(fewest, SECONDS * probe.level) * probe.multiple)
-        key, one = f"{cell}-rr{probe.level:g}", replace(scenario, request_rate=probe.level)
-    return replace(one, id=f"{key}-np{n}", key=key, num_prompts=n, search=None, probe_of=cell)
+        level, one = f"rr{probe.level:g}", replace(scenario, request_rate=probe.level)
+    cell = replace(scenario.cell.of_search, level=level, bound=f"np{n}")
+    return replace(one, cell=cell, num_prompts=n, search=None)
 
 
 async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, others: Probes) -> ProbeOutcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench import judging
-from pytest_vllm_bench.model import JudgeSettings, Measurement, Scenario, ValiditySettings
+from pytest_vllm_bench.model import Cell, JudgeSettings, Measurement, Scenario, ValiditySettings
 from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.store import measurement
 
@@ -20,22 +20,24 @@ class Memory:
     folder: Path
     session: str = ""  # its start, UTC
     resumed: bool = False
-    measured: dict[str, list[Measurement]] = field(default_factory=dict)  # by cell, in the order of running
-    last: Mapping[str, str] = field(default_factory=dict)  # cell → the last of its repeats, in the order of running
+    measured: dict[Cell, list[Measurement]] = field(default_factory=dict)  # by cell, in the order of running
+    last: Mapping[Cell, str] = field(default_factory=dict)  # cell → the last of its repeats, in the order of running
 
     def of(self, scenario: Scenario) -> list[Measurement]:
         """A scenario's repeats so far."""
-        return self.measured.get(scenario.cell, [])
+        return self.measured.get(scenario.cell.repeated, [])
 
     def keep(self, one: Measurement) -> Sequence[Measurement]:
         """Note a measurement, instead of one of the same repeat; → the scenario's repeats so far."""
         others = [m for m in self.of(one.scenario) if m.scenario.repeat != one.scenario.repeat]
-        self.measured[one.scenario.cell] = [*others, one]
-        return self.measured[one.scenario.cell]
+        self.measured[one.scenario.cell.repeated] = [*others, one]
+        return self.measured[one.scenario.cell.repeated]
 
     def judges(self, scenario: Scenario) -> bool:
         """Whether what was measured carries the verdict: the last of the repeats, or enough of them."""
-        return self.last.get(scenario.cell, scenario.id) == scenario.id or judging.enough(scenario, self.of(scenario))
+        return self.last.get(scenario.cell.repeated, scenario.id) == scenario.id or judging.enough(
+            scenario, self.of(scenario)
+        )
 
     def settled(self, scenario: Scenario) -> bool:
         """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""

@@ -16,7 +16,7 @@ from pytest_vllm_bench.judging import judge, limits
 from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
-from pytest_vllm_bench.model import JudgeSettings, Measurement, Message, Result, Rule, Scenario, Target, Verdict
+from pytest_vllm_bench.model import Cell, JudgeSettings, Measurement, Message, Result, Rule, Scenario, Target, Verdict
 from pytest_vllm_bench.report import baseline
 from pytest_vllm_bench.report.folder import complete, is_ours
 from pytest_vllm_bench.report.shape import misfit
@@ -118,8 +118,7 @@ def waited(scenario: Scenario, row: Mapping[str, Any]) -> bool:
 def theirs(one: imports.ForeignResult, asked: Criteria) -> Result:
     """A result of another tool; what it lacks is among the notes."""
     scenario = Scenario(
-        id=one.name or one.source,
-        key=one.name or one.source,
+        cell=Cell(place=one.name or one.source),
         target=Target(),
         backend=one.source,
         models=(one.model,) if one.model else (),

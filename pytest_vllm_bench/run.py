@@ -208,9 +208,10 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
 
 async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Result:
     """Measure a result once more, each of the repeats that it pools: a mean of three is confirmed by one of three."""
-    last, fresh = result.scenario.repeat, list[Measurement]()
+    last, cell, fresh = result.scenario.repeat, result.scenario.cell, list[Measurement]()
     for number in range(last - max(0, len(result.per_repeat) - 1), last + 1):
-        fresh.append(await measure(replace(result.scenario, repeat=number), world, watch, work / f"again-{number}"))
+        one = replace(result.scenario, cell=replace(cell, repeat=cell.repeat and number))
+        fresh.append(await measure(one, world, watch, work / f"again-{number}"))
         if fresh[-1].interrupted:
             raise asyncio.CancelledError
     return judge(result.scenario, fresh)

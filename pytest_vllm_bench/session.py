@@ -24,7 +24,7 @@ from pytest_vllm_bench.regression import ReferenceGate, Rounds
 from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.serve.servers import Servers, fits
 from pytest_vllm_bench.serve.start import Launcher, alive
-from pytest_vllm_bench.world import Probes, World, build_context, search_key
+from pytest_vllm_bench.world import Probes, World, build_context
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
@@ -49,12 +49,12 @@ class Session:
         launcher: Launcher | None = None,
     ) -> None:
         self.config, self.registry, self.scenarios, self.rootdir = config, registry, scenarios, rootdir
-        last = {s.cell: s.id for s in scenarios}
+        last = {s.cell.repeated: s.id for s in scenarios}
         self.memory = Memory(folder=rootdir / config.results_dir, session=started, resumed=resumed, last=last)
         self.servers = Servers(self.memory.folder, config.base_dir, launcher or Launcher())
         self.probes = {
-            key: Probes(tiers=tuple(s for s in scenarios if s.search and search_key(s) == key))
-            for key in {search_key(s) for s in scenarios if s.search}
+            key: Probes(tiers=tuple(s for s in scenarios if s.search and s.cell.of_search == key))
+            for key in {s.cell.of_search for s in scenarios if s.search}
         }
         self.gate: ReferenceGate | Rounds | None = self._rounds()
         self._said: list[Message] = []  # notes, once each
@@ -67,7 +67,7 @@ class Session:
             name=named,
             reference=regression.load(self.reference(named)),
             settings=settings,
-            planned=comparisons_planned(len({s.cell for s in self.scenarios if s.search is None}), settings),
+            planned=comparisons_planned(len({s.cell.repeated for s in self.scenarios if s.search is None}), settings),
             refuse_other=self.config.settings.baseline.other_environment == "refuse",
         )
 
@@ -76,7 +76,7 @@ class Session:
         if (named := self.config.settings.baseline.target) is None:
             return None
         settings = self._comparing()
-        others = {s.cell for s in self.scenarios if s.search is None and s.target.name != named}
+        others = {s.cell.repeated for s in self.scenarios if s.search is None and s.target.name != named}
         return Rounds(name=named, settings=settings, planned=comparisons_planned(len(others), settings))
 
     def _comparing(self) -> BaselineSettings:
@@ -154,7 +154,7 @@ class Session:
             environment=self._facts | {"server": {"version": server.version, "roots": roots}},
             besides=tuple(self.registry.besides.values()),
             gate=self.gate,
-            probes=self.probes[search_key(scenario)] if scenario.search else Probes(),
+            probes=self.probes[scenario.cell.of_search] if scenario.search else Probes(),
             output_field=renamed.values["other"] if renamed else "",
             notes=(*server.notes(models), *([renamed] if renamed else [])),
         )

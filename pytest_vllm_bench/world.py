@@ -35,12 +35,6 @@ class Probes:
     answered: set[str] = field(default_factory=set)  # ids of the tiers that have run
 
 
-def search_key(scenario: Scenario) -> str:
-    """What the tiers of one search have in common, and under which their probes are kept: the id without the tier."""
-    tier = scenario.search.tier if scenario.search else ""
-    return f"{scenario.key.removesuffix(f'{tier}-capacity')}capacity" if tier else scenario.key
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What a scenario's run needs and does not say itself: the server found, names resolved, where to write."""

@@ -13,6 +13,7 @@ from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import (
+    Cell,
     Judgement,
     LoadFacts,
     Record,
@@ -80,7 +81,7 @@ def rule(text: str) -> Rule:
 
 
 def scenario(*rules: str, **changed: Any) -> Scenario:
-    values: dict[str, Any] = {"id": "io100x10-mc1-np10", "key": "io100x10-mc1", "target": Target(), "backend": "vllm",
+    values: dict[str, Any] = {"cell": Cell(place="io100x10-mc1", bound="np10"), "target": Target(), "backend": "vllm",
                               "concurrency": 1, "rules": tuple(rule(text) for text in rules)}  # fmt: skip
     return Scenario(**{**values, **changed})
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
             continue
         for result in found:
             print(failure(artifacts.to_json(result), lang), end="\n\n", flush=True)
-            cell = path.parent, result.scenario.key
+            cell = path.parent, result.scenario.cell.key
             waiting[cell] = waiting.get(cell, True) and any(note.key == "judge.waits" for note in result.notes)
             may_break = result.scenario.probe_of or result.scenario.xfail  # some of a search's probes must
             if not may_break or path in args.files:

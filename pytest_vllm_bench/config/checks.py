@@ -15,7 +15,7 @@ from pytest_vllm_bench.config.matrix import Axes, axes, choices, scenario
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.rules import parsed
-from pytest_vllm_bench.config.schema import Cell, File
+from pytest_vllm_bench.config.schema import CellFile, File
 from pytest_vllm_bench.config.values import MOST_PROMPTS, MOST_SECONDS
 from pytest_vllm_bench.metric_table import parse_name, purposeless, rule_problems, unknown
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem, Rule
@@ -142,13 +142,13 @@ def _overrides(config: Config) -> Iterator[Problem]:
         if not override.set and override.xfail is None and override.skip is None:
             yield _problem(config, f"overrides[{position}]", "override_empty")
     for position, changes in _changes(config):
-        identity = changes.keys() & (File.model_fields.keys() - Cell.model_fields.keys())
+        identity = changes.keys() & (File.model_fields.keys() - CellFile.model_fields.keys())
         for key in sorted(identity):
             yield _problem(config, f"overrides[{position}].set.{key}", "override_identity", key=key)
         try:
-            Cell.model_validate({key: value for key, value in changes.items() if key not in identity})
+            CellFile.model_validate({key: value for key, value in changes.items() if key not in identity})
         except ValidationError as error:
-            yield from translated(error, Cell, config.lines, ("overrides", position, "set"))
+            yield from translated(error, CellFile, config.lines, ("overrides", position, "set"))
 
 
 def _changes(config: Config) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.rules import parsed
-from pytest_vllm_bench.config.schema import Cell, File, SearchFile
+from pytest_vllm_bench.config.schema import CellFile, File, SearchFile
 from pytest_vllm_bench.metric_table import effective_rules
 from pytest_vllm_bench.model import (
+    Cell,
     DatasetChoice,
     JudgeSettings,
     RampUp,
@@ -43,8 +44,8 @@ class Axes:
     search: Search | None = None
 
     @property
-    def key(self) -> str:
-        """The id without requests, seconds and repeat: what baselines are matched on."""
+    def cell(self) -> Cell:
+        """What it is called; an axis that does not vary, or of which a search takes many places, says nothing."""
         lengths = "" if self.output_len is None else f"out{self.output_len}"
         if self.input_len is not None:
             lengths = f"io{self.input_len}x{self.output_len}"
@@ -52,15 +53,18 @@ class Axes:
         cap = "" if self.concurrency is None else f"mc{self.concurrency}"
         searched = self.search is not None and self.search.over == "request_rate"
         rate = "" if searched or math.isinf(self.request_rate) else f"rr{self.request_rate:.12g}"
-        tier, search = (self.search.tier, "capacity") if self.search else ("", "")
-        return "-".join(filter(None, (self.target.name, named, lengths, cap, rate, tier, search)))
+        bound = "" if self.seconds is None else f"d{self.seconds:.12g}"
+        return Cell(
+            target=self.target.name,
+            place="-".join(filter(None, (named, lengths, cap, rate))),
+            tier=self.search.tier if self.search else "",
+            search="capacity" if self.search else "",
+            bound=bound if self.num_prompts is None else f"np{self.num_prompts}",
+        )
 
     @property
     def id(self) -> str:
-        bound = f"np{self.num_prompts}" if self.num_prompts is not None else ""
-        if not bound and self.seconds is not None:
-            bound = f"d{self.seconds:.12g}"
-        return "-".join(filter(None, (self.key, bound)))
+        return self.cell.id
 
 
 def matrix(config: Config) -> tuple[Scenario, ...]:
@@ -91,7 +95,7 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
 
 
 def _repeat(one: Scenario, number: int, rounds: int) -> Scenario:
-    return one if rounds == 1 or one.search else replace(one, id=f"{one.id}-r{number}", repeat=number)
+    return one if rounds == 1 or one.search else replace(one, cell=replace(one.cell, repeat=number))
 
 
 def _targets_reversed(cells: Sequence[Axes], targets: int) -> list[Axes]:
@@ -157,7 +161,7 @@ def _searches(cells: Sequence[Axes], asked: SearchFile, lines: Mapping[str, int]
             made = replace(cell, search=search, concurrency=None, num_prompts=None, seconds=None)
             if asked.over == "request_rate":
                 made = replace(made, request_rate=asked.max)
-            found.setdefault(made.key, made)
+            found.setdefault(made.cell.key, made)
     return list(found.values())
 
 
@@ -193,36 +197,35 @@ def requests(concurrency: int | None, prompts: int | str | None) -> int | None:
     return prompts
 
 
-def scenario(config: Config, cell: Axes) -> Scenario:
-    """A cell with everything that holds for it."""
+def scenario(config: Config, at: Axes) -> Scenario:
+    """A place on the axes with everything that holds for it."""
     settings = config.settings
-    override = effective(config, cell.id, cell.search.tier if cell.search else "")
+    override = effective(config, at.cell)
     own = override.cell
     goodput = {key: limit for key, limit in own.goodput.model_dump().items() if limit is not None}
     rules = [rule for _, rule in parsed(own.sla, override.sla_lines) if isinstance(rule, Rule)]
     repeats = settings.repeats
     made = Scenario(
-        id=cell.id,
-        key=cell.key,
-        target=cell.target,
+        cell=at.cell,
+        target=at.target,
         backend=spoken(config),
         chat_template=settings.chat_template,
         endpoint=settings.endpoint,
         models=settings.model,
         model_choice=settings.model_choice,  # type: ignore[arg-type]  # checked: one of two words, or weights
         tokenizer=settings.tokenizer,
-        dataset=cell.dataset,
-        input_len=cell.input_len,
-        output_len=cell.output_len,
-        concurrency=cell.concurrency,
-        request_rate=cell.request_rate,
+        dataset=at.dataset,
+        input_len=at.input_len,
+        output_len=at.output_len,
+        concurrency=at.concurrency,
+        request_rate=at.request_rate,
         stages=tuple(Stage(seconds=s.for_ or 0, rate=s.rate, concurrency=s.concurrency) for s in settings.stages),
-        num_prompts=cell.num_prompts,
+        num_prompts=at.num_prompts,
         duration=settings.duration,
         goodput=goodput,
         rules=tuple(rules),
         repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
-        search=cell.search,
+        search=at.search,
         watching=Watching(**settings.observe.model_dump() | {"urls": tuple(settings.observe.urls)}),
         xfail=override.xfail,
         skip=override.skip,
@@ -239,7 +242,7 @@ def spoken(config: Config) -> str:
     return config.registry.backends[settings.backend].completions or settings.backend
 
 
-def _plain(own: Cell) -> dict[str, Any]:
+def _plain(own: CellFile) -> dict[str, Any]:
     """The settings that go into a scenario as they are."""
     return {
         "burstiness": own.burstiness,
@@ -267,29 +270,29 @@ def _plain(own: Cell) -> dict[str, Any]:
 class Effective:
     """The file's own settings with the overrides that match an id; ``sla_lines``: where its rules are written."""
 
-    cell: Cell
+    cell: CellFile
     sla_lines: tuple[int | None, ...] = ()
     xfail: str = ""
     skip: str = ""
 
 
-def effective(config: Config, id: str, tier: str = "") -> Effective:
+def effective(config: Config, cell: Cell) -> Effective:
     """Later overrides win; mappings are merged key by key, lists replaced.  A tier's own rules stand for the file's."""
     settings, lines = config.settings, config.lines
-    merged = {key: config.written[key] for key in Cell.model_fields if key in settings.model_fields_set}
+    merged = {key: config.written[key] for key in CellFile.model_fields if key in settings.model_fields_set}
     sla_path, xfail, skip = "sla", "", ""
-    if tier:
-        own = config.written["search"]["tiers"][tier]
+    if cell.tier:
+        own = config.written["search"]["tiers"][cell.tier]
         merged |= {key: own[key] for key in ("sla", "goodput") if key in own}
-        sla_path = f"search.tiers.{tier}.sla" if "sla" in own else sla_path
+        sla_path = f"search.tiers.{cell.tier}.sla" if "sla" in own else sla_path
     for position, override in enumerate(settings.overrides):
-        if not fnmatchcase(id, override.match):
+        if not fnmatchcase(cell.id, override.match):
             continue
         for key, value in override.set.items():
             both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
         sla_path = f"overrides[{position}].set.sla" if "sla" in override.set else sla_path
         xfail, skip = override.xfail or xfail, override.skip or skip
-    cell = Cell.model_validate(merged)
-    sla_lines = tuple(lines.get(f"{sla_path}[{i}]", lines.get(sla_path)) for i in range(len(cell.sla)))
-    return Effective(cell=cell, sla_lines=sla_lines, xfail=xfail, skip=skip)
+    own = CellFile.model_validate(merged)
+    sla_lines = tuple(lines.get(f"{sla_path}[{i}]", lines.get(sla_path)) for i in range(len(own.sla)))
+    return Effective(cell=own, sla_lines=sla_lines, xfail=xfail, skip=skip)

@@ -367,7 +367,7 @@ class BaselineFile(Strict):
     other_environment: Annotated[Literal["warn", "refuse"], *_words("warn", "refuse")] = "warn"
 
 
-class Cell(Strict):
+class CellFile(Strict):
     """What may differ from scenario to scenario: keys of the file, and of ``overrides: set``."""
 
     burstiness: Rate = 1.0
@@ -427,7 +427,7 @@ _Concurrency = Annotated[
 ]
 
 
-class File(Cell):
+class File(CellFile):
     """All of config.yaml."""
 
     model: Annotated[

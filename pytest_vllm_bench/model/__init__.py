@@ -21,6 +21,7 @@ from pytest_vllm_bench.model.asked import (
     Watching,
 )
 from pytest_vllm_bench.model.backend import Backend
+from pytest_vllm_bench.model.cell import Cell, read_cell
 from pytest_vllm_bench.model.launch import ServerCommand
 from pytest_vllm_bench.model.measurement import Beside, LoadFacts, Measurement, Observed, WorkerFacts
 from pytest_vllm_bench.model.message import Message, Problem
@@ -41,6 +42,7 @@ __all__ = [
     "Ask",
     "Backend",
     "Beside",
+    "Cell",
     "Check",
     "Column",
     "Count",
@@ -86,4 +88,5 @@ __all__ = [
     "Watching",
     "WorkerFacts",
     "outcome_of",
+    "read_cell",
 ]

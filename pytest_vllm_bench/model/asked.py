@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from pytest_vllm_bench.model.cell import Cell
 from pytest_vllm_bench.model.target import Target
 
 
@@ -128,8 +129,7 @@ class Search:
 class Scenario:
     """One cell of the matrix: what is sent, how, and what is asked of the answer.  Everything in it is effective."""
 
-    id: str  # io1024x256-mc16-np160[-r2]
-    key: str  # the id without np/d/r: what baselines are matched on
+    cell: Cell  # what it is called: io1024x256-mc16-np160[-r2]
     target: Target
     backend: str
     endpoint: str | None = field(default=None, repr=False)  # None: the backend's own
@@ -164,19 +164,26 @@ class Scenario:
     validity: ValiditySettings = ValiditySettings()
     token_detail: Literal["auto", "on", "off"] = "auto"
     watching: Watching = Watching()
-    repeat: int = 1  # 1-based
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
-    probe_of: str = ""  # one probe of this search (its id without a tier): no gate of its own
     percentiles: tuple[float, ...] = (50, 90, 95, 99)
     tape: Literal["keep", "compress", "drop"] = "drop"
     xfail: str = ""
     skip: str = ""
 
     @property
-    def cell(self) -> str:
-        """The id without the repeat: what its repeats have in common, and no other scenario has."""
-        return self.id.removesuffix(f"-r{self.repeat}")
+    def id(self) -> str:
+        return self.cell.id
+
+    @property
+    def repeat(self) -> int:
+        """1-based."""
+        return self.cell.repeat or 1
+
+    @property
+    def probe_of(self) -> str:
+        """The search that this is one probe of, which has no gate of its own; "": none."""
+        return self.cell.of_search.id if self.cell.level else ""
 
     @property
     def start(self) -> int:

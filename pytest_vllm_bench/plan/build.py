@@ -261,7 +261,7 @@ def _wanted(
         tokenizer=context.tokenizer,
         alphabet=letters,
         # Without a salt nothing else keeps the prompts of one scenario from those of another.
-        seed=seed if cold else (*seed, scenario.key or scenario.id),
+        seed=seed if cold else (*seed, scenario.cell.key),
         salt=f"{context.salt}/{scenario.id}" if cold else "",
         added_tokens=context.added_tokens,
         until=math.inf if shape.duration is None else shape.duration,

@@ -267,18 +267,18 @@ class Items:
         from pytest_vllm_bench.backends import notes
         from pytest_vllm_bench.judge import undecidable
         from pytest_vllm_bench.metric_table import backwards
-        from pytest_vllm_bench.model import Message
+        from pytest_vllm_bench.model import Cell, Message
 
-        planned = collections.Counter[str]()
+        planned = collections.Counter[Cell]()
         for scenario in scenarios:
-            planned[scenario.cell] += scenario.num_prompts or 0
+            planned[scenario.cell.repeated] += scenario.num_prompts or 0
         found: dict[str, list[str]] = {}
-        for scenario in {s.cell: s for s in scenarios}.values():
+        for scenario in {s.cell.repeated: s for s in scenarios}.values():
             implied = ", ".join(rule.text for rule in scenario.rules if rule.implied)
             messages = [Message(key="plugin.implied", values={"rules": implied})] if implied else []
             turned = backwards([rule for rule in scenario.rules if not rule.implied])
             messages += [Message(key="judge.odd_direction", values={"rule": rule.text}) for rule in turned]
-            messages += undecidable(scenario, planned[scenario.cell]) if scenario.num_prompts else []
+            messages += undecidable(scenario, planned[scenario.cell.repeated]) if scenario.num_prompts else []
             backend = self.registry.backends[scenario.backend]
             if self.pytest.option.collectonly:
                 around = plan.BuildContext(backend=backend, base_dir=base_dir, datasets=self.registry.datasets)
@@ -286,7 +286,7 @@ class Items:
             if self.pytest.get_verbosity() > 0:
                 messages += notes(backend, scenario)
             for message in messages:
-                found.setdefault(say(message, self.lang), []).append(scenario.key)
+                found.setdefault(say(message, self.lang), []).append(scenario.cell.key)
         return [f"  {text} ({named(keys)})" for text, keys in found.items()]
 
     def session(self, path: Path) -> Session:

@@ -146,7 +146,7 @@ def _identity(scenario: Scenario, result: Result) -> Row:
     """What names the scenario, so that a reader need not take the id apart."""
     return {
         "scenario_id": scenario.id,
-        "scenario_key": scenario.key,
+        "scenario_key": scenario.cell.key,
         "session": result.session,
         "date_utc": result.date,
         "base_url": scenario.target.base_url,

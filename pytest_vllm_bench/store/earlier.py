@@ -33,6 +33,7 @@ from pytest_vllm_bench.model import (
     ValiditySettings,
     Verdict,
     WorkerFacts,
+    read_cell,
 )
 from pytest_vllm_bench.report import records
 from pytest_vllm_bench.report.folder import records_of, stem
@@ -167,8 +168,13 @@ def scenario(row: Mapping[str, Any]) -> Scenario:
         if isinstance(rule, Message):
             raise BenchError(rule.key, **rule.values)
     return Scenario(
-        id=row["scenario_id"],
-        key=row.get("scenario_key") or row["scenario_id"],
+        cell=read_cell(
+            row["scenario_id"],
+            row.get("scenario_key") or row["scenario_id"],
+            target=row.get("target") or "",
+            repeat=int(row.get("repeat") or 1),
+            probe_of=row.get("probe_of") or "",
+        ),
         target=Target(base_url=row.get("base_url") or "", simulated=bool(row.get("simulated"))),
         backend=row.get("backend") or "",
         concurrency=row.get("max_concurrency"),
@@ -177,9 +183,7 @@ def scenario(row: Mapping[str, Any]) -> Scenario:
         input_len=row.get("input_len"),
         output_len=row.get("output_len"),
         stages=kept.stages,
-        repeat=int(row.get("repeat") or 1),
         repeats=kept.repeats,
-        probe_of=row.get("probe_of") or "",
         xfail=kept.xfail,
         cache=kept.cache,
         validity=kept.validity,

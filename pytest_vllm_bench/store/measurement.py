@@ -11,12 +11,12 @@ from typing import Any, get_type_hints, overload
 import msgspec
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Measurement, Record
+from pytest_vllm_bench.model import Measurement, Record, read_cell
 from pytest_vllm_bench.report import folder, records
 
 SUFFIX = ".measurement.gz"
-#: Raised when a field changes its meaning; a file of another version is not read.
-VERSION = 1
+#: Raised when a field changes its meaning; a later version's file is not read, an earlier one's is brought up to it.
+VERSION = 2
 #: More than any measurement holds: a day of lags, one a 10 ms, is 80 MB.
 MOST_BYTES = 1 << 30
 
@@ -81,14 +81,23 @@ def load(path: Path) -> Measurement:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise ValueError(f"> {MOST_BYTES >> 20} MB")
-        saved = _DECODER.decode(content)
-    except records.DAMAGED as error:
+        if (version := msgspec.msgpack.decode(content, type=_Version).version) > VERSION:
+            raise ValueError(f"version {version}")
+        saved = _DECODER.decode(content if version == VERSION else upgraded(content))
+    except (*records.DAMAGED, LookupError, TypeError) as error:
         raise BenchError("report.damaged", name=path.name, why=str(error)) from None
-    if saved.version != VERSION:
-        raise BenchError("report.damaged", name=path.name, why=f"version {saved.version}")
     lines = path.with_name(path.name.removesuffix(SUFFIX) + records.SUFFIX)
     there: Sequence[Record] = RecordsOnDisk(lines, saved.n) if lines.exists() else ()
     return Measurement(records=there, **{name: getattr(saved, name) for name in _FIELDS})
+
+
+def upgraded(content: bytes) -> bytes:
+    """What the first version wrote: a scenario was called by its id, and by its parts elsewhere."""
+    was = msgspec.msgpack.decode(content)
+    scenario = was["scenario"]
+    names = {key: scenario.pop(key) for key in ("id", "key", "repeat", "probe_of")}
+    scenario["cell"] = read_cell(**names, target=scenario["target"]["name"])
+    return _ENCODER.encode(was)
 
 
 def found(stem: Path) -> Measurement | None:
@@ -112,6 +121,10 @@ def _decode(kind: type, value: Any) -> Any:
     if kind is Path:
         return Path(value)
     raise TypeError(f"a measurement cannot hold {kind.__name__}")
+
+
+class _Version(msgspec.Struct):
+    version: int
 
 
 _FIELDS = {name: kind for name, kind in get_type_hints(Measurement).items() if name not in ELSEWHERE}

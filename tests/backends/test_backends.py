@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_vllm_bench.backends import BACKENDS, knows, notes
-from pytest_vllm_bench.model import Ask, Backend, Delta, Media, Prompt, Scenario, Target
+from pytest_vllm_bench.model import Ask, Backend, Cell, Delta, Media, Prompt, Scenario, Target
 from pytest_vllm_bench.text import LANGUAGES, say
 
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "seed": 7, "stop": ["\n\n"]}
@@ -246,7 +246,7 @@ def test_progress_is_no_error(backend: Backend) -> None:
 
 def scenario(**changed: Any) -> Scenario:
     values: dict[str, Any] = {
-        "id": "x", "key": "x", "target": Target(), "backend": "x", "output_len": 8, "input_len": 8,
+        "cell": Cell(place="x"), "target": Target(), "backend": "x", "output_len": 8, "input_len": 8,
     }  # fmt: skip
     return Scenario(**{**values, **changed})
 

@@ -8,7 +8,7 @@ from typing import Any
 from every import every
 
 from pytest_vllm_bench.backends import BACKENDS, another, asked_by, field_of, length_field
-from pytest_vllm_bench.model import Ask, Prompt, Scenario, Target
+from pytest_vllm_bench.model import Ask, Cell, Prompt, Scenario, Target
 from pytest_vllm_bench.plan.asks import Asks
 
 FIELDS = {
@@ -31,7 +31,7 @@ def test_each_backend_has_the_field_of_its_server() -> None:
 
 
 def scenario(backend: str, field: str, **extra: object) -> Scenario:
-    return Scenario(id="s", key="s", target=Target(), backend=backend, output_field=field, extra_body=extra)
+    return Scenario(cell=Cell(place="s"), target=Target(), backend=backend, output_field=field, extra_body=extra)
 
 
 def body(name: str, field: str, **extra: object) -> dict[str, Any]:

@@ -89,7 +89,7 @@ IDS = [
 
 @every(("changed", "id", "key"), IDS, ids=[id for _, id, _ in IDS])
 def test_an_id_leaves_out_what_is_usual(changed: dict[str, object], id: str, key: str) -> None:
-    cell = Axes(**{**CELL, **changed})  # type: ignore[arg-type]
+    cell = Axes(**{**CELL, **changed}).cell  # type: ignore[arg-type]
     assert (cell.id, cell.key) == (id, key)
 
 
@@ -167,7 +167,7 @@ def test_repeats_run_round_robin(config: Read) -> None:
         "io256x32-mc1-np10-r2",
         "io256x32-mc2-np20-r2",
     ]
-    assert [(s.key, s.repeat) for s in scenarios[1:3]] == [("io256x32-mc2", 1), ("io256x32-mc1", 2)]
+    assert [(s.cell.key, s.repeat) for s in scenarios[1:3]] == [("io256x32-mc2", 1), ("io256x32-mc1", 2)]
     assert all(s.repeats.min == s.repeats.max == 2 for s in scenarios)
 
 
@@ -419,9 +419,7 @@ timeouts: {total: 1h}
 
     def without_lines(name: str) -> list[object]:
         again = config(name, short=False)
-        return [
-            (s.id, s.key, s.warmup, s.goodput, s.seed, s.timeouts, [r.text for r in s.rules]) for s in matrix(again)
-        ]
+        return [(s.cell, s.warmup, s.goodput, s.seed, s.timeouts, [r.text for r in s.rules]) for s in matrix(again)]
 
     assert without_lines(shown) == without_lines(SHORT + text)
 

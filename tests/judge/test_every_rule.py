@@ -16,7 +16,7 @@ from pytest_vllm_bench.capacity import answered, outcome, probed
 from pytest_vllm_bench.judge.capacity import CapacityAnswer, LevelRecord, Probe
 from pytest_vllm_bench.judge.sla import is_statistical
 from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, all_names, parse_name, parse_rule
-from pytest_vllm_bench.model import Judgement, Record, Result, Rule, Search, Track, Verdict
+from pytest_vllm_bench.model import Cell, Judgement, Record, Result, Rule, Search, Track, Verdict
 
 GOODPUT = {"ttft": 60.0, "ttfo": 60.0, "tpot": 12.0, "e2el": 165.0, "max_gap": 14.0}
 SERVER = {"prefix_cache_hit_rate": 0.5}
@@ -175,7 +175,7 @@ SEEN = [
 def test_the_gate_of_a_search(seen: LevelRecord, stopped: Any, expected: Verdict) -> None:
     held, broken = (seen.level, None) if seen.held else (None, seen.level)
     answer = CapacityAnswer(held=held, broken=broken, levels=(seen,), stopped=stopped)
-    one = scenario("p50_ttft_ms <= 100", search=SEARCH, key="io8x8-capacity")
+    one = scenario("p50_ttft_ms <= 100", search=SEARCH, cell=Cell(place="io8x8", search="capacity"))
     probe = probed(one, Probe(level=seen.level))
     result = answered(one, answer, [Result(scenario=probe, verdict=Verdict.PASS, complete=True, metrics={})])
     assert result.verdict is expected
@@ -184,7 +184,7 @@ def test_the_gate_of_a_search(seen: LevelRecord, stopped: Any, expected: Verdict
 
 
 def test_a_probe_without_data_breaks_its_level() -> None:
-    one = scenario("p50_ttft_ms <= 100", search=SEARCH, key="io8x8-capacity")
+    one = scenario("p50_ttft_ms <= 100", search=SEARCH, cell=Cell(place="io8x8", search="capacity"))
     made = judged(probed(one, Probe(level=8)), ())
     result = Result(scenario=probed(one, Probe(level=8)), verdict=made.verdict, complete=True, metrics={},
                     verdicts=made.verdicts)  # fmt: skip

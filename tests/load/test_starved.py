@@ -22,15 +22,15 @@ from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.judge.validity import Client, checks
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import Check, Scenario, Target, ValiditySettings
+from pytest_vllm_bench.model import Cell, Check, Scenario, Target, ValiditySettings
 
 pytestmark = [
     pytest.mark.asyncio,
     pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the measuring process with"),
 ]
 
-CLOSED = Scenario(id="c", key="c", target=Target(), backend="vllm", concurrency=2, num_prompts=30)
-OPEN = Scenario(id="o", key="o", target=Target(), backend="vllm", request_rate=50.0, num_prompts=30)
+CLOSED = Scenario(cell=Cell(place="c"), target=Target(), backend="vllm", concurrency=2, num_prompts=30)
+OPEN = Scenario(cell=Cell(place="o"), target=Target(), backend="vllm", request_rate=50.0, num_prompts=30)
 LENIENT = ValiditySettings(lag_ms=60_000, rate=0.01, cpu=10.0, steal=1.0)
 
 

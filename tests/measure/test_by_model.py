@@ -9,9 +9,9 @@ import pytest
 
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.rows import settings_of
-from pytest_vllm_bench.model import Record, Scenario, Target
+from pytest_vllm_bench.model import Cell, Record, Scenario, Target
 
-SCENARIO = Scenario(id="x", key="x", target=Target(), backend="vllm", concurrency=2, num_prompts=4)
+SCENARIO = Scenario(cell=Cell(place="x"), target=Target(), backend="vllm", concurrency=2, num_prompts=4)
 
 
 def record(index: int, model: str, seconds: float) -> Record:

@@ -11,7 +11,7 @@ import nvidia_smi
 import pytest
 
 from pytest_vllm_bench.measure import energy
-from pytest_vllm_bench.model import Observed, Scenario, Target, Watching
+from pytest_vllm_bench.model import Cell, Observed, Scenario, Target, Watching
 from pytest_vllm_bench.observe import BESIDES
 from pytest_vllm_bench.observe.accelerators.nvidia import LAST, PATIENCE, TRACKS, Nvidia
 from pytest_vllm_bench.text import say
@@ -141,7 +141,7 @@ def test_whose_accelerators_are_watched() -> None:
     def watches(url: str, accelerators: str, simulated: bool = False) -> bool:
         target = Target(base_url=url, simulated=simulated)
         watching = Watching(accelerators=accelerators)
-        one = Scenario(id="i", key="k", target=target, backend="vllm", watching=watching)
+        one = Scenario(cell=Cell(place="i"), target=target, backend="vllm", watching=watching)
         assert BESIDES["timeline"](one) is not None
         return one.watches_accelerators
 

@@ -11,7 +11,7 @@ from plans import Built, packaged
 
 from pytest_vllm_bench import plan, tokenizer
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.model import DatasetChoice, Scenario, Target
+from pytest_vllm_bench.model import Cell, DatasetChoice, Scenario, Target
 from pytest_vllm_bench.tokenizer import Tokenizer
 
 
@@ -49,8 +49,7 @@ def make(tmp_path: Path, small: Tokenizer) -> Callable[..., Built]:
         choice = DatasetChoice(name=options.pop("name"), options=options)
         scenario = Scenario(
             **{
-                "id": "case",
-                "key": "case",
+                "cell": Cell(place="case"),
                 "target": Target(),
                 "backend": "openai",
                 "dataset": choice,

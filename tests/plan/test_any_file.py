@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pytest_vllm_bench import plan
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import DatasetChoice, Scenario, Target
+from pytest_vllm_bench.model import Cell, DatasetChoice, Scenario, Target
 from pytest_vllm_bench.text import say
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -161,7 +161,7 @@ def test_any_file_is_read_or_refused_by_name(
     dataset, name, data = made
     (places / name).write_bytes(data)
     choice = DatasetChoice(name=dataset, options={"path": name, **OPTIONS.get(dataset, {})})
-    asked = Scenario(id="s", key="s", target=Target(), backend=backend, dataset=choice, num_prompts=n)
+    asked = Scenario(cell=Cell(place="s"), target=Target(), backend=backend, dataset=choice, num_prompts=n)
     around = plan.BuildContext(backend=BACKENDS[backend], tokenizer=small, salt="x", models=("m",), base_dir=places)
     try:
         found = plan.build(asked, around, places / "plan")

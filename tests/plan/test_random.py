@@ -19,7 +19,7 @@ from plans import Built
 from pytest_vllm_bench import plan, tokenizer
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.model import INDEX_ROW, DatasetChoice, Scenario, Target
+from pytest_vllm_bench.model import INDEX_ROW, Cell, DatasetChoice, Scenario, Target
 from pytest_vllm_bench.text import say
 from pytest_vllm_bench.tokenizer import Tokenizer
 
@@ -84,8 +84,8 @@ def test_prompts_are_disjoint_between_sessions_scenarios_repeats_and_warmup(make
     variants = [
         make(**asked),
         make(**asked, context={"salt": "tomorrow"}),
-        make(**asked, id="other"),
-        make(**asked, repeat=2),
+        make(**asked, cell=Cell(place="case", bound="np9")),
+        make(**asked, cell=Cell(place="case", repeat=2)),
         make(**asked, concurrency=8, warmup=True),
     ]
     heads = [{" ".join(text.split()[:8]) for text in built.texts} for built in variants]
@@ -96,7 +96,7 @@ def test_warm_prompts_return_in_the_next_session_only(make: Make) -> None:
     asked = {"input_len": 40, "output_len": 4, "cache": "warm"}
     first = make(**asked)
     assert make(**asked, context={"salt": "tomorrow"}).texts == first.texts
-    assert not set(make(**asked, key="other").texts) & set(first.texts)
+    assert not set(make(**asked, cell=Cell(place="other")).texts) & set(first.texts)
     assert not set(make(**asked, concurrency=8, warmup=True).texts) & set(first.texts)
 
 
@@ -104,8 +104,14 @@ def test_the_digest_tells_loads_apart_but_not_sessions(make: Make) -> None:
     asked = {"input_len": 40, "output_len": 4, "request_rate": 5.0}
     digest = make(**asked).plan.digest
     assert make(**asked, context={"salt": "tomorrow"}).plan.digest == digest
-    assert make(**asked, id="renamed").plan.digest == digest
-    for other in ({"seed": 1}, {"repeat": 2}, {"output_len": 5}, {"num_prompts": 9}, {"request_rate": 6.0}):
+    assert make(**asked, cell=Cell(place="renamed")).plan.digest == digest
+    for other in (
+        {"seed": 1},
+        {"cell": Cell(place="case", repeat=2)},
+        {"output_len": 5},
+        {"num_prompts": 9},
+        {"request_rate": 6.0},
+    ):
         assert make(**{**asked, **other}).plan.digest != digest
 
 
@@ -222,7 +228,7 @@ async def test_a_plan_that_is_called_off_is_not_built_to_its_end(tmp_path: Path,
         progress=begin,
     )
     choice = DatasetChoice(name="random")
-    asked = Scenario(id="s", key="s", target=Target(), backend="openai", dataset=choice, num_prompts=20_000)
+    asked = Scenario(cell=Cell(place="s"), target=Target(), backend="openai", dataset=choice, num_prompts=20_000)
     asked = dataclasses.replace(asked, input_len=500, output_len=9)
     task = asyncio.create_task(plan.background(plan.build, asked, around, tmp_path / "plan"))
     await begun.wait()

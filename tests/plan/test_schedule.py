@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_vllm_bench.model import RampUp, Scenario, Stage, Target
+from pytest_vllm_bench.model import Cell, RampUp, Scenario, Stage, Target
 from pytest_vllm_bench.plan.schedule import Schedule, schedule
 from pytest_vllm_bench.plan.seeds import stream
 
@@ -22,7 +22,7 @@ SEEDS = range(20)
 
 
 def planned(seed: int = 0, **fields: Any) -> Schedule:
-    scenario = Scenario(**{"id": "s", "key": "s", "target": Target(), "backend": "openai", **fields})
+    scenario = Scenario(**{"cell": Cell(place="s"), "target": Target(), "backend": "openai", **fields})
     return schedule(scenario, stream(seed, "arrivals"))
 
 

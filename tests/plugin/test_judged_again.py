@@ -17,7 +17,17 @@ from runs import closed, opened, request, scenario
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judging import judge
-from pytest_vllm_bench.model import Measurement, Plan, Record, Repeats, Result, Scenario, ValiditySettings, Verdict
+from pytest_vllm_bench.model import (
+    Cell,
+    Measurement,
+    Plan,
+    Record,
+    Repeats,
+    Result,
+    Scenario,
+    ValiditySettings,
+    Verdict,
+)
 from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.report.artifacts import to_json
 from pytest_vllm_bench.report.folder import write
@@ -200,7 +210,9 @@ def test_a_template_that_nobody_knows_is_no_wrong_length(tmp_path: Path) -> None
 
 def test_the_last_repeat_alone_is_judged_by_its_rules(tmp_path: Path) -> None:
     """``--lf`` runs only the one that failed, which is the one that judges."""
-    asked = scenario("p90_ttft_ms <= 20", id="io100x10-mc1-np10-r3", repeat=3, repeats=Repeats(min=3, max=3))
+    asked = scenario(
+        "p90_ttft_ms <= 20", cell=Cell(place="io100x10-mc1", bound="np10", repeat=3), repeats=Repeats(min=3, max=3)
+    )
     path = kept(tmp_path, asked, closed([0.05] * 100))
     assert json.loads(path.read_text())["verdict"] == "FAIL"
     judged_as_it_was(path)

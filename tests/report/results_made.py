@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from pytest_vllm_bench.model import (
+    Cell,
     Check,
     LoadFacts,
     Message,
@@ -28,8 +29,7 @@ FAILED = Rule(text="failed == 0", metric="failed", op="==", limit=Decimal(0), im
 def scenario(input_len: int, output_len: int, concurrency: int, n: int, **more: Any) -> Scenario:
     key = f"io{input_len}x{output_len}-mc{concurrency}"
     fields: dict[str, Any] = {
-        "id": f"{key}-np{n}",
-        "key": key,
+        "cell": Cell(place=key, bound=f"np{n}"),
         "target": Target(base_url="http://server:8000", headers={"Authorization": "Bearer secret"}),
         "backend": "vllm",
         "models": ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B",),

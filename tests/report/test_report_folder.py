@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from results_made import record, result, rows
 from runs import scenario
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Measurement, Problem, Record, Verdict
+from pytest_vllm_bench.model import Cell, Measurement, Problem, Record, Target, Verdict
 from pytest_vllm_bench.report import artifacts, folder, records
 from pytest_vllm_bench.store import measurement
 
@@ -78,6 +79,27 @@ def test_a_measurement_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     few = {name: saved[name] for name in ("version", "n", "scenario")}
     path.write_bytes(gzip.compress(msgspec.msgpack.encode(few)))
     assert measurement.load(path) == one
+
+
+REPEAT = Cell(place="io8x8-mc1", bound="np9", repeat=2)
+PROBE = Cell(target="a", place="io8x8", search="capacity", level="mc4", bound="np60")
+
+
+@every("cell", [REPEAT, PROBE])
+def test_the_first_version_called_a_scenario_by_its_id(cell: Cell, tmp_path: Path) -> None:
+    asked = replace(scenario(), cell=cell, target=Target(name=cell.target))
+    one = Measurement(scenario=asked, session="s")
+    was = msgspec.msgpack.decode(gzip.decompress(measurement.dump(one))) | {"version": 1}
+    del was["scenario"]["cell"]
+    was["scenario"] |= {"id": cell.id, "key": cell.key, "repeat": asked.repeat, "probe_of": asked.probe_of}
+    path = tmp_path / f"x{measurement.SUFFIX}"
+    path.write_bytes(gzip.compress(msgspec.msgpack.encode(was)))
+    assert measurement.load(path) == one
+    del was["scenario"]["id"]
+    path.write_bytes(gzip.compress(msgspec.msgpack.encode(was)))
+    with pytest.raises(BenchError) as caught:
+        measurement.load(path)
+    assert caught.value.message.key == "report.damaged"
 
 
 def test_records_cut_short_leave_no_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from results_made import result, rows
 
 from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Message, Problem, Verdict
+from pytest_vllm_bench.model import Cell, Message, Problem, Verdict
 from pytest_vllm_bench.report import (
     artifacts,
     exports,
@@ -61,7 +61,7 @@ def test_excel_has_numbers_and_units(tmp_path: Path, lang: str, sheet: str, head
 
 
 def test_parquet_keeps_every_figure(tmp_path: Path) -> None:
-    made = [*rows(), artifacts.to_json(result(scenario={"id": "rate", "request_rate": 2.5}))]
+    made = [*rows(), artifacts.to_json(result(scenario={"cell": Cell(place="rate"), "request_rate": 2.5}))]
     (path,) = exports.export(made, tmp_path, ["parquet"])
     table = pd.read_parquet(path)
     assert set(table["request_rate"]) == {"inf", "2.5"}

@@ -11,7 +11,7 @@ from every import every
 from results_made import result, rows
 
 from pytest_vllm_bench.metric_table import ROWS
-from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.model import Cell, Message, Verdict
 from pytest_vllm_bench.report import artifacts, chart, failure, folder, page, terminal, words
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
@@ -49,9 +49,7 @@ def test_a_limit_is_drawn_where_its_rule_reads() -> None:
 
 
 def test_requests_at_a_rate_are_drawn_against_the_rate() -> None:
-    made = [
-        artifacts.to_json(result(scenario={"id": f"rr{r}", "key": f"rr{r}", "request_rate": r})) for r in (4.0, 2.0)
-    ]
+    made = [artifacts.to_json(result(scenario={"cell": Cell(place=f"rr{r}"), "request_rate": r})) for r in (4.0, 2.0)]
     by_id = {c.id: c for c in overview(made)}
     assert list(by_id["output_throughput-rate"].series[0].x) == [2.0, 4.0]
     assert "output_throughput-concurrency" not in by_id
