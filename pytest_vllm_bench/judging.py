@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_vllm_bench import judge as stage
-from pytest_vllm_bench.judge import doubts, stopping
+from pytest_vllm_bench.judge import stopping
 from pytest_vllm_bench.measure import energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
@@ -43,19 +43,11 @@ def judge(
     ]
     pooled = summary(samples, settings) if len(pool) > 1 else alone[-1]
     server = {**last.observed.counters, **timeline.figures(samples[-1])}
-    evidence = stage.Evidence(
-        metrics=pooled,
-        per_repeat=per_repeat,
-        facts=[one.facts for one in pool if one.facts],
-        plan=last.plan,
-        server=server,
-        server_fault=_fault_of(last),
-        hopeless=last.stopped_by,
-        doubts=doubts.among(noted := noted_of(last)),
-    )
-    asking, rules = (replace(asked, goodput={}), stage.of_one_repeat(asked)) if waits else (asked, None)
-    judgement = stage.judge(asking, samples, evidence, rules)
-    notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *noted]
+    seen = replace(last, observed=replace(last.observed, counters=server, fault=_fault_of(last)))
+    rules = stage.of_one_repeat(asked) if waits else stage.effective_rules(asked)
+    asking = replace(asked, rules=rules, goodput={} if waits else asked.goodput)
+    judgement = stage.judge(asking, [*pool[:-1], seen], samples, per_repeat, pooled)
+    notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *last.said]
     notes += energy.notes(samples[-1], wanted=_asks_for_energy(asked))
     return Result(
         scenario=asked,
@@ -94,12 +86,6 @@ def _fault_of(one: Measurement) -> Message | None:
     if what is None or at is None or one.facts is None:
         return what
     return Message(key="observe.at", values={"what": what, "seconds": f"{max(0.0, at - one.facts.started):.0f}"})
-
-
-def noted_of(one: Measurement) -> list[Message]:
-    """What was said on the way, of the server, of the plan and of the client."""
-    of_plan, of_client = one.plan.notes if one.plan else (), one.facts.warnings if one.facts else ()
-    return [*one.observed.notes, *of_plan, *of_client]
 
 
 def sample_of(one: Measurement, asked: Scenario) -> Sample:

@@ -27,57 +27,49 @@ TAPE_BYTES = 1 << 30
 
 @dataclass(slots=True, kw_only=True)
 class Reading:
-    """What has been read: grows in the reading thread, whole when that has ended."""
-
-    records: list[Record] = field(default_factory=list)
-    hopeless: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
-    gone: Message | None = None  # the server went away
-    behind: Message | None = None  # it sends faster than can be read, and was sent nothing more
-    looks: int = 0
-    nobody: int = 0  # requests in a row that found nobody
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the tape is, and how it is said that no more will come, or that no more is wanted."""
+    """A load's tape, how it is said that no more will come or that no more is wanted, and what came of reading it."""
 
     plan: Plan
     tape: Path
     over: threading.Event
     stop: Callable[[], object]
     workers: int = 1
+    records: list[Record] = field(default_factory=list)
+    stopped_by: RuleVerdict | None = None  # a rule that is proven broken whatever still comes
+    gone: Message | None = None  # the server went away
+    behind: Message | None = None  # it sends faster than can be read, and was sent nothing more
+    looks: int = 0
+    nobody: int = 0  # requests in a row that found nobody
 
 
-def read_along(scenario: Scenario, world: World, watch: Watch, source: Source) -> Reading:
+def read_along(scenario: Scenario, world: World, watch: Watch, reading: Reading) -> None:
     """Decode until the load is over and all is read; for a thread of its own, which takes low priority."""
     environment.yield_priority()
-    rows: Any = plan.index(source.plan)
+    rows: Any = plan.index(reading.plan)
     count = world.tokenizer.count if world.tokenizer.takes_text else None
     decoder: Decoder | None = None
-    reading = Reading()
     keep = TAPE_BYTES if scenario.tape == "drop" else None
 
     def behind(unread: int) -> None:
         if reading.behind is None:
             reading.behind = Message(key="load.behind", values={"size": f"{unread / 1e9:.1f} GB"})
             watch.warn(reading.behind)
-            source.stop()
+            reading.stop()
 
-    for entry in load.follow(source.tape, source.over.is_set, keep_bytes=keep, behind=behind):
+    for entry in load.follow(reading.tape, reading.over.is_set, keep_bytes=keep, behind=behind):
         if decoder is None:
-            started = load.started(source.tape)
-            decoder = Decoder(source.plan, world.backend, rows, count_tokens=count, started=started)
+            started = load.started(reading.tape)
+            decoder = Decoder(reading.plan, world.backend, rows, count_tokens=count, started=started)
         record = decoder.feed(entry)
         if record is not None:
             record.error_detail = world.target.discreet(record.error_detail)
             reading.records.append(record)
             watch.record(record)
-            if pointless(scenario, world, source, reading, decoder.in_flight):
-                source.stop()
+            if pointless(scenario, world, reading, decoder.in_flight):
+                reading.stop()
     if decoder is not None:
         reading.records += decoder.rest()
     reading.records.sort(key=lambda r: r.index)
-    return reading
 
 
 def failed(planned: Plan, tape: Path, world: World) -> tuple[int, Counter[tuple[str, str]]]:
@@ -92,25 +84,25 @@ def failed(planned: Plan, tape: Path, world: World) -> tuple[int, Counter[tuple[
     return len(sent), Counter(why)
 
 
-def pointless(scenario: Scenario, world: World, source: Source, reading: Reading, in_flight: int) -> bool:
+def pointless(scenario: Scenario, world: World, reading: Reading, in_flight: int) -> bool:
     """Whether going on would tell nothing new: the server is gone, or a rule is proven broken.
 
     Looked at as a record has come; for the rules after each tenth of the plan, while there is still load to be spared.
     """
-    if reading.hopeless or reading.gone:
+    if reading.stopped_by or reading.gone:
         return False  # said already
     reading.nobody = reading.nobody + 1 if reading.records[-1].error in ("connect", "reset") else 0
     if reading.nobody and reading.nobody % NOBODY == 0:
         reading.gone = absent(world)
         return reading.gone is not None
-    if source.over.is_set() or scenario.repeats.max > 1 or world.probes.tiers:
+    if reading.over.is_set() or scenario.repeats.max > 1 or world.probes.tiers:
         return False
-    if stopping.due_for_a_look(len(reading.records), source.plan.n, reading.looks):
+    if stopping.due_for_a_look(len(reading.records), reading.plan.n, reading.looks):
         reading.looks += 1
-        so_far = sample(reading.records, settings_of(scenario, workers=source.workers, complete=False))
-        open_at_most = max(in_flight, source.plan.max_in_flight or 0)  # another worker's tape may be read later
-        reading.hopeless = stopping.hopeless(scenario, so_far, open_at_most)
-    return reading.hopeless is not None
+        so_far = sample(reading.records, settings_of(scenario, workers=reading.workers, complete=False))
+        open_at_most = max(in_flight, reading.plan.max_in_flight or 0)  # another worker's tape may be read later
+        reading.stopped_by = stopping.hopeless(scenario, so_far, open_at_most)
+    return reading.stopped_by is not None
 
 
 def absent(world: World) -> Message | None:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.measure.merge import together
 from pytest_vllm_bench.memory import without_secrets
 from pytest_vllm_bench.model import (
     LoadFacts,
@@ -32,7 +33,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.observe import ready
-from pytest_vllm_bench.reading import Reading, Source, failed, read_along
+from pytest_vllm_bench.reading import Reading, failed, read_along
 from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
@@ -114,7 +115,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
         for beside in besides:
             await beside.end(True)
         raise
-    seen = seen_together([await beside.end(interrupted) for beside in besides])
+    seen = together([await beside.end(interrupted) for beside in besides])
     fault = seen.fault or (None if interrupted else await changed(world))
     said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
     covered = world.target.covered  # the server's own words are in what is said of it
@@ -125,7 +126,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
         environment={**one.environment, **seen.environment},
         complete=facts.complete and not interrupted,
         interrupted=interrupted,
-        stopped_by=reading.hopeless,
+        stopped_by=reading.stopped_by,
         gone=covered(reading.gone),
         date=environment.stamp(),
     )
@@ -146,18 +147,6 @@ def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:
         date=environment.stamp(),
         session=world.memory.session,
         resumed=world.memory.resumed,
-    )
-
-
-def seen_together(seen: Sequence[Observed]) -> Observed:
-    """What all that was done beside the load has seen, as one."""
-    return Observed(
-        counters={name: value for one in seen for name, value in one.counters.items()},
-        fault=next((one.fault for one in seen if one.fault), None),
-        fault_at=next((one.fault_at for one in seen if one.fault), None),
-        tracks=tuple(track for one in seen for track in one.tracks),
-        environment={name: value for one in seen for name, value in one.environment.items()},
-        notes=tuple(note for one in seen for note in one.notes),
     )
 
 
@@ -336,10 +325,10 @@ async def sent(
     """
     stop, over, tape = asyncio.Event(), threading.Event(), work / "tape"
     halt = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
-    source = Source(plan=planned, tape=tape, over=over, stop=halt, workers=workers)
+    reading = Reading(plan=planned, tape=tape, over=over, stop=halt, workers=workers)
     sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, world, workers), tape, stop))
-    reading = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, source))
-    reading.add_done_callback(lambda _: stop.set())  # it ends before the load only where it cannot go on
+    decoding = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, reading))
+    decoding.add_done_callback(lambda _: stop.set())  # it ends before the load only where it cannot go on
     asyncio.get_running_loop().run_in_executor(None, reports.load_libraries)
     interrupted = False
     try:
@@ -351,4 +340,5 @@ async def sent(
         facts = await sending
     finally:
         over.set()
-    return facts, await reading, interrupted
+    await decoding
+    return facts, reading, interrupted

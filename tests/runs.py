@@ -6,9 +6,10 @@ import heapq
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
-from pytest_vllm_bench.judge import Evidence, judge
+from pytest_vllm_bench.judge import effective_rules, judge
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.metric_table import parse_rule
@@ -16,9 +17,12 @@ from pytest_vllm_bench.model import (
     Cell,
     Judgement,
     LoadFacts,
+    Measurement,
+    Observed,
     Record,
     Rule,
     RuleVerdict,
+    Sample,
     Scenario,
     Target,
     Track,
@@ -98,13 +102,29 @@ def facts(**changed: Any) -> LoadFacts:
 
 
 def judged(
-    asked: Scenario, *repeats: Sequence[Record], complete: bool = True, tracks: Sequence[Track] = (), **evidence: Any
+    asked: Scenario, *repeats: Sequence[Record], complete: bool = True, tracks: Sequence[Track] = (), **known: Any
 ) -> Judgement:
-    """What the judge makes of one or several repeats of a scenario."""
+    """What the judge makes of one or several repeats of a scenario.  ``known``: their plan, the facts of each, and of
+    the last what the server counted, its fault, what stopped it (``hopeless``), what was said of it (``doubts``)."""
     settings = settings_of(asked, complete=complete)
     samples = [replace(sample(records, settings), tracks=tracks) for records in repeats]
-    known = {"metrics": summary(samples, settings), "per_repeat": [summary([s], settings) for s in samples]}
-    return judge(asked, samples, Evidence(**{**known, **evidence}))
+    measured = [
+        Measurement(scenario=asked, plan=known.get("plan"), facts=facts)
+        for _, facts in zip_longest(repeats, known.get("facts", ()))
+    ]
+    seen = Observed(
+        counters=known.get("server", {}), fault=known.get("server_fault"), notes=tuple(known.get("doubts", ()))
+    )
+    measured[-1] = replace(measured[-1], observed=seen, stopped_by=known.get("hopeless"))
+    return of_samples(asked, samples, measured)
+
+
+def of_samples(asked: Scenario, samples: Sequence[Sample], measured: Sequence[Measurement] = ()) -> Judgement:
+    settings = settings_of(asked, complete=all(one.complete for one in samples))
+    asked = replace(asked, rules=effective_rules(asked))
+    measured = measured or [Measurement(scenario=asked) for _ in samples]
+    per_repeat = [summary([one], settings) for one in samples]
+    return judge(asked, measured, samples, per_repeat, summary(samples, settings))
 
 
 def verdict(text: str, *repeats: Sequence[Record], **changed: Any) -> RuleVerdict:

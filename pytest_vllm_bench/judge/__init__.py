@@ -1,22 +1,21 @@
-"""Samples and what is known of the run → Judgement: every rule, every validity check, and the worst of them."""
+"""Measurements, their samples and figures → Judgement: every rule, every validity check, and the worst of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_vllm_bench.judge import doubts, means
 from pytest_vllm_bench.judge.before import undecidable
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
-from pytest_vllm_bench.judge.validity import Client, checks
+from pytest_vllm_bench.judge.validity import checks
 from pytest_vllm_bench.metric_table import effective_rules
 from pytest_vllm_bench.model import (
     Judgement,
-    LoadFacts,
+    Measurement,
     Message,
     Metrics,
-    Plan,
     Rule,
     RuleVerdict,
     Sample,
@@ -24,26 +23,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 
-__all__ = ["Evidence", "effective_rules", "judge", "of_one_repeat", "undecidable"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What is known beside the samples; ``metrics``: of all repeats pooled, ``per_repeat`` and ``facts``: of each.
-
-    ``server``: figures for rules on ``server.*``; ``server_fault``: it restarted or changed its model meanwhile.
-    ``hopeless``: the rule that stopped the run early (``stopping.hopeless``).  ``doubts``: found elsewhere
-    (``doubts.among``).
-    """
-
-    metrics: Metrics
-    per_repeat: Sequence[Metrics] = ()
-    facts: Sequence[LoadFacts] = ()
-    plan: Plan | None = None
-    server: Mapping[str, float] = field(default_factory=dict)
-    server_fault: Message | None = None
-    hopeless: RuleVerdict | None = None
-    doubts: Sequence[Message] = ()
+__all__ = ["effective_rules", "judge", "of_one_repeat", "undecidable"]
 
 
 INTERRUPTED = Message(key="judge.interrupted")
@@ -60,36 +40,39 @@ def of_one_repeat(scenario: Scenario) -> tuple[Rule, ...]:
 
 
 def judge(
-    scenario: Scenario, samples: Sequence[Sample], evidence: Evidence, rules: Sequence[Rule] | None = None
+    asked: Scenario,
+    measured: Sequence[Measurement],
+    samples: Sequence[Sample],
+    per_repeat: Sequence[Metrics],
+    pooled: Metrics,
 ) -> Judgement:
-    """Judge one scenario from all its repeats; the verdict is the worst of INVALID > FAIL > INCONCLUSIVE > PASS.
+    """Judge all repeats of a scenario by its rules; the verdict is the worst of INVALID > FAIL > INCONCLUSIVE > PASS.
 
-    ``rules``: others than its own."""
-    rules = effective_rules(scenario) if rules is None else rules
-    alpha = 1 - scenario.judge.confidence
+    What the server counted, and what ended a run or was said of it, is the last one's.
+    """
+    last, rules = measured[-1], asked.rules
+    alpha = 1 - asked.judge.confidence
     statistical = max(1, sum(is_statistical(rule) for rule in rules))
-    client = Client(facts=evidence.facts, plan=evidence.plan, server=evidence.server)
-    seen = checks(scenario, samples, rules, client)
+    seen = checks(asked, measured, samples)
     prompt = all(c.ok for c in seen if c.id == "sentinel_lag")
-    streams = scenario.extra_body.get("stream") is not False
-    odd = doubts.once(doubts.doubts(samples, evidence.plan, prompt=prompt, streams=streams), evidence.doubts)
+    streams = asked.extra_body.get("stream") is not False
+    odd = doubts.once(doubts.doubts(samples, last.plan, prompt=prompt, streams=streams), doubts.among(last.said))
     complete = all(sample.complete for sample in samples)
     case = Case(
         samples=samples,
-        metrics=evidence.metrics,
-        per_repeat=evidence.per_repeat,
-        server=evidence.server,
-        goodput=scenario.goodput,
-        settings=scenario.judge,
+        metrics=pooled,
+        per_repeat=per_repeat,
+        server=last.observed.counters,
+        goodput=asked.goodput,
+        settings=asked.judge,
         levels=Levels(alpha=alpha, alpha_fail=alpha / statistical),
-        doubts=(*([] if complete or evidence.hopeless else [INTERRUPTED]), *odd, *_of_queue(scenario, samples)),
+        doubts=(*([] if complete or last.stopped_by else [INTERRUPTED]), *odd, *_of_queue(asked, samples)),
     )
-    verdicts = judge_rules(rules, case)
-    verdicts = tuple(_salvaged(v, evidence.hopeless) for v in verdicts)
-    faults = [evidence.server_fault] if evidence.server_fault else []
+    verdicts = tuple(_salvaged(v, last.stopped_by) for v in judge_rules(rules, case))
+    faults = [last.observed.fault] if last.observed.fault else []
     worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
     if not complete:
-        faults.append(evidence.hopeless.reason if evidence.hopeless else INTERRUPTED)
+        faults.append(last.stopped_by.reason if last.stopped_by else INTERRUPTED)
         worst.append(Verdict.INCONCLUSIVE)  # at best: the rule that stopped it is FAIL by itself
     odd += [replace(c.message, key="judge.doubt.reconnected") for c in seen if c.ok and c.id == "reconnected"]
     return Judgement(

@@ -1,54 +1,34 @@
-"""Samples and what the client saw of itself → was the load what was asked for, and the client up to it?"""
+"""Measurements → was the load what was asked for, and the client up to it?"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pytest_vllm_bench.metric_table import SAMPLED, parse_name
-from pytest_vllm_bench.model import Check, LoadFacts, Message, Plan, Rule, Sample, Scenario
+from pytest_vllm_bench.model import Check, Measurement, Message, Sample, Scenario
 
 COUNTED_BY_SERVER = frozenset({"usage", "counter", "ids"})
 _GUARDED = frozenset({"ttft", "itl", "itl_token", "e2el", "response_ttft", "response_e2el"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
+class _Run(NamedTuple):
     """One repeat, as the checks see it."""
 
     scenario: Scenario
+    measured: Measurement
     sample: Sample
-    facts: LoadFacts | None
-    plan: Plan | None
-    rules: Sequence[Rule]
-    server: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """What is known of the load beside the samples: of each repeat its facts, of the last one plan and ``server.*``."""
-
-    facts: Sequence[LoadFacts] = ()
-    plan: Plan | None = None
-    server: Mapping[str, float] = field(default_factory=dict)
-
-
-def checks(scenario: Scenario, samples: Sequence[Sample], rules: Sequence[Rule], client: Client) -> tuple[Check, ...]:
+def checks(scenario: Scenario, measured: Sequence[Measurement], samples: Sequence[Sample]) -> tuple[Check, ...]:
     """Every check that applies; of several repeats the worst of each."""
     found: dict[str, Check] = {}
-    for i, sample in enumerate(samples):
-        run = _Run(
-            scenario=scenario,
-            sample=sample,
-            facts=client.facts[i] if i < len(client.facts) else None,
-            plan=client.plan,
-            rules=rules,
-            server=client.server if i == len(samples) - 1 else {},
-        )
+    for run in map(_Run, repeat(scenario), measured, samples):
         for check in (made for make in CHECKS if (made := make(run)) is not None):
             found[check.id] = max(found.get(check.id, check), check, key=_badness)
     return tuple(found.values())
@@ -72,12 +52,12 @@ def _check(id: str, ok: bool, observed: float, limit: float, **values: Any) -> C
 LATE_S = 0.005
 
 
-def lag_limit(scenario: Scenario, rules: Sequence[Rule]) -> float:
+def lag_limit(scenario: Scenario) -> float:
     """Seconds that a send or a timestamp may be late: 2 % of the smallest latency limit, within 1 to 10 ms."""
     if scenario.validity.lag_ms is not None:
         return scenario.validity.lag_ms / 1000
     limits = [limit for id, limit in scenario.goodput.items() if id in _GUARDED]
-    for rule in rules:
+    for rule in scenario.rules:
         name = parse_name(rule.metric)
         if name and rule.op in ("<=", "<") and name.row.id in _GUARDED:
             limits.append(float(rule.limit))
@@ -108,14 +88,14 @@ def _send_lag(run: _Run) -> Check | None:
         lags = lags[burst:]
     elif burst is not None:
         lags = np.minimum(lags, np.diff(run.sample.sent[order], prepend=-math.inf))
-    return _late("send_lag", lags, lag_limit(run.scenario, run.rules))
+    return _late("send_lag", lags, lag_limit(run.scenario))
 
 
 def _sentinel_lag(run: _Run) -> Check | None:
-    if run.facts is None:
+    if run.measured.facts is None:
         return None
-    lags = [lag for worker in run.facts.workers for lag in worker.sentinel_lags]
-    return _late("sentinel_lag", lags, lag_limit(run.scenario, run.rules))
+    lags = [lag for worker in run.measured.facts.workers for lag in worker.sentinel_lags]
+    return _late("sentinel_lag", lags, lag_limit(run.scenario))
 
 
 # ------------------------------------------------------------------------------------- the load asked for
@@ -150,7 +130,7 @@ def _concurrency(run: _Run) -> Check | None:
     if run.scenario.open_loop or cap is None or run.scenario.stages or was_sent.sum() < 2 * cap:
         return None
     done = np.where(np.isfinite(run.sample.done), run.sample.done, math.inf)[was_sent]
-    workers = len(run.facts.workers) if run.facts and run.facts.workers else 1
+    workers = len(run.measured.facts.workers) if run.measured.facts and run.measured.facts.workers else 1
     shard = run.sample.chain[was_sent] % workers
     sent = sent[was_sent]
     begin = float(np.sort(sent)[cap - 1])
@@ -174,7 +154,7 @@ def _reconnected(run: _Run) -> Check | None:
     again, n = int(run.sample.reconnected.sum()), int(np.isfinite(run.sample.sent).sum())
     if not again:
         return None
-    allowed = lag_limit(run.scenario, run.rules)
+    allowed = lag_limit(run.scenario)
     late = int((run.sample.reconnected & (run.sample.values["connect"] > allowed)).sum())
     share, limit = late / n, run.scenario.validity.reconnected
     values = {"again": again, "n": n, "share": f"{again / n:.1%}", "late": late, "limit_ms": f"{allowed * 1000:g}"}
@@ -197,7 +177,7 @@ def _length(run: _Run) -> Check | None:
     tokens = run.sample.tokens
     excess = (tokens["prompt"] - tokens["asked_input"])[run.sample.ok & _first_turns(run.sample)]
     excess = excess[np.isfinite(excess)]
-    template_known = run.plan is None or run.plan.template_tokens > 0
+    template_known = run.measured.plan is None or run.measured.plan.template_tokens > 0
     constant = len(excess) > 0 and float(np.ptp(excess)) == 0
     template = max(0.0, float(excess[0])) if constant and not template_known else 0.0
     asked = np.where(_first_turns(run.sample), tokens["asked_input"], math.nan)
@@ -205,7 +185,7 @@ def _length(run: _Run) -> Check | None:
 
 
 def _output_length(run: _Run) -> Check | None:
-    if run.plan is None or not run.plan.force_length or not _server_counts(run.sample):
+    if run.measured.plan is None or not run.measured.plan.force_length or not _server_counts(run.sample):
         return None
     return _total("output_length", run, run.sample.tokens["output"], run.sample.tokens["asked_output"])
 
@@ -233,7 +213,7 @@ def _cache(run: _Run) -> Check | None:
 
 def _media_cache(run: _Run) -> Check | None:
     """Pictures, clips and films that the server had seen before, under ``cache: cold``."""
-    share, limit = run.server.get("media_cache_hit_rate"), run.scenario.validity.cache
+    share, limit = run.measured.observed.counters.get("media_cache_hit_rate"), run.scenario.validity.cache
     if run.scenario.cache != "cold" or share is None:
         return None
     return _check("media_cache", share <= limit, share, limit, share=f"{share:.1%}")
@@ -262,8 +242,8 @@ def _cached_by_counters(run: _Run) -> float | None:
     tokens = run.sample.tokens
     prompts = np.where(np.isfinite(tokens["prompt"]), tokens["prompt"], tokens["asked_input"])[sent]
     total = float(np.nansum(prompts))
-    hits = [run.server[name] for name in CACHES if name in run.server]
-    others = run.server.get("prompt_tokens", 0.0) > ONLY_OURS * total
+    hits = [run.measured.observed.counters[name] for name in CACHES if name in run.measured.observed.counters]
+    others = run.measured.observed.counters.get("prompt_tokens", 0.0) > ONLY_OURS * total
     if not hits or not total or others or not _first_turns(run.sample)[sent].all():
         return None
     return max(0.0, sum(hits) - float(_meant(run)[sent].sum())) / total
@@ -271,14 +251,16 @@ def _cached_by_counters(run: _Run) -> float | None:
 
 def _meant(run: _Run) -> Any:
     """Tokens of each request that the server is meant to have seen: the template and the shared prefix."""
-    return np.nan_to_num(run.sample.tokens["shared"]) + (run.plan.template_tokens if run.plan else 0)
+    return np.nan_to_num(run.sample.tokens["shared"]) + (run.measured.plan.template_tokens if run.measured.plan else 0)
 
 
 def _token_source(run: _Run) -> Check | None:
     """Events counted as tokens, while something judged needs tokens."""
     if not run.sample.token_sources:
         return None
-    needing = [rule.text for rule in run.rules if (name := parse_name(rule.metric)) and "counts" in name.row.needs]
+    needing = [
+        rule.text for rule in run.scenario.rules if (name := parse_name(rule.metric)) and "counts" in name.row.needs
+    ]
     needing += [f"goodput.{id}" for id in run.scenario.goodput if "counts" in SAMPLED[id].needs]
     events = run.sample.token_sources.get("events", 0)
     share = events / sum(run.sample.token_sources.values())
@@ -296,7 +278,7 @@ CPU_SECONDS = 0.1
 
 def _cpu(run: _Run) -> Check | None:
     """The busiest measuring process, as a share of one core."""
-    workers = run.facts.workers if run.facts else ()
+    workers = run.measured.facts.workers if run.measured.facts else ()
     shares = [w.cpu_s / (w.ended - w.started) for w in workers if w.ended - w.started >= CPU_SECONDS]
     if not shares:
         return None
@@ -305,18 +287,18 @@ def _cpu(run: _Run) -> Check | None:
 
 
 def _steal(run: _Run) -> Check | None:
-    if run.facts is None or run.facts.steal is None:
+    if run.measured.facts is None or run.measured.facts.steal is None:
         return None
-    seen, limit = run.facts.steal, run.scenario.validity.steal
+    seen, limit = run.measured.facts.steal, run.scenario.validity.steal
     return _check("steal", seen <= limit, seen, limit, share=f"{seen:.1%}")
 
 
 def _worker(run: _Run) -> Check | None:
-    if run.facts is None:
+    if run.measured.facts is None:
         return None
-    dead = [{"worker": w.worker, "why": w.died} for w in run.facts.workers if w.died]
+    dead = [{"worker": w.worker, "why": w.died} for w in run.measured.facts.workers if w.died]
     found = _check("worker", not dead, float(len(dead)), 0.0, **dead[0] if dead else {})
-    if any(w.disk_full for w in run.facts.workers):
+    if any(w.disk_full for w in run.measured.facts.workers):
         return replace(found, message=replace(found.message, key="judge.check.worker.full"))
     return found
 

@@ -103,6 +103,12 @@ class Measurement:
     samples: dict[Any, Sample] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def said(self) -> list[Message]:
+        """What was said on the way, of the server, of the plan and of the client."""
+        of_plan, of_client = self.plan.notes if self.plan else (), self.facts.warnings if self.facts else ()
+        return [*self.observed.notes, *of_plan, *of_client]
+
+    @property
     def taints(self) -> tuple[Taint, ...]:
         there: dict[Taint, bool] = {
             "simulated": self.scenario.target.simulated,

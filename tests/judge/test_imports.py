@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from every import every
-from runs import closed, rule, scenario
+from runs import closed, of_samples, rule, scenario
 
-from pytest_vllm_bench.judge import Evidence, imports, judge
+from pytest_vllm_bench.judge import imports
 from pytest_vllm_bench.judge.imports import ForeignResult
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.measure.metrics import summary
@@ -206,7 +206,7 @@ def test_imported_requests_are_judged_like_our_own() -> None:
     asked = scenario("p90_ttft_ms <= 500", "p50_e2el_ms <= 1", "mean_tpot_ms <= 11")
     settings = settings_of(asked)
     one = found.known_part(sample(found.records, settings))
-    judged = judge(asked, [one], Evidence(metrics=summary([one], settings)))
+    judged = of_samples(asked, [one])
     assert [v.verdict for v in judged.verdicts] == [PASS, FAIL, PASS, PASS]
 
 
@@ -287,13 +287,13 @@ def test_guidellm_with_its_requests() -> None:
     assert figures["mean_e2el_ms"] == pytest.approx(1000)
     assert figures["mean_tpot_ms"] == pytest.approx((90 + 80) / 2)
     assert figures["mean_itl_ms"] is None, "when its tokens came is not saved"
-    judged = judge(asked, [known], Evidence(metrics=figures))
+    judged = of_samples(asked, [known])
     assert [v.verdict for v in judged.verdicts[:3]] == [FAIL, FAIL, INCONCLUSIVE]
     assert judged.verdicts[2].n == 3, "too few for an interval, and yet some"
     for text in ("p99_max_gap_ms <= 5000", "goodput_ratio >= 0.5", "slo_attainment.max_gap >= 0.5"):
         asked = scenario(text, goodput={"ttft": 500, "max_gap": 500}, concurrency=None)
         known = found.known_part(sample(found.records, settings_of(asked)))
-        only = judge(asked, [known], Evidence(metrics=summary([known], settings_of(asked)))).verdicts[0]
+        only = of_samples(asked, [known]).verdicts[0]
         assert (only.rule.text, only.verdict, only.observed, only.window) == (text, FAIL, None, "whole")
         assert only.reason.values["why"].key == "judge.not_measured"
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from every import every
-from runs import closed, failure, in_mode, judged, opened, request, scenario, verdict
+from runs import closed, facts, failure, in_mode, judged, opened, request, rule, scenario, verdict
 
-from pytest_vllm_bench.judge import Evidence, judge, means, of_one_repeat
+from pytest_vllm_bench.judge import means, of_one_repeat
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical, number
 from pytest_vllm_bench.judge.summary import judge_figures
-from pytest_vllm_bench.measure.metrics import summary
+from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
-from pytest_vllm_bench.model import JudgeSettings, Message, Record, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.model import JudgeSettings, Measurement, Message, Observed, Record, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
 
 PASS, FAIL, INCONCLUSIVE, INVALID = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.INVALID
@@ -886,16 +886,17 @@ def test_what_an_earlier_repeat_answers_for(asked: tuple[str, ...], answered: li
     assert [rule.text for rule in of_one_repeat(scenario(*asked))] == answered
 
 
-def test_other_rules_than_the_scenarios_own() -> None:
-    asked = scenario("p90_ttft_ms <= 1")
-    one = sample(closed([0.1] * 60), settings_of(asked))
-    evidence = Evidence(metrics=summary([one], settings_of(asked)), server={"preemptions": 2.0})
-    found = judge(asked, [one], evidence, of_one_repeat(scenario("server.preemptions == 0")))
-    assert [(v.rule.text, v.verdict) for v in found.verdicts] == [
-        ("server.preemptions == 0", FAIL),
-        ("failed == 0", PASS),
-    ]
-    assert judge(asked, [one], evidence, ()).verdicts == ()
+def test_a_repeat_that_waits_for_others_is_judged_by_what_is_its_own() -> None:
+    asked = scenario("p90_ttft_ms <= 1", "server.preemptions == 0")
+    one = Measurement(
+        scenario=asked, records=closed([0.1] * 60), observed=Observed(counters={"preemptions": 2.0}), facts=facts()
+    )
+    alone, waiting = judge(asked, [one]), judge(asked, [one], waits=True)
+    of_its_own = [("server.preemptions == 0", FAIL), ("failed == 0", PASS)]
+    assert [(v.rule.text, v.verdict) for v in waiting.verdicts] == of_its_own
+    assert [(v.rule.text, v.verdict) for v in alone.verdicts] == [("p90_ttft_ms <= 1", FAIL), *of_its_own]
+    free = replace(asked, rules=(rule("failed_ratio <= 0.1"),))
+    assert judge(free, [one], waits=True).verdicts == ()
 
 
 def test_figures_of_an_open_loop_are_from_due() -> None:

@@ -10,7 +10,7 @@ import pytest
 from every import every
 from runs import closed, failure, in_mode, judged, rule, scenario
 
-from pytest_vllm_bench.judge import Evidence, effective_rules, judge
+from pytest_vllm_bench.judge import effective_rules
 from pytest_vllm_bench.judge.before import enough, undecidable
 from pytest_vllm_bench.judge.statistics import at_least
 from pytest_vllm_bench.judge.stopping import (
@@ -21,7 +21,6 @@ from pytest_vllm_bench.judge.stopping import (
     judged_means,
     spread_said,
 )
-from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, RuleVerdict, Scenario, Verdict
 from pytest_vllm_bench.text import say
@@ -172,9 +171,7 @@ def test_what_stopped_a_run_stays_proven() -> None:
     asked = scenario("p90_ttft_ms <= 500", "p50_ttft_ms <= 1200", "max_ttft_ms <= 500")
     stopped = look(asked, some_slow(60, 30))
     rest = some_slow(80, 11)
-    settings = settings_of(asked, complete=False)
-    one = sample(rest, settings)
-    found = judge(asked, [one], Evidence(metrics=summary([one], settings), hopeless=stopped))
+    found = judged(asked, rest, complete=False, hopeless=stopped)
     assert found.verdict is Verdict.FAIL
     near = pytest.approx(1100, rel=0.01)
     assert found.verdicts[0] == replace(stopped, observed=near, other=near)

@@ -19,10 +19,10 @@ from answering import answering, make_plan, measuring_process
 
 from pytest_vllm_bench import load, plan
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.judge.validity import Client, checks
+from pytest_vllm_bench.judge.validity import checks
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import Cell, Check, Scenario, Target, ValiditySettings
+from pytest_vllm_bench.model import Cell, Check, Measurement, Scenario, Target, ValiditySettings
 
 pytestmark = [
     pytest.mark.asyncio,
@@ -71,7 +71,8 @@ async def judged(
     records = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
     assert len(records) == 30
     scenario = replace(scenario, validity=strict)
-    found = checks(scenario, [sample(records, settings_of(scenario))], (), Client(facts=[facts], plan=made))
+    one = Measurement(scenario=scenario, facts=facts, plan=made)
+    found = checks(scenario, [one], [sample(records, settings_of(scenario))])
     return {check.id: check for check in found}
 
 
