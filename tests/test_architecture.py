@@ -14,7 +14,7 @@ from every import every
 
 PACKAGE = Path(__file__).parent.parent / "pytest_vllm_bench"
 ME = "pytest_vllm_bench"
-LEAVES = {"model", "errors", "metric_table", "framing", "tokenizer", "files", "suggest"}
+LEAVES = {"model", "errors", "metric_table", "framing", "http", "tokenizer", "files", "suggest"}
 STAGES = {"plan", "load", "measure", "judge", "observe", "report"}
 #: Area → the areas that it may import beyond the leaves and itself; an area that is not here may import anything.
 ALLOWED = {

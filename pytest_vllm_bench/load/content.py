@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-import httptools
-
 from pytest_vllm_bench.framing import Events, Framing, TooLong
+from pytest_vllm_bench.http import Response
 from pytest_vllm_bench.model import Backend, Delta
 
 _HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -58,9 +57,7 @@ class Look:
         self.over = self.finished = False
         self.problem = ""
         self._content = content
-        self._pieces: list[bytes] = []
-        self.on_body = self._pieces.append  # what llhttp calls
-        self._parser: httptools.HttpResponseParser | None = None
+        self._response: Response | None = None
         self._raw = self._begun = False  # the body without HTTP's chunks; from the response's beginning
         self._head = 0
         self._events: Events | None = None
@@ -91,44 +88,35 @@ class Look:
             return False
 
     def _body(self, data: bytes) -> bytes:
-        if self._parser is None and not self._raw:
+        """The body without HTTP's chunks; where the look begins in the middle of it, from a chunk's beginning on."""
+        if self._response is None and not self._raw:
             self._begun = data.startswith(b"HTTP/")
             if not self._begun:
                 return self._found(data)
-            self._parser = httptools.HttpResponseParser(self)
-        if self._parser is None:
+            self._response = Response()
+        if self._response is None:
             return data
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._parser, self._raw = None, True  # the connection knows it, too
-        if not self._pieces and self._events is None:
+        body = self._response.feed(data)
+        if self._response.problem:
+            self._response, self._raw = None, True  # the connection knows it, too
+        if not body and self._events is None:
             self._head += len(data)
             if self._head > _HEAD_BYTES:
                 self.problem = "headers without an end"
-        return self._drained()
+        return body
 
     def _found(self, data: bytes) -> bytes:
         """The body in ``data``, from the first place on at which a chunk begins; all of it where none does."""
         at = 0
         for _ in range(_TRIES):
-            self._parser = httptools.HttpResponseParser(self)
-            try:
-                self._parser.feed_data(_HEAD + data[at:])
-                if self._pieces:
-                    return self._drained()
-            except httptools.HttpParserError:
-                self._pieces.clear()
+            self._response = Response()
+            if (body := self._response.feed(_HEAD + data[at:])) and not self._response.problem:
+                return body
             at = data.find(b"\n", at) + 1
             if not at:
                 break
-        self._parser, self._raw = None, True
+        self._response, self._raw = None, True
         return data
-
-    def _drained(self) -> bytes:
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        return body
 
     def _understood(self, body: bytes) -> bool:
         content = self._content

@@ -7,7 +7,7 @@ from io import StringIO
 
 from pytest_vllm_bench.backends.words import LIMIT
 from pytest_vllm_bench.framing import Events, TooLong
-from pytest_vllm_bench.measure.http import Response
+from pytest_vllm_bench.http import Response
 from pytest_vllm_bench.model import MOST_TOKENS, Backend, Delta, Ending, ErrorKind, Record
 
 _ERROR_BODY = 16 * LIMIT  # bytes kept of an HTTP error's body

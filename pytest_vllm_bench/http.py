@@ -1,9 +1,8 @@
-"""The bytes of one response on the tape → its status, headers and body (parsed by llhttp)."""
+"""The bytes of one response, as they came → its status, headers and body (parsed by llhttp)."""
 
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 
 import httptools
 
@@ -78,6 +77,8 @@ class Response:
             return max(0.0, float(said))
         except ValueError:
             pass
+        from email.utils import parsedate_to_datetime  # which measuring processes do without
+
         try:
             then = parsedate_to_datetime(said)
             now = parsedate_to_datetime(self._headers.get(b"date", b"").decode("latin-1"))
