@@ -73,7 +73,7 @@ def row(backend: Backend, lang: str) -> list[str]:
         counted,
         forced if backend.generates else "–",
         REAL.get(backend.name) or SIMULATOR[at],
-        say(backend.about, lang),
+        say(f"backends.about.{backend.name}", lang),
     ]
 
 

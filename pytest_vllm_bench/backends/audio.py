@@ -98,11 +98,9 @@ OPENAI_AUDIO = Backend(
     forces_length=False,
     drops=frozenset({"min_tokens", "ignore_eos"}),
     takes_media=frozenset({"audio"}),
-    about="backends.about.openai-audio",
 )
 OPENAI_AUDIO_TRANSLATIONS = replace(
     OPENAI_AUDIO,
     name="openai-audio-translations",
     path="/v1/audio/translations",
-    about="backends.about.openai-audio-translations",
 )

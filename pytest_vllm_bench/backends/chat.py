@@ -66,7 +66,6 @@ OPENAI_CHAT = Backend(
     takes_messages=True,
     completions="openai",
     takes_media=frozenset({"image", "audio", "video"}),
-    about="backends.about.openai-chat",
 )
 VLLM_CHAT = replace(
     OPENAI_CHAT,
@@ -74,5 +73,4 @@ VLLM_CHAT = replace(
     body=body_vllm,
     completions="vllm",
     token_detail=True,
-    about="backends.about.vllm-chat",
 )

@@ -82,15 +82,13 @@ OPENAI = Backend(
     body=body,
     read=chunk.read,
     takes_token_ids=True,
-    about="backends.about.openai",
 )
-VLLM = replace(OPENAI, name="vllm", body=body_vllm, bare_text=True, token_detail=True, about="backends.about.vllm")
+VLLM = replace(OPENAI, name="vllm", body=body_vllm, bare_text=True, token_detail=True)
 LMDEPLOY = replace(
     OPENAI,
     name="lmdeploy",
     takes_token_ids=False,
     drops=frozenset({"min_tokens"}),
-    about="backends.about.lmdeploy",
 )
 SCALELLM = replace(
     OPENAI,
@@ -98,7 +96,6 @@ SCALELLM = replace(
     body=body_scalellm,
     takes_token_ids=False,
     samples=SCALELLM_SAMPLING,
-    about="backends.about.scalellm",
 )
 LLAMA_CPP = replace(
     OPENAI,
@@ -106,16 +103,14 @@ LLAMA_CPP = replace(
     body=body_llama_cpp,
     token_detail=True,
     drops=llamacpp.DROPS,
-    about="backends.about.llama.cpp",
 )
-SGLANG_OAI = replace(OPENAI, name="sglang-oai", about="backends.about.sglang-oai")
+SGLANG_OAI = replace(OPENAI, name="sglang-oai")
 TRTLLM_SERVE = replace(
     OPENAI,
     name="trtllm-serve",
     body=body_trtllm,
     bare_text=True,
     token_detail=True,
-    about="backends.about.trtllm-serve",
 )
 DEEPSPEED_MII_OPENAI = replace(
     OPENAI,
@@ -123,5 +118,4 @@ DEEPSPEED_MII_OPENAI = replace(
     body=body_minimum,
     takes_token_ids=False,
     counts="none",
-    about="backends.about.deepspeed-mii-openai",
 )

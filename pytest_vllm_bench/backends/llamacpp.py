@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from pytest_vllm_bench.backends.lenient import number
-from pytest_vllm_bench.backends.payload import encode, parse, troubled
+from pytest_vllm_bench.backends.payload import encode, reads
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _RENAMED = {"repetition_penalty": "repeat_penalty"}
@@ -43,17 +43,9 @@ class _Event(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Event)
-
-
-def read(payload: bytes) -> Delta:
+@reads(_Event, silent=lambda event: event.content is None and not event.stop)
+def read(event: _Event) -> Delta:
     """A character that is not whole is held back: the count rises without text, at the end too."""
-    event = parse(_DECODER, payload)
-    if type(event) is not _Event:
-        return cast(Delta, event)
-    silent = event.content is None and not event.stop
-    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
-        return trouble
     if not event.stop:
         return Delta(text=event.content or "", total_tokens=event.tokens_predicted)
     timings = event.timings or {}
@@ -79,5 +71,4 @@ LLAMA_CPP_NATIVE = Backend(
     drops=DROPS,
     names_model=False,
     sign=b'"stop":true',
-    about="backends.about.llama.cpp-native",
 )

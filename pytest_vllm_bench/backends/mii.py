@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from pytest_vllm_bench.backends.lenient import reason
-from pytest_vllm_bench.backends.payload import aside, encode, parse, troubled
+from pytest_vllm_bench.backends.payload import aside, encode, parse, reads
 from pytest_vllm_bench.backends.words import capped
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
@@ -88,16 +88,8 @@ class _Piece(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_PIECES = msgspec.json.Decoder(_Piece)
-
-
-def read_generate(payload: bytes) -> Delta:
-    piece = parse(_PIECES, payload)
-    if type(piece) is not _Piece:
-        return cast(Delta, piece)
-    silent = piece.text is None
-    if (piece.error or silent) and (trouble := troubled(payload, silent)) is not None:
-        return trouble
+@reads(_Piece, silent=lambda piece: piece.text is None)
+def read_generate(piece: _Piece) -> Delta:
     return Delta(text=piece.text[0] if piece.text else "")
 
 
@@ -111,7 +103,6 @@ DEEPSPEED_MII = Backend(
     counts="counter",
     samples=_SAMPLES,
     names_model=False,
-    about="backends.about.deepspeed-mii",
 )
 DEEPSPEED_MII_GENERATE = Backend(
     name="deepspeed-mii-generate",
@@ -121,5 +112,4 @@ DEEPSPEED_MII_GENERATE = Backend(
     counts="none",
     samples=_SAMPLES,
     names_model=False,
-    about="backends.about.deepspeed-mii-generate",
 )

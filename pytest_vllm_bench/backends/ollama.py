@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
-from pytest_vllm_bench.backends.payload import encode, only, parse, troubled
+from pytest_vllm_bench.backends.payload import encode, only, reads
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _SAMPLES = frozenset(
@@ -47,17 +47,9 @@ class _Line(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Line)
-
-
-def read(payload: bytes) -> Delta:
+@reads(_Line, silent=lambda line: line.response is None and line.thinking is None and not line.done)
+def read(line: _Line) -> Delta:
     """Zeros are left out by the server; the last line may hold a context of many kilobytes, which is skipped."""
-    line = parse(_DECODER, payload)
-    if type(line) is not _Line:
-        return cast(Delta, line)
-    silent = line.response is None and line.thinking is None and not line.done
-    if (line.error or silent) and (trouble := troubled(payload, silent)) is not None:
-        return trouble
     if not line.done:
         return Delta(text=line.response or "", reasoning=line.thinking or "")
     timings = {f"{name}_ns": value for name in _TIMINGS if (value := getattr(line, name)) is not None}
@@ -82,5 +74,4 @@ OLLAMA = Backend(
     counts="counter",
     samples=_SAMPLES,
     sign=b'"done":true',
-    about="backends.about.ollama",
 )

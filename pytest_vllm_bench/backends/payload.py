@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -63,6 +64,33 @@ def troubled(payload: bytes, silent: bool) -> Delta | None:
     """The complaint of an event that may have one, or that is ``silent``: nothing of the answer is in it; else None."""
     told = aside(payload)
     return told if silent or told.error is not None else None
+
+
+class _MayFail(Protocol):
+    error: Any
+
+
+E = TypeVar("E", bound=_MayFail)
+
+
+def reads(kind: type[E], *, silent: Callable[[E], bool]) -> Callable[[Callable[[E], Delta]], Callable[[bytes], Delta]]:
+    """Makes a backend's reader of what understands one type of event: complaints and signs are no such event, nor is
+    one that is ``silent``, with nothing of the answer in it."""
+    decoder = msgspec.json.Decoder(kind)
+
+    def reader(understood: Callable[[E], Delta]) -> Callable[[bytes], Delta]:
+        @wraps(understood)
+        def read(payload: bytes) -> Delta:
+            event = parse(decoder, payload)
+            if isinstance(event, Delta):
+                return event
+            quiet = silent(event)
+            trouble = troubled(payload, quiet) if quiet or event.error else None
+            return understood(event) if trouble is None else trouble
+
+        return read
+
+    return reader
 
 
 def _aside(answer: Any) -> Delta:

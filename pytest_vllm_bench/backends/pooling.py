@@ -74,21 +74,18 @@ OPENAI_EMBEDDINGS = Backend(
     takes_token_ids=True,
     generates=False,
     batch="inputs",
-    about="backends.about.openai-embeddings",
 )
 VLLM_POOLING = replace(
     OPENAI_EMBEDDINGS,
     name="vllm-pooling",
     path="/pooling",
     takes_media=frozenset({"image"}),
-    about="backends.about.vllm-pooling",
 )
 INFINITY = replace(
     OPENAI_EMBEDDINGS,
     name="infinity",
     path="/embeddings",
     takes_token_ids=False,
-    about="backends.about.infinity",
 )
 VLLM_RERANK = replace(
     OPENAI_EMBEDDINGS,
@@ -97,5 +94,4 @@ VLLM_RERANK = replace(
     body=body_rerank,
     takes_token_ids=False,
     batch="documents",
-    about="backends.about.vllm-rerank",
 )

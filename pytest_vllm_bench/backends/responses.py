@@ -138,5 +138,4 @@ OPENAI_RESPONSES = Backend(
     takes_media=frozenset({"image"}),
     drops=frozenset({"min_tokens"}),
     sign=b'"response"',
-    about="backends.about.openai-responses",
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from pytest_vllm_bench.backends.lenient import reason
-from pytest_vllm_bench.backends.payload import encode, parse, troubled
+from pytest_vllm_bench.backends.payload import encode, reads
 from pytest_vllm_bench.backends.words import capped, shed
 from pytest_vllm_bench.model import Ask, Backend, Delta, ErrorKind
 
@@ -43,17 +43,9 @@ class _Event(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Event)
-
-
-def read(payload: bytes) -> Delta:
+@reads(_Event, silent=lambda event: event.meta_info is None and event.text is None)
+def read(event: _Event) -> Delta:
     """Fewer ids than tokens so far: the server was told to send deltas, and the text is one too."""
-    event = parse(_DECODER, payload)
-    if type(event) is not _Event:
-        return cast(Delta, event)
-    silent = event.meta_info is None and event.text is None
-    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
-        return trouble
     meta = event.meta_info or _Meta()
     finish = reason(meta.finish_reason) if meta.finish_reason else None
     if finish == "abort":
@@ -83,5 +75,4 @@ SGLANG = Backend(
     token_detail=True,
     counts="counter",
     names_model=False,
-    about="backends.about.sglang",
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from pytest_vllm_bench.backends.lenient import reason
-from pytest_vllm_bench.backends.payload import encode, only, parse, troubled
+from pytest_vllm_bench.backends.payload import encode, only, reads
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _SAMPLES = frozenset(
@@ -56,18 +56,10 @@ class _Event(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Event)
-
-
-def read(payload: bytes) -> Delta:
+@reads(_Event, silent=lambda event: event.token is None and event.generated_text is None)
+def read(event: _Event) -> Delta:
     """The last event has the last token *and* the whole text: only the token is new.  Special tokens have no text."""
-    event = parse(_DECODER, payload)
-    if type(event) is not _Event:
-        return cast(Delta, event)
     token = event.token
-    silent = token is None and event.generated_text is None
-    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
-        return trouble
     details = event.details or _Details()
     if token is None:  # /generate: nothing was streamed
         text, tokens = event.generated_text or "", None
@@ -94,5 +86,4 @@ TGI = Backend(
     samples=_SAMPLES,
     names_model=False,
     sign=b'"generated_text":"',
-    about="backends.about.tgi",
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from pytest_vllm_bench.backends.lenient import reason
-from pytest_vllm_bench.backends.payload import encode, parse, troubled
+from pytest_vllm_bench.backends.payload import encode, reads
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 
@@ -77,17 +77,9 @@ class _Event(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Event)
-
-
-def read(payload: bytes) -> Delta:
+@reads(_Event, silent=lambda event: event.text_output is None)
+def read(event: _Event) -> Delta:
     """No counts, no end sign: the end of the body is the end.  Several beams: the first."""
-    event = parse(_DECODER, payload)
-    if type(event) is not _Event:
-        return cast(Delta, event)
-    silent = event.text_output is None
-    if (event.error or silent) and (trouble := troubled(payload, silent)) is not None:
-        return trouble
     return Delta(
         text=_first(event.text_output), finish_reason=reason(event.finish_reason) if event.finish_reason else None
     )
@@ -112,7 +104,6 @@ TENSORRT_LLM = Backend(
     counts="none",
     samples=frozenset(_ENSEMBLE),
     names_model=False,
-    about="backends.about.tensorrt-llm",
 )
 TENSORRT_LLM_LLMAPI = replace(
     TENSORRT_LLM,
@@ -122,5 +113,4 @@ TENSORRT_LLM_LLMAPI = replace(
     read=read_cumulative,
     forces_length=False,
     samples=frozenset(_LLMAPI),
-    about="backends.about.tensorrt-llm-llmapi",
 )

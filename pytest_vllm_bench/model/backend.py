@@ -38,4 +38,3 @@ class Backend:
     drops: frozenset[str] = frozenset()  # keys that its server would take and ignore in silence
     names_model: bool = True  # a request says which model (LoRA) it wants
     batch: Literal["", "inputs", "documents"] = ""  # ``Prompt.inputs``: a batch of texts, or documents for one query
-    about: str = ""  # message key: known quirks, for the docs' table and --collect-only -v

@@ -63,7 +63,7 @@ def test_the_dict_is_keyed_by_name(backend: Backend) -> None:
 @of_each
 def test_its_quirks_are_said_in_both_languages(backend: Backend) -> None:
     for lang in LANGUAGES:
-        assert say(backend.about, lang)
+        assert say(f"backends.about.{backend.name}", lang)
 
 
 @of_each
