@@ -10,7 +10,6 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from pytest_vllm_bench.model import Message
 
 SIMULATOR = "simulator"
-_ENDPOINT = re.compile(r"/(?:v1/)?(?:(?:chat/)?completions|responses|embeddings|models|generate(?:_stream)?)$")
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 

@@ -312,7 +312,7 @@ def _csv(source: DataSource, reading: FileReading) -> Rows:
         position = [_start(file), 0]
         file.seek(position[0])
         feed = _fed(source, file, reading, position)
-        header, delimiter = _header(next(feed, ""), feed)
+        header, delimiter = _header(next(feed, ""))
         reader = csv.reader(feed, delimiter=delimiter, strict=True)
         while not problems:
             offset, line = position[0], position[1] + 1
@@ -345,7 +345,7 @@ def _csv(source: DataSource, reading: FileReading) -> Rows:
     return Rows(source.path, len(offsets), fetch, lines)
 
 
-def _header(first: str, feed: Iterator[str]) -> tuple[list[str], str]:
+def _header(first: str) -> tuple[list[str], str]:
     """The columns' names, and what stands between them: whatever makes the most of them."""
     found = []
     for delimiter in ",;\t|":

@@ -222,9 +222,7 @@ def reset(transport: asyncio.Transport) -> None:
 def terminal_altered(events: Sequence[bytes], terminal: bytes, faults: Faults) -> list[bytes]:
     """The closing events without their terminal sign, with it twice, or with something after it."""
     sign = terminal or (events[-1] if events else b"")
-    if not sign:  # the last token's event is the sign
-        return list(events)
-    if not sign:  # the end of the body is the only one
+    if not sign:  # the last token's event is the sign, or the end of the body
         return list(events)
     if "undone" in faults:
         return [event for event in events if event != sign]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_vllm_bench.simulator.formats.shape import (
-    DONE,
     Call,
     ErrorReply,
     Events,
@@ -14,7 +13,9 @@ from pytest_vllm_bench.simulator.formats.shape import (
     Reply,
     ReplyPiece,
     SimulatedRequest,
+    done,
     encode,
+    never,
     positive,
     prompt_of,
     sse,
@@ -50,10 +51,6 @@ def _refusal_rest(refused: ErrorReply) -> Refusal:
     return Refusal(status=refused.status, body=encode({"message": said}) + b"\n")
 
 
-def _never(call: Call) -> bool:
-    return False
-
-
 def _read(call: Call) -> SimulatedRequest:
     """``ignore_eos`` is pinned to false: only a least number of tokens forces the length."""
     limit = positive(call.body, "max_tokens", 128) or 128
@@ -79,11 +76,5 @@ def _refusal(refused: ErrorReply) -> Refusal:
     return Refusal(status=refused.status, body=encode({"error": refused.message}))
 
 
-def _closing(answer: Reply) -> Events:
-    return [DONE]
-
-
-REST = Format(read=_read_rest, whole=_whole_rest, refusal=_refusal_rest, streams=_never)
-SIMPLE = Format(
-    read=_read, whole=_whole, refusal=_refusal, piece=_piece, closing=_closing, key="prompt", cut_on_error=True
-)
+REST = Format(read=_read_rest, whole=_whole_rest, refusal=_refusal_rest, streams=never)
+SIMPLE = Format(read=_read, whole=_whole, refusal=_refusal, piece=_piece, closing=done, key="prompt", cut_on_error=True)

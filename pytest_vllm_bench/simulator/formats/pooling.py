@@ -21,6 +21,7 @@ from pytest_vllm_bench.simulator.formats.shape import (
     Reply,
     SimulatedRequest,
     media_tokens,
+    never,
     text_of,
 )
 
@@ -102,14 +103,10 @@ def _whole_llama(answer: Reply) -> Any:
     return {"model": answer.model, "object": "list", "usage": _counts(answer), "results": results}
 
 
-def _never(call: Call) -> bool:
-    return False
-
-
 def paths(dialect: Dialect, *, llama: bool = False) -> Mapping[str, Format]:
     """Path → Format; ``llama``: reranking as llama.cpp words it."""
     embeddings = Format(
-        read=_read, whole=partial(_whole, "embedding"), refusal=partial(refusal, dialect), streams=_never
+        read=_read, whole=partial(_whole, "embedding"), refusal=partial(refusal, dialect), streams=never
     )
     rerank = replace(embeddings, read=_read_rerank, whole=_whole_llama if llama else _whole_rerank)
     return {

@@ -18,6 +18,7 @@ from pytest_vllm_bench.simulator.formats.shape import (
     Reply,
     ReplyPiece,
     SimulatedRequest,
+    done,
     encode,
     positive,
     prompt_of,
@@ -82,10 +83,6 @@ def _whole(answer: Reply) -> Any:
     return _said(answer, answer.text, answer.ids)
 
 
-def _closing(answer: Reply) -> Events:
-    return [DONE]
-
-
 def _refusal(refused: ErrorReply) -> Refusal:
     if refused.early:
         said: Any = {"object": "error", "message": refused.message, "type": "Bad Request", "code": refused.status}
@@ -127,7 +124,7 @@ SGLANG = Format(
     refusal=_refusal,
     refused_stream=_refused_stream,
     piece=partial(_piece, False),
-    closing=_closing,
+    closing=done,
     broken=_broken,
     unreadable=_unreadable,
     key="sampling_params",

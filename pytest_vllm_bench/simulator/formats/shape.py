@@ -119,6 +119,14 @@ def asks_stream(call: Call) -> bool:
     return call.body.get("stream") is True
 
 
+def never(call: Call) -> bool:
+    return False
+
+
+def done(answer: Reply) -> Events:
+    return (DONE,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One server's language on one path: functions from nouns to bytes.
