@@ -25,7 +25,8 @@ class Series:
     """The rule's sample in the order of sending, repeats one after another.
 
     ``badness``: the value in the limit's unit, larger = worse (negated for >= rules), +inf for a failed request or a
-    missing value; ``failed``: which of them have no value; ``sizes``, ``misses``: per repeat.
+    missing value; ``failed``: which of them have no value; ``sizes``, ``misses``: per repeat.  ``margin``: the limit ÷
+    the largest value (of a lower limit, the smallest value ÷ it); 0 where a request failed.
     """
 
     badness: Any
@@ -33,6 +34,7 @@ class Series:
     failed: Any
     sizes: tuple[int, ...]
     misses: tuple[int, ...]
+    margin: float = 0.0
 
     @property
     def n(self) -> int:
@@ -105,7 +107,21 @@ def series(
         failed=failed,
         sizes=tuple(len(p[0]) for p in parts),
         misses=tuple(int(p[1].sum()) for p in parts),
+        margin=_margin(rule, name, badness) if all(s.ok[s.counted].all() for s in samples) else 0.0,
     )
+
+
+def _margin(rule: Rule, name: Name, badness: Any) -> float:
+    """How many times the largest value would still keep the limit; of failures alone there are no values."""
+    if not len(badness) or name.row.id == "failed_ratio":
+        return 0.0
+    worst = float(badness.max())
+    if name.row.per == "run":
+        return 1 / worst if worst > 0 else math.inf
+    limit = float(rule.limit)
+    if rule.op in ("<=", "<"):
+        return limit / worst if worst > 0 else math.inf
+    return -worst / limit if limit > 0 else 0.0
 
 
 Part = tuple[Any, Any, Any]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
 from pytest_vllm_bench.judge import means, misses
 from pytest_vllm_bench.judge.doubts import doubted
+from pytest_vllm_bench.judge.implications import settled
 from pytest_vllm_bench.judge.misses import Levels
 from pytest_vllm_bench.judge.series import Series, Window, allowed_share, metric_id, nothing_to_count, observed, series
 from pytest_vllm_bench.metric_table import COMPARE, Name, parse_name, percentile_label, sampled_key
@@ -55,7 +56,12 @@ def is_statistical(rule: Rule) -> bool:
 
 def judge_rules(rules: Sequence[Rule], case: Case) -> tuple[RuleVerdict, ...]:
     """Each rule's verdict, in the order given; an unknown metric is a KeyError (``parse_rule`` has refused it)."""
-    return tuple(doubted(_judge(rule, case), case.doubts, case.goodput) for rule in rules)
+
+    def after_doubts(verdicts: Iterable[RuleVerdict]) -> tuple[RuleVerdict, ...]:
+        return tuple(doubted(verdict, case.doubts, case.goodput) for verdict in verdicts)
+
+    judged = [_judge(rule, case) for rule in rules]
+    return after_doubts(settled(judged, after_doubts(judged), case.goodput, open_loop=case.open_loop))
 
 
 def _judge(rule: Rule, case: Case) -> RuleVerdict:
@@ -158,22 +164,41 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
     shown = _shown(rule, name, found, share)
     facts: dict[str, Any] = {"rule": rule, "observed": shown, "within": within, "window": window,
                              "other": _other(name, case, window), "n": found.n, "misses": found.k}  # fmt: skip
-    values = {"observed": _observed_words(shown, found), "limit": _limit(rule), "n": found.n, "misses": found.k}
+    values: dict[str, Any] = {"observed": _observed_words(shown, found), "limit": _limit(rule)}
     if share == 0 or case.settings.mode == "exact":
         verdict = Verdict.PASS if within else Verdict.FAIL
-        return RuleVerdict(**facts, verdict=verdict, reason=Message(key="judge.counted", values=values))
+        reason = Message(key="judge.counted", values={**values, "seen": _seen(rule, name, found)})
+        return RuleVerdict(**facts, verdict=verdict, reason=reason)
+    alpha = case.levels.alpha
     seen = misses.count(found, share)
-    facts |= {"n_eff": seen.n_eff, "misses_eff": seen.k_eff, "tau": seen.tau,
-              "interval": _interval(rule, name, found, seen, case.levels.alpha)}  # fmt: skip
-    values |= {"n_eff": number(seen.n_eff), "confidence": _confidence(case)}
+    far = seen.proven_far(alpha) and not seen.counted_within(alpha)
+    facts["interval"] = _interval(rule, name, found, seen, alpha)
+    told = seen.each_for_itself() if far else seen
+    facts |= {"n_eff": told.n_eff, "misses_eff": told.k_eff, "tau": told.tau}
+    values |= {"seen": _seen(rule, name, found, told), "confidence": _confidence(case)}
     if seen.proven_over(case.levels.alpha_fail):
         reason = Message(key="judge.proven_over", values=values)
         return RuleVerdict(**facts, verdict=Verdict.FAIL, reason=reason, proven=True)
-    if seen.proven_within(case.levels.alpha):
-        reason = Message(key="judge.proven_within", values=values)
+    if seen.proven_within(alpha):
+        reason = Message(key="judge.proven_far" if far else "judge.proven_within", values=values)
         return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
     needed = misses.more(seen, case.levels)
-    return _undecided(facts, values, _more_words(needed), needed)
+    return _undecided(facts, values, _more_words(needed, values["seen"]), needed)
+
+
+def _seen(rule: Rule, name: Name, found: Series, counted: misses.Count | None = None) -> Message:
+    """What the requests did, in words: how near they came or how many missed, and what that many are worth."""
+    values: dict[str, Any] = {"n": found.n, "misses": found.k}
+    key = "some" if found.k else "none"
+    if not found.k and found.margin:
+        upper = name.row.per == "run" or rule.op in ("<=", "<")
+        key = "all_good" if name.row.per == "run" else "all_below" if upper else "all_above"
+        near = f"{max(1, math.ceil(100 / found.margin))} %" if upper else f"{math.floor(10 * found.margin) / 10:g}"
+        values["near"] = near
+    seen = Message(key=f"judge.seen.{key}", values=values)
+    if counted is None or math.floor(counted.n_eff) >= found.n:
+        return seen
+    return Message(key="judge.seen.worth", values={"seen": seen, "n_eff": math.floor(counted.n_eff)})
 
 
 def _confidence(case: Case) -> str:
@@ -203,10 +228,10 @@ def _interval(rule: Rule, name: Name, found: Series, seen: misses.Count, alpha: 
     return (max(low, 0.0), high) if rule.op in ("<=", "<") else (max(-high, 0.0), -low)
 
 
-def _more_words(needed: int | None) -> Message:
+def _more_words(needed: int | None, seen: Message) -> Message:
     if needed is None:
-        return Message(key="judge.too_close")
-    return Message(key="judge.more", values={"more": needed})
+        return Message(key="judge.too_close", values={"seen": seen})
+    return Message(key="judge.more", values={"seen": seen, "more": needed})
 
 
 def _undecided(facts: Mapping[str, Any], values: Mapping[str, Any], why: Message, needed: int | None) -> RuleVerdict:
@@ -245,7 +270,7 @@ def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
         reason = Message(key="judge.mean_within", values=values)
         return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
     needed = _more_for_mean(value, limit, (high - low) / 2, n)
-    return _undecided(facts, values, _more_words(needed), needed)
+    return _undecided(facts, values, _more_words(needed, Message(key="judge.seen.between", values=values)), needed)
 
 
 def _more_for_mean(value: float, limit: float, width: float, n: int) -> int | None:

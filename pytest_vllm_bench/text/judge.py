@@ -195,43 +195,61 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.no_goodput": ("no goodput limits are set", "没有设置 goodput 限值"),
     "judge.compared": ("observed {observed}, asked {limit}", "实测 {observed}，要求 {limit}"),
     "judge.counted": (
-        "observed {observed}, asked {limit}: {misses} of {n} missed it",
-        "实测 {observed}，要求 {limit}：{n} 个中有 {misses} 个超限",
+        "{seen} (observed {observed}, asked {limit})",
+        "{seen}（实测 {observed}，要求 {limit}）",
     ),
     "judge.inf_failed": ("inf ({failed} failed)", "inf（{failed} 个失败）"),
+    "judge.seen.some": ("{misses} of {n} missed it", "{n} 个中有 {misses} 个未达标"),
+    "judge.seen.none": ("none of {n} missed it", "{n} 个全部达标"),
+    "judge.seen.all_below": ("all {n} within {near} of the limit", "{n} 个全部不超过限值的 {near}"),
+    "judge.seen.all_above": ("all {n} at least {near} times the limit", "{n} 个全部至少为限值的 {near} 倍"),
+    "judge.seen.all_good": ("all {n} good, within {near} of their limits", "{n} 个全部合格，均不超过各限值的 {near}"),
+    "judge.seen.worth": (
+        "{seen}, which are worth {n_eff} independent ones",
+        "{seen}，相当于 {n_eff} 个独立样本",
+    ),
+    "judge.seen.between": ("{low} to {high} at {confidence}", "{confidence} 置信区间 {low} 至 {high}"),
     "judge.proven_within": (
-        "observed {observed}, asked {limit}: proven at {confidence} ({misses} of {n} missed it; they are worth "
-        "{n_eff} independent requests)",
-        "实测 {observed}，要求 {limit}：以 {confidence} 的置信度证实达标"
-        "（{n} 个中有 {misses} 个超限，相当于 {n_eff} 个独立请求）",
+        "proven at {confidence}: {seen} (observed {observed}, asked {limit})",
+        "以 {confidence} 的置信度证实达标：{seen}（实测 {observed}，要求 {limit}）",
+    ),
+    "judge.proven_far": (
+        "proven at {confidence}: {seen}, so far from it that each counts (observed {observed}, asked {limit})",
+        "以 {confidence} 的置信度证实达标：{seen}，离限值很远，因此每个都计入（实测 {observed}，要求 {limit}）",
     ),
     "judge.proven_over": (
-        "observed {observed}, asked {limit}: proven to be over at {confidence} ({misses} of {n} missed it; they are "
-        "worth {n_eff} independent requests)",
-        "实测 {observed}，要求 {limit}：以 {confidence} 的置信度证实未达标"
-        "（{n} 个中有 {misses} 个超限，相当于 {n_eff} 个独立请求）",
+        "proven at {confidence} to be broken: {seen} (observed {observed}, asked {limit})",
+        "以 {confidence} 的置信度证实未达标：{seen}（实测 {observed}，要求 {limit}）",
+    ),
+    "judge.follows": (
+        "proven, as it follows from {other}, which is proven (observed {observed}, asked {limit})",
+        "证实达标：由已证实的 {other} 推出（实测 {observed}，要求 {limit}）",
+    ),
+    "judge.refuted": (
+        "proven to be broken, as {other} is, which follows from it (observed {observed}, asked {limit})",
+        "证实未达标：它要求 {other}，而后者已证实未达标（实测 {observed}，要求 {limit}）",
     ),
     "judge.unproven_within": (
-        "observed {observed}, asked {limit}: within it, but unproven; {why}",
-        "实测 {observed}，要求 {limit}：看上去达标，但证据不足；{why}",
+        "within it, but unproven: {why} (observed {observed}, asked {limit})",
+        "看上去达标，但证据不足：{why}（实测 {observed}，要求 {limit}）",
     ),
     "judge.unproven_over": (
-        "observed {observed}, asked {limit}: beyond it, but unproven; {why}",
-        "实测 {observed}，要求 {limit}：看上去未达标，但证据不足；{why}",
+        "beyond it, but unproven: {why} (observed {observed}, asked {limit})",
+        "看上去未达标，但证据不足：{why}（实测 {observed}，要求 {limit}）",
     ),
-    "judge.more": ("about {more} more requests would decide", "再有约 {more} 个请求即可判定"),
-    "judge.too_close": ("too close to the limit to decide", "与限值过于接近，无法判定"),
+    "judge.more": ("{seen}; about {more} more requests would make it proof", "{seen}；约需再多 {more} 个请求才能判定"),
+    "judge.too_close": ("{seen}; too close to the limit to decide", "{seen}；与限值过于接近，无法判定"),
     "judge.no_blocks": (
         "fewer than 8 requests in a steady window; ask for more requests or for repeats: 3",
         "稳态窗口内不足 8 个请求；请增加请求数，或设置 repeats: 3",
     ),
     "judge.mean_within": (
-        "observed {observed} ({low} to {high} at {confidence}), asked {limit}: proven",
-        "实测 {observed}（{confidence} 置信区间 {low} 至 {high}），要求 {limit}：证实达标",
+        "proven: {low} to {high} at {confidence} (observed {observed}, asked {limit})",
+        "证实达标：{confidence} 置信区间 {low} 至 {high}（实测 {observed}，要求 {limit}）",
     ),
     "judge.mean_over": (
-        "observed {observed} ({low} to {high} at {confidence}), asked {limit}: proven to be over",
-        "实测 {observed}（{confidence} 置信区间 {low} 至 {high}），要求 {limit}：证实未达标",
+        "proven to be broken: {low} to {high} at {confidence} (observed {observed}, asked {limit})",
+        "证实未达标：{confidence} 置信区间 {low} 至 {high}（实测 {observed}，要求 {limit}）",
     ),
     "judge.queue_grows": (
         "the queue was still growing, so a longer run would look worse; lower the rate or run for longer",

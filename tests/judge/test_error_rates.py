@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import autoregressive, independent, queue
 from scipy import stats
 
 from pytest_vllm_bench.judge.baseline import SessionFigures, noise_shown
@@ -30,31 +31,6 @@ pytestmark = pytest.mark.slow
 RUNS = 2000
 
 
-def independent(n: int, rng: np.random.Generator) -> Any:
-    return rng.normal(size=(RUNS, n))
-
-
-def autoregressive(phi: float, n: int, rng: np.random.Generator) -> Any:
-    """AR(1) with a standard normal marginal, stationary from the start."""
-    x = np.empty((RUNS, n))
-    noise = rng.normal(size=(RUNS, n)) * math.sqrt(1 - phi * phi)
-    x[:, 0] = rng.normal(size=RUNS)
-    for i in range(1, n):
-        x[:, i] = phi * x[:, i - 1] + noise[:, i]
-    return x
-
-
-def queue(rho: float, n: int, rng: np.random.Generator) -> Any:
-    """Time in an M/M/1 queue with unit arrival rate (Lindley), stationary from the start."""
-    served = rng.exponential(rho, size=(RUNS, n))
-    between = rng.exponential(1, size=(RUNS, n))
-    waited = np.empty((RUNS, n))
-    waited[:, 0] = np.where(rng.random(RUNS) < rho, rng.exponential(rho / (1 - rho), size=RUNS), 0)
-    for i in range(1, n):
-        waited[:, i] = np.maximum(0, waited[:, i - 1] + served[:, i - 1] - between[:, i])
-    return waited + served
-
-
 def evidence(row: Any, limit: float, share: Fraction) -> Count:
     missed = row > limit
     series = Series(badness=row, missed=missed, failed=np.zeros(len(row), dtype=bool), sizes=(len(row),),
@@ -66,8 +42,8 @@ def evidence(row: Any, limit: float, share: Fraction) -> Count:
 def runs_of(kind: str, of: float, n: int) -> Any:
     """2,000 runs; another seed for each kind and length."""
     rng = np.random.default_rng([*kind.encode(), round(100 * of), n])
-    return {"independent": lambda: independent(n, rng), "AR(1)": lambda: autoregressive(of, n, rng),
-            "M/M/1": lambda: queue(of, n, rng)}[kind]()  # fmt: skip
+    return {"independent": lambda: independent(RUNS, n, rng), "AR(1)": lambda: autoregressive(of, RUNS, n, rng),
+            "M/M/1": lambda: queue(of, RUNS, n, rng)}[kind]()  # fmt: skip
 
 
 @lru_cache(maxsize=1)

@@ -470,11 +470,11 @@ def test_what_evalscope_leaves_out(data: Any, figures: dict[str, float], concurr
         ("p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0, "completed": 98, "failed": 2}, ("inf", False, "whole", 100),
          "2 of 100 requests failed, more than the rule excuses"),
         ("p98_ttft_ms <= 100", {"p98_ttft_ms": 60.0, "completed": 98, "failed": 2}, (60, True, "whole", 100),
-         "observed 60, asked <= 100: within it, but unproven; only a summary was saved, and single requests would be "
-         "needed to prove it"),
+         "within it, but unproven: only a summary was saved, and single requests would be needed to prove it (observed "
+         "60, asked <= 100)"),
         ("p90_ttft_ms <= 50", {"p90_ttft_ms": 60.0, "completed": 98}, (60, False, "whole", 98),
-         "observed 60, asked <= 50: beyond it, but unproven; only a summary was saved, and single requests would be "
-         "needed to prove it"),
+         "beyond it, but unproven: only a summary was saved, and single requests would be needed to prove it (observed "
+         "60, asked <= 50)"),
         ("failed == 0", {"failed": 3}, (3, False, "whole", 3), "observed 3, asked == 0"),
         ("p99_ttft_ms == 60", {"p99_ttft_ms": 60.0, "completed": 98}, (60, True, "whole", 98),
          "observed 60, asked == 60"),
