@@ -28,13 +28,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
     "load": (
         "input_output", "concurrency_prompts", "request_rate", "burstiness", "ramp_up", "stages", "duration", "warmup",
-        "keep_alive",
+        "keep_alive", "request_id_prefix",
     ),
     "requests": ("dataset", "seed", "cache", "ignore_eos", "output_field", "sampling", "extra_body", "timeouts"),
     "verdict": ("goodput", "sla", "judge", "validity"),
     "measuring": ("workers", "worker_cpus", "token_detail", "percentiles"),
     "more": ("repeats", "search", "baseline", "observe"),
-    "results": ("results_dir", "tape"),
+    "results": ("results_dir", "keep_text", "tape"),
     "overrides": ("overrides",),
 }  # fmt: skip
 

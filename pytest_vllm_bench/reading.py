@@ -59,7 +59,9 @@ def read_along(scenario: Scenario, world: World, watch: Watch, reading: Reading)
     for entry in load.follow(reading.tape, reading.over.is_set, keep_bytes=keep, behind=behind):
         if decoder is None:
             started = load.started(reading.tape)
-            decoder = Decoder(reading.plan, world.backend, rows, count_tokens=count, started=started)
+            decoder = Decoder(
+                reading.plan, world.backend, rows, count_tokens=count, started=started, keep_text=scenario.keep_text
+            )
         record = decoder.feed(entry)
         if record is not None:
             record.error_detail = world.target.discreet(record.error_detail)

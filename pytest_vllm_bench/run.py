@@ -312,7 +312,7 @@ def settings(scenario: Scenario, world: World, workers: int) -> load.SendSetting
         worker_cpus=scenario.worker_cpus,
         keep_alive=scenario.keep_alive,
         drain_s=DRAIN,
-        request_id_prefix=f"{scenario.id}-",
+        request_id_prefix=scenario.request_id_prefix or f"{scenario.id}-",
     )
 
 

@@ -86,7 +86,7 @@ def decoded(one: Measurement, planned: Path, tape: Path, backends: Mapping[str, 
             return []
         sent = replace(one.plan, folder=planned)
         rows: Any = plan.index(sent)
-        decoder = Decoder(sent, backend, rows, started=start)
+        decoder = Decoder(sent, backend, rows, started=start, keep_text=one.scenario.keep_text)
         records = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
     except (OSError, EOFError, LookupError, ValueError, zlib.error) as error:
         raise BenchError("report.damaged", name=str(tape), why=str(error)) from None

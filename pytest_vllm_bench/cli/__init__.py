@@ -59,12 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     lang = language(asked[0] if asked else os.environ.get("PYTEST_VLLM_LANG"))
     complete(lang)
     command = next((a for a in argv if a in COMMANDS), None)
-    args, rest = parser(lang, command).parse_known_args(argv)
-    module = import_module(f"pytest_vllm_bench.cli.{COMMANDS[args.command]}")
-    if rest and not getattr(module, "PASSES_ON", False):
-        parser(lang, command).parse_args(argv)  # says what is not known, and ends
-    args.rest = rest
     try:
+        if command is not None:
+            argv = getattr(import_module(f"pytest_vllm_bench.cli.{COMMANDS[command]}"), "spelled", list)(argv)
+        args, rest = parser(lang, command).parse_known_args(argv)
+        module = import_module(f"pytest_vllm_bench.cli.{COMMANDS[args.command]}")
+        if rest and not getattr(module, "PASSES_ON", False):
+            parser(lang, command).parse_args(argv)  # says what is not known, and ends
+        args.rest = rest
         return int(module.run(args, lang))
     except ConfigError as error:
         problems_shown(error.problems, lang)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_vllm_bench import files
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     return pytest_on(config / "config.yaml" if os.path.isdir(config) else config, args, lang)
 
 
-def pytest_on(config: Path, args: argparse.Namespace, lang: str) -> int:
+def pytest_on(config: Path, args: argparse.Namespace, lang: str, plugins: Sequence[object] = ()) -> int:
     """Run pytest over one config, in a folder of its own, with what it did not know passed on to it."""
     import pytest
 
@@ -55,4 +56,5 @@ def pytest_on(config: Path, args: argparse.Namespace, lang: str) -> int:
         given = [f"--vllm-config={config.resolve()}", f"--vllm-results={args.results.resolve()}"]
         given += [f"--vllm-url={args.url}"] if args.url else []
         given += [f"--vllm-lang={args.lang}"] if args.lang else []
-        return int(pytest.main([str(folder), f"--rootdir={folder}", "-p", "no:cacheprovider", *given, *args.rest]))
+        words = [str(folder), f"--rootdir={folder}", "-p", "no:cacheprovider", *given, *args.rest]
+        return int(pytest.main(words, plugins=plugins))

@@ -132,6 +132,9 @@ def _rates(config: Config) -> Iterator[Problem]:
         yield _problem(config, "stages", "stages_and_concurrency")
     if settings.ramp_up is not None and not finite:
         yield _problem(config, "ramp_up", "no_rate", key="ramp_up")
+    counted = all(prompts is not None for _, prompts in settings.concurrency_prompts or [(None, None)])
+    if settings.ramp_up is not None and settings.ramp_up.over is None and not counted:
+        yield _problem(config, "ramp_up.over", "ramp_unbounded")
     if settings.burstiness != 1 and not rated:
         yield _problem(config, "burstiness", "no_rate", key="burstiness")
 

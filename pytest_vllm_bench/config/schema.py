@@ -267,7 +267,10 @@ class ServerFile(Strict):
 
 
 class RampUpFile(Strict):
-    over: Duration
+    over: Annotated[
+        float | None, *_field(v.or_word("requests", v.lasting), {"anyOf": [{"const": "requests"}, _DURATION]})
+    ]
+    start: Annotated[float, *_field(v.number(least=0, most=v.MOST_RATE), {"type": "number", "minimum": 0})] = 0.0
     shape: Annotated[Literal["linear", "exponential"], *_words("linear", "exponential")] = "linear"
 
 
@@ -387,6 +390,7 @@ class CellFile(Strict):
     extra_body: Body = {}
     timeouts: TimeoutsFile = TimeoutsFile()
     keep_alive: Boolean = True
+    request_id_prefix: Text | None = None
     workers: Annotated[
         int | None,
         *_field(v.or_word("auto", v.whole(1, v.MOST_WORKERS, "workers")), {"anyOf": [{"const": "auto"}, _COUNT]}),
@@ -407,6 +411,7 @@ class CellFile(Strict):
         BeforeValidator(_few),
         BeforeValidator(_not_empty),
     ] = [50, 90, 95, 99]
+    keep_text: Boolean = False
     tape: Annotated[Literal["keep", "compress", "drop"], *_words("keep", "compress", "drop")] = "drop"
 
 

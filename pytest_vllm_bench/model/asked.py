@@ -35,9 +35,12 @@ class DatasetChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RampUp:
-    """The rate rises from (nearly) nothing to ``request_rate`` over ``over`` seconds."""
+    """The rate rises from ``start`` requests/s (0: nearly nothing) to ``request_rate`` over ``over`` seconds.
 
-    over: float
+    ``over`` None: over all of the requests, from one to the next."""
+
+    over: float | None
+    start: float = 0.0
     shape: Literal["linear", "exponential"] = "linear"
 
 
@@ -156,6 +159,7 @@ class Scenario:
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeouts: Timeouts = Timeouts()
     keep_alive: bool = True  # False: a fresh connection for each request
+    request_id_prefix: str = ""  # of x-request-id; "": the scenario's id
     workers: int | None = None  # measuring processes; None: auto
     worker_cpus: tuple[int, ...] = ()  # processors that they are pinned to, in turn; (): the system decides
     goodput: Mapping[str, float] = field(default_factory=dict)  # ms per request: ttft, ttfo, tpot, e2el, max_gap
@@ -167,6 +171,7 @@ class Scenario:
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
     percentiles: tuple[float, ...] = (50, 90, 95, 99)
+    keep_text: bool = False  # the answers' words, in the records
     tape: Literal["keep", "compress", "drop"] = "drop"
     xfail: str = ""
     skip: str = ""

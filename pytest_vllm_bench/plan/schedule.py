@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.model import RampUp, Scenario, Stage
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: A ramp begins at this share of its final rate: an exponential one cannot begin at nothing.
 RAMP_START = 0.01
+#: Gaps that are drawn at once.
+GAPS = 8192
 #: How fast one slot can be at most, in requests/s and tokens/s: the ceiling of a closed loop bounded by time.
 SLOT_REQUESTS, SLOT_TOKENS = 50.0, 500.0
 
@@ -32,6 +35,9 @@ class Schedule:
 
 def schedule(scenario: Scenario, draw: RandomState) -> Schedule:
     """The schedule of every shape but a trace, whose times are its own."""
+    if scenario.ramp_up is not None and scenario.ramp_up.over is None and scenario.open_loop:
+        due = _ramped(scenario.ramp_up, scenario, draw)
+        return Schedule(n=len(due), due=due)
     rates = _rates(scenario)
     if rates is None:
         return _closed(scenario)
@@ -68,12 +74,12 @@ def _cap_steps(scenario: Scenario) -> tuple[tuple[float, int], ...]:
     if scenario.stages:
         starts = _starts([s.seconds for s in scenario.stages])
         return tuple((at, s.concurrency or 1) for at, s in zip(starts, scenario.stages, strict=True))
-    if scenario.ramp_up is None or not scenario.concurrency:
+    if scenario.ramp_up is None or scenario.ramp_up.over is None or not scenario.concurrency:
         return ()
-    top, ramp = scenario.concurrency, scenario.ramp_up
+    top, ramp, over = scenario.concurrency, scenario.ramp_up, scenario.ramp_up.over
     if ramp.shape == "exponential":
-        return tuple((ramp.over * math.log(c) / math.log(top) if c > 1 else 0.0, c) for c in range(1, top + 1))
-    return tuple((ramp.over * (c - 1) / max(1, top - 1), c) for c in range(1, top + 1))
+        return tuple((over * math.log(c) / math.log(top) if c > 1 else 0.0, c) for c in range(1, top + 1))
+    return tuple((over * (c - 1) / max(1, top - 1), c) for c in range(1, top + 1))
 
 
 def _starts(lengths: Sequence[float]) -> list[float]:
@@ -126,7 +132,7 @@ def _rates(scenario: Scenario) -> list[SchedulePiece] | None:
         return None
     if scenario.ramp_up is None:
         return [SchedulePiece(0.0, math.inf, rate, rate)]
-    return [_ramp(scenario.ramp_up, rate), SchedulePiece(scenario.ramp_up.over, math.inf, rate, rate)]
+    return [_ramp(scenario.ramp_up, rate), SchedulePiece(scenario.ramp_up.over or 0.0, math.inf, rate, rate)]
 
 
 def _flat(stage: Stage, at: float) -> SchedulePiece:
@@ -135,7 +141,20 @@ def _flat(stage: Stage, at: float) -> SchedulePiece:
 
 def _ramp(ramp: RampUp, rate: float) -> SchedulePiece:
     exponential = ramp.shape == "exponential"
-    return SchedulePiece(0.0, ramp.over, rate * RAMP_START if exponential else 0.0, rate, exponential)
+    first = ramp.start or (rate * RAMP_START if exponential else 0.0)
+    return SchedulePiece(0.0, ramp.over or 0.0, first, rate, exponential)
+
+
+def _ramped(ramp: RampUp, scenario: Scenario, draw: RandomState) -> np.ndarray:
+    """Due times where each request has a rate of its own, from the first's to the last's."""
+    import numpy as np
+
+    n, last = scenario.num_prompts or 0, scenario.request_rate
+    share = np.arange(1, n) / max(1, n - 1)
+    first = ramp.start or last * RAMP_START
+    rates = first * (last / first) ** share if ramp.shape == "exponential" else first + (last - first) * share
+    gaps = np.concatenate([*islice(_gaps(draw, scenario.burstiness), -(-n // GAPS))])[: max(0, n - 1)]
+    return np.concatenate(([0.0], np.cumsum(gaps / rates)))[:n]
 
 
 def arrivals(
@@ -174,9 +193,9 @@ def _gaps(draw: RandomState, burstiness: float) -> Iterator[np.ndarray]:
 
     while True:
         if math.isinf(burstiness):
-            yield np.ones(8192)
+            yield np.ones(GAPS)
         else:
-            yield draw.gamma(burstiness, 1 / burstiness, 8192)
+            yield draw.gamma(burstiness, 1 / burstiness, GAPS)
 
 
 def _when(pieces: Sequence[SchedulePiece], counts: np.ndarray) -> np.ndarray:

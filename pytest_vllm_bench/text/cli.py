@@ -25,43 +25,183 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cli.simulate.help": ("run the built-in server alone, until Ctrl-C", "单独启动内置模拟服务，按 Ctrl-C 结束"),
     "cli.single.backend": ("how the server is spoken to (default: vllm)", "服务接口类型（默认 vllm）"),
-    "cli.single.host": ("the server's host, where --base-url is not given", "服务主机名（未给出 --base-url 时使用）"),
-    "cli.single.port": ("the server's port (default: 8000)", "服务端口（默认 8000）"),
-    "cli.single.endpoint": ("the path, where it is not the backend's own", "接口路径（默认由 backend 决定）"),
     "cli.single.model": ("the model's name, where the server has several", "模型名（服务有多个模型时必填）"),
     "cli.single.tokenizer": (
         'a folder, a file, a hub name, "server" or "ids" (default: the model\'s)',
         '分词器：目录、文件、模型仓库名、"server" 或 "ids"（默认与模型一致）',
     ),
-    "cli.single.dataset_name": ("where prompts come from (default: random)", "数据集（默认 random）"),
-    "cli.single.dataset_path": ("the dataset's file or folder", "数据集文件或目录"),
-    "cli.single.input_len": ("prompt length in tokens (default: 1024)", "输入长度，单位 token（默认 1024）"),
-    "cli.single.output_len": ("answer length in tokens (default: 128)", "输出长度，单位 token（默认 128）"),
-    "cli.single.range_ratio": (
-        "lengths vary within ± this share (default: 0)",
-        "长度在此比例范围内随机浮动（默认 0）",
+    # single: what a flag becomes beside its place in config.yaml
+    "cli.single.trust_remote_code": (
+        "tokenizers are read without running code of their repository",
+        "读取 tokenizer 时不运行其仓库中的代码",
     ),
-    "cli.single.prefix_len": (
-        "tokens that all prompts share in front (default: 0)",
-        "所有提示词共享的前缀长度（默认 0）",
+    "cli.single.skip_chat_template": (
+        "as it is here; `--chat-template client` puts the model's template around prompts",
+        "这里本来如此；要在提示词外套上模型的对话模板，请用 `--chat-template client`",
     ),
-    "cli.single.num_prompts": ("requests to send (default: 1000)", "请求总数（默认 1000）"),
-    "cli.single.max_concurrency": ("requests under way at most (default: no cap)", "最大并发数（默认不限）"),
-    "cli.single.request_rate": ("requests per second (default: inf)", "请求速率，单位 请求/秒（默认 inf）"),
-    "cli.single.burstiness": (
-        "shape of the arrivals: 1 Poisson, below 1 burstier (default: 1)",
-        "到达过程的形状：1 为泊松，小于 1 更突发（默认 1）",
+    "cli.single.multimodal_chat": (
+        "chat backends are always sent messages",
+        "对话类后端本来就以消息形式发送",
+    ),
+    "cli.single.client_side_data": (
+        "local files are always sent as data; URLs go to the server as they are",
+        "本地文件本来就以数据形式发送；URL 原样交给服务端",
+    ),
+    "cli.single.rows": (
+        "rows are not chosen by this: all rows of the file or split are taken",
+        "不按此项筛选：取该文件或 split 的全部行",
+    ),
+    "cli.single.multiplier": ("`dataset.unit: s`, `dataset.speed: 1/X`", "`dataset.unit: s`、`dataset.speed: 1/X`"),
+    "cli.single.labels": (
+        "columns are found by their usual names (timestamp, input_length, output_length, hash_ids …)",
+        "按常用列名查找（timestamp、input_length、output_length、hash_ids 等）",
+    ),
+    "cli.single.no_reranker": (
+        "query and documents are sent apart, as /rerank takes them",
+        "查询与文档分开发送，与 /rerank 接口一致",
+    ),
+    "cli.single.as_many_items": (
+        "every request has as many pictures: --random-mm-base-items-per-request",
+        "每个请求的图片数相同，由 --random-mm-base-items-per-request 决定",
+    ),
+    "cli.single.bucket": (
+        "`dataset.width`, `dataset.height`: of several sizes the likeliest",
+        "`dataset.width`、`dataset.height`：有多种尺寸时取概率最大的一种",
+    ),
+    "cli.single.hf_name": (
+        "`dataset.path`, where --dataset-path is no folder of this machine",
+        "`dataset.path`（--dataset-path 不是本机目录时）",
+    ),
+    "cli.single.label": ("`label` in the saved file, and in its name", "写入所保存文件的 `label`，并用于文件名"),
+    "cli.single.host": (
+        "`base_url`, with --port (default: 127.0.0.1 and 8000)",
+        "与 --port 一起组成 `base_url`（默认 127.0.0.1 和 8000）",
+    ),
+    "cli.single.tokenizer_mode": (
+        "the tokenizer's own files say how it is read",
+        "按 tokenizer 自身的文件读取",
+    ),
+    "cli.single.beam_search": ("is not sent; --extra-body sends anything", "不发送；需要时可用 --extra-body"),
+    "cli.single.logprobs": (
+        "`extra_body.logprobs`; of a chat backend `top_logprobs`",
+        "`extra_body.logprobs`；对话类后端为 `top_logprobs`",
+    ),
+    "cli.single.probes": (
+        "no probes are sent beside the load",
+        "不在负载之外发送探测请求",
+    ),
+    "cli.single.tqdm": (
+        "progress is shown on a terminal only",
+        "进度只在终端上显示",
+    ),
+    "cli.single.profile": (
+        "the server's profiler is not started; call /start_profile and /stop_profile around this",
+        "不会启动服务端的 profiler；请在前后自行调用 /start_profile 和 /stop_profile",
+    ),
+    "cli.single.save_result": (
+        "the file of vllm bench serve too, where --result-dir and --result-filename say; ours are written always",
+        "另外按 --result-dir 和 --result-filename 写一份 vllm bench serve 的结果文件；本工具的结果总会写入",
+    ),
+    "cli.single.save_detailed": (
+        "that file has an entry a request: input_lens, output_lens, start_times, ttfts, itls, generated_texts, errors",
+        "该文件逐请求给出 input_lens、output_lens、start_times、ttfts、itls、generated_texts、errors",
+    ),
+    "cli.single.append_result": (
+        "adds a line to that file",
+        "在该文件末尾追加一行",
+    ),
+    "cli.single.metadata": ("keys of the saved file", "写入所保存文件的键"),
+    "cli.single.result_filename": (
+        "the saved file's name (default: theirs, LABEL-RATEqps-concurrencyC-MODEL-DATE.json)",
+        "所保存文件的名称（默认与其一致：LABEL-RATEqps-concurrencyC-MODEL-DATE.json）",
+    ),
+    "cli.single.percentile_metrics": (
+        "all latencies are always in the file; client_queue_time and e2el_including_client_queue under these names too",
+        "所有时延指标总在文件中；client_queue_time 和 e2el_including_client_queue 也会以这些名称给出",
+    ),
+    "cli.single.served_model_name": (
+        "`model`; --model is then where the tokenizer is",
+        "`model`；此时 --model 指 tokenizer 所在位置",
+    ),
+    "cli.single.lora": ("`model`, several", "`model`（多个）"),
+    "cli.single.ready": (
+        "`--vllm-ready-timeout`; 0 or nothing: 600 s, as a trial request is always sent",
+        "`--vllm-ready-timeout`；0 或未给出时为 600 秒，因为总会先发送一个试探请求",
+    ),
+    "cli.single.skip_tokenizer": ("`tokenizer: server`", "`tokenizer: server`"),
+    "cli.single.plot": (
+        "report.html is written always; a copy lies beside the saved file",
+        "report.html 总会生成；并在所保存文件旁放一份副本",
+    ),
+    "cli.single.thresholds": (
+        "the page's timeline shows every gap, without classes",
+        "报告页的时间线展示每个间隔，不分档",
+    ),
+    # … and what is said of them
+    "cli.single.usage": (
+        "pytest-vllm-bench single [flags of `vllm bench serve`] [--workers 2, and other keys of config.yaml] "
+        "[pytest's options]",
+        "pytest-vllm-bench single [`vllm bench serve` 的参数] [--workers 2 等 config.yaml 的键] [pytest 的选项]",
+    ),
+    "cli.single.no_file": ("--dataset-path {path}: there is no such file", "--dataset-path {path}：没有这个文件"),
+    "cli.single.aloud": ("--{name}: {what}", "--{name}：{what}"),
+    "cli.single.not_of": (
+        "--{name} is not used: it is of other datasets than {dataset}",
+        "--{name} 未使用：它不属于 {dataset} 数据集",
+    ),
+    "cli.single.renamed": ("--{name} {there} is {here} here", "--{name} {there} 在这里对应 {here}"),
+    "cli.single.capped": (
+        "--max-concurrency {cap}: {prompts} requests are under way at most, as --num-prompts {prompts} makes no more",
+        "--max-concurrency {cap}：--num-prompts 为 {prompts}，实际并发最多为 {prompts}",
+    ),
+    "cli.single.one_ratio": (
+        "--random-range-ratio: lengths of prompts and of answers vary by one share here: {ratio}",
+        "--random-range-ratio：这里输入和输出长度共用一个浮动比例：{ratio}",
+    ),
+    "cli.single.one_size": (
+        "--random-mm-bucket-config: all pictures have the likeliest size, {width} x {height}",
+        "--random-mm-bucket-config：所有图片取概率最大的尺寸 {width} x {height}",
+    ),
+    "cli.single.no_template": (
+        "--dataset-name {dataset}: prompts are sent as they stand in the file, as with --skip-chat-template; a chat "
+        "backend has the server apply its template, --chat-template client applies the model's here",
+        "--dataset-name {dataset}：提示词按文件原样发送，与 --skip-chat-template 相同；对话类后端由服务端套用模板，"
+        "--chat-template client 则在本机套用",
+    ),
+    "cli.single.even_at_once": (
+        "--burstiness is not used: without --request-rate requests are not spread in time",
+        "--burstiness 未使用：没有 --request-rate 时请求不按时间分布",
+    ),
+    "cli.single.wrote": ("wrote {path}", "已写入 {path}"),
+    "cli.single.ambiguous": ("{name} can be {flags}: write which", "{name} 可能是 {flags}，请写全"),
+    "cli.single.unknown": (
+        "{name} is no flag of single, nor of pytest; {hint}",
+        "{name} 不是 single 的参数，也不是 pytest 的选项；{hint}",
+    ),
+    "cli.single.config_file": (
+        "--config {path}: a YAML file of flags is wanted, num-prompts: 100 a line ({why})",
+        "--config {path}：应为参数的 YAML 文件，每行如 num-prompts: 100（{why}）",
+    ),
+    "cli.single.no_pair": ("{flag} {text!r} is not KEY=VALUE", "{flag} {text!r} 不是 KEY=VALUE 的形式"),
+    "cli.single.bad_bucket": (
+        "--random-mm-bucket-config {text!r} has no picture: write {{(256, 256, 1): 1.0}}, height, width, 1: share",
+        "--random-mm-bucket-config {text!r} 中没有图片：请写 {{(256, 256, 1): 1.0}}，即高、宽、1：比例",
+    ),
+    "cli.single.bad_percentiles": (
+        "--metric-percentiles {text!r}: numbers from 0 to 100 with commas between, 50,90,99",
+        "--metric-percentiles {text!r}：应为 0 到 100 的数，以半角逗号分隔，如 50,90,99",
+    ),
+    "cli.single.ramp_up": (
+        "--ramp-up-strategy takes --ramp-up-start-rps and --ramp-up-end-rps too",
+        "使用 --ramp-up-strategy 时，还须给出 --ramp-up-start-rps 和 --ramp-up-end-rps",
+    ),
+    "cli.single.ramp_up_and_rate": (
+        "--request-rate and --ramp-up-strategy both say the rate; leave one out",
+        "--request-rate 和 --ramp-up-strategy 都规定了速率，请去掉一个",
     ),
     "cli.single.goodput": (
         "limits per request in milliseconds: ttft:200 tpot:50 e2el:20000",
         "单个请求的时延上限，单位毫秒：ttft:200 tpot:50 e2el:20000",
-    ),
-    "cli.single.sla": ('rules: "p99_ttft_ms <= 500" "failed == 0"', '规则，如 "p99_ttft_ms <= 500" "failed == 0"'),
-    "cli.single.seed": ("seed of lengths, order and arrivals (default: 0)", "随机种子（默认 0）"),
-    "cli.single.ignore_eos": ("have answers go on to their full length", "忽略 EOS，强制生成到指定长度"),
-    "cli.single.num_warmups": (
-        "requests sent before (default: as many as the concurrency)",
-        "预热请求数（默认等于并发数）",
     ),
     "cli.single.goodput_of": (
         "--goodput {text!r}: limits are of {names}, above 0 ms",
@@ -69,7 +209,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cli.single.bad_goodput": (
         "--goodput {text!r} is not NAME:MILLISECONDS. Write, for example, --goodput ttft:200 tpot:50.",
-        "--goodput {text!r} 不是“名称：毫秒”的形式。例如：--goodput ttft:200 tpot:50。",
+        "--goodput {text!r} 不是 NAME:MILLISECONDS 的形式。例如：--goodput ttft:200 tpot:50。",
     ),
     "cli.doctor.help": (
         "is everything in order: server, tokenizer, limits, clock, and how fast this client can go",

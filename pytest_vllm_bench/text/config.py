@@ -383,6 +383,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{key} shapes a request rate, and none is set; add request_rate: 4 or remove it",
         "{key} 用来调整请求速率，而速率没有设置；请加上 request_rate: 4，或删掉它",
     ),
+    "config.ramp_unbounded": (
+        "it rises from request to request, and how many there are is not said; write over: 30s, or a number of requests",
+        "速率逐请求上升，而请求总数未定；请写 over: 30s，或给出请求总数",
+    ),
     "config.override_empty": (
         "this override changes nothing; add set, xfail or skip",
         "这一项没有改变任何东西；请加上 set、xfail 或 skip",

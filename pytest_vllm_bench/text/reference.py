@@ -153,7 +153,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "有限速率下到达的均匀程度：1 为泊松，小于 1 更突发，大于 1 更平稳，`inf` 为等间隔。",
     ),
     "reference.ramp_up": ("The rate rises to `request_rate` first.", "先逐步升到 `request_rate`。"),
-    "reference.ramp_up.over": ("For how long it rises.", "上升用时。"),
+    "reference.ramp_up.over": (
+        "For how long it rises; `requests`: over all of them, from one to the next.",
+        "上升用时；`requests` 表示在全部请求上逐个上升。",
+    ),
+    "reference.ramp_up.start": ("Requests/s that it rises from.", "起始速率，单位 请求/秒。"),
     "reference.ramp_up.shape": ("How it rises.", "上升方式：线性或指数。"),
     "reference.stages": (
         "One load after the other: `[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`, or `concurrency` instead "
@@ -175,6 +179,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.keep_alive": (
         "`false`: a fresh connection for each request.",
         "`false`：每个请求使用新连接。",
+    ),
+    "reference.request_id_prefix": (
+        "What each request's `x-request-id` begins with; default: the scenario's id.",
+        "每个请求的 `x-request-id` 的前缀；默认为场景 id。",
     ),
     # the requests
     "reference.dataset": (
@@ -368,6 +376,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The folder for results, relative to pytest's rootdir.",
         "结果目录，相对于 pytest 的 rootdir。",
     ),
+    "reference.keep_text": ("The answers' text is kept in the records.", "在逐请求记录中保留回答文本。"),
     "reference.tape": (
         "What becomes of the raw bytes of a run: `keep`, `compress`, or `drop` (kept where something went wrong).",
         "原始字节记录的去留：`keep`、`compress` 或 `drop`（出问题时仍保留）。",

@@ -60,7 +60,7 @@ def _folder(path: Path, kind: str) -> tuple[int, Fetch]:
 
 def _listed(path: Path, kind: str, wanted: Wanted) -> tuple[int, Fetch]:
     source = rows.read(path, wanted.reading)
-    column = rows.require(source, (kind, f"{kind}s", f"{kind}_path", "file", "path"))
+    column = rows.require(source, (kind, f"{kind}s", f"{kind}_path", f"{kind}_files", "file", "path"))
 
     def fetch(numbers: list[int]) -> list[Prompt]:
         return [

@@ -27,7 +27,8 @@ from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 class TraceOptions:
     """``speed`` 2 replays twice as fast; the window counts in the trace's own seconds; ``block``: tokens a hash id.
 
-    ``unit``: of times that are numbers, where neither their column nor their size says it.
+    ``unit``: of times that are numbers, where neither their column nor their size says it; ``times``: whether requests
+    are sent at theirs.
     """
 
     path: str = option()
@@ -36,6 +37,7 @@ class TraceOptions:
     end: float | None = option(None, low=0.0)
     block: int = option(512, low=1)
     unit: str | None = option(None, one_of=("s", "ms", "us", "ns"))
+    times: bool = option(True)
 
 
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -117,7 +119,7 @@ def _worth(columns: TraceColumns, n: int, wanted: Wanted) -> Message:
     lasting = columns.time[n - 1]
     rate = n / lasting if lasting else math.inf
     told = {"n": f"{n:,}", "asked": f"{sum(columns.input_len[:n]):,}", "answered": f"{sum(columns.output_len[:n]):,}"}
-    if wanted.paced:
+    if wanted.paced or not wanted.options.times:
         return Message(key="plan.trace_lengths", values=told)
     minutes, seconds = divmod(lasting, 60)
     days, hours = divmod(minutes // 60, 24)
@@ -249,7 +251,7 @@ def _drafts(wanted: Wanted, source: rows.Rows, columns: TraceColumns) -> Iterato
                 common=wanted.options.block,
                 shared_len=shared,
                 output_len=columns.output_len[i] if wanted.output_len is None else wanted.output_len,
-                due=columns.time[i],
+                due=columns.time[i] if wanted.options.times else None,
                 row=source.number(columns.number[i]),
             )
 

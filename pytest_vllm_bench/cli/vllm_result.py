@@ -1,0 +1,109 @@
+"""A result of ours → the file that ``vllm bench serve --save-result`` writes: where it is expected, with its keys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pytest_vllm_bench import files
+from pytest_vllm_bench.cli.flags import pair
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.metric_table import percentile_label, sampled_key
+from pytest_vllm_bench.model import Record
+from pytest_vllm_bench.report import folder, records
+
+#: What their file says of a run before --metadata is added, and may be replaced by it.
+SETUP = ("date", "endpoint_type", "backend", "label", "model_id", "tokenizer_id", "num_prompts")
+#: Latencies that have another name there.
+THEIRS = {"client_queue_time": "slot_wait", "e2el_including_client_queue": "response_e2el"}
+
+
+def percents(text: str) -> list[float]:
+    """ "25,50,99.9" → its numbers."""
+    try:
+        found = [float(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        raise BenchError("cli.single.bad_percentiles", text=text) from None
+    if not all(0 <= percent <= 100 for percent in found):
+        raise BenchError("cli.single.bad_percentiles", text=text)
+    return found
+
+
+def save(args: argparse.Namespace, began: str) -> Iterator[Path]:
+    """Write what was asked for of each result of this run; → the files."""
+    if not (args.save_result or args.append_result or args.plot_timeline or args.plot_dataset_stats):
+        return
+    rows = [row for row in folder.read(args.results) if str(row["session"]) >= began] if args.results.is_dir() else []
+    for number, row in enumerate(rows):
+        path = args.results / named(args, row) if args.result_dir else files.path(named(args, row))
+        if number and not args.append_result:
+            path = path.with_stem(f"{path.stem}-{number + 1}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if args.save_result or args.append_result:
+            _write(path, theirs(args, row), append=bool(args.append_result))
+            yield path
+        page = args.results / "report.html"
+        if (args.plot_timeline or args.plot_dataset_stats) and page.is_file():
+            yield Path(shutil.copyfile(page, path.with_suffix(".timeline.html" if args.plot_timeline else ".html")))
+
+
+def named(args: argparse.Namespace, row: dict[str, Any]) -> str:
+    """The file's name: as asked, or as theirs."""
+    if args.result_filename:
+        return str(args.result_filename)
+    rate = f"{args.request_rate if args.request_rate is not None else float('inf')}qps"
+    if args.ramp_up_strategy:
+        rate = f"ramp-up-{args.ramp_up_strategy}-{args.ramp_up_start_rps:g}qps-{args.ramp_up_end_rps:g}qps"
+    cap = f"-concurrency{args.max_concurrency}" if args.max_concurrency else ""
+    model = str(args.model or row["model_id"]).split("/")[-1]
+    return f"{args.label or args.backend or row['backend']}-{rate}{cap}-{model}-{row['date']}.json"
+
+
+def _write(path: Path, found: Mapping[str, Any], *, append: bool) -> None:
+    """One object a line where it is appended, as there."""
+    with files.private(path, "ab" if append else "wb") as file:
+        if append and file.tell():
+            file.write(b"\n")
+        file.write(json.dumps(found, ensure_ascii=False).encode())
+
+
+def theirs(args: argparse.Namespace, row: dict[str, Any]) -> dict[str, Any]:
+    """Our result, which has their keys, with what they add: the label, metadata, the percentiles asked for, arrays."""
+    setup = {key: row.get(key) for key in SETUP} | {"label": args.label}
+    added = dict(pair(text, "metadata") for text in args.metadata or ())
+    rest = {key: value for key, value in row.items() if key not in SETUP and not key.startswith("_")}
+    made = {**setup, **added, **rest}
+    if args.ramp_up_strategy:
+        made |= {f"ramp_up_{key}": getattr(args, f"ramp_up_{key}") for key in ("strategy", "start_rps", "end_rps")}
+    for id in (args.percentile_metrics or "").split(","):
+        for statistic in ("mean", "median", "std", *map(percentile_label, percents(args.metric_percentiles or "99"))):
+            ours = {"p0": "min", "p100": "max"}.get(statistic, statistic)
+            if id and (value := row.get(sampled_key(ours, THEIRS.get(id, id)))) is not None:
+                made[sampled_key(statistic, id)] = value
+    return made | (arrays(folder.records_of(row)) if args.save_detailed else {})
+
+
+def arrays(path: Path | None) -> dict[str, list[Any]]:
+    """What --save-detailed adds, an entry a request in the order of sending; a failed one has no times, as there."""
+    found = sorted(records.read(path), key=lambda r: (r.sent is None, r.sent, r.index)) if path else []
+    return {
+        "input_lens": [r.prompt_tokens if r.prompt_tokens is not None else r.asked_input or 0 for r in found],
+        "output_lens": [0 if r.error else r.output_tokens or 0 for r in found],
+        "start_times": [r.sent for r in found],
+        "ttfts": [_gaps(r)[0] for r in found],
+        "itls": [_gaps(r)[1:] for r in found],
+        "generated_texts": [r.text or "" for r in found],
+        "errors": [": ".join(filter(None, (r.error, r.error_detail))) for r in found],
+    }
+
+
+def _gaps(record: Record) -> list[float]:
+    """From the sending to the first token, then from read to read."""
+    if record.error or record.sent is None or record.first_token is None:
+        return [0.0]
+    return [after - before for before, after in pairwise([record.sent, *record.arrival_times])]
