@@ -1,7 +1,11 @@
-"""The config's schema and its texts → docs/*/configuration.md and config.schema.json: ``python docs/reference.py``."""
+"""The config's schema, its texts and the flags of ``single`` → what is made of them: ``python docs/reference.py``.
+
+That is tables in docs/*/configuration.md and migration.md, and config.schema.json.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -12,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pytest_vllm_bench.cli.flags import FLAGS, shown
 from pytest_vllm_bench.config.problems import model_inside
 from pytest_vllm_bench.config.rules import PRESETS
 from pytest_vllm_bench.config.schema import File
@@ -20,6 +25,7 @@ from pytest_vllm_bench.text import say
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "pytest_vllm_bench" / "config" / "config.schema.json"
+PAGES = ("configuration.md", "migration.md")
 #: The order of the page; every key of the file stands in exactly one section.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "server": (
@@ -42,17 +48,27 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 def page(text: str, lang: str) -> str:
     """The page with what stands between its marks made anew."""
     made = {
+        "flags": flags(lang),
         "keys": "\n\n".join(section(name, lang) for name in SECTIONS),
         "presets": presets(),
         "options": options(lang),
     }
-    for name, table_ in made.items():
+    wanted = re.findall(r"<!-- (\w+): made by docs/reference.py -->\n", text)
+    assert wanted, "the page has no place for anything"
+    for name in wanted:
         begin, end = f"<!-- {name}: made by docs/reference.py -->\n", f"<!-- {name}: end -->"
         before, _, rest = text.partition(begin)
         _, found, after = rest.partition(end)
-        assert found, f"the page has no place for {name}"
+        assert found, f"{name} has no end on the page"
+        table_ = made[name]
         text = f"{before}{begin}{table_}\n{end}{after}"
     return text
+
+
+def flags(lang: str) -> str:
+    """Each flag of ``vllm bench serve`` and what it becomes."""
+    head = ("`vllm bench serve`", "here") if lang == "en" else ("`vllm bench serve`", "这里")
+    return table(head, [(f"`--{name}`", shown(name, lang)) for name in FLAGS])
 
 
 def section(name: str, lang: str) -> str:
@@ -65,17 +81,17 @@ def section(name: str, lang: str) -> str:
 def rows_of(model: type[BaseModel], key: str, prefix: str, lang: str) -> Iterator[tuple[str, str, str]]:
     """A key's row, and those of the keys inside it."""
     field = model.model_fields[key]
-    shown = prefix + key.rstrip("_")
+    place = prefix + key.rstrip("_")
     inner = model_inside(field.annotation)
-    meaning = say(f"reference.{shown}", lang)
+    meaning = say(f"reference.{place}", lang)
     schema_ = model.model_json_schema()["properties"][key]
     usual = "" if inner is not None else default(field.get_default())
     if {"const": "auto"} in schema_.get("anyOf", []):
         usual = "`auto`"
-    yield f"`{shown}`", usual, meaning + choices(schema_.get("enum", []), meaning)
+    yield f"`{place}`", usual, meaning + choices(schema_.get("enum", []), meaning)
     if inner is not None and not prefix and key != "servers":  # which has the keys of ``server``
         for name in inner.model_fields:
-            yield from rows_of(inner, name, f"{shown}.", lang)
+            yield from rows_of(inner, name, f"{place}.", lang)
 
 
 def choices(words: Sequence[str], meaning: str) -> str:
@@ -180,8 +196,8 @@ def plain(value: Any) -> Any:
 
 
 def main() -> None:
-    for lang in ("en", "zh"):
-        path = ROOT / "docs" / lang / "configuration.md"
+    for lang, name in itertools.product(("en", "zh"), PAGES):
+        path = ROOT / "docs" / lang / name
         path.write_text(page(path.read_text(encoding="utf-8"), lang), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
 

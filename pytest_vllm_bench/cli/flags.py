@@ -55,8 +55,8 @@ HUB = ("hf", "spec_bench", "speed_bench")
 LISTED = ("sharegpt", *CUSTOM, *HUB)
 TIMED = ("timed_trace", "burstgpt", "azure", "mooncake", "trace")
 #: What they call a dataset or a backend that has another name here.
-DATASETS = {"random-mm": "random_mm", "random-rerank": "random", "timed_trace": "trace", "custom_image": "image", "custom_mm": "image",
-            "custom_audio": "audio", "spec_bench": "hf", "speed_bench": "hf"}  # fmt: skip
+DATASETS = {"random-mm": "random_mm", "random-rerank": "random", "timed_trace": "trace", "custom_image": "image",
+            "custom_mm": "image", "custom_audio": "audio", "spec_bench": "hf", "speed_bench": "hf"}  # fmt: skip
 BACKENDS = {"infinity-embeddings": "infinity", "infinity-embeddings-clip": "infinity",
             "openai-embeddings-chat": "openai-embeddings", "openai-embeddings-clip": "openai-embeddings",
             "openai-embeddings-vlm2vec": "openai-embeddings"}  # fmt: skip
@@ -64,6 +64,8 @@ BACKENDS = {"infinity-embeddings": "infinity", "infinity-embeddings-clip": "infi
 SPLITS = {"openai/openai_humaneval": "test", "openai/gsm8k": "test", "yale-nlp/MMVU": "validation",
           "Lin-Chen/MMStar": "val"}  # fmt: skip
 
+#: What a trace's times are multiplied by → their unit.
+UNITS = {1.0: "s", 1e-3: "ms", 1e-6: "us", 1e-9: "ns"}
 ROWS = Flag(note="rows", aloud=True)
 #: Each flag, in the order of their --help.
 FLAGS: dict[str, Flag] = {

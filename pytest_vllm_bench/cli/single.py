@@ -23,6 +23,7 @@ from pytest_vllm_bench.cli.flags import (
     DATASETS,
     FLAGS,
     SPLITS,
+    UNITS,
     dashed,
     full_names,
     meant,
@@ -33,9 +34,12 @@ from pytest_vllm_bench.cli.flags import (
     shown,
 )
 from pytest_vllm_bench.config import Overrides, matrix, read
+from pytest_vllm_bench.config.values import MOST_PROMPTS
 from pytest_vllm_bench.errors import BenchError, ConfigError
-from pytest_vllm_bench.metric_table import SLO_IDS
+from pytest_vllm_bench.metric_table import SAMPLED, SLO_IDS
 from pytest_vllm_bench.model import Message, Problem
+from pytest_vllm_bench.plan import rows
+from pytest_vllm_bench.plan.source import FileReading
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.suggest import suggestion
 from pytest_vllm_bench.text import say
@@ -255,6 +259,9 @@ def _model(args: argparse.Namespace, made: dict[str, Any], told: list[Message]) 
         made.pop("model_choice", None)
     if args.skip_tokenizer_init and not args.tokenizer:
         made["tokenizer"] = "server"
+    local = made.get("tokenizer") or args.model
+    if local and os.path.exists(here := files.path(local)):
+        made["tokenizer"] = str(here.absolute())  # the config made of this lies elsewhere
 
 
 def _dataset(args: argparse.Namespace, made: dict[str, Any], told: list[Message]) -> None:
@@ -269,6 +276,7 @@ def _dataset(args: argparse.Namespace, made: dict[str, Any], told: list[Message]
         chosen["path"] = path if hub else str(local.absolute())
         if not hub and not local.exists():
             raise BenchError("cli.single.no_file", path=path)
+        _rows(made, local if not hub else None, told)
         if theirs == "hf" and path in SPLITS:
             chosen.setdefault("split", SPLITS[path])
     if isinstance(both := chosen.get("range_ratio"), dict):
@@ -280,11 +288,28 @@ def _dataset(args: argparse.Namespace, made: dict[str, Any], told: list[Message]
         chosen.setdefault("times", False)
     if theirs == "timed_trace":
         scale = args.timed_trace_sec_multiplier or 1.0
-        chosen |= {"unit": "s", "speed": 1 / scale} if scale > 0 else {}
+        unit = UNITS.get(scale)
+        chosen |= {"unit": unit} if unit else {"unit": "s", "speed": 1 / scale}
     if theirs in ("custom", "speed_bench") and not args.skip_chat_template and "chat_template" not in made:
         told.append(_said("no_template", dataset=theirs))
     if (pair := made.get("input_output")) and pair[0] == [None, None]:
         del made["input_output"]
+
+
+def _rows(made: dict[str, Any], file: Path | None, told: list[Message]) -> None:
+    """-1 is all rows, and where none is taken twice no more than there are."""
+    (cell,) = made["concurrency_prompts"]
+    once = made["dataset"].get("oversample") is False
+    if cell[1] != -1 and not once:
+        return
+    if file is None or not file.is_file():
+        if cell[1] == -1 or cell[1] > MOST_PROMPTS:
+            raise BenchError("cli.single.all_rows", asked=cell[1])
+        return
+    n = len(rows.read(file, FileReading(note=told.append)))
+    if cell[1] == -1 or cell[1] > n:
+        told.append(_said("rows_there", asked=cell[1], n=n))
+        cell[1] = n
 
 
 def _bucket(text: str, told: list[Message]) -> dict[str, int]:
@@ -335,6 +360,9 @@ def _answers(args: argparse.Namespace, made: dict[str, Any], told: list[Message]
         made["extra_body"] = {**asked, **made.get("extra_body", {})}
     if args.goodput:
         made["goodput"] = dict(map(slo, args.goodput))
+    for name in vllm_result.unknown(args.percentile_metrics) if args.percentile_metrics else ():
+        hint = suggestion(name, (*SAMPLED, *vllm_result.THEIRS))
+        told.append(_said("no_metric", name=name, hint=hint))
     if args.metric_percentiles:
         asked_for = vllm_result.percents(args.metric_percentiles)
         made["percentiles"] = sorted({50.0, 90.0, 95.0, 99.0, *(p for p in asked_for if 0 < p < 100)})

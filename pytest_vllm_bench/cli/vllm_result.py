@@ -13,7 +13,7 @@ from typing import Any
 from pytest_vllm_bench import files
 from pytest_vllm_bench.cli.flags import pair
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.metric_table import percentile_label, sampled_key
+from pytest_vllm_bench.metric_table import SAMPLED, percentile_label
 from pytest_vllm_bench.model import Record
 from pytest_vllm_bench.report import folder, records
 
@@ -21,6 +21,11 @@ from pytest_vllm_bench.report import folder, records
 SETUP = ("date", "endpoint_type", "backend", "label", "model_id", "tokenizer_id", "num_prompts")
 #: Latencies that have another name there.
 THEIRS = {"client_queue_time": "slot_wait", "e2el_including_client_queue": "response_e2el"}
+
+
+def unknown(text: str) -> list[str]:
+    """Names among --percentile-metrics that are no latencies."""
+    return [id for id in text.split(",") if THEIRS.get(id.strip(), id.strip()) not in SAMPLED]
 
 
 def percents(text: str) -> list[float]:
@@ -83,8 +88,8 @@ def theirs(args: argparse.Namespace, row: dict[str, Any]) -> dict[str, Any]:
     for id in (args.percentile_metrics or "").split(","):
         for statistic in ("mean", "median", "std", *map(percentile_label, percents(args.metric_percentiles or "99"))):
             ours = {"p0": "min", "p100": "max"}.get(statistic, statistic)
-            if id and (value := row.get(sampled_key(ours, THEIRS.get(id, id)))) is not None:
-                made[sampled_key(statistic, id)] = value
+            if (value := row.get(f"{ours}_{THEIRS.get(id, id)}_ms")) is not None:
+                made[f"{statistic}_{id}_ms"] = value
     return made | (arrays(folder.records_of(row)) if args.save_detailed else {})
 
 

@@ -51,7 +51,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "rows are not chosen by this: all rows of the file or split are taken",
         "不按此项筛选：取该文件或 split 的全部行",
     ),
-    "cli.single.multiplier": ("`dataset.unit: s`, `dataset.speed: 1/X`", "`dataset.unit: s`、`dataset.speed: 1/X`"),
+    "cli.single.multiplier": ("`dataset.unit`, 0.001 being ms", "`dataset.unit`，0.001 即 ms"),
     "cli.single.labels": (
         "columns are found by their usual names (timestamp, input_length, output_length, hash_ids …)",
         "按常用列名查找（timestamp、input_length、output_length、hash_ids 等）",
@@ -142,6 +142,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "pytest-vllm-bench single [flags of `vllm bench serve`] [--workers 2, and other keys of config.yaml] "
         "[pytest's options]",
         "pytest-vllm-bench single [`vllm bench serve` 的参数] [--workers 2 等 config.yaml 的键] [pytest 的选项]",
+    ),
+    "cli.single.all_rows": (
+        "--num-prompts {asked}: how many rows there are is known of files on this machine only; write a number",
+        "--num-prompts {asked}：只有本机上的文件才能预知行数；请写明数目",
+    ),
+    "cli.single.rows_there": (
+        "--num-prompts {asked}: the file has {n} rows, each is sent once",
+        "--num-prompts {asked}：文件共 {n} 行，每行发送一次",
+    ),
+    "cli.single.no_metric": (
+        "--percentile-metrics: there is no latency {name!r}; {hint}",
+        "--percentile-metrics：没有时延指标 {name!r}；{hint}",
     ),
     "cli.single.no_file": ("--dataset-path {path}: there is no such file", "--dataset-path {path}：没有这个文件"),
     "cli.single.aloud": ("--{name}: {what}", "--{name}：{what}"),
