@@ -135,6 +135,26 @@ class Name:
 
 _ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met the SLO ÷ requests of the sample", "goodput")
 _SERVER = _run("server", "count", "neither", "a figure of the server's own, over the measured span")
+
+
+def _startup(name: str, unit: Unit, better: Better, formula: str) -> tuple[str, Metric]:
+    return f"startup.{name}", replace(_SERVER, unit=unit, better=better, formula=formula)
+
+
+#: Figures of its start, of a server that the test started.
+STARTUP = dict(
+    (
+        _startup("ready_s", "s", "lower", "from the command to the first answer of its readiness page"),
+        _startup("first_token_s", "s", "lower", "from the command to the first request that was answered"),
+        _startup("weights_s", "s", "lower", "loading of the weights, as its log says; the slowest worker"),
+        _startup("compile_s", "s", "lower", "compilation, as its log says"),
+        _startup("graphs_s", "s", "lower", "capture of graphs, as its log says"),
+        _startup("engine_s", "s", "lower", "initialization of the engine, as its log says"),
+        _startup("kv_gib", "count", "higher", "memory for the KV cache, as its log says; the smallest worker's"),
+        _startup("kv_tokens", "tokens", "higher", "tokens that the KV cache holds, as its log says"),
+        _startup("max_concurrency", "x", "higher", "requests of the longest kind that the KV cache holds"),
+    )
+)
 _SERVER_SHARE = re.compile(r"server\.(\w+_rate|(kv_usage|hit_rate)_\w+)")
 _STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+)")
 _RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
@@ -162,6 +182,8 @@ def parse_name(text: str) -> Name | None:
     prefix, dot, rest = text.partition(".")
     if dot and prefix == "slo_attainment" and rest in SLO_IDS:
         return Name(text=text, window=window, row=_ATTAINMENT, slo=rest)
+    if text in STARTUP:
+        return Name(text=text, window=window, row=STARTUP[text])
     if dot and prefix == "server" and rest:
         return Name(text=text, window=window, row=_SERVER)
     return _sampled_name(text, window)
@@ -198,7 +220,7 @@ def all_names(percentiles: Iterable[float] = (50, 90, 95, 99)) -> list[str]:
     """Every name there is, without window prefixes and ``server.*``; for completion and "did you mean"."""
     statistics = [*STATISTICS, *(percentile_label(p) for p in percentiles)]
     names = [sampled_key(s, row.id) for row in SAMPLED.values() for s in statistics]
-    return [*names, *(f"slo_attainment.{id}" for id in SLO_IDS), *SCALAR]
+    return [*names, *(f"slo_attainment.{id}" for id in SLO_IDS), *SCALAR, *STARTUP]
 
 
 def unknown(name: str) -> Message:

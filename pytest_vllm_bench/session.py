@@ -8,7 +8,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.memory import Memory
-from pytest_vllm_bench.model import Message, Scenario
+from pytest_vllm_bench.model import Beside, Message, Scenario
 from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import ReferenceGate, Rounds
 from pytest_vllm_bench.report import folder
+from pytest_vllm_bench.serve.facts import LaunchFacts
 from pytest_vllm_bench.serve.servers import Servers, fits
 from pytest_vllm_bench.serve.start import Launcher, alive
 from pytest_vllm_bench.world import Probes, World, build_context
@@ -121,7 +122,9 @@ class Session:
         world = await ready.wait(look, patience, aloud)
         self.servers.back(scenario)
         if started is not None:
-            started.reached("first_token_s")
+            facts: list[Callable[[Scenario], Beside | None]] = [partial(LaunchFacts, started)]
+            notes = (*world.notes, *await started.prepared(target))
+            world = replace(world, besides=(*world.besides, *facts), notes=notes)
         for note in world.notes:
             if note not in self._said:
                 self._said.append(note)

@@ -35,7 +35,7 @@ def of_one_repeat(scenario: Scenario) -> tuple[Rule, ...]:
     return tuple(
         rule
         for rule in effective_rules(scenario)
-        if rule.metric.startswith("server.") or (rule.metric == "failed" and not rule.limit)
+        if rule.metric.startswith(("server.", "startup.")) or (rule.metric == "failed" and not rule.limit)
     )
 
 

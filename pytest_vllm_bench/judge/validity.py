@@ -254,6 +254,13 @@ def _meant(run: _Run) -> Any:
     return np.nan_to_num(run.sample.tokens["shared"]) + (run.measured.plan.template_tokens if run.measured.plan else 0)
 
 
+def _flags(run: _Run) -> Check | None:
+    """Flags of a server that was started, where it says itself that it has them otherwise."""
+    found = {name.removeprefix("unlike."): has for name, has in run.server.items() if name.startswith("unlike.")}
+    said = ", ".join(f"{name}: {has:g}" for name, has in found.items())
+    return _check("flags", False, float(len(found)), 0.0, said=said) if found else None
+
+
 def _token_source(run: _Run) -> Check | None:
     """Events counted as tokens, while something judged needs tokens."""
     if not run.sample.token_sources:
@@ -306,5 +313,5 @@ def _worker(run: _Run) -> Check | None:
 #: The validity table, in the order in which it is shown.
 CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
     _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
-    _cache, _media_cache, _token_source,
+    _cache, _media_cache, _token_source, _flags,
 )  # fmt: skip

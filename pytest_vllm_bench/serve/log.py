@@ -57,9 +57,10 @@ def lines(log: Path) -> list[str]:
     return [line[:LETTERS] for line in found if line.strip()][-LINES:]
 
 
-def words(log: Path) -> tuple[Message, ...] | Message:
+def words(log: Path, most: int = LINES) -> tuple[Message, ...] | Message:
     """The last lines, to be shown."""
-    return tuple(Message(key="serve.line", values={"line": line}) for line in lines(log)) or Message(key="serve.silent")
+    said = lines(log)[-most:]
+    return tuple(Message(key="serve.line", values={"line": line}) for line in said) or Message(key="serve.silent")
 
 
 def last(log: Path) -> str:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from pytest_vllm_bench.errors import NotReady, ServerError
 from pytest_vllm_bench.model import Message, Scenario, ServerCommand, Target
 from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.observe.pages import fetch
-from pytest_vllm_bench.serve import log
+from pytest_vllm_bench.serve import ask, log
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 SIMULATOR = "simulator"
@@ -37,8 +38,10 @@ Aloud = Callable[[Message], None]
 class RunningServer:
     """A server that was started; what its guardian says of it is read when somebody asks."""
 
-    def __init__(self, launch: ServerCommand, model: str, file: Path, folder: Path) -> None:
-        self.launch, self.log = launch, file
+    def __init__(self, launch: ServerCommand, model: str, file: Path, folder: Path, number: int = 1) -> None:
+        self.launch, self.log, self.number = launch, file, number
+        self.settings: Mapping[str, tuple[Any, ...]] | None = None  # as it tells them; None: not asked yet
+        self.forget = ask.Resets(launch.reset)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         filled = {"{port}": str(port), "{model}": model}
@@ -75,7 +78,14 @@ class RunningServer:
         """Note when it first got so far."""
         self.seconds.setdefault(what, perf_counter() - self.begun)
 
-    def death(self) -> Message | None:
+    async def prepared(self, target: Target) -> list[Message]:
+        """Ask once what it is, and have it forget what it was sent; → what of that should be known."""
+        self.reached("first_token_s")
+        if self.settings is None:
+            self.settings = await ask.settings(target)
+        return await self.forget(target)
+
+    def death(self, most: int = log.LINES) -> Message | None:
         """How it ended, with its last words and what they mean; None while it lives."""
         told = self.told()
         if "failed" in told:
@@ -87,7 +97,7 @@ class RunningServer:
         unknown = "signal" if code < 0 else "code" if code else "ended"
         why = log.diagnosis(said) or Message(key=f"serve.why.{unknown}")
         how = signal.Signals(-code).name if code < 0 else str(code)
-        values = {"how": how, "why": why, "log": str(self.log), "lines": log.words(self.log)}
+        values = {"how": how, "why": why, "log": str(self.log), "lines": log.words(self.log, most)}
         return Message(key="serve.died", values=values)
 
     def stop(self) -> Message | None:
@@ -131,7 +141,7 @@ class Launcher:
         folder = results / "logs"
         folder.mkdir(exist_ok=True)
         model = scenario.models[0] if scenario.models else ""
-        self.running = RunningServer(launch, model, folder / f"{name}.log", base_dir)
+        self.running = RunningServer(launch, model, folder / f"{name}.log", base_dir, number)
         self._serves = (target, scenario.start)
         command = target.discreet(" ".join(self.running.command))
         aloud(Message(key="serve.starting", values={"command": command, "log": str(self.running.log)}))

@@ -591,6 +591,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "回答共 {counted} 个 token，要求 {asked} 个（相差 {off}）；服务器未按要求的长度生成："
         "请设置 ignore_eos: false 或更换 backend",
     ),
+    "judge.check.flags.bad": (
+        "the server that was started says that it has other settings than the flags asked for ({said}): see the command in "
+        "its log, and whether it takes them",
+        "启动的服务自称的设置与要求的参数不同（{said}）：请查看日志中的命令，以及它是否接受这些参数",
+    ),
     "judge.check.cache": (
         "{share} of the prompt tokens were in the server's cache",
         "{share} 的输入 token 命中了服务器缓存",

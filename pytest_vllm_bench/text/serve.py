@@ -29,6 +29,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "服务在收到 SIGTERM 后 {grace} 秒内没有退出：强制结束了其中 {n} 个进程（日志：{log}）；"
         "可用 server: {{stop: {{grace: …}}}} 延长等待时间。",
     ),
+    "serve.no_reset": (
+        "The server that was started has no page that empties its caches (vLLM has them with VLLM_SERVER_DEV_MODE: "
+        '"1" under env:): that prompts differ from load to load is what keeps them cold.',
+        "启动的服务没有清空缓存的接口（vLLM 需要在 env: 下设置 VLLM_SERVER_DEV_MODE: "
+        '"1"）：因此仅靠每次压测的提示词各不相同来保证冷缓存。',
+    ),
+    "serve.reset_failed": (
+        "{path} did not empty the server's caches before the load: {said}",
+        "压测前 {path} 未能清空服务的缓存：{said}",
+    ),
     "serve.why.kv_cache": (
         "The memory left beside the model does not hold its KV cache: lower max-model-len, or raise "
         "gpu-memory-utilization.",

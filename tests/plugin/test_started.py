@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,11 @@ def left(pytester: pytest.Pytester) -> list[str]:
             continue
         if str(pytester.path) in words and not zombie and ("scripted.py" in words or "guardian.py" in words):
             found.append(words)
+    return found
+
+
+def saved(pytester: pytest.Pytester, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((pytester.path / "results" / f"bench_{name}.json").read_text())
     return found
 
 
@@ -75,3 +83,71 @@ def test_a_setting_that_cannot_start_is_an_error_of_its_own(bench: Bench, pytest
     assert "It does not know one of its flags" in words
     assert "unrecognized arguments: --max-num-sequences" in words
     assert "server not there, see dies-io16x4-mc1-np3" in words
+
+
+def test_what_is_known_of_a_start_and_of_a_server(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Its words are held against its flags; caches are emptied before each load; figures of the start have rules."""
+    log = "Loading weights took 31.27 seconds\\nCPU KV cache size: 1,048,576 tokens, Maximum concurrency for 4,096"
+    note = pytester.path / "note"
+    keys = {
+        "concurrency_prompts": [[1, 3], [2, 6]],
+        "sla": ["startup.kv_tokens >= 1000", "startup.weights_s <= 20", "startup.ready_s <= 600"],
+        "server": server("resets", "--says", log, "--note", str(note), args={"max-num-seqs": 64}),
+    }
+    result = bench(**ONE | keys)
+    result.assert_outcomes(failed=2)
+    found = saved(pytester, "io16x4_mc2_np6")
+    assert found["server"]["startup.weights_s"] == 31.27
+    assert {v["rule"]: v["verdict"] for v in found["verdicts"] if "startup" in v["rule"]} == {
+        "startup.kv_tokens >= 1000": "PASS", "startup.weights_s <= 20": "FAIL", "startup.ready_s <= 600": "PASS"
+    }  # fmt: skip
+    assert found["environment"]["launch"]["settings"] == {"max_num_seqs": [64]}
+    assert note.read_text().split("\n")[:3] == ["start 64", "reset 64", "reset 64"]
+    assert "no page that empties" not in told(result)
+
+
+def test_flags_that_the_server_has_not_got_make_a_run_invalid(bench: Bench) -> None:
+    result = bench(**ONE | {"server": server("resets+stuck+differs", args={"max-num-seqs": 64})})
+    result.assert_outcomes(failed=1)
+    assert "INVALID" in told(result)
+    assert "max_num_seqs: 65" in told(result)
+    assert "/reset_prefix_cache did not empty" in told(result)
+
+
+def test_one_that_dies_under_load_says_why_and_is_started_again(bench: Bench, pytester: pytest.Pytester) -> None:
+    keys = {"concurrency_prompts": [[1, 20], [2, 6]], "server": server("", "--after", "8", "--code", "9")}
+    result = bench(**ONE | keys)
+    result.assert_outcomes(failed=1, passed=1)
+    assert "ended by itself (9). It ran out of memory" in told(result)
+    assert {path.name for path in (pytester.path / "results" / "logs").iterdir()} == {"server.log", "server-2.log"}
+    assert not left(pytester)
+
+
+def test_however_it_clings_to_life_nothing_is_left(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench(**ONE | {"server": server("stubborn+workers+floods", args={"note": ["a", "b"]})})
+    result.assert_outcomes(passed=2)
+    assert "3 of its processes were killed" in told(result)
+    assert not left(pytester)
+
+
+def until(held: Callable[[], object]) -> None:
+    while not held():
+        time.sleep(0.05)
+
+
+def test_neither_an_interruption_nor_a_kill_leaves_a_server(
+    bench: Bench, begin: Begin, pytester: pytest.Pytester
+) -> None:
+    """In the middle of a start, and of a load."""
+    for manner, how in (("waits", signal.SIGINT), ("waits+workers", signal.SIGKILL), ("", signal.SIGKILL)):
+        bench("--collect-only", **ONE | {"server": server(manner), "concurrency_prompts": [[1, 100_000]]})
+        log, sign = pytester.path / "results" / "logs" / "server.log", pytester.path / "results" / ".running"
+        process = begin()
+        until(log.exists)
+        until(lambda: manner or any(sign.glob("*/tape")))  # noqa: B023
+        while "workers" in manner and log.read_text().count("worker") < 2:
+            time.sleep(0.05)
+        process.send_signal(how)
+        assert process.wait() == (2 if how == signal.SIGINT else -9)
+        until(lambda: not left(pytester))
+        log.unlink()

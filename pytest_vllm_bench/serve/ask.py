@@ -1,0 +1,117 @@
+"""A server that was started → what it says of itself, and whether it has forgotten what it was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_vllm_bench.errors import ServerError
+from pytest_vllm_bench.model import Message, Target
+from pytest_vllm_bench.observe.pages import fetch, parsed, words
+from pytest_vllm_bench.observe.ready import ASIDE
+
+#: Where servers tell of their settings: vLLM (in its development mode), SGLang, llama.cpp.
+SETTINGS = ("/server_info?config_format=json", "/get_server_info", "/server_info", "/props")
+_LABELS = re.compile(r"^vllm:cache_config_info\{([^}]*)\}", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+#: What empties caches: vLLM (in its development mode), SGLang.
+RESETS = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache", "/flush_cache?timeout=30")
+_NO_PAGE = (404, 405, 501)
+#: Seconds between the tries of a reset, which takes none while a request runs.
+TRIES = (0.1, 0.3, 1.0)
+
+
+async def settings(target: Target) -> dict[str, tuple[Any, ...]]:
+    """By name, every number and yes or no that the server tells of its settings, wherever it stands."""
+    found: dict[str, list[Any]] = {}
+    for path in SETTINGS:
+        with contextlib.suppress(ServerError, RecursionError):
+            page = await fetch(target, path, ASIDE)
+            told = parsed(page.body) if page.status == 200 else None
+            for name, value in _leaves(told):
+                found.setdefault(name, []).append(value)
+        if found:
+            break
+    with contextlib.suppress(ServerError):
+        page = await fetch(target, "/metrics", ASIDE)
+        for labels in _LABELS.findall(page.body.decode("utf-8", "replace") if page.status == 200 else ""):
+            for name, text in _LABEL.findall(labels):
+                if (value := _plain(text)) is not None:
+                    found.setdefault(name, []).append(value)
+    return {name: tuple(dict.fromkeys(values)) for name, values in found.items()}
+
+
+def _leaves(told: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ():
+        yield from _leaves(value, name if isinstance(told, list) else str(key))
+    if name and (value := _plain(told)) is not None:
+        yield name, value
+
+
+def _plain(value: Any) -> float | bool | None:
+    """A number, or yes or no; everything else has more than one spelling."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return value if isinstance(value, bool | int | float) else None
+
+
+def name_of(flag: str) -> str:
+    """A flag's name as settings have it: ``no-enable-x`` and ``cache-config.enable-x`` are about ``enable_x``."""
+    return flag.lstrip("-").rpartition(".")[2].replace("-", "_").removeprefix("no_")
+
+
+def unlike(args: Mapping[str, Any], told: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:
+    """Flags that were asked for and that the server has otherwise: name → what it has."""
+    found = {}
+    for flag, asked in args.items():
+        name, value = name_of(flag), _plain(asked)
+        if isinstance(value, bool) and flag.lstrip("-").startswith(("no-", "no_")):
+            value = not value
+        # A negative number leaves it to the server.
+        if value is not None and value >= 0 and name in told and value not in told[name]:
+            found[name] = float(told[name][0])
+    return found
+
+
+class Resets:
+    """Empties the caches of one server, by those of its pages that are there; ``how``: auto, none, or a page."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.pages = {"auto": list(RESETS), "none": []}.get(how, [how])
+
+    async def __call__(self, target: Target) -> list[Message]:
+        """What came of it that should be known."""
+        notes = []
+        for path in list(self.pages):
+            why = await self._tried(target, path)
+            if why == "" and self.how == "auto":
+                self.pages.remove(path)
+            elif why is not None:
+                notes.append(Message(key="serve.reset_failed", values={"path": path, "said": why or "404"}))
+        return notes if self.pages or self.how == "none" else [Message(key="serve.no_reset")]
+
+    async def _tried(self, target: Target, path: str) -> str | None:
+        """None: it is done; "": there is no such page; else what was said."""
+        said = ""
+        for pause in (*TRIES, None):
+            try:
+                page = await fetch(target, path, 60.0, body={})
+            except ServerError as error:
+                said = str(error.message.values.get("said", error.message.key))
+            else:
+                if page.status in _NO_PAGE:
+                    return ""
+                told = parsed(page.body)
+                refused = isinstance(told, dict) and told.get("success") is False
+                if 200 <= page.status < 300 and not refused:
+                    return None
+                said = f"{page.status} {words(target, page.body)}"
+            if pause is not None:
+                await asyncio.sleep(pause)
+        return said or "–"

@@ -1,0 +1,37 @@
+"""A server that was started, while load runs → how it started, what it is, and how it died, if it did."""
+
+from __future__ import annotations
+
+from pytest_vllm_bench.model import Observed, Scenario, Target
+from pytest_vllm_bench.serve import ask, log
+from pytest_vllm_bench.serve.start import RunningServer
+
+
+class LaunchFacts:
+    """Beside one load."""
+
+    def __init__(self, running: RunningServer, scenario: Scenario) -> None:
+        self.running, self.scenario = running, scenario
+
+    async def begin(self, target: Target) -> None:
+        """It was asked before the warm-up."""
+
+    async def end(self, interrupted: bool) -> Observed:
+        running, launch, told = self.running, self.running.launch, self.running.settings or {}
+        figures = {**running.seconds, **log.figures(running.log)}
+        flags = {ask.name_of(key) for key in launch.args}
+        known = {
+            "command": list(launch.command),
+            "env": dict(launch.env),
+            "start": running.number,
+            "log": running.log.name,
+            "settings": {name: list(values) for name, values in told.items() if name in flags},
+        }
+        return Observed(
+            counters={
+                **{f"startup.{name}": value for name, value in figures.items()},
+                **{f"unlike.{name}": value for name, value in ask.unlike(launch.args, told).items()},
+            },
+            environment={"launch": self.scenario.target.covered(known)},
+            fault=None if interrupted else running.death(most=10),
+        )
