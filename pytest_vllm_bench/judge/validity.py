@@ -256,8 +256,8 @@ def _meant(run: _Run) -> Any:
 
 def _flags(run: _Run) -> Check | None:
     """Flags of a server that was started, where it says itself that it has them otherwise."""
-    found = {name.removeprefix("unlike."): has for name, has in run.server.items() if name.startswith("unlike.")}
-    said = ", ".join(f"{name}: {has:g}" for name, has in found.items())
+    found = run.measured.environment.get("launch", {}).get("unlike", {})
+    said = ", ".join(f"{name}: {has}" for name, has in found.items())
     return _check("flags", False, float(len(found)), 0.0, said=said) if found else None
 
 

@@ -65,7 +65,7 @@ def name_of(flag: str) -> str:
     return flag.lstrip("-").rpartition(".")[2].replace("-", "_").removeprefix("no_")
 
 
-def unlike(args: Mapping[str, Any], told: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:
+def unlike(args: Mapping[str, Any], told: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     """Flags that were asked for and that the server has otherwise: name → what it has."""
     found = {}
     for flag, asked in args.items():
@@ -74,7 +74,7 @@ def unlike(args: Mapping[str, Any], told: Mapping[str, tuple[Any, ...]]) -> dict
             value = not value
         # A negative number leaves it to the server.
         if value is not None and value >= 0 and name in told and value not in told[name]:
-            found[name] = float(told[name][0])
+            found[name] = told[name][0]
     return found
 
 

@@ -26,12 +26,10 @@ class LaunchFacts:
             "start": running.number,
             "log": running.log.name,
             "settings": {name: list(values) for name, values in told.items() if name in flags},
+            "unlike": ask.unlike(launch.args, told),
         }
         return Observed(
-            counters={
-                **{f"startup.{name}": value for name, value in figures.items()},
-                **{f"unlike.{name}": value for name, value in ask.unlike(launch.args, told).items()},
-            },
+            counters={f"startup.{name}": value for name, value in figures.items()},
             environment={"launch": self.scenario.target.covered(known)},
             fault=None if interrupted else running.death(most=10),
         )
