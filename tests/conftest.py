@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -16,6 +17,9 @@ pytest_plugins = ["pytester", "llama"]
 # No test depends on the machine's speed.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Tests start many processes, and each would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TESTS = str(Path(__file__).parent)
 #: Who calls into these starts processes.

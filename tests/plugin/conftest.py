@@ -1,7 +1,12 @@
-"""A user's folder: a config, a test of five lines, and pytest run on it as users run it."""
+"""A user's folder: a config, a test of five lines, and pytest run on it as users run it.
+
+In this process, where what is asked does not depend on one of its own: a process costs more than all that it measures.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -10,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+import pytest_vllm_bench
 
 TEST = """
 import pytest
@@ -29,22 +36,42 @@ CONFIG: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def everything() -> None:
+    """All modules, ours and those that ours import late: a run in this process throws away what it was the first to
+    import, and numpy cannot be imported twice."""
+    for module in pkgutil.walk_packages(pytest_vllm_bench.__path__, "pytest_vllm_bench."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for late in ("pandas", "tokenizers", "pyarrow.parquet", "openpyxl", "PIL.Image"):
+        importlib.import_module(late)
+
+
 @pytest.fixture
-def bench(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
-    """``bench("-k", "io64", sla=[...])``: write config.yaml (keys over a small default, or ``text``), run pytest."""
+def bench(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, everything: None
+) -> Callable[..., pytest.RunResult]:
+    """``bench("-k", "io64", sla=[...])``: write config.yaml (keys over a small default, or ``text``), run pytest.
+
+    ``alone``: in a process of its own, as everything that xdist divides is.
+    """
     for name in ("PYTEST_VLLM_URL", "PYTEST_VLLM_CONFIG", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     ini = "[pytest]\nfilterwarnings = error\naddopts = -p no:hypothesispytest\n"  # which costs more than all else
     pytester.makefile(".ini", pytest=ini)
 
-    def run(*args: str, text: str | None = None, test: str = TEST, **keys: Any) -> pytest.RunResult:
+    def run(
+        *args: str, alone: bool = False, text: str | None = None, test: str = TEST, **keys: Any
+    ) -> pytest.RunResult:
         config = {k: v for k, v in {**CONFIG, **keys}.items() if v is not None}
         folder = pytester.path / "cases"
         folder.mkdir(exist_ok=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(config) if text is None else text, encoding="utf-8")
         (folder / "test_cases.py").write_text(test, encoding="utf-8")
-        return pytester.runpytest_subprocess("cases", *args, timeout=180)
+        if alone or "-n" in args:
+            return pytester.runpytest_subprocess("cases", *args, timeout=180)
+        return pytester.runpytest_inprocess("cases", *args)
 
     return run
 

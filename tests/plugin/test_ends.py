@@ -240,7 +240,7 @@ def test_what_nobody_foresaw_keeps_plan_and_tape_and_the_others_run(bench: Bench
 def test_a_disk_that_fills_under_load_is_said_as_that(bench: Bench, pytester: pytest.Pytester) -> None:
     """A limit on the size of files stands for the disk: the plan fits, the tape does not."""
     pytester.makeconftest("import resource\n\nresource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n")
-    result = bench(input_output=[[64, 400]], concurrency_prompts=[[2, 60]])
+    result = bench(alone=True, input_output=[[64, 400]], concurrency_prompts=[[2, 60]])
     result.assert_outcomes(failed=1)
     text = " ".join(result.stdout.str().split())
     assert "the disk was full" in text

@@ -232,7 +232,7 @@ def test_in_chinese(bench: Bench, pytester: pytest.Pytester) -> None:
 
 def test_a_terminal_that_cannot_spell_it_still_gets_lines(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = bench("--vllm-lang=zh", **ONE)
+    result = bench("--vllm-lang=zh", alone=True, **ONE)
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines([r"io64x8-\S+ +\\u901a\\u8fc7 .*"])
 
@@ -258,7 +258,7 @@ def test_a_disk_that_is_full_before_any_load(bench: Bench, pytester: pytest.Pyte
     """A limit on the size of files stands for the disk: the plan does not fit."""
     limit = "import resource\n\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
     pytester.makeconftest(limit)
-    result = bench(**{**ONE, "concurrency_prompts": [[2, 2000]]})
+    result = bench(alone=True, **{**ONE, "concurrency_prompts": [[2, 2000]]})
     result.assert_outcomes(failed=1)
     assert "Free some space" in result.stdout.str()
     assert "Error" not in result.stdout.str()
@@ -289,7 +289,7 @@ def test_an_interruption_while_reports_are_written(bench: Bench, pytester: pytes
         page.write = write
         """
     )
-    result = bench(**ONE)
+    result = bench(alone=True, **ONE)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     assert "pytest-vllm-bench report" in result.stdout.str()
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
