@@ -37,13 +37,14 @@ def recover(
     for work in works:
         try:
             one = salvaged(work, backends)
-            if one is None:
+            if one is None and not (work / f"{BEGUN}{measurement.SUFFIX}").is_file():
                 yield Message(key="plugin.left_running", values={"path": str(work)})
                 continue
-            for target in targets:
-                for record in one.records:
-                    record.error_detail = target.discreet(record.error_detail)
-            yield saved(one, results, work / "tape" if one.scenario.tape != "drop" else None)
+            if one is not None:
+                for target in targets:
+                    for record in one.records:
+                        record.error_detail = target.discreet(record.error_detail)
+                yield saved(one, results, work / "tape" if one.scenario.tape != "drop" else None)
         except BenchError as error:
             yield Message(key="load.not_salvaged", values={"folder": str(work), "why": error.message})
         except Exception as error:  # a backend of somebody else's reads what is there, and may be why it was cut off

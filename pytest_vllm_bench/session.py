@@ -16,6 +16,7 @@ from pytest_vllm_bench import environment, load, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
+from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
 from pytest_vllm_bench.memory import Memory
 from pytest_vllm_bench.model import Beside, Message, Scenario
@@ -227,8 +228,8 @@ def connections(scenario: Scenario) -> int:
 
 async def trial_of(scenario: Scenario, world: World) -> trial.Trial:
     """One request as the scenario's plan would send it, of the world's first model."""
-    with tempfile.TemporaryDirectory(prefix="vllm-bench-") as folder:
-        planned = await plan.background(plan.trial, scenario, build_context(world), Path(folder))
+    with tempfile.TemporaryDirectory(prefix="trial-", dir=private_folder(world.folder / folder.RUNNING)) as work:
+        planned = await plan.background(plan.trial, scenario, build_context(world), Path(work))
     made, body, (input_len, output_len) = planned
     return trial.Trial(
         backend=world.backend,

@@ -32,6 +32,8 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 _HIGH = re.compile(rb"[\x80-\xff]+")
+#: Where Linux names what we have open.
+OPEN = Path("/proc/self/fd")
 _UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -44,19 +46,23 @@ class FileReading:
 
 
 class Copy:
-    """A file of our own with these bytes, gone when nobody holds it any more."""
+    """A file of our own with these bytes, gone when nobody holds it any more; where the system names what is open, it
+    has no other name, and even a process that is killed leaves none."""
 
     def __init__(self, pieces: Iterator[bytes], reading: FileReading) -> None:
-        number, name = tempfile.mkstemp(prefix="pytest-vllm-bench-")
-        self.path = Path(name)
-        with open(number, "wb") as file:
-            for piece in pieces:
-                reading.alive()
-                file.write(piece)
+        self._named = not OPEN.is_dir()
+        self._file = tempfile.NamedTemporaryFile(delete=False) if self._named else tempfile.TemporaryFile()  # noqa: SIM115
+        self.path = Path(str(self._file.name)) if self._named else OPEN.resolve() / str(self._file.fileno())
+        for piece in pieces:
+            reading.alive()
+            self._file.write(piece)
+        self._file.flush()
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        self._file.close()
+        if self._named:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,8 +79,9 @@ def make(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[list[Path]]:
-    """Make ``folder``, keep other sessions out of it meanwhile, and put aside what one that was killed left running (→
-    where to); BenchError where one is in it.  The system ends a claim with its process, and some know none."""
+    """Make ``folder``, keep other sessions out of it meanwhile, and put aside what one that was killed had of a load (→
+    where to; the rest goes); BenchError where one is in it.  The system ends a claim with its process, and some know
+    none."""
     aside: list[Path] = []
     make(folder)
     with contextlib.ExitStack() as held:
@@ -90,7 +91,7 @@ def claimed(folder: Path) -> Iterator[list[Path]]:
             held.callback(os.close, handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                aside += [keep(left) for left in sorted((folder / RUNNING).glob("*"))]
+                aside += cleared(folder)
             except BlockingIOError:
                 raise BenchError("report.claimed", folder=str(folder)) from None
             except OSError:  # a network file system that knows no locks
@@ -102,6 +103,30 @@ def claimed(folder: Path) -> Iterator[list[Path]]:
         finally:
             with contextlib.suppress(OSError):
                 (folder / RUNNING).rmdir()
+
+
+def cleared(folder: Path) -> Iterator[Path]:
+    """Remove what those that were killed left in ``folder``, but for what was measured; → where to that went."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if not alive(part.name.split(".")[1]):  # the command ``report`` asks nobody before it writes
+                part.unlink()
+    for left in sorted((folder / RUNNING).glob("*")):
+        if any(left.glob("begun.*")) or any(tape.stat().st_size for tape in left.glob("tape/*")):
+            yield keep(left)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def alive(process: str) -> bool:
+    """Whether this is the number of a process."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:  # of somebody else
+        pass
+    return True
 
 
 def keep(work: Path) -> Path:
@@ -207,12 +232,12 @@ def _retire(folder: Path, name: str, session: str) -> None:
         return
     shelf = folder / HISTORY / stem(before).removeprefix("bench_")
     shelf.mkdir(parents=True, exist_ok=True)
-    for path in [old, *(folder.glob(f"{glob_escape(name)}.*"))]:
-        if path.exists():
-            target = shelf / path.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            path.replace(target)
+    beside = [path for path in folder.glob(f"{glob_escape(name)}.*") if path != old]
+    for path in [*beside, old]:  # by which one that is killed meanwhile is known to the next
+        target = shelf / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.replace(target)
 
 
 def glob_escape(name: str) -> str:
