@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_vllm_bench import judge as stage
-from pytest_vllm_bench.judge import stopping
+from pytest_vllm_bench.judge import devices, stopping
 from pytest_vllm_bench.measure import energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
@@ -48,6 +48,8 @@ def judge(
     asking = replace(asked, rules=rules, goodput={} if waits else asked.goodput)
     judgement = stage.judge(asking, [*pool[:-1], seen], samples, per_repeat, pooled)
     notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *last.said]
+    spoilt = [finding for sample in samples for finding in devices.findings(sample)]
+    notes += [note for _, note in spoilt]
     notes += energy.notes(samples[-1], wanted=_asks_for_energy(asked))
     return Result(
         scenario=asked,
@@ -69,7 +71,7 @@ def judge(
         date=last.date,
         session=last.session,
         notes=tuple(note for i, note in enumerate(notes) if note and note not in notes[:i]),
-        taints=tuple(dict.fromkeys(taint for one in pool for taint in one.taints)),
+        taints=tuple(dict.fromkeys([taint for one in pool for taint in one.taints] + [taint for taint, _ in spoilt])),
     )
 
 
@@ -118,4 +120,5 @@ def enough(asked: Scenario, measured: Sequence[Measurement]) -> bool:
 
 
 def _settings(asked: Scenario, one: Measurement) -> MetricSettings:
-    return settings_of(asked, workers=len(one.facts.workers) if one.facts else 1, complete=one.complete)
+    made = settings_of(asked, workers=len(one.facts.workers) if one.facts else 1, complete=one.complete)
+    return replace(made, accelerators=made.accelerators or len(one.environment.get("accelerators", ())) or None)

@@ -19,7 +19,9 @@ from pytest_vllm_bench.model import OURS, Backend, ErrorKind, Message, Rule, Sce
 
 Better = Literal["lower", "higher", "neither"]
 Per = Literal["request", "gap", "token", "run"]
-Unit = Literal["ms", "tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s", "J", "J/tok", "J/req", "tok/J", "W"]
+Unit = Literal[
+    "ms", "tok/s", "req/s", "1/s", "x", "ratio", "count", "tokens", "s", "J", "J/tok", "J/req", "tok/J", "W", "price"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,10 @@ SCALAR = _rows(
     _run("request_goodput", "req/s", "higher", "requests that met every SLO ÷ duration", "goodput"),
     _run("good_output_throughput", "tok/s", "higher", "output tokens of good requests ÷ duration", "goodput", "counts"),
     _run("goodput_ratio", "ratio", "higher", "good requests ÷ requests of the sample", "goodput"),
+    _run("output_throughput_per_accelerator", "tok/s", "higher", "output_throughput ÷ accelerators", "deployment",
+         "counts"),
+    _run("cost_per_million_output_tokens", "price", "lower", "price_per_hour ÷ 3600 ÷ output_throughput × 10⁶", "price",
+         "counts"),
     _run("max_output_tokens_per_s", "tok/s", "higher", "most output tokens in a sliding second", "counts"),
     _run("max_concurrent_requests", "count", "neither", "most requests in [sent, done) at once"),
     _run("mean_concurrency", "count", "neither", "∫ requests in [sent, done) dt ÷ duration"),
@@ -373,7 +379,11 @@ def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
     if "audio" in backend.takes_media:
         found.add("audio")
     if scenario.watches_accelerators:
-        found.add("accelerators")
+        found |= {"accelerators", "deployment"}
+    if scenario.deployment.accelerators:
+        found.add("deployment")
+    if scenario.deployment.price_per_hour:
+        found.add("price")
     return frozenset(found)
 
 

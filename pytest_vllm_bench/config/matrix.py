@@ -15,6 +15,7 @@ from pytest_vllm_bench.metric_table import effective_rules
 from pytest_vllm_bench.model import (
     Cell,
     DatasetChoice,
+    Deployment,
     JudgeSettings,
     RampUp,
     Repeats,
@@ -226,6 +227,7 @@ def scenario(config: Config, at: Axes) -> Scenario:
         rules=tuple(rules),
         repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
         search=at.search,
+        deployment=Deployment(**settings.deployment.model_dump()),
         watching=Watching(**settings.observe.model_dump() | {"urls": tuple(settings.observe.urls)}),
         xfail=override.xfail,
         skip=override.skip,

@@ -326,6 +326,7 @@ class ValidityFile(Strict):
     reconnected: Share = 0.05
     length: Share = 0.01
     cache: Share = 0.02
+    throttle: Share | None = None
 
 
 class RepeatsFile(Strict):
@@ -360,6 +361,11 @@ class ObserveFile(Strict):
     accelerators: Annotated[
         str, *_field(v.accelerators, {"anyOf": [{"enum": list(v.ACCELERATORS)}, {"pattern": "^https?://"}]})
     ] = "auto"
+
+
+class DeploymentFile(Strict):
+    accelerators: Count | None = None
+    price_per_hour: Positive | None = None
 
 
 class BaselineFile(Strict):
@@ -477,5 +483,6 @@ class File(CellFile):
     search: SearchFile | None = None
     baseline: BaselineFile = BaselineFile()
     observe: ObserveFile = ObserveFile()
+    deployment: DeploymentFile = DeploymentFile()
     results_dir: Text = "results"
     overrides: Annotated[list[OverrideFile], BeforeValidator(_few)] = []

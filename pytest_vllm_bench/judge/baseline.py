@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ KEPT = (
 
 
 #: Taints of what no reference keeps; what was taken up again is as good as what ran at one go.
-SPOILING = ("simulated", "interrupted", "salvaged")
+SPOILING = ("simulated", "interrupted", "salvaged", "throttled", "broken", "shared")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +101,7 @@ ENVIRONMENT = {
     "backend": ("backend",),
     "client.cpu": ("environment", "client", "cpu"),
     "client.cpus": ("environment", "client", "cpus"),
+    "accelerators": ("environment", "accelerators"),
 }
 
 
@@ -112,8 +113,15 @@ def relevant(row: Mapping[str, Any]) -> dict[str, Any]:
         for part in path:
             value = value.get(part) if isinstance(value, Mapping) else None
         if value is not None:
-            found[name] = value
+            found[name] = _devices(value) if name == "accelerators" else value
     return found
+
+
+def _devices(told: Sequence[Mapping[str, Any]]) -> str:
+    """2 × NVIDIA H200 (580.159.04, 700 W)."""
+    kinds = Counter((one.get("name") or "?", one.get("driver"), one.get("power_limit_w")) for one in told)
+    words = {kind: ", ".join(filter(None, [kind[1], f"{kind[2]:g} W" if kind[2] else ""])) for kind in kinds}
+    return " + ".join(f"{n} × {kind[0]}" + (f" ({words[kind]})" if words[kind] else "") for kind, n in kinds.items())
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Message]:

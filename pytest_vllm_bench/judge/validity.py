@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pytest_vllm_bench.judge import devices
 from pytest_vllm_bench.metric_table import SAMPLED, parse_name
 from pytest_vllm_bench.model import Check, Measurement, Message, Sample, Scenario
 
@@ -300,6 +301,39 @@ def _steal(run: _Run) -> Check | None:
     return _check("steal", seen <= limit, seen, limit, share=f"{seen:.1%}")
 
 
+def _throttle(run: _Run) -> Check | None:
+    """Where it was asked for; what nobody can tell is not fine."""
+    limit = run.scenario.validity.throttle
+    if limit is None:
+        return None
+    if (seen := devices.throttled(run.sample)) is None:
+        message = Message(key="judge.check.throttle.unseen")
+        return Check(id="throttle", ok=False, observed=1.0, limit=limit, message=message)
+    return _check("throttle", seen[0] <= limit, seen[0], limit, share=f"{seen[0]:.0%}", device=seen[1])
+
+
+#: By which mean concurrency and rate × latency may differ.
+LITTLE = 0.02
+
+
+def _littles_law(run: _Run) -> Check | None:
+    """Mean concurrency, by a sweep over starts and ends, against what came a second times how long it took."""
+    sent, done = run.sample.sent, run.sample.done
+    begin, end = run.sample.begin, run.sample.end
+    there = np.isfinite(sent) & np.isfinite(done)
+    if begin is None or end is None or end <= begin or not run.sample.complete or there.sum() < 2:
+        return None
+    times = np.concatenate((sent[there], done[there]))
+    order = np.argsort(times, kind="stable")
+    level = np.cumsum(np.repeat((1, -1), int(there.sum()))[order])[:-1]
+    span = end - begin
+    mean = float((np.clip(level, 0, None) * np.diff(times[order])).sum() / span)
+    product = float((done - sent)[there].sum()) / span  # n / span requests a second, each for sum / n
+    off = abs(mean - product) / mean if mean > 0 else math.inf
+    values = {"off": f"{off:.1%}", "mean": f"{mean:.2f}", "product": f"{product:.2f}"}
+    return _check("littles_law", off <= LITTLE, min(off, 1e9), LITTLE, **values)
+
+
 def _worker(run: _Run) -> Check | None:
     if run.measured.facts is None:
         return None
@@ -313,5 +347,5 @@ def _worker(run: _Run) -> Check | None:
 #: The validity table, in the order in which it is shown.
 CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
     _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
-    _cache, _media_cache, _token_source, _flags,
+    _cache, _media_cache, _token_source, _flags, _throttle, _littles_law,
 )  # fmt: skip

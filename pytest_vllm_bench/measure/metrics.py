@@ -83,7 +83,7 @@ class _View:
 
 def _figures(views: Sequence[_View], settings: MetricSettings) -> Figures:
     figures = _counts(views)
-    figures |= _rates(views)
+    figures |= _rates(views, settings.price_per_hour)
     figures |= _ratios(views, settings)
     figures |= _concurrency(views)
     figures |= _energy(views)
@@ -124,12 +124,14 @@ def _counts(views: Sequence[_View]) -> Figures:
     return figures if views else dict.fromkeys(figures)
 
 
-def _rates(views: Sequence[_View]) -> Figures:
+def _rates(views: Sequence[_View], price: float | None) -> Figures:
     figures: Figures = {}
     seconds = sum(v.seconds for v in views if v.seconds is not None)
     for id in THROUGHPUTS:
         amounts = [amount for v in views if (amount := v.tally(id)) is not None]
         figures[id] = sum(amounts) / seconds if amounts and seconds > 0 else None
+    spoken = figures["output_throughput"]
+    figures["cost_per_million_output_tokens"] = price / 3600 / spoken * 1e6 if price and spoken else None
     figures["max_output_tokens_per_s"] = max(filter(None, (_busiest_second(v) for v in views)), default=None)
     return figures
 

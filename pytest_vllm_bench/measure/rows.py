@@ -28,7 +28,7 @@ def sample(records: Iterable[Record], settings: MetricSettings) -> Sample:
     made = _Columns(rows, settings)
     steady = window.steady(made.times, made.values.get("response_e2el"), settings)
     good, met = made.goodput(settings)
-    tallies = made.tallies(good)
+    tallies = made.tallies(good, settings)
     return Sample(
         repeat=rows[0].repeat if rows else 1,
         open_loop=settings.open_loop,
@@ -148,7 +148,7 @@ class _Columns:
         good = np.logical_and.reduce(list(met.values())) if met else None
         return good, met
 
-    def tallies(self, good: Any) -> dict[str, tuple[Floats, Floats]]:
+    def tallies(self, good: Any, settings: MetricSettings) -> dict[str, tuple[Floats, Floats]]:
         """For each throughput the events that it counts: (when, how much)."""
         ok, done = self.times["ok"], self.times["done"]
         if not ok.any():
@@ -160,6 +160,8 @@ class _Columns:
         outputs = self._outputs(ok)
         if len(outputs[0]):
             found["output_throughput"] = outputs
+            if settings.accelerators:
+                found["output_throughput_per_accelerator"] = outputs[0], outputs[1] / settings.accelerators
         found["total_token_throughput"] = _joined(prompts, outputs)
         for id, name in (("rtfx", "audio_s"), ("input_sequence_throughput", "sequences")):
             amounts = column(self.rows, name)

@@ -20,6 +20,8 @@ class MetricSettings:
     staged: bool = False  # the cap changes during the run
     workers: int = 1  # measuring processes
     complete: bool = True
+    accelerators: int | None = None
+    price_per_hour: float | None = None
 
 
 def settings_of(scenario: Scenario, *, workers: int = 1, complete: bool = True) -> MetricSettings:
@@ -37,4 +39,6 @@ def settings_of(scenario: Scenario, *, workers: int = 1, complete: bool = True) 
         staged=any(stage.concurrency is not None for stage in scenario.stages),
         workers=workers,
         complete=complete,
+        accelerators=scenario.deployment.accelerators,
+        price_per_hour=scenario.deployment.price_per_hour,
     )

@@ -20,6 +20,7 @@ GAUGES: Mapping[str, Any] = {
     **dict.fromkeys(("kv_usage", "temperature_c", "memory_pct"), np.max),
     "utilization_pct": np.mean,
     "clock_mhz": np.min,
+    **dict.fromkeys(("host_cpu_pct", "host_memory_mib", "server_cpu_pct", "server_memory_mib"), np.sum),
 }
 #: Our name → the counter whose rise a second it is.
 RATES: Mapping[str, str] = {"prompt_tok_s": "prompt_tokens", "output_tok_s": "generation_tokens"}

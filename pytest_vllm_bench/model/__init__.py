@@ -8,6 +8,7 @@ inside a Record they count from the start of the run.  Units appear in every nam
 from pytest_vllm_bench.model.asked import (
     FEWEST_ROUNDS,
     DatasetChoice,
+    Deployment,
     JudgeSettings,
     RampUp,
     Repeats,
@@ -49,6 +50,7 @@ __all__ = [
     "Counts",
     "DatasetChoice",
     "Delta",
+    "Deployment",
     "Ending",
     "Entry",
     "EntryKind",

@@ -95,6 +95,7 @@ class ValiditySettings:
     reconnected: float = 0.05
     length: float = 0.01
     cache: float = 0.02
+    throttle: float | None = None  # of an accelerator's samples that may be slowed by heat; None: it only taints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,14 @@ class Watching:
     interval: float = 1.0
     urls: tuple[str, ...] = ()
     accelerators: str = "auto"  # what watches them: off, a maker, or an exporter's URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What the server runs on, as its user says."""
+
+    accelerators: int | None = None  # None: as many as are watched
+    price_per_hour: float | None = None  # of all of them
 
 
 #: Rounds (repeats) that a comparison of two targets takes.
@@ -168,6 +177,7 @@ class Scenario:
     validity: ValiditySettings = ValiditySettings()
     token_detail: Literal["auto", "on", "off"] = "auto"
     watching: Watching = Watching()
+    deployment: Deployment = Deployment()
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load
     percentiles: tuple[float, ...] = (50, 90, 95, 99)

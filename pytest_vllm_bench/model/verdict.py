@@ -49,7 +49,7 @@ class RuleVerdict:
 
 
 #: What a reader must know of where figures come from, in the order in which it is said.
-Taint = Literal["simulated", "interrupted", "salvaged", "resumed"]
+Taint = Literal["simulated", "interrupted", "salvaged", "resumed", "throttled", "broken", "shared"]
 #: What pytest makes of a verdict.
 TestOutcome = Literal["pass", "fail", "skip"]
 
@@ -77,7 +77,7 @@ class Check:
     """One row of the validity table: was the load what was asked for, and the client up to it?"""
 
     #: send_lag, sentinel_lag, rate, concurrency, cpu, steal, worker, reconnected, length, output_length, cache,
-    #: token_source
+    #: token_source, throttle, littles_law
     id: str
     ok: bool
     observed: float | None

@@ -20,5 +20,15 @@ def _accelerators(scenario: Scenario) -> Beside | None:
     return watcher(scenario.watching.accelerators) if scenario.watches_accelerators else None
 
 
+def _host(scenario: Scenario) -> Beside | None:
+    from pytest_vllm_bench.observe.host import HostWatch
+
+    return HostWatch(scenario.watching.interval) if scenario.target.here else None
+
+
 #: What is done beside the load of a scenario (None: nothing), in this order; third parties add to the registry's copy.
-BESIDES: dict[str, Callable[[Scenario], Beside | None]] = {"timeline": _timeline, "accelerators": _accelerators}
+BESIDES: dict[str, Callable[[Scenario], Beside | None]] = {
+    "timeline": _timeline,
+    "accelerators": _accelerators,
+    "host": _host,
+}

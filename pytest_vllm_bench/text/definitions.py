@@ -71,6 +71,14 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "Their share; failed and rejected requests count as misses.",
         "达标请求所占比例，失败与被拒绝的请求算不达标。",
     ),
+    "output_throughput_per_accelerator": (
+        "Output tokens per second for each accelerator of the deployment.",
+        "部署中每张加速卡每秒生成的 token 数。",
+    ),
+    "cost_per_million_output_tokens": (
+        "What a million output tokens cost, by the price that the config says, in its currency.",
+        "按配置中的价格计算，每百万输出 token 的费用（货币同配置）。",
+    ),
     "max_output_tokens_per_s": ("The fastest second.", "最快一秒内的输出 token 数。"),
     "max_concurrent_requests": ("The most requests in flight at once.", "同时在途请求数的最大值。"),
     "mean_concurrency": ("Requests in flight on average.", "平均在途请求数。"),
@@ -114,6 +122,7 @@ _FORMULAS_ZH = {
     "request_goodput": "满足全部 SLO 的请求数 ÷ duration",
     "good_output_throughput": "达标请求的输出 token 数 ÷ duration",
     "goodput_ratio": "达标请求数 ÷ 样本请求数",
+    "output_throughput_per_accelerator": "output_throughput ÷ 加速卡数",
     "max_output_tokens_per_s": "任意连续 1 秒内输出 token 数的最大值",
     "max_concurrent_requests": "[sent, done) 区间重叠数的最大值",
     "mean_concurrency": "∫ [sent, done) 内的请求数 dt ÷ duration",

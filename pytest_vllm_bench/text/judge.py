@@ -139,6 +139,52 @@ TEXTS: dict[str, tuple[str, str]] = {
         "若服务确实使用本机的加速卡，请写 observe: {{accelerators: nvidia}}（或 amd、hygon、ascend），"
         "也可以写 exporter 的地址：observe: {{accelerators: http://host:9400/metrics}}",
     ),
+    "judge.lacks.deployment": (
+        "nobody says how many accelerators there are: write deployment: {{accelerators: 8}}",
+        "不知道有多少张加速卡：请写 deployment: {{accelerators: 8}}",
+    ),
+    "judge.lacks.price": (
+        "nobody says what it costs: write deployment: {{price_per_hour: 21.6}}",
+        "不知道价格：请写 deployment: {{price_per_hour: 21.6}}",
+    ),
+    "judge.devices.throttled": (
+        "Accelerator {device} was slowed by heat or by its own protection in {share} of the samples of the judged window.",
+        "加速卡 {device} 在判定窗口内有 {share} 的样本因过热或自身保护而降频。",
+    ),
+    "judge.devices.xid": (
+        "Accelerator {device} reported XID {code}, {seconds} s after the load began.",
+        "压测开始后第 {seconds} 秒，加速卡 {device} 报告 XID {code}。",
+    ),
+    "judge.devices.ecc": (
+        "Accelerator {device} counted {n} uncorrectable memory errors, the first {seconds} s after the load began.",
+        "加速卡 {device} 出现 {n} 个不可纠正的内存错误，首次在压测开始后第 {seconds} 秒。",
+    ),
+    "judge.devices.shared": (
+        "Accelerator {device} was used by {n} other programs.",
+        "加速卡 {device} 上有 {n} 个其他程序在运行。",
+    ),
+    "judge.check.throttle": (
+        "accelerator {device} was slowed by heat in {share} of its samples",
+        "加速卡 {device} 有 {share} 的样本因过热降频",
+    ),
+    "judge.check.throttle.bad": (
+        "accelerator {device} was slowed by heat or its own protection in {share} of its samples; cool it, or allow more "
+        "by validity: {{throttle: 20%}}",
+        "加速卡 {device} 有 {share} 的样本因过热或自身保护而降频；请改善散热，或用 validity: {{throttle: 20%}} 放宽",
+    ),
+    "judge.check.throttle.unseen": (
+        "no accelerator tells whether it was slowed; see observe: {{accelerators: …}}, or leave validity.throttle out",
+        "没有加速卡提供是否降频的数据；请检查 observe: {{accelerators: …}}，或去掉 validity.throttle",
+    ),
+    "judge.check.littles_law": (
+        "mean concurrency and rate × latency agree (off by {off})",
+        "平均并发与 速率 × 时延 一致（相差 {off}）",
+    ),
+    "judge.check.littles_law.bad": (
+        "mean concurrency ({mean}) and rate × latency ({product}) differ by {off}: a fault of a clock or of bookkeeping; "
+        "these records are not to be trusted",
+        "平均并发（{mean}）与 速率 × 时延（{product}）相差 {off}：时钟或记录有误，这些数据不可信",
+    ),
     "judge.energy.unwatched": (
         "No accelerator was seen, so that there is no energy: nvidia-smi, hy-smi, amd-smi, rocm-smi or npu-smi must be on "
         "this machine's PATH, or observe: {{accelerators: http://host:9400/metrics}} must name an exporter.",

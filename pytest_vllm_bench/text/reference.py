@@ -272,6 +272,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.validity.rate": ("Least share of the planned rate.", "至少达到计划速率的比例。"),
     "reference.validity.concurrency": ("Least share of the concurrency.", "至少达到并发数的比例。"),
     "reference.validity.cpu": ("Most CPU of a measuring process.", "测量进程的最高 CPU 占用。"),
+    "reference.validity.throttle": (
+        "Share of an accelerator's samples that may be slowed by heat. By default it is said and taints the result.",
+        "加速卡样本中因过热降频的最高比例。默认只提示并标记结果。",
+    ),
     "reference.validity.steal": ("Most CPU time taken by other machines.", "被其他虚拟机占用的最高 CPU 比例。"),
     "reference.validity.reconnected": (
         "Most requests that were late because their open connection was dead and they were sent again.",
@@ -371,6 +375,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "(`http://host:9400/metrics`); `off` never.",
         "观测加速卡（从而得到能耗）：`auto` 在服务位于本机（localhost）且 PATH 中有相应命令时观测本机加速卡；"
         "`nvidia`、`amd`、`hygon`、`ascend` 不论地址都观测；也可写 exporter 的地址（`http://host:9400/metrics`）；`off` 不观测。",
+    ),
+    "reference.deployment": ("What the server runs on.", "服务的部署情况。"),
+    "reference.deployment.accelerators": (
+        "How many accelerators it has, for `output_throughput_per_accelerator`; by default as many as are watched.",
+        "加速卡数量，用于 `output_throughput_per_accelerator`；默认取观测到的数量。",
+    ),
+    "reference.deployment.price_per_hour": (
+        "What all of it costs an hour, for `cost_per_million_output_tokens`.",
+        "整个部署每小时的价格，用于 `cost_per_million_output_tokens`。",
     ),
     "reference.results_dir": (
         "The folder for results, relative to pytest's rootdir.",

@@ -104,6 +104,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.tokens_per_joule": ("Tokens per joule", "每焦耳 token 数"),
     "report.key.power_mean_w": ("Mean power", "平均功率"),
     "report.key.power_max_w": ("Peak power", "峰值功率"),
+    "report.key.output_throughput_per_accelerator": ("Output throughput per accelerator", "单卡输出吞吐量"),
+    "report.key.cost_per_million_output_tokens": ("Cost per million output tokens", "每百万输出 token 费用"),
     "report.stat.mean": ("Mean", "平均"),
     "report.stat.median": ("Median", "中位"),
     "report.stat.std": ("Std. dev. of", "标准差"),
@@ -142,6 +144,21 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.mark.interrupted": ("interrupted", "已中断"),
     "report.mark.salvaged": ("salvaged", "已恢复"),
     "report.mark.resumed": ("resumed", "续跑"),
+    "report.mark.throttled": ("throttled", "已降频"),
+    "report.mark.broken": ("device error", "加速卡出错"),
+    "report.mark.shared": ("shared device", "加速卡被共用"),
+    "report.taint.throttled": (
+        "Throttled: an accelerator was slowed by heat or by its own protection; these figures are of a slower machine.",
+        "已降频：加速卡因过热或自身保护而降频，以上数字来自一台变慢的机器。",
+    ),
+    "report.taint.broken": (
+        "Device error: an accelerator reported an error while load ran.",
+        "加速卡出错：压测期间有加速卡报告了错误。",
+    ),
+    "report.taint.shared": (
+        "Shared device: other programs used the same accelerator.",
+        "加速卡被共用：有其他程序在使用同一张加速卡。",
+    ),
     "report.taint.simulated": (
         "Simulated: these figures come from the built-in simulator, not from a real server.",
         "模拟结果：以上数字来自内置模拟器，不代表真实服务。",

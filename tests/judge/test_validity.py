@@ -16,10 +16,20 @@ import pytest
 from every import every
 from runs import closed, facts, failure, judged, opened, request, scenario
 
-from pytest_vllm_bench.judge.validity import lag_limit
+from pytest_vllm_bench.judge.validity import checks, lag_limit
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample, settings_of
-from pytest_vllm_bench.model import Check, LoadFacts, Plan, Record, ValiditySettings, Verdict, WorkerFacts
+from pytest_vllm_bench.model import (
+    Check,
+    LoadFacts,
+    Measurement,
+    Plan,
+    Record,
+    Track,
+    ValiditySettings,
+    Verdict,
+    WorkerFacts,
+)
 from pytest_vllm_bench.text import say
 
 RATED: dict[str, Any] = {"concurrency": None, "request_rate": 10.0}
@@ -461,6 +471,7 @@ def test_limits_and_figures_of_the_checks() -> None:
         "worker": (0.0, 0.0), "send_lag": (0.0, 0.005), "sentinel_lag": (0.0001, 0.005), "cpu": (0.1, 0.9),
         "concurrency": (pytest.approx(1.0), 0.95), "steal": (0.01, 0.05), "length": (0.0, 0.01),
         "output_length": (0.0, 0.01), "cache": (0.01, 0.02), "token_source": (0.0, 0.0),
+        "littles_law": (0.0, 0.02),
     }  # fmt: skip
     rate = check("rate", stretched(1.25), **RATED)
     assert rate is not None
@@ -575,3 +586,41 @@ def test_of_several_repeats_the_worst_counts() -> None:
     for judged_in in (guesses, guesses[::-1]):
         found = judged(scenario("mean_tpot_ms <= 500"), *judged_in)
         assert {c.id: c.observed for c in found.checks}["token_source"] == 1
+
+
+def test_littles_law_holds_unless_a_clock_or_the_books_are_wrong() -> None:
+    """Requests that end before they were sent, as after a clock was set back."""
+    assert ok("littles_law", closed([0.1] * 20, cap=4))
+    assert ok("littles_law", [*closed([0.1] * 20), failure(20, 2.0, error="timeout")])
+    assert check("littles_law", [request(0, 0.0)]) is None
+    back = closed([0.1] * 20)
+    for record in back[5:8]:
+        assert record.done is not None
+        record.done -= 0.5
+    made = check("littles_law", back)
+    assert made is not None
+    assert not made.ok
+    assert made.observed is not None
+    assert made.observed == pytest.approx(0.212, abs=0.001)
+
+
+def test_throttling_is_invalid_where_that_was_asked_for() -> None:
+    """Every other sample was slowed by heat; without ``validity: {throttle: …}`` that taints alone."""
+    hot = Track(name="throttle_reasons", device="1", every=0.1, times=tuple(i / 10 for i in range(20)),
+                values=(0.0, 0x40) * 10)  # fmt: skip
+    records = closed([0.1] * 20)
+
+    def seen(limit: float | None, *tracks: Track) -> Check | None:
+        asked = scenario(validity=ValiditySettings(throttle=limit))
+        made = replace(sample(records, settings_of(asked)), tracks=tracks)
+        return {c.id: c for c in checks(asked, [Measurement(scenario=asked)], [made])}.get("throttle")
+
+    assert seen(None, hot) is None
+    for limit, holds in ((0.6, True), (0.05, False)):
+        made = seen(limit, hot)
+        assert made is not None
+        assert (made.ok, made.observed) == (holds, pytest.approx(0.5, abs=0.06))
+    unseen = seen(0.05)
+    assert unseen is not None
+    assert not unseen.ok
+    assert "no accelerator tells" in say(unseen.message)

@@ -498,3 +498,14 @@ def test_settings_say_what_the_load_was() -> None:
     assert found.goodput == {"ttft": 5}
     plain = settings_of(scenario(stages=(Stage(seconds=1, rate=3.0),)))
     assert (plain.staged, plain.workers, plain.complete) == (False, 1, True)
+
+
+def test_what_a_deployment_costs_by_hand() -> None:
+    """Four tokens in 0.2 s are 20 tokens a second; 7.2 an hour are 0.002 a second."""
+    one = [request(0, 1.0, ttft=0.1, gaps=[0.02, 0.03, 0.05])]
+    found = figures(one, accelerators=8, price_per_hour=7.2)
+    assert found["output_throughput_per_accelerator"] == pytest.approx(2.5)
+    assert found["cost_per_million_output_tokens"] == pytest.approx(100)
+    plain = figures(one)
+    assert plain["output_throughput_per_accelerator"] is plain["cost_per_million_output_tokens"] is None
+    assert figures([], price_per_hour=7.2)["cost_per_million_output_tokens"] is None

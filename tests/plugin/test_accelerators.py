@@ -87,12 +87,17 @@ def test_other_makers_through_the_whole_plugin(
     with served(devices.DCU_EXPORTER) as url:
         if maker in COMMANDS:
             monkeypatch.setenv("PATH", devices.install(pytester.path / "bin", **COMMANDS[maker]))
+        paid = {"accelerators": 2, "price_per_hour": 3.6}
         named = {"accelerators": maker if maker in COMMANDS else url}
         rules = ["whole_power_mean_w <= 200", "whole_joules_per_request <= 100", "server.utilization_pct_mean >= 30"]
-        bench(**LONG, observe=named, sla=rules).assert_outcomes(passed=1)
+        bench(
+            **LONG, observe=named, deployment=paid, sla=[*rules, "cost_per_million_output_tokens <= 1e6"]
+        ).assert_outcomes(passed=1)
     row = json.loads((pytester.path / "results" / "bench_io64x8_rr10_np40.json").read_text())
     assert row["power_mean_w"] == pytest.approx(186)
     assert row["energy_j"] == pytest.approx(186 * row["duration"])
+    assert row["output_throughput_per_accelerator"] == pytest.approx(row["output_throughput"] / 2)
+    assert row["cost_per_million_output_tokens"] == pytest.approx(1e3 / row["output_throughput"])
     assert len(row["environment"]["accelerators"]) == 2
     assert row["server"]["utilization_pct_mean"] == pytest.approx(44, abs=0.5)
 

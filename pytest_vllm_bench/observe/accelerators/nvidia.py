@@ -14,11 +14,12 @@ import subprocess
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from pytest_vllm_bench.model import Message, Observed, Target
-from pytest_vllm_bench.observe.accelerators.polled import killed
+from pytest_vllm_bench.observe.accelerators.polled import called_all, killed
 from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading, number
 
 COMMAND = "nvidia-smi"
@@ -38,11 +39,20 @@ TRACKS = {
     "memory.used": "memory_mib",
     "clocks_event_reasons.active": "throttle_reasons",
 }
+ECC = "ecc.errors.uncorrected.volatile.total"
 #: The name is the last: it may hold a comma.
 FIELDS = ("index", "uuid", "driver_version", "power.limit", "memory.total", *TRACKS, "name")
 #: A driver's words for a field that it does not know; what it is called by older ones.
 _UNKNOWN = re.compile(r'Field "([^"]+)" is not a valid field')
 OLDER = {"clocks_event_reasons.active": "clocks_throttle_reasons.active"}
+
+
+def session_of(process: str) -> int | None:
+    """The session that a process belongs to, which a server shares with its workers; None where it cannot be seen."""
+    try:
+        return int(Path(f"/proc/{int(process)}/stat").read_text().rpartition(")")[2].split()[3])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 class Nvidia:
@@ -62,15 +72,15 @@ class Nvidia:
         """Start, and wait for the first samples, so that they lie before the load."""
         if self._path is None:
             return
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._lines, self._counters)]
-        for thread in self._threads:
-            thread.start()
+        for work in (self._lines, self._counters, self._census):
+            self._start(work)
         await self._until(lambda: bool(self._log.devices) and self._counting.is_set(), PATIENCE)
 
     async def end(self, interrupted: bool) -> Observed:
         """Wait for one sample more of each, so that the load's end lies between two."""
         now = perf_counter()
         if self._log.devices and not interrupted:
+            self._start(self._census)
             await self._until(lambda: self._log.last() > now, LAST)
         ended = self._over.is_set() or not self._log.devices
         self._over.set()
@@ -79,6 +89,10 @@ class Nvidia:
             thread.join(EVERY / 2)  # one that hangs in the driver is left behind
         said = Message(key="observe.nvidia.ended", values={"said": self._words[:200] or "–"})
         return self._log.observed([said] if self._path and ended and not interrupted else [])
+
+    def _start(self, work: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=work, daemon=True))
+        self._threads[-1].start()
 
     async def _until(self, held: Callable[[], bool], seconds: float) -> None:
         limit = perf_counter() + seconds
@@ -156,11 +170,30 @@ class Nvidia:
                     before = perf_counter()
                     joules = nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByUUID(uuid)) / 1e3
                     at = (before + perf_counter()) / 2
-                    self._log.series.setdefault((device, "energy_j"), []).append((at, joules))
+                    self._log.add(at, device, "energy_j", joules)
                 self._counting.set()
                 self._over.wait(EVERY / 2)
         except Exception:  # not installed, no counter, a driver that is gone: the integral stands for it
             self._counting.set()
+
+    def _census(self) -> None:
+        """Errors of memory and who else is there: that costs a process, and is asked before the load and after it."""
+        how = "--format=csv,noheader,nounits"
+        asked = [f"--query-gpu=index,{ECC}", how], ["--query-compute-apps=gpu_uuid,pid", how]
+        try:
+            errors, programs = (said.splitlines() for said in called_all([[str(self._path), *one] for one in asked]))
+        except OSError:
+            return
+        now = perf_counter()
+        for index, _, cell in (line.partition(",") for line in errors):
+            if index in self._log.devices and (n := number(cell)) is not None:
+                self._log.add(now, index, "ecc_uncorrected", n)
+        groups: dict[str, set[int]] = {}
+        for uuid, _, process in (line.partition(",") for line in programs):
+            if uuid in self._uuids and (group := session_of(process.strip())) is not None:
+                groups.setdefault(self._uuids[uuid], set()).add(group)
+        for device, sessions in groups.items():
+            self._log.add(now, device, "strangers", len(sessions) - 1)
 
     def _kill(self) -> None:
         if self._process is not None:

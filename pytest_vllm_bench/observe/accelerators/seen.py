@@ -17,6 +17,8 @@ from pytest_vllm_bench.model import Message, Observed, Track
 RAREST = 15.0
 #: What is known of a device that says nothing of itself.
 _UNTOLD = {"name": "", "driver": "", "power_limit_w": None, "memory_mib": None}
+#: Tracks that are asked for before and after alone.
+SELDOM = ("ecc_uncorrected", "strangers")
 _NUMBER = re.compile(r"\(?\s*(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+)")
 
 
@@ -59,9 +61,12 @@ class DeviceLog:
             known = self.devices.setdefault(reading.device, dict(_UNTOLD))
             known.update({key: value for key, value in reading.told.items() if value not in (None, "")})
             for track, value in reading.values.items():
-                self.series.setdefault((reading.device, track), []).append((at, value))
+                self.add(at, reading.device, track, value)
             state.append((reading.device, tuple(reading.values.items())))
         self._states.append((at, tuple(state)))
+
+    def add(self, at: float, device: str, track: str, value: float) -> None:
+        self.series.setdefault((device, track), []).append((at, value))
 
     def refreshed(self) -> None:
         """Leave out looks at which an exporter still showed what it had shown before: that is no fresh sample."""
@@ -76,7 +81,8 @@ class DeviceLog:
 
     def last(self) -> float:
         """When each device had said something last."""
-        return min((s[-1][0] for s in list(self.series.values()) if s), default=-math.inf)
+        often = [seen for (_, track), seen in list(self.series.items()) if seen and track not in SELDOM]
+        return min((seen[-1][0] for seen in often), default=-math.inf)
 
     def observed(self, notes: Iterable[Message] = ()) -> Observed:
         series = {key: tuple(zip(*list(seen), strict=True)) or ((), ()) for key, seen in self.series.copy().items()}
