@@ -19,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class BaselineSettings:
     tolerance: Mapping[str, str | float] = field(default_factory=dict)
     noise: Mapping[str, float] = field(default_factory=dict)
     keep: int = 5
+    again: int = 4  # fresh measurements of what is suspected, at most
     confidence: float = 0.95
 
     @property
@@ -115,8 +117,8 @@ def compare(
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
         tolerance, relative = tolerance_of(metric, settings)
-        old = [s.values[metric] for s in reference if _has(s, metric, relative)]
-        if not old or not _has(new, metric, relative):
+        old = [s.values[metric] for s in reference if has(s, metric, relative)]
+        if not old or not has(new, metric, relative):
             continue
         transform = math.log if relative else float
         means = [float(np.mean([transform(v) for v in values])) for values in (*old, new.values[metric])]
@@ -142,7 +144,7 @@ def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], 
     return max(assumed, shown.get(metric, 0.0))
 
 
-def _has(session: SessionFigures, metric: str, relative: bool) -> bool:
+def has(session: SessionFigures, metric: str, relative: bool) -> bool:
     """Whether it has a figure that can be compared: a ratio takes figures above 0."""
     values = session.values.get(metric)
     if not values:
@@ -157,7 +159,7 @@ def missing_gates(
     found = []
     for metric in settings.gated:
         relative = tolerance_of(metric, settings)[1]
-        if not _has(new, metric, relative) or not any(_has(s, metric, relative) for s in reference):
+        if not has(new, metric, relative) or not any(has(s, metric, relative) for s in reference):
             there = metric in new.values and any(metric in s.values for s in reference)
             key = "judge.baseline_not_positive" if there else "judge.baseline_no_metric"
             found.append(Message(key=key, values={"metric": metric}))
@@ -171,8 +173,8 @@ def lost_gates(reference: Sequence[SessionFigures], new: SessionFigures, setting
     """
     for metric in settings.gated:
         relative = tolerance_of(metric, settings)[1]
-        expected = metric in settings.tolerance or any(_has(s, metric, relative) for s in reference)
-        if expected and not _has(new, metric, relative):
+        expected = metric in settings.tolerance or any(has(s, metric, relative) for s in reference)
+        if expected and not has(new, metric, relative):
             return True
     return False
 
@@ -183,6 +185,66 @@ def tolerance_of(metric: str, settings: BaselineSettings) -> tuple[float, bool]:
     if isinstance(written, str):
         return abs(float(written.strip().removesuffix("%"))) / 100, True
     return abs(float(written)), False
+
+
+#: What a comparison came to, where that is not INCONCLUSIVE.
+DECIDED = {
+    "judge.baseline_within": Verdict.PASS, "judge.matrix_within": Verdict.PASS,
+    "judge.baseline_worse": Verdict.FAIL, "judge.baseline_worse_beside": Verdict.FAIL,
+    "judge.matrix_worse": Verdict.FAIL, "judge.targets_worse": Verdict.FAIL,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the changes of one metric are counted from, and in: y = ``base`` + change · ``scale``, worse = more."""
+
+    metric: str
+    settings: BaselineSettings
+    base: float
+    scale: float
+    sessions: int
+
+    @property
+    def limit(self) -> float:
+        """The tolerance, as a change."""
+        tolerance, relative = tolerance_of(self.metric, self.settings)
+        return (math.log1p(tolerance) if relative else tolerance) / abs(self.scale)
+
+    def shown(self, change: float) -> float:
+        """As the metric's own: a share, or in its unit; positive = more."""
+        moved = change * self.scale
+        return as_share(moved) if tolerance_of(self.metric, self.settings)[1] else moved
+
+    def words(self, change: float) -> str:
+        return in_words(self.shown(change), tolerance_of(self.metric, self.settings)[1])
+
+    def compared(
+        self, seen: tuple[float, float, float], noticed: float, reason: str, said: Mapping[str, Any]
+    ) -> Comparison:
+        """``seen``: the change, and the least and the most that are not ruled out; ``noticed``: what would fail."""
+        tolerance, relative = tolerance_of(self.metric, self.settings)
+        change, *ends = map(self.shown, seen)
+        low, high = sorted(ends)
+        back = math.exp if relative else float
+        values = {"metric": self.metric, "change": in_words(change, relative), "low": in_words(low, relative),
+                  "high": in_words(high, relative), "detectable": self.words(noticed),
+                  "tolerance": in_words(tolerance, relative).removeprefix("+"), **said}  # fmt: skip
+        return Comparison(
+            metric=self.metric,
+            gated=self.metric in self.settings.gated,
+            verdict=DECIDED.get(reason, Verdict.INCONCLUSIVE),
+            reason=Message(key=reason, values=values),
+            reference=back(self.base),
+            observed=back(self.base + seen[0] * self.scale),
+            change=change,
+            interval=(low, high),
+            tolerance=tolerance,
+            detectable=self.shown(noticed),
+            sessions=self.sessions,
+            relative=relative,
+            suspected=reason == "judge.baseline_suspected",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,21 +298,21 @@ class Bounds:
 
 
 def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bounds: Bounds) -> Comparison:
-    higher_is_better = _higher_is_better(metric)
+    up = higher_is_better(metric)
     change = seen.observed - seen.reference
-    worse = -change if higher_is_better else change
+    worse = -change if up else change
     limit = math.log1p(bounds.tolerance) if bounds.relative else bounds.tolerance
     least, most = worse - seen.width(1 - bounds.alpha), worse + seen.width(settings.confidence)
     over, within = least > limit, most <= limit  # none before and none now are within 0
-    shown = _as_share if bounds.relative else float
-    low, high = (shown(-most), shown(-least)) if higher_is_better else (shown(least), shown(most))
+    shown = as_share if bounds.relative else float
+    low, high = (shown(-most), shown(-least)) if up else (shown(least), shown(most))
     detectable = limit + seen.width(1 - bounds.alpha) + seen.width(bounds.power)
     verdict = Verdict.PASS if within else Verdict.INCONCLUSIVE
     back = math.exp if bounds.relative else float
-    values = {"metric": metric, "change": _words(shown(change), bounds.relative),
-              "low": _words(low, bounds.relative), "high": _words(high, bounds.relative),
-              "detectable": _words(_worsening(detectable, higher_is_better, bounds.relative), bounds.relative),
-              "tolerance": _words(bounds.tolerance, bounds.relative).removeprefix("+")}  # fmt: skip
+    values = {"metric": metric, "change": in_words(shown(change), bounds.relative),
+              "low": in_words(low, bounds.relative), "high": in_words(high, bounds.relative),
+              "detectable": in_words(_worsening(detectable, up, bounds.relative), bounds.relative),
+              "tolerance": in_words(bounds.tolerance, bounds.relative).removeprefix("+")}  # fmt: skip
     key = "judge.baseline_suspected" if over else "judge.baseline_within" if within else "judge.baseline_unproven"
     return Comparison(
         metric=metric,
@@ -262,29 +324,29 @@ def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bound
         change=shown(change),
         interval=(low, high),
         tolerance=bounds.tolerance,
-        detectable=_worsening(detectable, higher_is_better, bounds.relative),
+        detectable=_worsening(detectable, up, bounds.relative),
         sessions=seen.sessions,
         relative=bounds.relative,
         suspected=over,
     )
 
 
-def _higher_is_better(metric: str) -> bool:
+def higher_is_better(metric: str) -> bool:
     name = parse_name(metric)
     return name is not None and name.row.better == "higher"
 
 
-def _as_share(logarithm: float) -> float:
+def as_share(logarithm: float) -> float:
     return math.expm1(min(logarithm, 700.0))  # beyond which no float is
 
 
 def _worsening(distance: float, higher_is_better: bool, relative: bool) -> float:
     """A distance towards worse as a signed change of the metric."""
     signed = -distance if higher_is_better else distance
-    return _as_share(signed) if relative else signed
+    return as_share(signed) if relative else signed
 
 
-def _words(change: float, relative: bool) -> str:
+def in_words(change: float, relative: bool) -> str:
     return f"{change:+.1%}" if relative else f"{change:+.4g}"
 
 
@@ -321,7 +383,7 @@ def compare_targets(
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
         tolerance, relative = tolerance_of(metric, settings)
-        if not all(_has(s, metric, relative) and len(s.values[metric]) == s.repeats for s in (a, b)):
+        if not all(has(s, metric, relative) and len(s.values[metric]) == s.repeats for s in (a, b)):
             continue
         transform = math.log if relative else float
         ours, theirs = ([transform(v) for v in s.values[metric][:rounds]] for s in (a, b))

@@ -101,6 +101,37 @@ def t_quantile(p: float, df: float) -> float:
     return (low + high) / 2
 
 
+def t_quantiles(p: float, df: Any) -> Any:
+    """t[p, df] of many degrees of freedom, rounded down to halves, from ten on to whole ones, and to a hundred."""
+    df = np.clip(df, 0.5, 100.0)
+    known, which = np.unique(np.where(df < 10, np.floor(2 * df) / 2, np.floor(df)), return_inverse=True)
+    return np.array([t_quantile(p, float(one)) for one in known])[which].reshape(np.shape(df))
+
+
+def digamma(x: Any) -> Any:
+    """ψ(x) = d ln Γ(x) / dx for x > 0."""
+    y = x + 6.0
+    tail = np.log(y) - 1 / (2 * y) - 1 / (12 * y**2) + 1 / (120 * y**4) - 1 / (252 * y**6)
+    return tail - sum(1 / (x + i) for i in range(6))
+
+
+def trigamma(x: Any) -> Any:
+    """ψ′(x) for x > 0."""
+    y = x + 6.0
+    tail = 1 / y + 1 / (2 * y**2) + 1 / (6 * y**3) - 1 / (30 * y**5) + 1 / (42 * y**7)
+    return tail + sum(1 / (x + i) ** 2 for i in range(6))
+
+
+def trigamma_inverse(value: Any) -> Any:
+    """The x of which ψ′(x) is ``value``, by halving; between 1e-4 and 1e4."""
+    low, high = np.full(np.shape(value), math.log(1e-4)), np.full(np.shape(value), math.log(1e4))
+    for _ in range(50):
+        middle = (low + high) / 2
+        larger = trigamma(np.exp(middle)) > value
+        low, high = np.where(larger, middle, low), np.where(larger, high, middle)
+    return np.exp((low + high) / 2)
+
+
 def level_of_estimate(alpha: float, df: float) -> float:
     """The level at which a test of a known variance is as strict as Student's t is at ``alpha``: ≤ ``alpha``."""
     return 0.5 * math.erfc(t_quantile(1 - alpha, df) / math.sqrt(2))

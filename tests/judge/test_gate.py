@@ -1,0 +1,186 @@
+"""How often the gate errs, corner by corner, and what it sees: seeded simulations of the gate's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special, stats
+from sessions import ASSUMED, Corner, detectable, simulate
+
+from pytest_vllm_bench.judge import gate, noise
+from pytest_vllm_bench.judge.gate import Fresh, Alphas
+from pytest_vllm_bench.judge.statistics import digamma, t_quantiles, trigamma, trigamma_inverse
+
+
+def daily(kept: int, runs: int) -> list[Any]:
+    """The reference is of the same hour every night, the new session of any; up to 3 % between day and night."""
+    rng = np.random.default_rng(0)
+    night = [0.03 * np.sin(2 * np.pi * 0.1 * rng.random(runs)) for _ in range(kept)]
+    return [*night, 0.03 * np.sin(2 * np.pi * rng.random(runs))]
+
+
+def wandering(kept: int, runs: int) -> list[Any]:
+    """Moods that are like the one before: AR(1), φ = 0.9, 1.5 %."""
+    rng = np.random.default_rng(3)
+    moods = [0.015 * rng.standard_normal(runs)]
+    for _ in range(kept):
+        moods.append(0.9 * moods[-1] + 0.0065 * rng.standard_normal(runs))
+    return moods
+
+
+def corners(kept: int, scenarios: int, runs: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """In which nothing changed.  Noise twice what is assumed that stays for a session, four times from run to run."""
+    few = np.where(np.arange(scenarios) < max(1, scenarios // 10), 0.12, 0.015)
+    each = np.random.default_rng(1).uniform(0.015, 0.12, scenarios)
+    quiet: dict[str, Any] = {"mood": 0.003, "own": 0.003, "run": 0.003}
+    yield "as the table", {}
+    yield "nothing accepted", {"tolerance": 0.0}
+    yield "quiet, nothing accepted", quiet | {"tolerance": 0.0}
+    for spread in (0.03, 0.06, 0.12):
+        yield f"runs vary {spread}", {"mood": 0.0, "own": 0.0, "run": spread}
+    yield "runs of each vary differently", {"mood": 0.0, "own": 0.0, "run": each}
+    yield "runs of a few vary far more", {"own": 0.0, "run": few}
+    yield "scenarios vary", {"mood": 0.0, "own": 0.06, "run": 0.0}
+    yield "sessions vary", quiet | {"mood": 0.06}
+    yield "sessions vary, metrics alike", quiet | {"mood": 0.06, "alike": True}
+    yield "outliers", quiet | {"outliers": 0.02}
+    yield "large outliers", quiet | {"outliers": 0.02, "size": 1.0}
+    yield "day and night", quiet | {"moods": daily(kept, runs)}
+    yield "moods wander", quiet | {"moods": wandering(kept, runs)}
+
+
+def most(runs: int) -> float:
+    """1 %, and three standard errors of it in a simulation."""
+    return float(0.01 + 3 * (0.01 * 0.99 / runs) ** 0.5)
+
+
+def failing(kept: int, scenarios: int, repeats: int, runs: int, metrics: int = 3) -> dict[str, float]:
+    """The corners in which more sessions fail than may."""
+    size: dict[str, Any] = {"scenarios": scenarios, "repeats": repeats, "runs": runs, "metrics": metrics}
+    found = {name: simulate(Corner(kept=kept, **size, **how)).failed for name, how in corners(kept, scenarios, runs)}
+    return {name: share for name, share in found.items() if share > most(runs)}
+
+
+def test_of_sessions_that_changed_nothing_one_in_a_hundred_fails_at_most() -> None:
+    """A look into each kind of corner; all of them below."""
+    for kept, scenarios, repeats in ((1, 4, 1), (3, 3, 2)):
+        assert failing(kept, scenarios, repeats, runs=100) == {}, (kept, scenarios, repeats)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize(("scenarios", "metrics", "runs"), [(1, 3, 2000), (2, 3, 2000), (4, 3, 2000), (12, 1, 1000),
+                                                            (12, 3, 1000), (50, 6, 300)])  # fmt: skip
+def test_that_holds_in_every_corner(scenarios: int, metrics: int, runs: int, repeats: int) -> None:
+    found = {kept: failing(kept, scenarios, repeats, runs, metrics) for kept in (1, 2, 3, 5, 10)}
+    assert {kept: corner for kept, corner in found.items() if corner} == {}
+
+
+def test_a_change_as_large_as_is_accepted_rarely_fails() -> None:
+    found = simulate(Corner(kept=5, scenarios=1, metrics=1, worse=np.log1p(0.05), runs=2000))
+    assert found.failed <= 0.05
+
+
+def test_without_a_fresh_measurement_no_scenario_fails() -> None:
+    found = simulate(Corner(kept=3, runs=200, outliers=0.05, size=1.0))
+    assert (found.again[found.scenarios.any(1)] > 0).all()
+    assert found.again.max() <= 4
+
+
+# --------------------------------------------------------------------------------------------- the mathematics
+
+
+def test_polygamma_functions() -> None:
+    x = np.array([0.5, 1.0, 2.5, 10.0, 1e4])
+    np.testing.assert_allclose(digamma(x), special.digamma(x), rtol=1e-7)
+    np.testing.assert_allclose(trigamma(x), special.polygamma(1, x), rtol=1e-6)
+    np.testing.assert_allclose(trigamma_inverse(special.polygamma(1, x)), x, rtol=1e-5)
+
+
+def test_quantiles_of_many_degrees_of_freedom() -> None:
+    df = np.array([[1.0, 3.0], [11.0, 44.0]])
+    np.testing.assert_allclose(t_quantiles(0.999, df), stats.t.ppf(0.999, df), rtol=1e-9)
+    assert t_quantiles(0.999, 7.77) == pytest.approx(stats.t.ppf(0.999, 7.5))
+    assert t_quantiles(0.999, np.inf) == pytest.approx(stats.t.ppf(0.999, 100))
+
+
+def squeezed_as_limma_does(variances: Any, df: float) -> tuple[Any, float, float]:
+    """fitFDist and squeezeVar, as written by Smyth."""
+    logs = np.log(variances) - special.digamma(df / 2) + np.log(df / 2)
+    beyond = logs.var(ddof=1) - special.polygamma(1, df / 2)
+    prior_df = 2 * float(trigamma_inverse(np.array(beyond)))
+    prior = np.exp(logs.mean() + special.digamma(prior_df / 2) - np.log(prior_df / 2))
+    return (prior_df * prior + df * variances) / (prior_df + df), prior_df, prior
+
+
+def test_variances_are_moderated_as_limma_does() -> None:
+    rng = np.random.default_rng(2)
+    variances = rng.uniform(0.1, 4, size=12) ** 2 * rng.chisquare(4, size=12) / 4
+    found, df = noise.moderated(variances[None], np.full((1, 12), 4), np.array([[44.0]]))
+    expected, prior_df, _ = squeezed_as_limma_does(variances, 4)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(df[0], min(prior_df + 4, 44), rtol=1e-4)
+
+
+def test_variances_that_are_alike_are_pooled() -> None:
+    found, df = noise.moderated(np.full((1, 6), 2.0), np.full((1, 6), 3), np.array([[15.0]]))
+    np.testing.assert_allclose(found, 2.0)
+    np.testing.assert_allclose(df, 15.0)
+    found, df = noise.moderated(np.array([[1.0, 3.0]]), np.array([[1, 3]]), np.array([[2.0]]))
+    np.testing.assert_allclose((found[0], df[0]), ([2.5, 2.5], [2.0, 2.0]))
+
+
+def test_what_a_session_has_in_common_is_apart_from_what_is_a_scenarios_own() -> None:
+    moods = np.array([0.0, 3.0, -3.0])
+    known = noise.shown(np.tile(moods[None, :, None], (1, 1, 5)) + np.arange(5.0))
+    assert known.mood[0] == pytest.approx(9.0)
+    np.testing.assert_allclose(known.own, noise.LEAST**2)
+    assert known.own_df[0, 0] == pytest.approx(2 * 4)
+    assert (known.mood_df, noise.shown(np.zeros((1, 1, 5))).mood) == (2.0, None)
+
+
+def test_a_long_history_makes_the_noise_smaller_and_a_noisy_one_is_believed_at_once() -> None:
+    small, more = np.array(0.01), np.array(9.0)
+    both, alone = noise.weighed(small, 20.0, 1.0, 4.0)
+    assert float(both.variance) == pytest.approx((4 + 20 * 0.01) / 24)
+    assert (float(both.df), float(alone.variance), both.share + alone.share) == (24.0, 0.01, 1.0)
+    both, _ = noise.weighed(more, 2.0, 1.0, 4.0)
+    assert (float(both.variance), float(both.df)) == (9.0, 2.0)
+
+
+def test_a_figure_that_is_not_there_counts_for_nothing() -> None:
+    rng = np.random.default_rng(5)
+    whole = rng.standard_normal((1, 4, 3))
+    partly = np.concatenate([whole, np.full((1, 4, 1), np.nan)], -1)
+    known, other = noise.shown(whole), noise.shown(partly)
+    assert (other.kept[0] == [4, 4, 4, 0]).all()
+    np.testing.assert_allclose(known.mood, other.mood)
+    np.testing.assert_allclose(known.own, other.own[..., :3])
+
+
+def test_alpha_is_spent_on_the_looks_and_no_more() -> None:
+    levels = Alphas.of(scenarios=12, metrics=3, again=4)
+    assert sum(levels.looks) == pytest.approx(levels.end)
+    assert levels.looks[0] < levels.looks[-1]
+    assert 36 * (sum(levels.looks) + levels.end) + 3 * levels.together <= 0.015
+    assert levels.suspected > 20 * levels.end
+
+
+def test_fresh_measurements_average_out_what_varies_from_run_to_run_alone() -> None:
+    history = np.tile(np.array([-1.0, 1.0, 0.5, -0.5])[None, :, None], (1, 1, 3)) * np.array([1, -1, 0.3])
+    known = noise.shown(history, within=np.array([0.3]), runs=3.0).of(0)
+    others = np.zeros(2)
+    once, often = (
+        gate.beside(known, 0, 2.0, others, Fresh(count=n, runs=3.0, scatter=np.array(0.0))).errors[0][0] for n in (1, 4)
+    )
+    assert often < once
+    wild = gate.beside(known, 0, 2.0, others, Fresh(count=4, runs=3.0, scatter=np.array(100.0))).errors[0][0]
+    assert float(wild) == pytest.approx((100 * (1 / 4 + 1 / 4)) ** 0.5)
+
+
+def test_the_assumed_noise_is_what_the_simulation_divides_by() -> None:
+    assert ASSUMED == 0.03
+    assert detectable(Corner(kept=5, runs=60, scenarios=3), "all") < 0.2
