@@ -15,6 +15,7 @@ from pytest_vllm_bench.judge import devices, stopping
 from pytest_vllm_bench.measure import energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
+from pytest_vllm_bench.measure.findings import findings
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
@@ -50,6 +51,7 @@ def judge(
     notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *last.said]
     spoilt = [finding for sample in samples for finding in devices.findings(sample)]
     notes += [note for _, note in spoilt]
+    notes += findings(samples[-1])
     notes += energy.notes(samples[-1], wanted=_asks_for_energy(asked))
     return Result(
         scenario=asked,

@@ -16,7 +16,7 @@ from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.model import Backend, LoadFacts, Measurement, Message, Record, Result, Target, WorkerFacts
 from pytest_vllm_bench.report import artifacts, folder
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store import measurement, tracks
 
 #: In the folder of a load that runs: what is known of its measurement, without the ending.
 BEGUN = "begun"
@@ -114,7 +114,8 @@ def saved(one: Measurement, results: Path, tape: Path | None) -> Result:
 
 def keep_readable(work: Path) -> None:
     """Put beside a tape what it takes to read it again."""
-    for name in (work / "plan" / "index.bin", work / f"{BEGUN}{measurement.SUFFIX}"):
+    begun = (work / f"{BEGUN}{suffix}" for suffix in (measurement.SUFFIX, tracks.SUFFIX))
+    for name in (work / "plan" / "index.bin", *begun):
         with contextlib.suppress(OSError):  # of a full disk the result needs the room more
             shutil.copyfile(name, work / "tape" / name.name)
 

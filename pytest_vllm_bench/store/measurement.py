@@ -1,4 +1,4 @@
-"""Measurement → ``{name}.measurement.gz`` beside its records, and back, equal."""
+"""Measurement → ``{name}.measurement.gz`` beside its records and tracks, and back, equal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Measurement, Record, read_cell
 from pytest_vllm_bench.report import folder, records
+from pytest_vllm_bench.store import tracks
 
 SUFFIX = ".measurement.gz"
 #: Raised when a field changes its meaning; a later version's file is not read, an earlier one's is brought up to it.
@@ -56,8 +57,9 @@ class RecordsOnDisk(Sequence[Record]):
 
 
 def dump(measurement: Measurement) -> bytes:
-    """Everything but the records, and the samples that are made of them, as MessagePack: it knows infinities."""
+    """Everything but records and tracks, and the samples that are made of them, as MessagePack: it knows infinities."""
     kept = {name: getattr(measurement, name) for name in _FIELDS}
+    kept["observed"] = replace(measurement.observed, tracks=())
     plan = measurement.plan and replace(measurement.plan, folder=Path())
     return gzip.compress(
         _ENCODER.encode(_Saved(**{**kept, "plan": plan, "version": VERSION, "n": len(measurement.records)})), 1
@@ -69,6 +71,7 @@ def save(measurement: Measurement, stem: Path) -> Measurement:
     lines = stem.with_name(stem.name + records.SUFFIX)
     with folder.writing(stem.parent):
         folder.write_bytes(stem.with_name(stem.name + SUFFIX), dump(measurement))
+        tracks.save(measurement.observed.tracks, stem)
     if not lines.exists():
         return measurement
     return replace(measurement, records=RecordsOnDisk(lines, len(measurement.records)))
@@ -86,7 +89,9 @@ def load(path: Path) -> Measurement:
         saved = _DECODER.decode(content if version == VERSION else upgraded(content))
     except (*records.DAMAGED, LookupError, TypeError) as error:
         raise BenchError("report.damaged", name=path.name, why=str(error)) from None
-    lines = path.with_name(path.name.removesuffix(SUFFIX) + records.SUFFIX)
+    stem = path.with_name(path.name.removesuffix(SUFFIX))
+    lines = stem.with_name(stem.name + records.SUFFIX)
+    saved.observed = replace(saved.observed, tracks=tracks.load(stem) or saved.observed.tracks)
     there: Sequence[Record] = RecordsOnDisk(lines, saved.n) if lines.exists() else ()
     return Measurement(records=there, **{name: getattr(saved, name) for name in _FIELDS})
 

@@ -185,6 +185,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "these records are not to be trusted",
         "平均并发（{mean}）与 速率 × 时延（{product}）相差 {off}：时钟或记录有误，这些数据不可信",
     ),
+    "judge.watched.full": (
+        "The server's KV cache was full from {seconds} s on, {share} of the time.",
+        "服务端的 KV 缓存自第 {seconds} 秒起用满，占 {share} 的时间。",
+    ),
+    "judge.watched.full_preempted": (
+        "The server's KV cache was full from {seconds} s on, {share} of the time; then {n} preemptions.",
+        "服务端的 KV 缓存自第 {seconds} 秒起用满，占 {share} 的时间；此后发生 {n} 次抢占。",
+    ),
+    "judge.watched.full_fell": (
+        "The server's KV cache was full from {seconds} s on, {share} of the time; then {n} preemptions: output throughput "
+        "fell by {fell}.",
+        "服务端的 KV 缓存自第 {seconds} 秒起用满，占 {share} 的时间；此后发生 {n} 次抢占：输出吞吐量下降 {fell}。",
+    ),
+    "judge.watched.queue_grows": (
+        "The server's queue grew by {slope} requests a second: the load is above its capacity.",
+        "服务端的队列每秒增加 {slope} 个请求：负载超出了它的处理能力。",
+    ),
     "judge.energy.unwatched": (
         "No accelerator was seen, so that there is no energy: nvidia-smi, hy-smi, amd-smi, rocm-smi or npu-smi must be on "
         "this machine's PATH, or observe: {{accelerators: http://host:9400/metrics}} must name an exporter.",

@@ -1,0 +1,93 @@
+"""What was watched of the server, and what the client saw meanwhile → findings in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_vllm_bench.measure.timeline import Curve, Floats, curves, judged
+from pytest_vllm_bench.model import Message, Sample, Track
+
+#: Share of the KV cache from which on it is full: what is left is less than a request needs.
+FULL = 0.98
+#: Requests by which a queue must have grown in the window before that is said, and samples that it takes to see it.
+GROWN, FEWEST = 3.0, 6
+#: Share by which throughput must have fallen before that is said.
+FELL = 0.05
+#: Of the standard normal, for a slope that is there in 99 of 100.
+_Z = 2.576
+#: Samples of a series that slopes are drawn between; all pairs of them are looked at.
+MOST = 400
+
+
+def findings(sample: Sample) -> list[Message]:
+    """In the order in which things went wrong."""
+    window = judged(sample)
+    if window is None or not sample.tracks:
+        return []
+    seen = curves(sample.tracks)
+    found = [_full(sample, window, seen.get("kv_usage")), _queue(sample, window, seen.get("waiting"))]
+    return [message for message in found if message is not None]
+
+
+def _full(sample: Sample, window: tuple[float, float], usage: Curve | None) -> Message | None:
+    """From when on the KV cache was full, and what came of it."""
+    if usage is None or sample.end is None:
+        return None
+    times, values = usage
+    inside = (times >= (sample.begin or 0.0)) & (times <= sample.end)
+    times, values = times[inside], values[inside]
+    if not (values >= FULL).any():
+        return None
+    since = float(times[int(np.argmax(values >= FULL))])
+    said = {"seconds": f"{max(0.0, since):.0f}", "share": f"{(values >= FULL).mean():.0%}"}
+    preempted = _risen(sample.tracks, "preemptions", since, sample.end)
+    if preempted <= 0:
+        return Message(key="judge.watched.full", values=said)
+    before, after = (_throughput(sample, span) for span in ((sample.begin or 0.0, since), (since, sample.end)))
+    fell = 1 - after / before if before and after is not None else 0.0
+    said |= {"n": f"{preempted:.0f}", "fell": f"{fell:.0%}"}
+    return Message(key="judge.watched.full_fell" if fell > FELL else "judge.watched.full_preempted", values=said)
+
+
+def _risen(tracks: Sequence[Track], name: str, begin: float, end: float) -> float:
+    rises = [
+        np.interp([begin, end], track.times, track.values) for track in tracks if track.name == name and track.times
+    ]
+    return float(sum(rise[1] - rise[0] for rise in rises))
+
+
+def _throughput(sample: Sample, span: tuple[float, float]) -> float | None:
+    """Output tokens a second, as the client saw them; None of less than a second."""
+    if "output_throughput" not in sample.tallies or span[1] - span[0] < 1:
+        return None
+    when, amount = sample.tallies["output_throughput"]
+    return float(amount[(when > span[0]) & (when <= span[1])].sum()) / (span[1] - span[0])
+
+
+def _queue(sample: Sample, window: tuple[float, float], waiting: Curve | None) -> Message | None:
+    """That the server's queue grew throughout an open loop: a closed one has an end to it."""
+    if waiting is None or not sample.open_loop:
+        return None
+    inside = (waiting[0] >= window[0]) & (waiting[0] <= window[1])
+    times, values = waiting[0][inside], waiting[1][inside]
+    if len(times) < FEWEST:
+        return None
+    low, slope = rising(times, values)
+    if low <= 0 or slope * (window[1] - window[0]) < GROWN:
+        return None
+    return Message(key="judge.watched.queue_grows", values={"slope": f"{slope:.2g}"})
+
+
+def rising(times: Floats, values: Floats) -> tuple[float, float]:
+    """Theil and Sen's slope: the median of those between all pairs; and its lower bound, by Kendall's variance."""
+    if len(times) > MOST:
+        chosen = np.linspace(0, len(times) - 1, MOST).astype(np.int64)
+        times, values = times[chosen], values[chosen]
+    n = len(times)
+    first, second = np.triu_indices(n, 1)
+    slopes = np.sort((values[second] - values[first]) / (times[second] - times[first]))
+    spread = _Z * np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    place = max(0, int((len(slopes) - spread) // 2))
+    return float(slopes[place]), float(np.median(slopes))
