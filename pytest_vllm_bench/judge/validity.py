@@ -84,12 +84,43 @@ def _send_lag(run: _Run) -> Check | None:
     nothing else, each of its sends counts from the one before."""
     order = np.argsort(run.sample.sent, kind="stable")
     lags = run.sample.values["send_lag"][order]
-    burst = run.scenario.concurrency if not run.scenario.open_loop else None
-    if burst is not None and np.isfinite(lags[burst:]).any():
-        lags = lags[burst:]
-    elif burst is not None:
-        lags = np.minimum(lags, np.diff(run.sample.sent[order], prepend=-math.inf))
+    cap = run.scenario.concurrency
+    if not run.scenario.open_loop and cap is not None and np.isfinite(lags[cap:]).any():
+        lags = lags[cap:]
+    elif (first := _all_at_once(run)) is not None:
+        lags = np.where(first[order], np.minimum(lags, np.diff(run.sample.sent[order], prepend=-math.inf)), lags)
     return _late("send_lag", lags, lag_limit(run.scenario))
+
+
+def _all_at_once(run: _Run) -> Any:
+    """The requests that nothing holds back at the start, where that is all there are; None of any other load."""
+    asked, due = run.scenario, run.sample.due
+    cap, first = asked.concurrency, np.isfinite(due)
+    if asked.open_loop or asked.stages or asked.ramp_up or not first.any() or np.ptp(due[first]) > 0:
+        return None
+    return first if cap is None or len(due) <= cap else None
+
+
+def _burst(run: _Run) -> Check | None:
+    """Requests that were to leave all at once: for how much of the time until its answer began one was not there yet.
+
+    They leave one after another, so nothing is ever sent at once.  What that changes is how long the first ones had the
+    server for themselves, and by no more than this share."""
+    first = _all_at_once(run)
+    if first is None:
+        return None
+    values = run.sample.values
+    waits = np.where(np.isfinite(values["ttft"]), values["ttft"], values["e2el"])
+    lags = values["send_lag"]
+    known = first & np.isfinite(waits) & np.isfinite(lags)
+    if known.sum() < 2:
+        return None
+    late, until = float(lags[known].mean()), float((lags + waits)[known].mean())
+    off, limit = late / until if until > 0 else math.inf, 1 - run.scenario.validity.concurrency
+    ok = off <= limit or late <= lag_limit(run.scenario)
+    spread = float(np.ptp(run.sample.sent[known]))
+    return _check("burst", ok, off, limit, n=int(known.sum()), spread=f"{spread * 1000:.1f}", off=f"{off:.1%}",
+                  most=f"{limit:.0%}")  # fmt: skip
 
 
 def _sentinel_lag(run: _Run) -> Check | None:
@@ -346,6 +377,6 @@ def _worker(run: _Run) -> Check | None:
 
 #: The validity table, in the order in which it is shown.
 CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
-    _worker, _send_lag, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
+    _worker, _send_lag, _burst, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
     _cache, _media_cache, _token_source, _flags, _throttle, _littles_law,
 )  # fmt: skip

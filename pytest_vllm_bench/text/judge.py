@@ -572,6 +572,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the client sent late: {over} of {n} requests more than {limit_ms} ms; free the client's CPU or set workers: 2",
         "客户端发送迟缓：{n} 个请求中有 {over} 个晚于 {limit_ms} ms；请腾出客户端 CPU，或设置 workers: 2",
     ),
+    "judge.check.burst": (
+        "{n} requests left at once, within {spread} ms: {off} of the time until their answers began",
+        "{n} 个请求同时发出，用时 {spread} ms，占到回答开始为止所用时间的 {off}",
+    ),
+    "judge.check.burst.bad": (
+        "{n} requests were to leave at once and took {spread} ms, {off} of the time until their answers began (limit "
+        "{most}): the first had the server for themselves; free the client's CPU or set workers: 2",
+        "{n} 个请求应同时发出，却用了 {spread} ms，占到回答开始为止所用时间的 {off}（限值 {most}），先发出的请求独占了服务端；"
+        "请释放客户端 CPU，或设置 workers: 2",
+    ),
     "judge.check.sentinel_lag": (
         "timestamps were prompt: all but a few within {seen} ms (limit {limit_ms} ms)",
         "时间戳及时：除极少数外误差均在 {seen} ms 以内（限值 {limit_ms} ms）",

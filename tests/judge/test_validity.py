@@ -96,7 +96,7 @@ def test_the_start_burst_of_a_closed_loop_is_not_lateness() -> None:
 def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_before() -> None:
     burst = closed([0.1] * 8, cap=8)
     for i, record in enumerate(burst):
-        record.ready, record.sent = 0.0, 0.004 * i
+        record.due, record.ready, record.sent = 0.0, 0.0, 0.004 * i
     assert ok("send_lag", burst, concurrency=8)
     burst[0].ready = -1.0
     assert ok("send_lag", burst, concurrency=8), "one may be late"
@@ -108,6 +108,66 @@ def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_bef
     for record in burst[5:]:
         record.sent = (record.sent or 0.0) + 0.1
     assert not ok("send_lag", burst, concurrency=8)
+
+
+def volley(n: int, apart: float, ttft: float) -> list[Record]:
+    """``n`` requests that are all due at the start, and were sent one after another."""
+    made = [request(i, sent=apart * i, ttft=ttft) for i in range(n)]
+    for record in made:
+        record.due = record.ready = 0.0
+    return made
+
+
+UNCAPPED: dict[str, Any] = {"concurrency": None}
+
+
+@every(
+    ("n", "apart", "ttft", "cap", "sends", "burst"),
+    [
+        (1000, 0.0001, 1.2, None, True, True),  # 100 ms for all of them, of waits of more than a second
+        (1000, 0.0001, 1.2, 1000, True, True),
+        (1000, 0.0001, 1.2, 5000, True, True),
+        (1000, 0.0001, 0.05, None, True, False),  # the first are answered when half are sent
+        (100, 0.0001, 0.05, None, True, True),
+        (30, 0.004, 1.2, None, True, True),
+        (30, 0.006, 9.9, None, False, True),  # nothing takes so long from one to the next but a client held up
+        (30, 0.004, 0.01, None, True, False),
+        (20, 0.0004, 0.001, None, True, True),  # less than a send may be late
+    ],
+)
+def test_requests_that_all_leave_at_once(
+    n: int, apart: float, ttft: float, cap: int | None, sends: bool, burst: bool
+) -> None:
+    records = volley(n, apart, ttft)
+    assert ok("send_lag", records, concurrency=cap) is sends
+    assert ok("burst", records, concurrency=cap) is burst
+
+
+def test_a_client_that_stands_still_in_its_burst_is_found_out() -> None:
+    records = volley(1000, 0.0001, 0.5)
+    for record in records[500:]:
+        record.sent = (record.sent or 0.0) + 0.4
+    assert ok("send_lag", records, **UNCAPPED), "one send may be late"
+    assert not ok("burst", records, **UNCAPPED)
+    made = check("burst", records, **UNCAPPED)
+    assert made is not None
+    assert "1000 requests were to leave at once and took 499.9 ms" in say(made.message)
+
+
+def test_what_is_no_burst() -> None:
+    """A trace has times of its own, a rate spreads its requests, a cap below them all has refills."""
+    trace = volley(40, 0.0001, 0.1)
+    for i, record in enumerate(trace):
+        record.due = record.ready = 0.1 * i
+        record.sent = 0.1 * i + 0.05
+    assert check("burst", trace, **UNCAPPED) is None
+    assert not ok("send_lag", trace, **UNCAPPED)
+    assert check("burst", volley(40, 0.0001, 0.1), **RATED) is None
+    assert check("burst", volley(40, 0.0001, 0.1), concurrency=39) is None
+    late_turn = volley(40, 0.0001, 1.0)
+    for record in late_turn[20:]:
+        record.due, record.ready, record.sent = None, 5.0, 5.2
+    assert not ok("send_lag", late_turn, **UNCAPPED), "a later turn has nothing in front of it"
 
 
 @every(

@@ -268,3 +268,18 @@ def test_a_cap_is_never_exceeded_and_never_wasted(dues: list[float], cap: int, d
 def test_what_kind_of_loop() -> None:
     assert is_closed(index([0.0, 0.0], [(1, 1.0), (2, 1.0)]))
     assert not is_closed(index([0.0, 0.1], [(1, 1.0), (2, 1.0)]))
+
+
+def test_between_the_sends_of_a_burst_answers_get_their_timestamps() -> None:
+    """It asks to be called again at once, after whatever else the loop has to do."""
+    sent, woken = list[int](), list[float]()
+    dispatch = Dispatch(
+        chains(index([0.0] * 40)),
+        Outside(clock=lambda: START, wake=woken.append, launch=lambda row, ready, due: sent.append(row.number)),
+        cap=None, closed=True,
+    )  # fmt: skip
+    dispatch.begin(START)
+    assert (len(sent), woken) == (16, [START])
+    dispatch.pump()
+    dispatch.pump()
+    assert (sent, woken) == ([*range(40)], [START, START])
