@@ -58,7 +58,9 @@ def without_secrets(scenario: Scenario) -> Scenario:
     target = scenario.target
     return replace(
         scenario,
-        target=replace(target, headers=dict.fromkeys(target.headers, ""), hidden=()),
+        target=replace(
+            target, headers=dict.fromkeys(target.headers, ""), hidden=(), launch=target.covered(target.launch)
+        ),
         endpoint=scenario.endpoint and target.discreet(scenario.endpoint),
         sampling=target.covered(scenario.sampling),
         extra_body=target.covered(scenario.extra_body),

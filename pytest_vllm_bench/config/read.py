@@ -163,12 +163,11 @@ def _settings(raw: dict[str, Any], found: ConfigText) -> File:
 
 def _without_secrets(settings: File, hidden: Mapping[str, Any]) -> File:
     """From here on only targets know header values and credentials."""
-    shown: dict[str, Any] = {"server": None, "headers": dict.fromkeys(settings.headers, "***")}
+    shown: dict[str, Any] = {"headers": dict.fromkeys(settings.headers, "***")}
     if settings.base_url is not None:
         shown["base_url"] = hidden["base_url"]
-    for key in ("targets", "servers"):
-        if getattr(settings, key):
-            shown[key] = {}
+    if settings.targets:
+        shown["targets"] = {}
     return settings.model_copy(update=shown)
 
 

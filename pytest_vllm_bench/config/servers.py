@@ -48,24 +48,28 @@ def launched(settings: File, like: Target, where: Where) -> tuple[Target, ...]:
             if any("{model}" in word for word in command) and not settings.model:
                 where.add(f"{path}.command", Message(key="config.server_model"))
             rounds = settings.repeats.max or settings.repeats.min
-            launch = ServerCommand(
-                command=command,
-                args=args,
-                env=server.env,
-                ready_path=server.ready.path,
-                ready_s=server.ready.timeout,
-                grace_s=server.stop.grace,
-                reset=server.reset,
-                free_memory=server.free_memory,
-                # What is compared in this session takes turns.
-                restarts=server.restarts or (rounds if settings.baseline.target else 1),
-            )
+            # What is compared in this session takes turns.
+            launch = launch_of(server, args, command, server.restarts or (rounds if settings.baseline.target else 1))
             if launch.restarts > rounds:
                 where.add(f"{path}.restarts", Message(key="config.server_restarts", values={"repeats": rounds}))
             target = replace(like, name="-".join(filter(None, (name, label))), base_url="", launch=launch)
             hidden = (*like.hidden, *secrets(server, args))
             found.append(replace(target, simulated=server.command[0] == "simulator", hidden=hidden))
     return tuple({target.name: target for target in found}.values())
+
+
+def launch_of(server: ServerFile, args: Setting, command: tuple[str, ...], restarts: int = 1) -> ServerCommand:
+    return ServerCommand(
+        command=command,
+        args=args,
+        env=server.env,
+        ready_path=server.ready.path,
+        ready_s=server.ready.timeout,
+        grace_s=server.stop.grace,
+        reset=server.reset,
+        free_memory=server.free_memory,
+        restarts=restarts,
+    )
 
 
 def settings_of(server: ServerFile, path: str, where: Where) -> Iterator[Setting]:

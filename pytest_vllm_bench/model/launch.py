@@ -11,8 +11,8 @@ from typing import Any
 class ServerCommand:
     """``command``: its words, flags included; ``{port}`` and ``{model}`` in them are filled in when it starts."""
 
-    command: tuple[str, ...]
-    args: Mapping[str, Any] = field(default_factory=dict)  # what its flags say: held against what it says of itself
+    command: tuple[str, ...] = field(repr=False)
+    args: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its flags: held against what it says
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     ready_path: str | None = None  # answers with 200 once it is there; None: /health, where it has that
     ready_s: float = 1800.0

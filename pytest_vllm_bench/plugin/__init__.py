@@ -6,9 +6,11 @@ imported before a test asks for both ``scenario`` and ``vllm_bench``.
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.plugin.fixture import Runner
     from pytest_vllm_bench.plugin.items import Items
     from pytest_vllm_bench.plugin.roll import RollCall
+    from pytest_vllm_bench.plugin.servers import ServerHandle
     from pytest_vllm_bench.plugin.signals import Signals
 
 #: Option → (help, kind).  Each has an environment twin PYTEST_VLLM_X and an ini twin vllm_x.
@@ -171,6 +174,17 @@ def vllm_bench(request: pytest.FixtureRequest) -> Runner:
     from pytest_vllm_bench.plugin.fixture import Runner
 
     return Runner.prepared(request.node, items_of(request.config))
+
+
+@pytest.fixture
+def vllm_server(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[ServerHandle]]:
+    """Starts a server for a test of one's own: ``with vllm_server(args={"max-num-seqs": 8}) as server: server.url``.
+
+    The command is the one of ``server:`` in the config, or ``command=``; ``env=`` adds to its environment.
+    """
+    from pytest_vllm_bench.plugin.servers import started
+
+    return functools.partial(started, request.node, items_of(request.config))
 
 
 @pytest.hookimpl(wrapper=True)

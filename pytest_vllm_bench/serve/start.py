@@ -21,6 +21,7 @@ from pytest_vllm_bench.model import Message, Scenario, ServerCommand, Target
 from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.observe.pages import fetch
 from pytest_vllm_bench.serve import ask, log
+from pytest_vllm_bench.serve.room import room
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 SIMULATOR = "simulator"
@@ -135,6 +136,7 @@ class Launcher:
         if self.running is not None and self._serves == (target, scenario.start) and self.running.death() is None:
             return self.running
         self.stop(aloud)
+        await room(scenario, aloud)
         self._starts[target.name] += 1
         number = self._starts[target.name]
         name = "-".join(filter(None, ("server", target.name, str(number) if number > 1 else "")))

@@ -63,6 +63,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "vllm-bench: {path}, scenarios: {count}; {where}",
         "vllm-bench：{path} 中的 {count} 个场景；{where}",
     ),
+    "plugin.no_server": (
+        "vllm_server takes its command from server: in {path}, which is not there: vllm_server(command=...) names another.",
+        "vllm_server 使用 {path} 中 server: 的命令，但其中没有；请用 vllm_server(command=...) 另行指定。",
+    ),
     "plugin.starts": ("  servers will be started, starts: {count}", "  将启动服务，启动次数：{count}"),
     "plugin.start": ("    {name} ({count} ×): {command}", "    {name}（{count} 次）：{command}"),
     "plugin.implied": ("implied: {rules}", "自动补上的规则：{rules}"),

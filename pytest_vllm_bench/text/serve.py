@@ -29,6 +29,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "服务在收到 SIGTERM 后 {grace} 秒内没有退出：强制结束了其中 {n} 个进程（日志：{log}）；"
         "可用 server: {{stop: {{grace: …}}}} 延长等待时间。",
     ),
+    "serve.memory_used": (
+        "{used:,} of {total:,} MiB of the accelerator {device} are in use (pid, name, memory: {by}).",
+        "加速卡 {device} 的显存已被占用 {used:,} MiB（共 {total:,} MiB；pid、名称、显存：{by}）。",
+    ),
+    "serve.no_room": (
+        "No server is started: {why} More than {share} may not be in use before; server: {{free_memory: …}} allows more.",
+        "没有启动服务：{why}启动之前显存占用不得超过 {share}；可用 server: {{free_memory: …}} 放宽。",
+    ),
     "serve.no_reset": (
         "The server that was started has no page that empties its caches (vLLM has them with VLLM_SERVER_DEV_MODE: "
         '"1" under env:): that prompts differ from load to load is what keeps them cold.',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pytest_vllm_bench.tokenizer import SMALL
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 SCRIPTED = Path(__file__).parent.parent / "serve" / "scripted.py"
+NVIDIA = Path(__file__).parent.parent / "observe" / "nvidia_smi.py"
 ONE: dict[str, Any] = {
     "base_url": None, "model": "m", "tokenizer": str(SMALL), "input_output": [[16, 4]], "concurrency_prompts": [[2, 6]],
 }  # fmt: skip
@@ -151,3 +153,78 @@ def test_neither_an_interruption_nor_a_kill_leaves_a_server(
         assert process.wait() == (2 if how == signal.SIGINT else -9)
         until(lambda: not left(pytester))
         log.unlink()
+
+
+def test_llama_cpp_is_started_like_any_other(bench: Bench, pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("gguf")
+    script = Path(__file__).parent.parent / "servers" / "serve_llama.py"
+    command = f"{sys.executable} {script} {pytester.path}/tiny.gguf counts"
+    keys = {"base_url": None, "tokenizer": "simulator", "input_output": [[16, 8]], "concurrency_prompts": [[2, 6]]}
+    result = bench(**keys, server=command, backend="llama.cpp")
+    result.assert_outcomes(passed=1)
+    assert saved(pytester, "io16x8_mc2_np6")["server"]["startup.first_token_s"] > 0
+
+
+OWN = """
+import asyncio
+import urllib.request
+
+import pytest
+
+def seqs(server):
+    with urllib.request.urlopen(f"{server.url}/server_info?config_format=json") as page:
+        return page.read().decode()
+
+def test_own(vllm_server):
+    with vllm_server(args={"max-num-seqs": 7}) as server:
+        assert '"max_num_seqs": 7' in seqs(server)
+        url, log = server.url, server.log
+        server.restart()
+        assert server.url != url and server.log != log and log.exists()
+        assert '"max_num_seqs": 7' in seqs(server)
+
+@pytest.mark.asyncio
+async def test_in_a_loop(vllm_server):
+    with vllm_server(args={"manner": "stubborn"}) as server:
+        await asyncio.to_thread(seqs, server)
+
+def test_dies(vllm_server):
+    with vllm_server(args={"manner": "dies", "says": "RuntimeError: no", "code": 4}) as server:
+        raise AssertionError("is not there")
+
+def test_other(vllm_server):
+    with vllm_server(command="/no/such/server") as server:
+        raise AssertionError("is not there")
+"""
+
+
+def test_a_server_for_a_test_of_ones_own(bench: Bench, pytester: pytest.Pytester) -> None:
+    result = bench(test=OWN, **ONE | {"server": server()})
+    result.assert_outcomes(passed=2, failed=2)
+    assert "ended by itself (4)" in told(result)
+    assert "RuntimeError: no" in told(result)
+    assert "/no/such/server: No such file or directory" in told(result)
+    assert not left(pytester)
+
+
+def test_what_holds_the_accelerators_is_waited_for_and_named(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card whose memory is in use: two lines of what ``nvidia-smi`` says, one for the devices and one for whom."""
+    fake = pytester.path / "bin" / "nvidia-smi"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\ncase $1 in --query-gpu*) exec {sys.executable} {NVIDIA} plays x "$@";; '
+        "*) echo '4711, python3, 70000 MiB';; esac\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    pytester.makepyfile(no_patience="from pytest_vllm_bench.serve import room\nroom.PATIENCE = 0.5")
+    monkeypatch.setenv("PYTHONPATH", f"{pytester.path}:{os.environ.get('PYTHONPATH', '')}")
+    result = bench("-p", "no_patience", **ONE | {"server": server(free_memory="0%")})
+    result.assert_outcomes(errors=1)
+    assert "No server is started" in told(result)
+    assert "4711, python3, 70000 MiB" in told(result)
+    result = bench(**ONE | {"server": server(free_memory="100%")})
+    result.assert_outcomes(passed=1)

@@ -1,7 +1,9 @@
-"""``serve_llama.py MODEL [thinks] [embeds] [ranks] [counts]``: the real llama.cpp server, until its input closes."""
+"""``serve_llama.py MODEL [thinks] [embeds] [ranks] [counts] [--port N]``: the real llama.cpp server, until its input
+closes; with a port until it is told to end."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -21,7 +23,8 @@ def main() -> None:
     params.n_ctx = CONTEXT * SLOTS
     params.n_parallel = SLOTS
     params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    port = int(wishes[-1]) if "--port" in wishes else 0
+    params.port = port
     params.warmup = False
     params.cpuparams.n_threads = 1
     params.use_jinja = True
@@ -31,6 +34,8 @@ def main() -> None:
         params.pooling_type = pooling.LLAMA_POOLING_TYPE_RANK if "ranks" in wishes else pooling.LLAMA_POOLING_TYPE_MEAN
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
+    if port:
+        signal.pause()
     sys.stdin.read()
 
 
