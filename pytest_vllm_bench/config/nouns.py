@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,20 +48,3 @@ class Config:
     in_force: tuple[tuple[str, str, str], ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, repr=False)
     written: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the file's own words, secrets hidden
-
-    def shown(self) -> dict[str, Any]:
-        """The effective config in the file's own words, JSON-able and without secrets: what results store."""
-        secrets = sorted({secret for target in self.targets for secret in target.hidden}, key=len, reverse=True)
-        made: dict[str, Any] = Target(hidden=tuple(secrets)).covered(_jsonable(self.written))
-        return made
-
-
-def _jsonable(value: Any) -> Any:
-    """Infinities as "inf", which JSON has no number for."""
-    if isinstance(value, Mapping):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value

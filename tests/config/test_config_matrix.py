@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from decimal import Decimal
@@ -403,25 +402,6 @@ def test_a_tokenizer_beside_the_config_is_found(config: Read) -> None:
     assert matrix(first)[0].tokenizer == "./tok"
     (first.base_dir / "tok").mkdir()
     assert matrix(config("tokenizer: ./tok\n"))[0].tokenizer == str(first.base_dir / "tok")
-
-
-def test_what_is_shown_makes_the_same_scenarios_again(config: Read) -> None:
-    text = """\
-request_rate: [2, inf]
-warmup: 30s
-goodput: {ttft: 500}
-sla: [p99_ttft_ms <= 500]
-overrides: [{match: "*-rr2-*", set: {seed: 1}}]
-timeouts: {total: 1h}
-"""
-    found = config(text)
-    shown = json.dumps(found.shown(), allow_nan=False)
-
-    def without_lines(name: str) -> list[object]:
-        again = config(name, short=False)
-        return [(s.cell, s.warmup, s.goodput, s.seed, s.timeouts, [r.text for r in s.rules]) for s in matrix(again)]
-
-    assert without_lines(shown) == without_lines(SHORT + text)
 
 
 @pytest.mark.parametrize(
