@@ -9,8 +9,8 @@ from typing import Any
 from pytest_vllm_bench.report import pictures, rebuild
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
-from pytest_vllm_bench.report.folder import latest, records_of
 from pytest_vllm_bench.report.samples import read
+from pytest_vllm_bench.store.folder import latest, records_of
 
 DOCS = Path(__file__).parent
 COMPARING = ("output_throughput-concurrency", "ttft-concurrency", "frontier-steady_p99_ttft_ms")
@@ -28,9 +28,9 @@ WORDS = {
 
 
 def main(results: Path) -> None:
-    rows = latest(rebuild.gather([results], history=False))
-    charts = [chart for chart in overview(rows) if chart.id in COMPARING]
-    shown = next(row for row in rows if row["max_concurrency"] == 4)
+    found = latest(rebuild.gather([results], history=False))
+    charts = [chart for chart in overview(found) if chart.id in COMPARING]
+    shown = next(result for result in found if result.scenario.concurrency == 4)
     path = records_of(shown)
     columns = read(path, 0, 0) if path else None
     if columns is not None:

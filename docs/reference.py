@@ -1,6 +1,6 @@
 """The config's schema, its texts and the flags of ``single`` → what is made of them: ``python docs/reference.py``.
 
-That is tables in docs/*/configuration.md and migration.md, and config.schema.json.
+That is tables in docs/*/configuration.md and migration.md, and the schemas.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from pytest_vllm_bench.config.problems import model_inside
 from pytest_vllm_bench.config.rules import PRESETS
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.plugin import OPTIONS
+from pytest_vllm_bench.store import schema as result
 from pytest_vllm_bench.text import say
 
 ROOT = Path(__file__).parent.parent
+RESULT = ROOT / "docs" / "result.schema.json"
 SCHEMA = ROOT / "pytest_vllm_bench" / "config" / "config.schema.json"
 PAGES = ("configuration.md", "migration.md")
 #: The order of the page; every key of the file stands in exactly one section.
@@ -200,6 +202,7 @@ def main() -> None:
         path = ROOT / "docs" / lang / name
         path.write_text(page(path.read_text(encoding="utf-8"), lang), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
+    RESULT.write_text(json.dumps(result.schema(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from decimal import Decimal
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import before
-from pytest_vllm_bench.judge.capacity import CapacityAnswer, Outcome, Probe, search
+from pytest_vllm_bench.judge.capacity import Outcome, Probe, at_least, search
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.memory import alike
 from pytest_vllm_bench.model import (
+    CapacityAnswer,
     Message,
     Result,
     Rule,
@@ -21,8 +22,8 @@ from pytest_vllm_bench.model import (
     Scenario,
     Verdict,
 )
-from pytest_vllm_bench.report import artifacts, folder
-from pytest_vllm_bench.run import Keep, measured_and_judged
+from pytest_vllm_bench.run import Keep, discreet, measured_and_judged
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.world import Probes, Watch, World
 
 #: Requests of a probe before it is multiplied: so many for each slot, or seconds' worth of the rate; at least FEWEST,
@@ -60,9 +61,8 @@ async def find(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Re
     world.probes.answered.add(scenario.id)
     if results:
         result = answered(scenario, answer, results)
-        row = artifacts.to_json(result)
-        keep(result, row | {"results_dir": str(world.folder)})
-        folder.write(row, world.folder, result.records)
+        keep(told := discreet(result, world.target))
+        folder.write(told, world.folder)
     if answer.stopped == "interrupted":
         raise asyncio.CancelledError
     return result
@@ -102,9 +102,9 @@ async def sent(one: Scenario, world: World, watch: Watch, keep: Keep, others: Pr
     clock, results = asyncio.get_running_loop().time, list[Result]()
     started = clock()
 
-    def note(result: Result, row: dict[str, object]) -> None:
+    def note(result: Result) -> None:
         results.append(result)
-        keep(result, row)
+        keep(result)
 
     try:
         made, result = await measured_and_judged(one, alone, watch, note)
@@ -168,7 +168,7 @@ def verdict(scenario: Scenario, answer: CapacityAnswer) -> RuleVerdict:
     """The gate "at least N", as one rule; without an N anything that holds is enough."""
     asked = scenario.search
     assert asked is not None
-    gate = answer.at_least(asked.at_least)
+    gate = at_least(answer, asked.at_least)
     text = f"{asked.over} {'>' if asked.at_least is None else '>='} {asked.at_least or 0:g}"
     return RuleVerdict(
         rule=Rule(

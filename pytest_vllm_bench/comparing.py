@@ -16,12 +16,12 @@ import numpy as np
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
 from pytest_vllm_bench.judge.baseline import SessionFigures
-from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison, at_once, compare
+from pytest_vllm_bench.judge.comparison import BaselineSettings, at_once, compare
 from pytest_vllm_bench.metric_table import COMPARE, parse_name, unknown
-from pytest_vllm_bench.model import Message, Verdict
-from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.report.compare import Change, Condition, Finding, SideBySide
-from pytest_vllm_bench.report.folder import order, session_of
+from pytest_vllm_bench.store.folder import order, session_of
+from pytest_vllm_bench.store.row import config
 
 #: What is shown where no conditions ask for something else.
 SHOWN = (
@@ -51,8 +51,8 @@ def condition(text: str) -> Condition:
 
 
 def side_by_side(
-    before: Sequence[Row],
-    after: Sequence[Row],
+    before: Sequence[Result],
+    after: Sequence[Result],
     names: tuple[str, str] = ("", ""),
     conditions: Sequence[Condition] = (),
 ) -> SideBySide:
@@ -62,7 +62,7 @@ def side_by_side(
     unfit = {key: why for key in shared if (why := _unfit(old[key], new[key])) is not None}
     asked = conditions or [Condition(metric=metric) for metric in SHOWN]
     metrics = [one.metric for one in asked]
-    pairs = {key: [baseline.session_of(rows[key], metrics) for rows in (old, new)] for key in shared}
+    pairs = {key: [baseline.session_of(side[key], metrics) for side in (old, new)] for key in shared}
     tested = {key: pair for key, pair in pairs.items() if key not in unfit}
     planned = max(1, len(tested) * len(asked) * (1 if conditions else 2))  # a change is looked for on both sides
     alone = [[one] for pair in tested.values() for one in pair]
@@ -89,30 +89,28 @@ def side_by_side(
     )
 
 
-def pooled(rows: Sequence[Row]) -> dict[str, Row]:
+def pooled(results: Sequence[Result]) -> dict[str, Result]:
     """Of each scenario the newest session's result, of all its repeats; in table order."""
-    cells: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: (session_of(row), int(row.get("repeat") or 1))):
-        cells.setdefault(baseline.key_of(row), []).append(row)
+    cells: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda one: (session_of(one), one.scenario.repeat)):
+        cells.setdefault(result.scenario.cell.key, []).append(result)
     found = {}
     for key, runs in cells.items():
         last = runs[-1]
-        same = [
-            row
-            for row in runs
-            if session_of(row) == session_of(last) and baseline.cell_of(row) == baseline.cell_of(last)
-        ]
-        found[key] = last if last.get("per_repeat") or len(same) == 1 else {**last, "per_repeat": same}
+        cell = session_of(last), last.scenario.cell.repeated
+        same = [one for one in runs if (session_of(one), one.scenario.cell.repeated) == cell]
+        apart = [{**one.metrics, "plan_digest": one.plan.digest if one.plan else None} for one in same]
+        found[key] = last if last.per_repeat or len(same) == 1 else replace(last, per_repeat=apart)
     return {key: found[key] for key in sorted(found, key=lambda key: order(found[key]))}
 
 
-def _unfit(old: Row, new: Row) -> Message | None:
+def _unfit(old: Result, new: Result) -> Message | None:
     """Why nothing of this scenario can be tested: figures alone, another load, or a result that is none."""
-    if any(row.get("verdict") == Verdict.INVALID for row in (old, new)):
+    if Verdict.INVALID in (old.verdict, new.verdict):
         return Message(key="report.compare.invalid")
-    if any(row.get("complete") is False for row in (old, new)):
+    if not (old.complete and new.complete):
         return Message(key="report.compare.incomplete")
-    digests = [baseline.session_of(row).digest for row in (old, new)]
+    digests = [baseline.session_of(one).digest for one in (old, new)]
     differing = ", ".join(_differing(old, new))
     if None in digests:
         key = "report.compare.other_load" if differing else "report.compare.figures_only"
@@ -123,14 +121,14 @@ def _unfit(old: Row, new: Row) -> Message | None:
     return Message(key=key, values={"what": differing})
 
 
-def _differing(old: Row, new: Row) -> Iterator[str]:
+def _differing(old: Result, new: Result) -> Iterator[str]:
     """What two loads differ in, as far as both say: ``num_prompts 160 → 320``."""
     one, two = _load(old), _load(new)
     return (f"{name} {one[name]} → {two[name]}" for name in one if name in two and one[name] != two[name])
 
 
-def _load(row: Row) -> dict[str, Any]:
-    told = {**(row.get("config") or row), "force_length": (row.get("plan") or {}).get("force_length")}
+def _load(result: Result) -> dict[str, Any]:
+    told = {**config(result.scenario), "force_length": result.plan.force_length if result.plan else None}
     return dict(leaf for key in LOAD if told.get(key) is not None for leaf in _leaves(key, told[key]))
 
 

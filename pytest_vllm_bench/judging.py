@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_vllm_bench import judge as stage
 from pytest_vllm_bench.judge import devices, stopping
-from pytest_vllm_bench.measure import energy, timeline
+from pytest_vllm_bench.measure import brief, energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
 from pytest_vllm_bench.measure.findings import findings
@@ -62,8 +62,10 @@ def judge(
         checks=judgement.checks,
         records=last.records,
         error=last.gone,
+        model=model_of(last),
+        requests=brief.requests(last.records),
         plan=last.plan,
-        facts=last.facts,
+        client=brief.client(last.facts),
         environment=last.environment,
         server=server,
         per_repeat=per_repeat if len(pool) > 1 else (),
@@ -75,6 +77,12 @@ def judge(
         notes=tuple(note for i, note in enumerate(notes) if note and note not in notes[:i]),
         taints=tuple(dict.fromkeys([taint for one in pool for taint in one.taints] + [taint for taint, _ in spoilt])),
     )
+
+
+def model_of(one: Measurement) -> str | None:
+    """What the server calls the model that answered."""
+    names = (one.plan.models if one.plan else ()) or one.scenario.models or (one.environment.get("model"),)
+    return names[0] and str(names[0])
 
 
 def _asks_for_energy(asked: Scenario) -> bool:

@@ -9,8 +9,7 @@ from typing import Any
 
 from pytest_vllm_bench import judging
 from pytest_vllm_bench.model import Cell, JudgeSettings, Measurement, Scenario, ValiditySettings
-from pytest_vllm_bench.report import folder
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store import folder, measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A result's row and a reference kept from earlier sessions → what changed, and whether that fails the scenario."""
+"""A result and a reference kept from earlier sessions → what changed, and whether that fails the scenario."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
 from pytest_vllm_bench.judge.comparison import (
     BaselineSettings,
-    Comparison,
     comparable,
     compare,
     compare_targets,
@@ -26,10 +25,8 @@ from pytest_vllm_bench.judge.comparison import (
     lost_gates,
     missing_gates,
 )
-from pytest_vllm_bench.model import Message, Verdict
-from pytest_vllm_bench.report import folder
-
-Row = Mapping[str, Any]
+from pytest_vllm_bench.model import Comparison, Message, Result, Scenario, Verdict
+from pytest_vllm_bench.store import folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +42,17 @@ class ReferenceGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
-    """A target of this session that the others are held against, in rounds; ``measured``: its row in each cell."""
+    """A target of this session that the others are held against, in rounds; ``measured``: its result in each cell."""
 
     name: str
     settings: BaselineSettings
     planned: int
-    measured: dict[str, Row] = field(default_factory=dict, repr=False)
+    measured: dict[str, Result] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOutcome:
-    """What came of holding one row against the gate; no comparisons: ``notes`` say why.
+    """What came of holding one result against the gate; no comparisons: ``notes`` say why.
 
     ``refused``: the reference has this scenario, and must not be compared with, or the new session lacks what is gated;
     a gate without data never passes.
@@ -71,20 +68,20 @@ class GateOutcome:
         return any(c.gated and c.suspected and c.verdict is not Verdict.FAIL for c in self.comparisons)
 
 
-def hold(gate: ReferenceGate | Rounds, row: Row) -> GateOutcome | None:
-    """Compare one row with the sessions that the reference holds of its scenario; None where it is the reference."""
+def hold(gate: ReferenceGate | Rounds, result: Result) -> GateOutcome | None:
+    """Compare a result with the sessions that the reference holds of its scenario; None where it is the reference."""
     if isinstance(gate, ReferenceGate):
-        return _hold_sessions(gate, row)
-    if row["target"] == gate.name:
-        gate.measured[_cell(row)] = row
+        return _hold_sessions(gate, result)
+    if result.scenario.target.name == gate.name:
+        gate.measured[_cell(result.scenario)] = result
         return None
-    return _hold_rounds(gate, row)
+    return _hold_rounds(gate, result)
 
 
-def _hold_sessions(gate: ReferenceGate, row: Row) -> GateOutcome:
-    key = baseline.key_of(row)
-    old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(row, gate.settings.gated)
-    if old and baseline.is_part(row):
+def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
+    key = result.scenario.cell.key
+    old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(result, gate.settings.gated)
+    if old and baseline.is_part(result):
         return GateOutcome(notes=(Message(key="judge.baseline_part", values={"scenario": key}),), refused=True)
     if (why := comparable(old, new, key)) is not None:
         return GateOutcome(notes=(why,), refused=bool(old))
@@ -97,10 +94,10 @@ def _hold_sessions(gate: ReferenceGate, row: Row) -> GateOutcome:
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
 
 
-def _hold_rounds(gate: Rounds, row: Row) -> GateOutcome:
-    if (first := gate.measured.get(_cell(row))) is None:
+def _hold_rounds(gate: Rounds, result: Result) -> GateOutcome:
+    if (first := gate.measured.get(_cell(result.scenario))) is None:
         return GateOutcome(notes=(Message(key="judge.target_missing", values={"target": gate.name}),), refused=True)
-    old, new = (baseline.session_of(one, gate.settings.gated) for one in (first, row))
+    old, new = (baseline.session_of(one, gate.settings.gated) for one in (first, result))
     made = compare_targets(old, new, gate.settings, gate.planned)
     if isinstance(made, Message):
         return GateOutcome(notes=(made,), refused=True)
@@ -108,9 +105,9 @@ def _hold_rounds(gate: Rounds, row: Row) -> GateOutcome:
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates([old], new, gate.settings))
 
 
-def _cell(row: Row) -> str:
+def _cell(scenario: Scenario) -> str:
     """What a scenario is called on every target and in every round."""
-    return baseline.cell_of(row).removeprefix(f"{row['target']}-")
+    return scenario.cell.repeated.without_target.id
 
 
 def locate(named: str, base: Path) -> Path:
@@ -135,13 +132,13 @@ def load(path: Path) -> dict[str, Any]:
     return reference
 
 
-def save(path: Path, rows: Iterable[Row], keep: int, gated: Collection[str] = ()) -> list[Message]:
-    """Add a session's rows to a reference: sorted and small, meant to be committed; → what may not be saved.
+def save(path: Path, results: Iterable[Result], keep: int, gated: Collection[str] = ()) -> list[Message]:
+    """Add a session's results to a reference: sorted and small, meant to be committed; → what may not be saved.
 
     ``gated``: metrics that a tolerance names, kept beside the usual ones.
     """
     old = load(path) if os.path.exists(path) else None
-    made, refused = baseline.fold(old, rows, keep, gated)
+    made, refused = baseline.fold(old, results, keep, gated)
     if made["scenarios"]:
         with folder.writing(path, "judge.baseline_not_saved"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,25 +167,26 @@ class Pair:
     outcome: Sequence[Comparison] | Message
 
 
-def between_targets(rows: Iterable[Row]) -> list[Pair]:
-    """Compare the first target of each cell with every other one, by rounds, in the row that pools its repeats.
+def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]]) -> list[Pair]:
+    """Compare the first target of each cell with every other one, by rounds, in the result that pools its repeats.
 
-    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.  Rows that a gate holds
-    against another target have their comparison; ``tolerance`` of a row, where it has one, is the config's.
+    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.
     """
-    cells: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        if row.get("target"):
-            cells.setdefault(_cell(row), {})[str(row["target"])] = row
-    pooled = {cell: {t: row for t, row in rows.items() if row.get("per_repeat")} for cell, rows in cells.items()}
+    tolerances, cells = dict[str, Mapping[str, str | float]](), dict[str, dict[str, Result]]()
+    for result, tolerance in results:
+        if result.scenario.target.name:
+            cell = _cell(result.scenario)
+            tolerances.setdefault(cell, tolerance)
+            cells.setdefault(cell, {})[result.scenario.target.name] = result
+    pooled = {cell: {t: one for t, one in of.items() if one.per_repeat} for cell, of in cells.items()}
     together = {cell: targets for cell, targets in pooled.items() if len(targets) > 1}
     pairs = sum(len(targets) - 1 for targets in together.values())
     found = []
     for cell, targets in together.items():
         (a, first), *others = targets.items()
-        settings = BaselineSettings(tolerance=first.get("tolerance") or {})
+        settings = BaselineSettings(tolerance=tolerances[cell])
         planned = comparisons_planned(pairs, settings)
         for b, other in others:
-            one, two = (baseline.session_of(row, settings.gated) for row in (first, other))
+            one, two = (baseline.session_of(result, settings.gated) for result in (first, other))
             found.append(Pair(cell=cell, a=a, b=b, outcome=compare_targets(one, two, settings, planned)))
     return found

@@ -16,12 +16,20 @@ from pytest_vllm_bench.judging import judge, limits
 from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
-from pytest_vllm_bench.model import Cell, JudgeSettings, Measurement, Message, Result, Rule, Scenario, Target, Verdict
-from pytest_vllm_bench.report import baseline
-from pytest_vllm_bench.report.folder import complete, is_ours
-from pytest_vllm_bench.report.shape import misfit
-from pytest_vllm_bench.report.words import restore
+from pytest_vllm_bench.model import (
+    Cell,
+    JudgeSettings,
+    Measurement,
+    Message,
+    Metrics,
+    Result,
+    Rule,
+    Scenario,
+    Target,
+    Verdict,
+)
 from pytest_vllm_bench.store import earlier
+from pytest_vllm_bench.store.foreign import is_ours, understood
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +71,7 @@ def results(path: Path, asked: Criteria) -> Iterator[Result]:
 def judged_again(data: Any, path: Path, name: str, asked: Criteria) -> Iterator[Result]:
     """Judge the results in one of a file's documents."""
     if isinstance(data, dict) and is_ours(data):
-        if (wrong := misfit(data)) is not None:
-            raise BenchError(wrong.key, **wrong.values)
-        yield ours(complete(data, path), asked)
+        yield ours(understood(data, path)[0], asked)
         return
     try:
         found = imports.read(data, name)
@@ -77,42 +83,43 @@ def judged_again(data: Any, path: Path, name: str, asked: Criteria) -> Iterator[
         yield theirs(one, asked)
 
 
-def ours(row: Mapping[str, Any], asked: Criteria) -> Result:
+def ours(saved: Result, asked: Criteria) -> Result:
     """A saved result of ours: from its measurement, or what an earlier version kept of it; else from its figures.
 
     The last of a scenario's repeats pools them all, if they are there; an earlier one is judged by rules only if these
     are asked for, as after the run.  A search's answer keeps its verdict, which is not one of its figures.
     """
-    measured = earlier.measurements(row)
-    scenario = asked.of(measured[-1].scenario if measured else earlier.scenario(row))
-    answer = bool(row.get("capacity")) and not asked.rules
-    waits = answer or (not asked.rules and waited(scenario, row))
+    measured = earlier.measurements(saved)
+    scenario = asked.of(measured[-1].scenario if measured else saved.scenario)
+    answer = saved.capacity is not None and not asked.rules
+    waits = answer or (not asked.rules and waited(scenario, saved))
     if measured:
         made = judge(scenario, measured, waits=waits)
     else:
-        figures = {**row, **(row.get("pooled") or {})}
-        odd, whole = doubts.among(map(restore, row.get("notes") or ())), row.get("complete") is not False
-        made = by_figures(scenario, figures, asked, waits=waits, rated=scenario.open_loop, complete=whole, odd=odd)
+        figures = {**saved.metrics, **saved.pooled}
+        odd = doubts.among(saved.notes)
+        made = by_figures(
+            scenario, figures, asked, waits=waits, rated=scenario.open_loop, complete=saved.complete, odd=odd
+        )
     if waits and not answer and set(stage.effective_rules(scenario)) > set(stage.of_one_repeat(scenario)):
         made = replace(made, notes=(*made.notes, Message(key="judge.waits", values={"repeats": scenario.repeats.max})))
-    if 0 < len(measured) < len(row.get("per_repeat") or ()):
-        lost = Message(key="judge.not_pooled", values={"repeats": len(row["per_repeat"])})
+    if 0 < len(measured) < len(saved.per_repeat):
+        lost = Message(key="judge.not_pooled", values={"repeats": len(saved.per_repeat)})
         made = replace(made, notes=(*made.notes, lost))
     if answer:
-        verdict = Verdict(row["verdict"]) if row.get("verdict") in list(Verdict) else made.verdict
-        return replace(made, verdict=verdict, notes=tuple(map(restore, row.get("notes") or ())))
-    if against := () if asked.rules or row.get("verdict") != Verdict.FAIL else baseline.failed(dict(row)):
-        notes = (*made.notes, *map(restore, against))
-        made = replace(made, verdict=Verdict.worst([made.verdict, Verdict.FAIL]), notes=notes)
-    void = earlier.void(row, measured)
+        return replace(made, verdict=saved.verdict or made.verdict, notes=saved.notes)
+    held = saved.baseline if saved.verdict is Verdict.FAIL and not asked.rules else None
+    if held is not None and held.failed:
+        made = replace(made, verdict=Verdict.worst([made.verdict, Verdict.FAIL]), notes=(*made.notes, *held.failed))
+    void = earlier.void(saved, measured)
     return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
 
 
-def waited(scenario: Scenario, row: Mapping[str, Any]) -> bool:
+def waited(scenario: Scenario, saved: Result) -> bool:
     """Whether a later repeat was to judge the rules.  The last to run may have been the only one (``--lf``)."""
     alone = {rule.text for rule in stage.of_one_repeat(scenario)}
-    by_rules = any(verdict["rule"] not in alone for verdict in row.get("verdicts") or ())
-    return scenario.repeats.max > 1 and not row.get("per_repeat") and not by_rules
+    by_rules = any(verdict.rule.text not in alone for verdict in saved.verdicts)
+    return scenario.repeats.max > 1 and not saved.per_repeat and not by_rules
 
 
 def theirs(one: imports.ForeignResult, asked: Criteria) -> Result:
@@ -137,9 +144,9 @@ def theirs(one: imports.ForeignResult, asked: Criteria) -> Result:
     return replace(made, notes=(*made.notes, *one.lacks))
 
 
-def known_of(row: Mapping[str, Any], asked: Criteria) -> dict[str, Any]:
+def known_of(row: Metrics, asked: Criteria) -> dict[str, float | int | None]:
     """Its figures, without those that are of other goodput limits than the ones asked for."""
-    figures = {k: v for k, v in row.items() if isinstance(v, int | float) or v is None}
+    figures = dict(row)
     if not asked.goodput:
         return figures
     return {k: v for k, v in figures.items() if (n := parse_name(k)) is None or "goodput" not in n.row.needs}
@@ -147,7 +154,7 @@ def known_of(row: Mapping[str, Any], asked: Criteria) -> dict[str, Any]:
 
 def by_figures(
     scenario: Scenario,
-    row: Mapping[str, Any],
+    row: Metrics,
     asked: Criteria,
     *,
     waits: bool = False,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pytest_vllm_bench import environment, files, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
@@ -22,6 +21,7 @@ from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.merge import together
 from pytest_vllm_bench.memory import without_secrets
 from pytest_vllm_bench.model import (
+    BaselineOutcome,
     LoadFacts,
     Measurement,
     Message,
@@ -34,20 +34,31 @@ from pytest_vllm_bench.model import (
 )
 from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.reading import Reading, failed, read_along
-from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store import folder, measurement
 from pytest_vllm_bench.world import Watch, World, build_context
 
 #: Seconds that requests under way are given after a first Ctrl-C.
 DRAIN = 5.0
 #: So many requests may all fail by accident.
 ACCIDENTS = 2
-#: By which results are found again; everything else in a row may be somebody else's words.
-NAMES = frozenset({"scenario_id", "scenario_key", "session", "verdict", "backend", "target", "plan_digest"})
-#: Who takes a result and its row (the content of its file, and where that lies).
-Keep = Callable[[Result, dict[str, Any]], None]
+#: What of a result may be somebody else's words.
+WORDS = (
+    "error",
+    "notes",
+    "verdicts",
+    "checks",
+    "model",
+    "requests",
+    "client",
+    "server",
+    "environment",
+    "by_model",
+    "baseline",
+)
+#: Who takes a result when it is made, before it is written.
+Keep = Callable[[Result], None]
 
 
 async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Result:
@@ -74,15 +85,14 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
     """Hand the result on and write it, in this order: a full disk then costs the file, not the figures.
 
     → the measurement, its records on disk."""
-    target, tape = world.target, work / "tape"
-    row = {k: v if k in NAMES else target.covered(v) for k, v in artifacts.to_json(result).items()}
+    target, tape, told = world.target, work / "tape", discreet(result, world.target)
     if tape.is_dir():
         load.blot_out(tape, target.secrets)
         keep_readable(work)
-    write = partial(folder.write, row, world.folder, result.records)
+    write = partial(folder.write, told, world.folder)
     how = folder.Keep(tape=tape if tape.is_dir() else None, tape_policy=result.scenario.tape)
     try:
-        keep(result, row | {"results_dir": str(world.folder)})
+        keep(told)
     finally:
         try:
             write(how)
@@ -94,6 +104,15 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
     saved = measurement.save(one, world.folder / folder.stem(result.scenario.id))
     (work / f"{BEGUN}{measurement.SUFFIX}").unlink(missing_ok=True)
     return saved
+
+
+def discreet(result: Result, target: Target) -> Result:
+    """As it is shown and written: without secrets, in whatever words they may have come back."""
+    asked = result.scenario
+    shown = target.covered(without_secrets(asked))
+    target = replace(shown.target, name=asked.target.name)
+    shown = replace(shown, cell=asked.cell, backend=asked.backend, target=target)
+    return replace(result, scenario=shown, **{name: target.covered(getattr(result, name)) for name in WORDS})
 
 
 async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) -> Measurement:
@@ -164,7 +183,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
     whether the fresh measurement was interrupted, which leaves its question open.
     """
     assert world.gate is not None
-    held = regression.hold(world.gate, artifacts.to_json(result))
+    held = regression.hold(world.gate, result)
     if held is None:
         return result, False
     comparisons, again, interrupted = held.comparisons, regression.GateOutcome(), False
@@ -172,7 +191,7 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
         watch.phase(Message(key="plugin.again"))
         try:
             fresh = await afresh(result, world, watch, work)
-            again = regression.hold(world.gate, artifacts.to_json(fresh)) or again
+            again = regression.hold(world.gate, fresh) or again
         except ServerError as error:
             again = regression.GateOutcome(notes=(error.message,), refused=True)
         except asyncio.CancelledError:
@@ -181,16 +200,17 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
     refused = held.refused or again.refused
     failed = refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
     at_best = Verdict.FAIL if failed else Verdict.INCONCLUSIVE if interrupted else Verdict.PASS
+    notes = (*held.notes, *(note for note in again.notes if again.refused and note not in held.notes))
+    cut = (Message(key="judge.interrupted"),) if interrupted else ()
     made = replace(
         result,
         verdict=Verdict.worst([result.verdict, at_best]),
         complete=result.complete and not interrupted,
         taints=(*result.taints, *(("interrupted",) if interrupted else ())),
-        notes=(*result.notes, *([Message(key="judge.interrupted")] if interrupted else [])),
-        baseline=world.gate.name,
-        comparisons=tuple(comparisons),
-        baseline_notes=(*held.notes, *(note for note in again.notes if again.refused and note not in held.notes)),
-        baseline_refused=refused,
+        notes=(*result.notes, *cut, *notes),
+        baseline=BaselineOutcome(
+            reference=world.gate.name, comparisons=tuple(comparisons), notes=notes, refused=refused
+        ),
     )
     return made, interrupted
 

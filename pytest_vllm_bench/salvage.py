@@ -15,8 +15,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.model import Backend, LoadFacts, Measurement, Message, Record, Result, Target, WorkerFacts
-from pytest_vllm_bench.report import artifacts, folder
-from pytest_vllm_bench.store import measurement, tracks
+from pytest_vllm_bench.store import folder, measurement, tracks
 
 #: In the folder of a load that runs: what is known of its measurement, without the ending.
 BEGUN = "begun"
@@ -107,7 +106,7 @@ def saved(one: Measurement, results: Path, tape: Path | None) -> Result:
     """Judge a measurement alone and write what a run would have written; a tape that nobody asked for goes."""
     result = judge(one.scenario, [one], waits=one.scenario.repeats.max > 1)
     policy = one.scenario.tape
-    folder.write(artifacts.to_json(result), results, result.records, folder.Keep(tape=tape, tape_policy=policy))
+    folder.write(result, results, folder.Keep(tape=tape, tape_policy=policy))
     measurement.save(one, results / folder.stem(one.scenario.id))
     return result
 

@@ -22,10 +22,10 @@ from pytest_vllm_bench.memory import Memory
 from pytest_vllm_bench.model import Beside, Message, Scenario
 from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import ReferenceGate, Rounds
-from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.serve.facts import LaunchFacts
 from pytest_vllm_bench.serve.servers import Servers, fits
 from pytest_vllm_bench.serve.start import Launcher, alive
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.world import Probes, World, build_context
 
 if TYPE_CHECKING:

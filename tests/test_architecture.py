@@ -15,34 +15,32 @@ from every import every
 PACKAGE = Path(__file__).parent.parent / "pytest_vllm_bench"
 ME = "pytest_vllm_bench"
 LEAVES = {"model", "errors", "metric_table", "framing", "http", "tokenizer", "files", "suggest"}
-STAGES = {"plan", "load", "measure", "judge", "observe", "report"}
+STAGES = {"plan", "load", "measure", "judge", "observe", "store", "report"}
 #: Area → the areas that it may import beyond the leaves and itself; an area that is not here may import anything.
 ALLOWED = {
     **{leaf: set() for leaf in LEAVES},
-    **{stage: set() for stage in STAGES - {"plan", "load", "measure", "observe"}},
+    "judge": set(),
     **{stage: {"backends"} for stage in ("plan", "load", "measure", "observe")},
     "backends": set(),
     "text": set(),
-    "report": {"text"},
+    "store": {"judge", "text"},  # ``earlier`` knows the judge's notes
+    "report": {"store", "text"},
     "environment": set(),
     "simulator": {"text"},  # its own command line
-    "config": {"backends", "plan", "registry"},
+    "config": {"plan"},
     "registry": {"backends", "observe", "plan"},
-    "regression": STAGES,
-    "comparing": {"judge", "report"},
-    "store": {"judge", "report"},
+    "regression": {"judge", "store"},
+    "comparing": {"judge", "report", "store"},
     "judging": {"judge", "measure"},
-    "memory": {"judging", "report", "store"},
+    "memory": {"judging", "store"},
     "serve": {"observe", "simulator"},
     "world": {"environment", "memory", "observe", "plan", "regression"},
-    "reading": STAGES | {"environment", "world"},
-    "run": STAGES
-    | {"judging", "memory", "regression", "reading", "salvage", "store", "world"}
-    | {"backends", "environment", "registry"},
-    "capacity": {"judge", "judging", "memory", "report", "run", "world"},
-    "salvage": {"judging", "load", "measure", "plan", "report", "store"},
-    "rejudge": {"judge", "judging", "measure", "report", "store"},
-    "session": STAGES | {"backends", "config", "environment", "memory", "registry", "regression", "serve", "world"},
+    "reading": STAGES - {"report", "store"} | {"environment", "world"},
+    "run": STAGES | {"environment", "judging", "memory", "reading", "regression", "salvage", "world"},
+    "capacity": {"judge", "judging", "memory", "run", "store", "world"},
+    "salvage": {"judging", "load", "measure", "plan", "store"},
+    "rejudge": {"judge", "judging", "measure", "store"},
+    "session": STAGES - {"measure", "report"} | {"backends", "environment", "memory", "regression", "serve", "world"},
 }
 
 

@@ -87,13 +87,13 @@ def complete(lang: str) -> None:
 
 def unrun_shown(folders: Sequence[Path], lang: str) -> bool:
     """Say on stderr what the last sessions of these folders were to run and did not; → whether there is any."""
-    from pytest_vllm_bench.report import folder, terminal, verdict
+    from pytest_vllm_bench.report import terminal, verdict
+    from pytest_vllm_bench.store import folder
 
     said = []
     for place in folders:
-        rows = folder.read(place)
-        roll = verdict.last([place], rows)
-        lines = terminal.unrun([*(row for row in rows if row["session"] == roll.session), *roll.rest], lang)
+        roll, results = verdict.last([place], folder.read(place))
+        lines = terminal.unrun([result for result in results if result.session == roll.session], roll, lang)
         said += [say("cli.unrun", lang, folder=str(place), session=roll.session), *lines] if lines else []
     print("".join(f"{line}\n" for line in said), end="", file=sys.stderr, flush=True)
     return bool(said)

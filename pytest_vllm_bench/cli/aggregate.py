@@ -10,7 +10,7 @@ from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.cli import problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
-from pytest_vllm_bench.report.folder import latest
+from pytest_vllm_bench.store.folder import latest
 from pytest_vllm_bench.text import say
 
 
@@ -22,9 +22,9 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 def run(args: argparse.Namespace, lang: str) -> int:
     folder, problems = args.folder, list[Problem]()
     written = rebuild.aggregate(folder, lang=args.csv_lang, day=environment.stamp()[:10].replace("-", ""))
-    rows = latest(rebuild.gather([folder], problems, history=False))
+    results = latest(rebuild.gather([folder], problems, history=False))
     problems_shown(problems, lang)
     unrun_shown([folder], lang)
-    print(terminal.summary(rows, width=shutil.get_terminal_size().columns, lang=lang))
+    print(terminal.summary(results, width=shutil.get_terminal_size().columns, lang=lang))
     print("\n".join(terminal.written(written, lang, base=Path.cwd())))
     return 0

@@ -6,7 +6,6 @@ import argparse
 
 from pytest_vllm_bench import files, salvage
 from pytest_vllm_bench.registry import builtin
-from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
 from pytest_vllm_bench.text import say
 
@@ -17,5 +16,5 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 def run(args: argparse.Namespace, lang: str) -> int:
     for tape in args.folders:
-        print(failure(artifacts.to_json(salvage.again(tape, builtin().backends)), lang), end="\n\n", flush=True)
+        print(failure(salvage.again(tape, builtin().backends), lang), end="\n\n", flush=True)
     return 0

@@ -12,9 +12,8 @@ from pytest_vllm_bench.cli import unrun_shown
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import purposeless
-from pytest_vllm_bench.report import artifacts
 from pytest_vllm_bench.report.failure import failure
-from pytest_vllm_bench.report.folder import KINDS
+from pytest_vllm_bench.store.folder import KINDS
 from pytest_vllm_bench.text import safe, say
 
 
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
             unread = True
             continue
         for result in found:
-            print(failure(artifacts.to_json(result), lang), end="\n\n", flush=True)
+            print(failure(result, lang), end="\n\n", flush=True)
             cell = path.parent, result.scenario.cell.key
             waiting[cell] = waiting.get(cell, True) and any(note.key == "judge.waits" for note in result.notes)
             may_break = result.scenario.probe_of or result.scenario.xfail  # some of a search's probes must

@@ -8,8 +8,8 @@ import sys
 from pytest_vllm_bench import files, salvage
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.registry import builtin
-from pytest_vllm_bench.report import artifacts, folder
 from pytest_vllm_bench.report.failure import failure
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.text import say
 
 
@@ -28,5 +28,5 @@ def run(args: argparse.Namespace, lang: str) -> int:
                 print(say(found, lang), file=sys.stderr, flush=True)
                 unread = True
             else:
-                print(failure(artifacts.to_json(found), lang), end="\n\n", flush=True)
+                print(failure(found, lang), end="\n\n", flush=True)
     return 2 * unread

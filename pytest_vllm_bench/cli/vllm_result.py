@@ -14,8 +14,9 @@ from pytest_vllm_bench import files
 from pytest_vllm_bench.cli.flags import pair
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import SAMPLED, percentile_label
-from pytest_vllm_bench.model import Record
-from pytest_vllm_bench.report import folder, records
+from pytest_vllm_bench.model import Record, Result
+from pytest_vllm_bench.store import folder, records
+from pytest_vllm_bench.store.row import to_json, vllm_date
 
 #: What their file says of a run before --metadata is added, and may be replaced by it.
 SETUP = ("date", "endpoint_type", "backend", "label", "model_id", "tokenizer_id", "num_prompts")
@@ -43,21 +44,22 @@ def save(args: argparse.Namespace, began: str) -> Iterator[Path]:
     """Write what was asked for of each result of this run; → the files."""
     if not (args.save_result or args.append_result or args.plot_timeline or args.plot_dataset_stats):
         return
-    rows = [row for row in folder.read(args.results) if str(row["session"]) >= began] if args.results.is_dir() else []
-    for number, row in enumerate(rows):
-        path = args.results / named(args, row) if args.result_dir else files.path(named(args, row))
+    found = folder.read(args.results) if args.results.is_dir() else []
+    for number, result in enumerate(one for one in found if one.session >= began):
+        name = named(args, result)
+        path = args.results / name if args.result_dir else files.path(name)
         if number and not args.append_result:
             path = path.with_stem(f"{path.stem}-{number + 1}")
         path.parent.mkdir(parents=True, exist_ok=True)
         if args.save_result or args.append_result:
-            _write(path, theirs(args, row), append=bool(args.append_result))
+            _write(path, theirs(args, result), append=bool(args.append_result))
             yield path
         page = args.results / "report.html"
         if (args.plot_timeline or args.plot_dataset_stats) and page.is_file():
             yield Path(shutil.copyfile(page, path.with_suffix(".timeline.html" if args.plot_timeline else ".html")))
 
 
-def named(args: argparse.Namespace, row: dict[str, Any]) -> str:
+def named(args: argparse.Namespace, result: Result) -> str:
     """The file's name: as asked, or as theirs."""
     if args.result_filename:
         return str(args.result_filename)
@@ -65,8 +67,9 @@ def named(args: argparse.Namespace, row: dict[str, Any]) -> str:
     if args.ramp_up_strategy:
         rate = f"ramp-up-{args.ramp_up_strategy}-{args.ramp_up_start_rps:g}qps-{args.ramp_up_end_rps:g}qps"
     cap = f"-concurrency{args.max_concurrency}" if args.max_concurrency else ""
-    model = str(args.model or row["model_id"]).split("/")[-1]
-    return f"{args.label or args.backend or row['backend']}-{rate}{cap}-{model}-{row['date']}.json"
+    model = str(args.model or result.model).split("/")[-1]
+    kind = args.label or args.backend or result.scenario.backend
+    return f"{kind}-{rate}{cap}-{model}-{vllm_date(result.date)}.json"
 
 
 def _write(path: Path, found: Mapping[str, Any], *, append: bool) -> None:
@@ -77,11 +80,12 @@ def _write(path: Path, found: Mapping[str, Any], *, append: bool) -> None:
         file.write(json.dumps(found, ensure_ascii=False).encode())
 
 
-def theirs(args: argparse.Namespace, row: dict[str, Any]) -> dict[str, Any]:
+def theirs(args: argparse.Namespace, result: Result) -> dict[str, Any]:
     """Our result, which has their keys, with what they add: the label, metadata, the percentiles asked for, arrays."""
+    row = to_json(result)
     setup = {key: row.get(key) for key in SETUP} | {"label": args.label}
     added = dict(pair(text, "metadata") for text in args.metadata or ())
-    rest = {key: value for key, value in row.items() if key not in SETUP and not key.startswith("_")}
+    rest = {key: value for key, value in row.items() if key not in SETUP}
     made = {**setup, **added, **rest}
     if args.ramp_up_strategy:
         made |= {f"ramp_up_{key}": getattr(args, f"ramp_up_{key}") for key in ("strategy", "start_rps", "end_rps")}
@@ -90,7 +94,7 @@ def theirs(args: argparse.Namespace, row: dict[str, Any]) -> dict[str, Any]:
             ours = {"p0": "min", "p100": "max"}.get(statistic, statistic)
             if (value := row.get(f"{ours}_{THEIRS.get(id, id)}_ms")) is not None:
                 made[f"{statistic}_{id}_ms"] = value
-    return made | (arrays(folder.records_of(row)) if args.save_detailed else {})
+    return made | (arrays(folder.records_of(result)) if args.save_detailed else {})
 
 
 def arrays(path: Path | None) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.model import Message, Result, Verdict
 
 #: What is kept of a session and shown beside the new one.
 KEPT = (
@@ -55,28 +55,24 @@ class Reference(msgspec.Struct):
     scenarios: dict[str, list[ReferenceSession]]
 
 
-def session_of(row: Mapping[str, Any], gated: Iterable[str] = ()) -> SessionFigures:
-    """The figures that are kept of a result (its JSON): steady ones where every repeat has them, else the whole run's.
+def session_of(result: Result, gated: Iterable[str] = ()) -> SessionFigures:
+    """The figures that are kept of a result: steady ones where every repeat has them, else the whole run's.
 
-    ``gated``: metrics that a tolerance names, kept as well.  ``per_repeat`` holds the metrics of each repeat, with the
-    first one's ``plan_digest``; a result without it is one.
+    ``gated``: metrics that a tolerance names, kept as well.  A result that pools no repeats is one.
     """
-    repeats: Sequence[Mapping[str, Any]] = row.get("per_repeat") or [row]
+    digest = result.plan.digest if result.plan else None
+    repeats: Sequence[Mapping[str, Any]] = result.per_repeat or [result.metrics]
     values = {}
     for metric in dict.fromkeys((*KEPT, *gated)):
-        found = _figures(metric, repeats, rated=_is_finite(row.get("request_rate")))
+        found = _figures(metric, repeats, rated=result.request_rate is not None)
         if found:
             values[metric] = found
     return SessionFigures(
-        session=str(row.get("session") or row.get("date") or ""),
-        digest=repeats[0].get("plan_digest") or row.get("plan_digest"),
+        session=result.session or result.date,
+        digest=repeats[0].get("plan_digest") or digest or None,
         values=values,
-        environment=relevant(row),
+        environment=relevant(result),
     )
-
-
-def _is_finite(rate: object) -> bool:
-    return isinstance(rate, int | float) and math.isfinite(rate)
 
 
 def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) -> tuple[float, ...]:
@@ -94,27 +90,26 @@ def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) 
     return ()
 
 
-#: What makes two environments differ: its name in a message → where it lies in a result.
+#: What makes two environments differ: its name in a message → where it lies in a result's environment, if not beside.
 ENVIRONMENT = {
-    "model": ("model_id",),
-    "server": ("environment", "server"),
-    "backend": ("backend",),
-    "client.cpu": ("environment", "client", "cpu"),
-    "client.cpus": ("environment", "client", "cpus"),
-    "accelerators": ("environment", "accelerators"),
+    "model": (),
+    "server": ("server",),
+    "backend": (),
+    "client.cpu": ("client", "cpu"),
+    "client.cpus": ("client", "cpus"),
+    "accelerators": ("accelerators",),
 }
 
 
-def relevant(row: Mapping[str, Any]) -> dict[str, Any]:
+def relevant(result: Result) -> dict[str, Any]:
     """The parts of a result's environment that matter for its figures."""
-    found = {}
+    found: dict[str, Any] = {"model": result.model, "backend": result.scenario.backend or None}
     for name, path in ENVIRONMENT.items():
-        value: Any = row
+        value: Any = result.environment if path else found[name]
         for part in path:
             value = value.get(part) if isinstance(value, Mapping) else None
-        if value is not None:
-            found[name] = _devices(value) if name == "accelerators" else value
-    return found
+        found[name] = _devices(value) if value and name == "accelerators" else value
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _devices(told: Sequence[Mapping[str, Any]]) -> str:
@@ -133,43 +128,33 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Message]
     ]
 
 
-def key_of(row: Mapping[str, Any]) -> str:
-    """What a scenario is called in a reference: its id without prompts, duration and repeat."""
-    return str(row.get("scenario_key") or row.get("scenario_id") or "")
-
-
-def cell_of(row: Mapping[str, Any]) -> str:
-    """What a result's repeats have in common, and no other scenario has: its id without the repeat."""
-    return str(row["scenario_id"]).removesuffix(f"-r{row.get('repeat')}")
-
-
-def is_part(row: Mapping[str, Any]) -> bool:
+def is_part(result: Result) -> bool:
     """Whether repeats are missing: they failed to run, or were not selected."""
-    least = ((row.get("config") or {}).get("repeats") or {}).get("min") or 1
-    return max(int(row.get("repeat") or 1), least) > max(1, len(row.get("per_repeat") or ()))
+    asked = result.scenario
+    return max(asked.repeat, asked.repeats.min) > max(1, len(result.per_repeat))
 
 
 def fold(
-    reference: Mapping[str, Any] | None, rows: Iterable[Mapping[str, Any]], keep: int, gated: Collection[str] = ()
+    reference: Mapping[str, Any] | None, results: Iterable[Result], keep: int, gated: Collection[str] = ()
 ) -> tuple[dict[str, Any], list[Message]]:
     """Add a session to a reference (its JSON, None = a new one); what may not be saved is said.
 
-    ``rows`` are results; of a scenario the last one counts.  ``gated``: see ``session_of``.  Sessions of another plan
-    than the newest are dropped: nothing can be compared with both.
+    Of a scenario the last of the results counts.  ``gated``: see ``session_of``.  Sessions of another plan than the
+    newest are dropped: nothing can be compared with both.
     """
     scenarios: dict[str, Any] = dict((reference or {}).get("scenarios", {}))
     refused = []
-    for key, row in {key_of(row): row for row in rows}.items():
-        made = session_of(row, gated)
-        if spoilt := [taint for taint in row.get("taints") or () if taint in SPOILING]:
+    for key, result in {result.scenario.cell.key: result for result in results}.items():
+        made = session_of(result, gated)
+        if spoilt := [taint for taint in result.taints if taint in SPOILING]:
             taint = Message(key=f"report.taint.{spoilt[0]}")
             refused.append(Message(key="judge.baseline_tainted", values={"scenario": key, "taint": taint}))
-        elif row.get("verdict") in (Verdict.FAIL, Verdict.INVALID):
-            verdict = Message(key=f"report.verdict.{row['verdict']}")
+        elif result.verdict in (Verdict.FAIL, Verdict.INVALID):
+            verdict = Message(key=f"report.verdict.{result.verdict}")
             refused.append(Message(key="judge.baseline_verdict", values={"scenario": key, "verdict": verdict}))
-        elif is_part(row):
+        elif is_part(result):
             refused.append(Message(key="judge.baseline_part", values={"scenario": key}))
-        elif not made.values or row.get("complete") is False:
+        elif not made.values or not result.complete:
             refused.append(Message(key="judge.baseline_no_data", values={"scenario": key}))
         else:
             old = [s for s in scenarios.get(key, ()) if s["plan"] == made.digest and s["session"] != made.session]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Generator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_vllm_bench.model import Message, Search, Verdict
+from pytest_vllm_bench.model import CapacityAnswer, CapacityLevel, Message, Search, SearchEnd, Verdict
 
 #: How many times the requests an undecided level gets, one fresh run after another.
 MULTIPLES = (1, 2, 4, 8)
@@ -24,11 +24,6 @@ class Probe:
 
     level: float
     multiple: int = 1
-
-
-#: Why a search ended: it has its answer, nothing broke, nothing holds; its budget; a probe that says nothing, or whose
-#: server went away, or that was interrupted.
-Stopped = Literal["found", "max", "floor", "runs", "time", "invalid", "gone", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,50 +44,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LevelRecord:
-    """What is known of a level: whether it held, whether a verdict or the observed side says so, and by which run."""
-
-    level: float
-    held: bool
-    decided: bool
-    proven: bool
-    multiple: int
-    result: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CapacityAnswer:
-    """The largest level that held and the smallest that broke (None: none did); ``stopped``: why it ended."""
-
-    held: float | None
-    broken: float | None
-    held_proven: bool = False
-    broken_proven: bool = False
-    stopped: Stopped = "found"
-    levels: tuple[LevelRecord, ...] = ()
-    runs: int = 0
-    seconds: float = 0.0
-    notes: tuple[Message, ...] = ()
-
-    def at_least(self, wanted: float | None) -> CapacityGate:
-        """Whether the server takes ``wanted``; None: anything at all."""
-        if self.stopped == "gone":
-            return CapacityGate(verdict=Verdict.FAIL, within=False)
-        held = [s for s in self.levels if s.held and (wanted or 0) <= s.level <= (self.held or 0)]
-        broke = [s for s in self.levels if not s.held and s.level <= (math.inf if wanted is None else wanted)]
-        seen = held or broke
-        if not seen:
-            return CapacityGate(verdict=Verdict.INVALID if self.stopped == "invalid" else Verdict.INCONCLUSIVE)
-        side = Verdict.PASS if held else Verdict.FAIL
-        decided = any(s.decided for s in seen)
-        return CapacityGate(
-            verdict=side if decided else Verdict.INCONCLUSIVE,
-            within=bool(held),
-            proven=any(s.proven for s in seen),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityGate:
     """What an answer says to "at least N"; INCONCLUSIVE with a side: it was observed, and no verdict says so."""
 
@@ -101,14 +52,32 @@ class CapacityGate:
     proven: bool = False
 
 
+def at_least(answer: CapacityAnswer, wanted: float | None) -> CapacityGate:
+    """Whether the server takes ``wanted``; None: anything at all."""
+    if answer.stopped == "gone":
+        return CapacityGate(verdict=Verdict.FAIL, within=False)
+    held = [s for s in answer.levels if s.held and (wanted or 0) <= s.level <= (answer.held or 0)]
+    broke = [s for s in answer.levels if not s.held and s.level <= (math.inf if wanted is None else wanted)]
+    seen = held or broke
+    if not seen:
+        return CapacityGate(verdict=Verdict.INVALID if answer.stopped == "invalid" else Verdict.INCONCLUSIVE)
+    side = Verdict.PASS if held else Verdict.FAIL
+    decided = any(s.decided for s in seen)
+    return CapacityGate(
+        verdict=side if decided else Verdict.INCONCLUSIVE,
+        within=bool(held),
+        proven=any(s.proven for s in seen),
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class _State:
     settings: Search
     measured: Collection[float] = ()  # levels that another tier has measured
-    known: dict[float, LevelRecord] = field(default_factory=dict)
+    known: dict[float, CapacityLevel] = field(default_factory=dict)
     runs: int = 0
     seconds: float = 0.0
-    stopped: Stopped = "found"
+    stopped: SearchEnd = "found"
 
     @property
     def spent(self) -> Literal["", "runs", "time"]:
@@ -130,7 +99,7 @@ class _State:
         return min(free, key=lambda m: abs(m - wanted), default=wanted)
 
 
-Steps = Generator[Probe, Outcome, LevelRecord | None]
+Steps = Generator[Probe, Outcome, CapacityLevel | None]
 
 
 def search(settings: Search, measured: Collection[float] = ()) -> Generator[Probe, Outcome, CapacityAnswer]:
@@ -222,7 +191,7 @@ def _settle(state: _State, level: float) -> Steps:
         state.stopped = "invalid"
         return None
     decided = outcome.verdict is not Verdict.INCONCLUSIVE
-    state.known[level] = LevelRecord(
+    state.known[level] = CapacityLevel(
         level=level,
         held=outcome.verdict is Verdict.PASS if decided else bool(outcome.within),
         decided=decided,

@@ -26,7 +26,7 @@ import numpy as np
 from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
 from pytest_vllm_bench.judge.statistics import t_quantile
 from pytest_vllm_bench.metric_table import parse_name
-from pytest_vllm_bench.model import FEWEST_ROUNDS, Message, Verdict
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Comparison, Message, Verdict
 
 #: What is gated unless the config names other metrics.
 GATED = ("output_throughput", "mean_tpot_ms", "mean_e2el_ms")
@@ -53,27 +53,6 @@ class BaselineSettings:
     def gated(self) -> tuple[str, ...]:
         """The metrics that can fail a scenario."""
         return tuple(self.tolerance) or GATED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One metric against the reference.  ``change``: relative (absolute for an absolute tolerance), positive = more;
-    ``interval``: the changes that are not ruled out, its worse end as sure as a PASS must be, its better end as a FAIL;
-    ``detectable``: the worsening that would fail four times in five."""
-
-    metric: str
-    gated: bool
-    verdict: Verdict
-    reason: Message
-    reference: float
-    observed: float
-    change: float
-    interval: tuple[float, float]
-    tolerance: float
-    detectable: float
-    sessions: int
-    relative: bool = True
-    suspected: bool = False  # over the tolerance: FAIL if a fresh measurement says so too
 
 
 def default_noise(metric: str) -> float:

@@ -14,10 +14,10 @@ import numpy as np
 
 from pytest_vllm_bench.judge import noise
 from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
-from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison, Place, at_once, has, tolerance_of
+from pytest_vllm_bench.judge.comparison import BaselineSettings, Place, at_once, has, tolerance_of
 from pytest_vllm_bench.judge.gate import Apart
 from pytest_vllm_bench.judge.standing import noticeable, runs_of, scale_of
-from pytest_vllm_bench.model import FEWEST_ROUNDS, Message
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Comparison, Message
 
 #: By cell: what A and B took of it, rounds of the same number beside one another.
 Pairs = Mapping[str, tuple[SessionFigures, SessionFigures]]

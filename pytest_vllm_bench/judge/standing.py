@@ -16,14 +16,14 @@ from pytest_vllm_bench.judge import gate, noise
 from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
 from pytest_vllm_bench.judge.comparison import (
     BaselineSettings,
-    Comparison,
     Place,
     default_noise,
     has,
     higher_is_better,
     tolerance_of,
 )
-from pytest_vllm_bench.judge.gate import Apart, Fresh, Alphas
+from pytest_vllm_bench.judge.gate import Alphas, Apart, Fresh
+from pytest_vllm_bench.model import Comparison
 
 #: Of each scenario its sessions, or of this session its measurements: the first one, then the fresh ones.
 Sessions = Mapping[str, Sequence[SessionFigures]]

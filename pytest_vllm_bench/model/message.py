@@ -13,6 +13,7 @@ class Message:
 
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    text: str = field(default="", compare=False)  # in English, as a file has it: for a key that is no longer known
 
     def __post_init__(self) -> None:
         """What was read from a file is what was written there: messages within messages, tuples."""
@@ -21,7 +22,9 @@ class Message:
 
 def _said(value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(value.get("key"), str) and isinstance(value.get("values"), Mapping):
-        return Message(key=value["key"], values=value["values"])
+        return Message(key=value["key"], values=value["values"], text=str(value.get("text") or ""))
+    if value in ("inf", "-inf"):  # as JSON has it
+        return float(value)
     return tuple(map(_said, value)) if isinstance(value, list | tuple) else value
 
 

@@ -23,8 +23,8 @@ class Verdict(StrEnum):
         return list(Verdict).index(self)
 
     @staticmethod
-    def worst(verdicts: Iterable[Verdict]) -> Verdict:
-        return max(verdicts, key=lambda v: v.rank, default=Verdict.PASS)
+    def worst(verdicts: Iterable[Verdict | None]) -> Verdict:
+        return max(filter(None, verdicts), key=lambda v: v.rank, default=Verdict.PASS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

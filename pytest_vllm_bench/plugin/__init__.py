@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_vllm_bench.plugin.delivery import Delivery
     from pytest_vllm_bench.plugin.fixture import Runner
     from pytest_vllm_bench.plugin.items import Items
     from pytest_vllm_bench.plugin.roll import RollCall
@@ -44,10 +45,10 @@ ASYNCIO_WARNING = 'The configuration option "asyncio_default_fixture_loop_scope"
 ITEMS: pytest.StashKey[Items] = pytest.StashKey()
 ROLL: pytest.StashKey[RollCall] = pytest.StashKey()
 SIGNALS: pytest.StashKey[Signals] = pytest.StashKey()
-#: On an item: scenario id → row, on their way to the test report; a search has one for each of its probes too.
-MINE = pytest.StashKey[dict[str, dict[str, Any]]]()
-#: On the config: (results folder, scenario id) → row, of this session; two configs may use one id.
-ROWS = pytest.StashKey[dict[tuple[str, str], dict[str, Any]]]()
+#: On an item: scenario id → its result, on its way to the test report; a search has one for each of its probes too.
+MINE: pytest.StashKey[dict[str, Delivery]] = pytest.StashKey()
+#: On the config: this session's results.
+DELIVERIES: pytest.StashKey[dict[tuple[str, str], Delivery]] = pytest.StashKey()
 
 
 def chosen(config: pytest.Config, name: str) -> tuple[Any, str] | None:
@@ -137,7 +138,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-asyncio, which comes along with us, warns in every run that leaves its loop scope unset; under
     # filterwarnings = error that would end the runs of people who never asked for it.
     warnings.filterwarnings("ignore", message=ASYNCIO_WARNING, category=pytest.PytestDeprecationWarning)
-    config.stash[ROWS] = {}
+    config.stash[DELIVERIES] = {}
     config.pluginmanager.register(Reporter(config), "pytest_vllm_bench.reporter")
 
 
@@ -195,9 +196,9 @@ def pytest_runtest_makereport(
     target = getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
     if (target := getattr(target, "target", None)) is not None and hasattr(target, "discreet"):
         cover(report, target.discreet)
-    if ROLL in item.config.stash and item.config.stash[ROLL].row(item.nodeid) is not None:
+    if ROLL in item.config.stash and item.config.stash[ROLL].knows(item.nodeid):
         mine = item.stash.get(MINE, {}) if call.when == "call" else {}
-        report.vllm_bench = [*mine.values()]  # type: ignore[attr-defined]
+        report.vllm_bench = [one.packed() for one in mine.values()]  # type: ignore[attr-defined]
     return report
 
 
@@ -209,7 +210,7 @@ def cover(report: pytest.TestReport, discreet: Callable[[str], str]) -> None:
 
 
 class Reporter:
-    """Gathers rows where the session is controlled, and shows them: the same with and without xdist."""
+    """Gathers results where the session is controlled, and shows them: the same with and without xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -222,8 +223,10 @@ class Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.worker:  # a worker's xdist compares it with the item's
             report.nodeid = ungrouped(report.nodeid)
-        for row in getattr(report, "vllm_bench", ()):
-            self.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
+        if packed := getattr(report, "vllm_bench", ()):
+            from pytest_vllm_bench.plugin.delivery import unpacked
+
+            self.config.stash[DELIVERIES].update({one.key: one for one in map(unpacked, packed)})
         if ROLL in self.config.stash:
             self.config.stash[ROLL].heard(report)
 
@@ -274,7 +277,7 @@ class Reporter:
 
     def finish(self, session: pytest.Session) -> None:
         """Write what covers the whole session."""
-        if (ROLL in self.config.stash or self.config.stash[ROWS]) and not self.worker:
+        if (ROLL in self.config.stash or self.config.stash[DELIVERIES]) and not self.worker:
             from pytest_vllm_bench.plugin.reporting import write_all
 
             roll = begin(self.config)

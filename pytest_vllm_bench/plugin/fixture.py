@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -11,7 +12,7 @@ import pytest
 
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.model import Result, Scenario
-from pytest_vllm_bench.plugin import MINE, ROLL, ROWS, SIGNALS, chosen, ungrouped
+from pytest_vllm_bench.plugin import DELIVERIES, MINE, ROLL, SIGNALS, chosen, ungrouped
 from pytest_vllm_bench.plugin.console import Progress, aloud
 from pytest_vllm_bench.plugin.given import patience
 from pytest_vllm_bench.text import say
@@ -42,7 +43,7 @@ class Runner:
             pytest.skip(say(missing, items.lang))
         roll = items.pytest.stash[ROLL]
         if session.memory.settled(scenario):
-            roll.spare(node.nodeid)
+            roll.spared.add(ungrouped(node.nodeid))
             pytest.skip(say("plugin.enough_repeats", items.lang))
         waiting, tell = patience(items.pytest), aloud(items.pytest, items.lang)
         try:
@@ -88,25 +89,32 @@ class Runner:
                 return result
         fail(say(problem.message, self.items.lang))
 
-    def keep(self, result: Result, row: dict[str, Any]) -> None:
+    def keep(self, result: Result) -> None:
         """Hand a result on, also one that an interruption cut short: to the report, to JUnit, and to other plug-ins."""
+        from pytest_vllm_bench.model import TestEnd
+        from pytest_vllm_bench.plugin.delivery import Delivery
         from pytest_vllm_bench.report.failure import properties
 
         config = self.items.path(self.node)
         root = self.items.pytest.rootpath
-        row["test"] = ungrouped(self.node.nodeid)
-        row["config_file"] = str(config.relative_to(root) if config.is_relative_to(root) else config)
+        shown = str(config.relative_to(root) if config.is_relative_to(root) else config)
         session = self.items.session(config)
-        asked = session.config.settings.baseline
-        row |= {"tolerance": dict(asked.tolerance), "rounds": asked.target is not None}
-        if given := chosen(self.items.pytest, "save-baseline"):
-            row["save_baseline"] = [str(session.reference(str(given[0]))), asked.keep]
-        self.node.stash.setdefault(MINE, {})[row["scenario_id"]] = row
-        self.node.config.stash[ROWS][row["results_dir"], row["scenario_id"]] = row
-        if not row.get("probe_of"):
-            made = properties(row)  # instead of what a run before (a rerun) left
-            kept = [(name, value) for name, value in self.node.user_properties if name not in made]
-            self.node.user_properties[:] = [*kept, *made.items()]
+        asked, given = session.config.settings.baseline, chosen(self.items.pytest, "save-baseline")
+        test = TestEnd(id=ungrouped(self.node.nodeid), config_file=shown)
+        made = Delivery(
+            result=replace(result, test=test, records=()),
+            folder=session.memory.folder,
+            tolerance=dict(asked.tolerance),
+            rounds=asked.target is not None,
+            reference=session.reference(str(given[0])) if given else None,
+            keep=asked.keep,
+        )
+        self.node.stash.setdefault(MINE, {})[result.id] = made
+        self.node.config.stash[DELIVERIES][made.key] = made
+        if not result.scenario.probe_of:
+            told = properties(result)  # instead of what a run before (a rerun) left
+            kept = [(name, value) for name, value in self.node.user_properties if name not in told]
+            self.node.user_properties[:] = [*kept, *told.items()]
         self.node.ihook.pytest_vllm_bench_result(result=result)
 
     def settle(self, result: Result) -> None:
@@ -116,7 +124,7 @@ class Runner:
 
         if result.outcome == "pass":
             return
-        said = failure(self.node.stash[MINE][result.scenario.id], self.items.lang, width=width(self.items.pytest))
+        said = failure(self.node.stash[MINE][result.id].result, self.items.lang, width=width(self.items.pytest))
         if result.outcome == "skip":
             pytest.skip(said)
         fail(said)
@@ -124,8 +132,8 @@ class Runner:
 
 def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError:
     """What is said of an exception that nobody foresaw."""
-    from pytest_vllm_bench.report.folder import RUNNING, stem
     from pytest_vllm_bench.run import broken
+    from pytest_vllm_bench.store.folder import RUNNING, stem
 
     return broken(error, folder / RUNNING / stem(scenario.id), scenario.target)
 

@@ -9,15 +9,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.errors import BenchError, ConfigError
+from pytest_vllm_bench.model import AbsentResult
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
 from pytest_vllm_bench.plugin.given import strict, troubles, turned_on
-from pytest_vllm_bench.report.verdict import Roll, not_run
+from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.text import safe, say
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class Items:
 
     def select(self, items: Sequence[pytest.Item]) -> dict[Path, Roll]:
         """Note which scenarios will run (the last of a scenario's repeats judges them all); → those of each folder."""
-        rest: dict[Path, list[dict[str, Any]]] = {}
+        rest: dict[Path, list[AbsentResult]] = {}
         for item in items:
             path, asked = self.path(item), getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
             scenario = next((mine for mine in self.scenarios.get(path, ()) if mine is asked), None)
@@ -203,16 +204,16 @@ class Items:
                 continue
             self.selected.append(scenario)
             why = {"why": "left_out", "said": scenario.skip} if scenario.skip else {}
-            row = not_run(scenario.id, self.started, test=ungrouped(item.nodeid), **why)
-            rest.setdefault(self.folder(path), []).append(row)
+            absent = AbsentResult(id=scenario.id, session=self.started, test=ungrouped(item.nodeid), **why)
+            rest.setdefault(self.folder(path), []).append(absent)
         if turned_on(self.pytest, "resume"):
             self.resumed = max((last_session(folder) for folder in rest), default="")
             self.started = self.resumed or self.started
-            rest = {folder: [row | {"session": self.started} for row in rows] for folder, rows in rest.items()}
+            rest = {f: [replace(absent, session=self.started) for absent in of] for f, of in rest.items()}
         held = collections.Counter[Path]()
         for path in self.configs:  # one with problems is in ``scenarios`` alone
             held[self.folder(path)] += len(self.scenarios[path])
-        return {f: Roll(session=self.started, matrix=held[f], rest=tuple(rows)) for f, rows in rest.items()}
+        return {f: Roll(session=self.started, matrix=held[f], rest=tuple(of)) for f, of in rest.items()}
 
     def folder(self, path: Path) -> Path:
         """Where the results of one config go."""
@@ -316,10 +317,11 @@ def written(command: Sequence[str]) -> str:
 
 def last_session(results: Path) -> str:
     """The newest session that has left something in a folder; "" where none has."""
-    from pytest_vllm_bench.report import folder, verdict
+    from pytest_vllm_bench.report import verdict
+    from pytest_vllm_bench.store import folder
 
     try:
-        return max([verdict.read(results).session, *(str(row["session"]) for row in folder.read(results))], default="")
+        return max([verdict.read(results).session, *(result.session for result in folder.read(results))], default="")
     except BenchError:
         return ""
 

@@ -1,4 +1,4 @@
-"""The session's rows → files in the results folder and the summary on the terminal; nothing here may raise."""
+"""The session's results → files in the results folder and the summary on the terminal; nothing here may raise."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.plugin import SIGNALS, chosen, language
+from pytest_vllm_bench.plugin import DELIVERIES, SIGNALS, chosen, language
+from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.plugin.roll import RollCall
 from pytest_vllm_bench.report import session, terminal, verdict
 from pytest_vllm_bench.text import say
 
-Row = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -36,7 +36,7 @@ def write_all(config: pytest.Config, roll: RollCall) -> tuple[list[str], pytest.
                 ending = pytest.ExitCode.TESTS_FAILED if lost else ending
     except KeyboardInterrupt:  # the results themselves are written
         for folder in folders:
-            tried(session.writers(roll.rows(folder), folder, {}, roll=roll.last(folder)).__next__(), lang)
+            tried(session.writers(roll.results(folder), folder, {}, roll=roll.last(folder)).__next__(), lang)
         return [*lines, say("plugin.reports_left", lang)], pytest.ExitCode.INTERRUPTED
     return lines, ending
 
@@ -44,15 +44,15 @@ def write_all(config: pytest.Config, roll: RollCall) -> tuple[list[str], pytest.
 def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[str]) -> bool:
     """As ``write_all``, for one folder; → whether a reference was lost."""
     lang, asked = language(config), chosen(config, "lang")
-    rows, headers = roll.rows(folder), asked[0] if asked else "en"
-    done = verdict.measured(rows)
-    saved, lost = tried(partial(save_baselines, done, lang), lang)
+    results, headers = roll.results(folder), asked[0] if asked else "en"
+    made = [one for one in config.stash[DELIVERIES].values() if one.folder == folder]
+    saved, lost = tried(partial(save_baselines, made, lang), lang)
     ended = replace(roll.last(folder), lost=tuple(lost))
-    for write in session.writers(rows, folder, os.environ, lang=lang, headers=headers, roll=ended):
+    for write in session.writers(results, folder, os.environ, lang=lang, headers=headers, roll=ended):
         paths, said = tried(write, lang)
         lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]
-    tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(rows, os.environ, lang, ended)]
-    tellers.append(partial(compare_targets, done, lang))
+    tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(results, os.environ, lang, ended)]
+    tellers.append(partial(compare_targets, made, lang))
     for tell in tellers:
         told, said = tried(tell, lang)
         lines += [*told, *said]
@@ -71,27 +71,29 @@ def tried(work: Callable[[], Iterable[T]], lang: str) -> tuple[list[T], list[str
         return [], [say("plugin.report_failed", lang, why=f"{type(error).__name__}: {error}")]
 
 
-def save_baselines(rows: list[Row], lang: str) -> list[str]:
-    """Add the rows that ask for it to the references they name; → what was saved, and what may not be."""
+def save_baselines(made: list[Delivery], lang: str) -> list[str]:
+    """Add the results that ask for it to the references they name; → what was saved, and what may not be."""
     from pytest_vllm_bench import regression
 
     lines = []
-    rows = [row for row in rows if not row.get("probe_of") and not row.get("capacity")]  # "at least N" is their gate
-    for path, keep in dict.fromkeys(tuple(row["save_baseline"]) for row in rows if "save_baseline" in row):
-        gated = {metric for row in rows for metric in row.get("tolerance") or ()}
-        refused = regression.save(Path(path), rows, keep, sorted(gated))
-        count = len({row["scenario_key"] for row in rows}) - len(refused)
+    gates = [one for one in made if not one.result.scenario.probe_of and not one.result.capacity]
+    results, gated = [one.result for one in gates], {metric for one in gates for metric in one.tolerance}
+    for path, keep in dict.fromkeys((one.reference, one.keep) for one in gates):
+        if path is None:
+            continue
+        refused = regression.save(path, results, keep, sorted(gated))
+        count = len({result.scenario.cell.key for result in results}) - len(refused)
         lines += [say("plugin.saved_baseline", lang, count=count, path=path)] if count > 0 else []
         lines += list(dict.fromkeys(say(message, lang) for message in refused))
     return lines
 
 
-def compare_targets(rows: list[Row], lang: str) -> list[str]:
+def compare_targets(made: list[Delivery], lang: str) -> list[str]:
     """What rounds against several targets say of them: the gated figures, a line each."""
     from pytest_vllm_bench import regression
 
     lines = []
-    for pair in regression.between_targets(row for row in rows if not row.get("rounds")):
+    for pair in regression.between_targets((one.result, one.tolerance) for one in made if not one.rounds):
         lines.append(say("plugin.targets", lang, cell=pair.cell, a=pair.a, b=pair.b))
         if isinstance(pair.outcome, Message):
             lines.append("  " + say(pair.outcome, lang))
@@ -104,17 +106,20 @@ def summarize(reporter: pytest.TerminalReporter, roll: RollCall, written: list[s
     """The table, and where everything is."""
     from rich.cells import cell_len
 
-    lang, rows = language(reporter.config), [row for folder in roll.ended() for row in roll.rows(folder)]
-    if reporter.verbosity < -1 or not rows:
+    lang, folders = language(reporter.config), list(roll.ended())
+    results = [result for folder in folders for result in roll.results(folder)]
+    whole = verdict.Roll(rest=tuple(absent for folder in folders for absent in roll.last(folder).rest))
+    if reporter.verbosity < -1 or not (results or whole.rest):
         return
     title = say("plugin.summary", lang)
     # pytest counts characters; a Chinese one is two cells wide.
     reporter.write_sep("=", title, fullwidth=reporter._tw.fullwidth - (cell_len(title) - len(title)))
     colour = terminal.colours(reporter._tw._file, dict(os.environ))
     table, lost = tried(
-        lambda: terminal.summary(rows, width=reporter._tw.fullwidth, lang=lang, colour=colour).splitlines(), lang
+        lambda: terminal.summary(results, whole, width=reporter._tw.fullwidth, lang=lang, colour=colour).splitlines(),
+        lang,
     )
-    helps = [say("plugin.troubleshooting", lang)] if any(map(terminal.questionable, rows)) else []
+    helps = [say("plugin.troubleshooting", lang)] if whole.rest or any(map(terminal.questionable, results)) else []
     # Line by line: where the terminal cannot spell a character pytest escapes the whole write, its line ends too.
     for line in [*table, *lost, *helps, *written]:
         reporter.write_line(line)

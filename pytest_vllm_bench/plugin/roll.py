@@ -18,9 +18,12 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.plugin import ITEMS, ROWS, handed, ungrouped
-from pytest_vllm_bench.report import folder as folders
+from pytest_vllm_bench.model import Result
+from pytest_vllm_bench.plugin import DELIVERIES, ITEMS, handed, ungrouped
+from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.report import verdict
+from pytest_vllm_bench.report.verdict import Roll
+from pytest_vllm_bench.store import folder as folders
 
 #: Characters of an error that are kept.
 SAID = 300
@@ -31,18 +34,17 @@ class RollCall:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.asked: dict[Path, verdict.Roll] = {}
-        self.tests: dict[str, dict[str, Any]] = {}  # test → the row that stands for its result
-        self.fates: dict[str, tuple[str, str]] = {}  # test → why it has no result, in a word and as it was said
+        self.asked: dict[Path, Roll] = {}
+        self.fates: dict[str, tuple[str, str]] = {}  # test → what became of it, in a word and as it was said
         self.stopped = ("", "")  # the same for those that were not reached
+        self.spared: set[str] = set()  # tests that need not run: the repeats before them are enough
         self.left: list[str] = []  # what is said of what sessions that were killed left
         self.claimed: set[Path] = set()
         self.claims = contextlib.ExitStack()
 
-    def begin(self, asked: dict[Path, verdict.Roll]) -> None:
+    def begin(self, asked: dict[Path, Roll]) -> None:
         """Mark the folders' last verdicts as overtaken, and tell the controller which they are."""
         self.asked = asked
-        self.tests = {row["test"]: row for roll in asked.values() for row in roll.rest}
         for folder in asked:
             with contextlib.suppress(BenchError), folders.claimed(folder) as left:  # its first test says what is wrong
                 self.left += self.recovered(left, folder)
@@ -69,16 +71,20 @@ class RollCall:
             else:
                 yield say("plugin.recovered", items.lang, scenario=found.scenario.id, n=len(found.records))
 
-    def row(self, test: str) -> dict[str, Any] | None:
-        """What stands for the result of a test; None for one that is no scenario."""
-        return self.tests.get(ungrouped(test))
+    def folder_of(self, test: str) -> Path | None:
+        """Where the result of a test goes; None for one that is no scenario."""
+        mine = (folder for folder, roll in self.asked.items() if any(absent.test == test for absent in roll.rest))
+        return next(mine, None)
+
+    def knows(self, test: str) -> bool:
+        return self.folder_of(ungrouped(test)) is not None
 
     def claim(self, folder: Path) -> None:
         """Keep other sessions out of a results folder until this one ends; BenchError where one is in it."""
         if folder not in self.claimed:
             self.claims.enter_context(folders.claimed(folder))
             self.claimed.add(folder)
-            if self.tests:  # another worker of xdist, which runs none of them, may have begun it last
+            if self.asked:  # another worker of xdist, which runs none of them, may have begun it last
                 with contextlib.suppress(BenchError):  # said at the end
                     self.write(folder)
 
@@ -92,37 +98,43 @@ class RollCall:
         if found := fate(report):
             self.fates[test] = found
         if report.when == "teardown":
-            for folder in self.claimed & {f for f, roll in self.asked.items() if self.tests.get(test) in roll.rest}:
+            folder = self.folder_of(test)
+            if folder in self.claimed:
                 with contextlib.suppress(BenchError):  # said at the end
                     self.write(folder)
 
-    def spare(self, test: str) -> None:
-        """A test need not run: the repeats before it are enough."""
-        self.tests[ungrouped(test)]["why"] = "enough"
+    def results(self, folder: Path) -> list[Result]:
+        """Those of this session, with what became of their tests."""
+        mine = [made.result for made in self.config.stash[DELIVERIES].values() if made.folder == folder]
+        return [replace(r, test=verdict.end_of(r, *self.fates.get(r.test.id, ("", "")))) for r in mine]
 
-    def rows(self, folder: Path) -> list[dict[str, Any]]:
-        """Results of this session, and what stands for those that are not there."""
-        mine = [row for (where, _), row in self.config.stash[ROWS].items() if Path(where) == folder]
-        for row in mine:
-            row |= verdict.of_fate(row, *self.fates.get(row.get("test", ""), ("", "")))
-        ran = {row["scenario_id"] for row in mine}
-        rest = [row for row in self.asked.get(folder, verdict.Roll()).rest if row["scenario_id"] not in ran]
-        return [*mine, *(row | verdict.of_fate(row, *self.fates.get(row["test"], self.stopped)) for row in rest)]
+    def roll(self, folder: Path, status: str) -> Roll:
+        """What stands for the results that are not there."""
+        asked = self.asked.get(folder, Roll())
+        there = {result.id for result in self.results(folder)}
+        rest = (
+            replace(absent, why="enough")
+            if absent.test in self.spared
+            else verdict.absence(absent, *self.fates.get(absent.test, self.stopped))
+            for absent in asked.rest
+            if absent.id not in there
+        )
+        return replace(asked, status=status, rest=tuple(rest))
 
     def write(self, folder: Path) -> None:
-        verdict.write(self.rows(folder), folder, replace(self.asked[folder], status="running"))
+        verdict.write(self.results(folder), folder, self.roll(folder, "running"))
 
     def ended(self) -> Iterator[Path]:
         """The folders that are this session's to report into: not one that another is in, as each test has said."""
-        for folder in dict.fromkeys([*self.asked, *(Path(where) for where, _ in self.config.stash[ROWS])]):
+        delivered = (made.folder for made in self.config.stash[DELIVERIES].values())
+        for folder in dict.fromkeys([*self.asked, *delivered]):
             with contextlib.suppress(BenchError):
                 self.claim(folder)
                 yield folder
 
-    def last(self, folder: Path) -> verdict.Roll:
+    def last(self, folder: Path) -> Roll:
         """How the session of a folder ended."""
-        why = self.stopped[0] if self.stopped[0] in ("interrupted", "stopped") else "ended"
-        return replace(self.asked.get(folder, verdict.Roll()), status=why)
+        return self.roll(folder, self.stopped[0] if self.stopped[0] in ("interrupted", "stopped") else "ended")
 
     def gather(self, told: Sequence[dict[str, Any]]) -> None:
         """In xdist's controller: what its workers began, and results whose reports an interruption kept from coming."""
@@ -130,11 +142,10 @@ class RollCall:
         for folder in dict.fromkeys(Path(name) for one in told for name in one["folders"]):
             found = self.asked[folder] = verdict.read(folder)
             with contextlib.suppress(BenchError):
-                for row in folders.read(folder):
-                    if row["session"] == found.session:
-                        self.config.stash[ROWS].setdefault(
-                            (str(folder), row["scenario_id"]), row | {"results_dir": str(folder)}
-                        )
+                for result in folders.read(folder):
+                    if result.session == found.session:
+                        made = Delivery(result=result, folder=folder)
+                        self.config.stash[DELIVERIES].setdefault(made.key, made)
 
     def close(self) -> None:
         """Let others into the folders."""

@@ -22,8 +22,8 @@ from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.model import ServerCommand, Target
 from pytest_vllm_bench.plugin.console import aloud
 from pytest_vllm_bench.plugin.fixture import fail
-from pytest_vllm_bench.report import folder
 from pytest_vllm_bench.serve.start import RunningServer, until_ready
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:

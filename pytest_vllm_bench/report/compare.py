@@ -6,12 +6,12 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.report import words
-from pytest_vllm_bench.report.artifacts import Row, plain
+from pytest_vllm_bench.store.row import plain
 from pytest_vllm_bench.text import say
 
 #: What is known of a change: its direction, whether it is what a condition says, or nothing.
@@ -134,10 +134,10 @@ def to_csv(found: Sequence[SideBySide]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def to_json(made: SideBySide) -> Row:
+def to_json(made: SideBySide) -> dict[str, Any]:
     """The comparison for a machine: shares are relative changes."""
-    row: Row = plain(asdict(made))
-    row["changes"] = [plain(asdict(c)) | {"share": c.share} for c in made.changes]
+    row: dict[str, Any] = plain(made)
+    row["changes"] = [plain(c) | {"share": c.share} for c in made.changes]
     for name, pairs in (("untested", made.untested), ("others", made.others)):
         row[name] = [{"scenario": scenario, "why": plain(why)} for scenario, why in pairs]
     return row

@@ -1,14 +1,15 @@
-"""JSON dicts → ``aggregate_results.csv``, by pandas."""
+"""Results → ``aggregate_results.csv``, by pandas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import words
-from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.folder import order, write_text, writing
+from pytest_vllm_bench.store.folder import order, write_text, writing
+from pytest_vllm_bench.store.row import flat, vllm_date
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,14 +57,14 @@ OPTIONAL = (
 )
 
 
-def columns(rows: Sequence[Row]) -> list[str]:
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fixed columns, other percentiles that were asked for, then facts that tell rows apart."""
     asked = [key for key in _percentiles(rows) if key not in COLUMNS]
     facts = [key for key in OPTIONAL if any(row.get(key) not in (None, "") for row in rows)]
     return [*COLUMNS[:-1], *asked, "verdict", *facts]
 
 
-def _percentiles(rows: Iterable[Row]) -> list[str]:
+def _percentiles(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     found = {
         key: None
         for row in rows
@@ -73,18 +74,18 @@ def _percentiles(rows: Iterable[Row]) -> list[str]:
     return [key for q in LATENCIES for key in found if key.split("_", 1)[1] == f"{q}_ms"]
 
 
-def cell(row: Row, key: str) -> Any:
+def cell(row: Mapping[str, Any], key: str) -> Any:
     """A value as a table shows it: nothing for a percentile of too few samples."""
     value = row.get(key)
     return value if words.trusted(row, key) else None
 
 
-def frame(rows: Sequence[Row]) -> pd.DataFrame:
+def frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row a scenario, sorted by input, output, concurrency; whole numbers stay whole beside missing ones."""
     import pandas as pd
 
-    ordered = sorted(rows, key=order)
-    data = {key: [cell(row, key) for row in ordered] for key in columns(rows)}
+    rows = [flat(result) for result in sorted(results, key=order)]
+    data = {key: [cell(row, key) for row in rows] for key in columns(rows)}
     table = pd.DataFrame(data, dtype=object)
     for key in table.columns:
         present = [v for v in data[key] if v is not None]
@@ -102,16 +103,16 @@ def headers(keys: Iterable[str], lang: str) -> list[str]:
     return [f"{key} {words.with_unit(key, 'zh')}" for key in keys]
 
 
-def write(rows: Sequence[Row], folder: Path, *, day: str = "", lang: str = "en") -> tuple[Path, ...]:
+def write(results: Sequence[Result], folder: Path, *, day: str = "", lang: str = "en") -> tuple[Path, ...]:
     """Write ``aggregate_results_{day}.csv`` and the latest under its plain name; ``day`` is YYYYMMDD (UTC).
 
-    Without a day it is that of the newest row.  ``lang`` is "en", "zh" or "both"; with Chinese a byte order mark
+    Without a day it is that of the newest result.  ``lang`` is "en", "zh" or "both"; with Chinese a byte order mark
     tells Excel that this is UTF-8.
     """
-    table = frame(rows)
+    table = frame(results)
     table.columns = headers(list(table.columns), lang)
     text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    day = day or max((str(row.get("date") or "")[:8] for row in rows), default="")
+    day = day or max((vllm_date(result.date)[:8] for result in results), default="")
     names = ["aggregate_results.csv"]
     if day.isdigit():
         names.insert(0, f"aggregate_results_{day}.csv")

@@ -1,4 +1,4 @@
-"""JSON dicts → the forms that other tools open: Excel, Parquet, JSON lines, Markdown."""
+"""Results → the forms that other tools open: Excel, Parquet, JSON lines, Markdown."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import csv, words
-from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.folder import DETAILED, EXPORT, make, order, write_bytes, write_text, writing
 from pytest_vllm_bench.report.terminal import notes
-from pytest_vllm_bench.report.verdict import measured
+from pytest_vllm_bench.report.verdict import Roll
+from pytest_vllm_bench.store.folder import EXPORT, make, order, write_bytes, write_text, writing
+from pytest_vllm_bench.store.row import flat, to_json
 from pytest_vllm_bench.text import say
 
 
@@ -28,14 +29,14 @@ def need(module: str, extra: str) -> Any:
         raise BenchError("report.needs_extra", module=module, extra=extra) from error
 
 
-def excel(rows: Sequence[Row], folder: Path, lang: str) -> Path:
+def excel(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Path:
     """``results.xlsx``: figures as numbers, units in the headers, verdicts by rule on a second sheet."""
     import pandas as pd
 
     need("openpyxl", "excel")
-    table = csv.frame(rows)
+    table = csv.frame(results)
     table.columns = [_header(key, lang) for key in table.columns]
-    rules = pd.DataFrame(_rule_lines(rows, lang))
+    rules = pd.DataFrame(_rule_lines(results, lang))
     data = io.BytesIO()
     with pd.ExcelWriter(data, engine="openpyxl") as book:
         for key, sheet in (("report.sheet.results", table), ("report.sheet.rules", rules)):
@@ -69,41 +70,32 @@ def _widen(sheet: Any) -> None:
         sheet.column_dimensions[column[0].column_letter].width = min(60, widest + 2)
 
 
-def _rule_lines(rows: Sequence[Row], lang: str) -> list[dict[str, Any]]:
+def _rule_lines(results: Sequence[Result], lang: str) -> list[dict[str, Any]]:
     one = "zh" if lang == "both" else lang
     heads = {
         name: say(f"report.failure.{name}", one) for name in ("rule", "observed", "limit", "n", "window", "verdict")
     }
     return [
         {
-            say("report.col.scenario", one): row["scenario_id"],
-            heads["rule"]: rule.get("rule"),
-            heads["observed"]: rule.get("observed"),
-            heads["limit"]: rule.get("limit"),
-            heads["n"]: rule.get("n"),
-            heads["window"]: say(f"report.window.{rule.get('window') or 'whole'}", one),
-            heads["verdict"]: rule.get("verdict"),
+            say("report.col.scenario", one): result.id,
+            heads["rule"]: judged.rule.text,
+            heads["observed"]: judged.observed,
+            heads["limit"]: float(judged.rule.limit),
+            heads["n"]: judged.n,
+            heads["window"]: say(f"report.window.{judged.window}", one),
+            heads["verdict"]: str(judged.verdict),
         }
-        for row in sorted(rows, key=order)
-        for rule in row.get("verdicts") or []
+        for result in sorted(results, key=order)
+        for judged in result.verdicts
     ]
 
 
-def flat(row: Row) -> Row:
-    """A row's plain figures and facts: nested parts and per-request arrays are left to the JSON file."""
-    return {
-        key: value
-        for key, value in row.items()
-        if not key.startswith("_") and key not in DETAILED and not isinstance(value, dict | list)
-    }
-
-
-def parquet(rows: Sequence[Row], folder: Path, lang: str) -> Path:
+def parquet(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Path:
     """``results.parquet``: one row a scenario, every figure a column under its JSON key."""
     import pandas as pd
 
     need("pyarrow", "parquet")
-    table = pd.DataFrame([flat(row) for row in sorted(rows, key=order)])
+    table = pd.DataFrame([flat(result) for result in sorted(results, key=order)])
     for key in table.columns:
         kinds = {type(value) for value in table[key].dropna()}
         if len(kinds) > 1:  # request_rate: numbers beside "inf"
@@ -113,18 +105,16 @@ def parquet(rows: Sequence[Row], folder: Path, lang: str) -> Path:
     return write_bytes(folder / "results.parquet", data.getvalue())
 
 
-def jsonl(rows: Sequence[Row], folder: Path, lang: str) -> Path:
+def jsonl(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Path:
     """``results.jsonl``: one result a line, without the per-request arrays."""
-    lines = []
-    for row in sorted(rows, key=order):
-        kept = {key: value for key, value in row.items() if not key.startswith("_") and key not in DETAILED}
-        lines.append(json.dumps(kept, ensure_ascii=False, allow_nan=False))
+    rows = map(to_json, sorted(results, key=order))
+    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     return write_text(folder / EXPORT, "".join(f"{line}\n" for line in lines))
 
 
-def markdown(rows: Sequence[Row], folder: Path, lang: str) -> Path:
+def markdown(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Path:
     """``results.md``: the summary as a table."""
-    return write_text(folder / "results.md", markdown_text(rows, "zh" if lang == "both" else lang))
+    return write_text(folder / "results.md", markdown_text(results, roll, "zh" if lang == "both" else lang))
 
 
 #: The Markdown table's columns.
@@ -141,20 +131,18 @@ _SHOWN = (
 )
 
 
-def markdown_text(rows: Sequence[Row], lang: str) -> str:
+def markdown_text(results: Sequence[Result], roll: Roll, lang: str) -> str:
     """A table that GitHub and GitLab draw, and the notes below it."""
-    told, rows = notes(rows, lang), measured(rows)
-    keys = [key for key in _SHOWN if any(row.get(key) is not None for row in rows)]
+    keys = [key for key in _SHOWN if any(result.metrics.get(key) is not None for result in results)]
     head = [say("report.col.scenario", lang), say("report.col.verdict", lang)]
     head += [words.with_unit(key, lang) for key in keys]
     body = []
-    for row in sorted(rows, key=order):
-        verdict = row.get("verdict")
-        shown = say(f"report.verdict.{verdict}", lang) if verdict else "—"
-        cells = [f"{SIGNS.get(str(verdict), '')} {shown}".strip(), *(words.shown(row, key) for key in keys)]
-        body.append([row["scenario_id"], *cells])
-    table = markdown_table(head, body, right=range(2, len(head))) if rows else []
-    return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in told)])
+    for result in sorted(results, key=order):
+        shown = say(f"report.verdict.{result.verdict}", lang) if result.verdict else "—"
+        figures = (words.shown(result.metrics, key) for key in keys)
+        body.append([result.id, f"{SIGNS.get(result.verdict or '', '')} {shown}".strip(), *figures])
+    table = markdown_table(head, body, right=range(2, len(head))) if results else []
+    return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in notes(results, roll, lang))])
 
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔"}
@@ -175,8 +163,8 @@ def markdown_safe(text: str) -> str:
     return re.sub(r"(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=@)(?=\w)", "<!-- -->", text)
 
 
-#: Format → who writes it into a folder: (rows, folder, lang) → path.
-FORMATS: dict[str, Callable[[Sequence[Row], Path, str], Path]] = {
+#: Format → who writes it into a folder: (results, folder, lang, roll) → path.
+FORMATS: dict[str, Callable[[Sequence[Result], Path, str, Roll], Path]] = {
     "excel": excel,
     "parquet": parquet,
     "jsonl": jsonl,
@@ -184,7 +172,9 @@ FORMATS: dict[str, Callable[[Sequence[Row], Path, str], Path]] = {
 }
 
 
-def export(rows: Sequence[Row], folder: Path, formats: Sequence[str], lang: str = "en") -> tuple[Path, ...]:
+def export(
+    results: Sequence[Result], folder: Path, formats: Sequence[str], lang: str = "en", roll: Roll = Roll()
+) -> tuple[Path, ...]:
     """Write each of ``formats`` (keys of ``FORMATS``); ``lang`` "en", "zh" or "both" (headers)."""
     with writing(make(folder)):
-        return tuple(FORMATS[name](rows, folder, lang) for name in formats)
+        return tuple(FORMATS[name](results, folder, lang, roll) for name in formats)

@@ -1,18 +1,29 @@
-"""JSON dicts → what GitHub and GitLab show beside a job: step summary, annotations, metrics report."""
+"""Results → what GitHub and GitLab show beside a job: step summary, annotations, metrics report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import baseline, words
-from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_table, markdown_text
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
-from pytest_vllm_bench.report.folder import make, order, write_text, writing
 from pytest_vllm_bench.report.page import finding_text
-from pytest_vllm_bench.report.verdict import Roll, gates, missing, outcome, overall, reasons, red, tally
+from pytest_vllm_bench.report.verdict import (
+    NOT_RUN,
+    Roll,
+    absent_end,
+    gates,
+    outcome,
+    overall,
+    reasons,
+    red,
+    tally,
+)
+from pytest_vllm_bench.store.folder import make, order, write_text, writing
+from pytest_vllm_bench.store.row import flat
 from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
@@ -21,89 +32,93 @@ MOST_BYTES = 1 << 20
 MOST_ANNOTATIONS = 10
 
 
-def step_summary(rows: Sequence[Row], lang: str = "en", roll: Roll = Roll()) -> str:
+def step_summary(results: Sequence[Result], lang: str = "en", roll: Roll = Roll()) -> str:
     """Markdown of at most 1 MiB: verdict, findings, table, broken rules; with too many scenarios the table is cut."""
-    rows = sorted(rows, key=order)
-    kept = len(rows)
+    results = sorted(results, key=order)
+    kept = len(results)
     while True:
-        text = _summary(rows, kept, lang, roll)
+        text = _summary(results, kept, lang, roll)
         size = len(text.encode())
         if size <= MOST_BYTES or not kept:
             return text
         kept = min(kept - 1, int(kept * 0.9 * MOST_BYTES / size))
 
 
-def _summary(rows: Sequence[Row], kept: int, lang: str, roll: Roll) -> str:
-    verdict, ended = overall(rows), outcome(rows, roll)
+def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str:
+    verdict, ended = overall(results, roll), outcome(results, roll)
     title = say("report.step.title", lang, verdict=say(f"report.verdict.{verdict}", lang))
-    lines = [
-        f"## {SIGNS['FAIL'] if ended == 'fail' and verdict != 'INVALID' else SIGNS.get(str(verdict), '')} {title}",
-        "",
-    ]
-    lines += [f"{tally(rows, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
-    lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(rows)[:5]]
-    lines += ["", markdown_text(rows[:kept], lang)]
-    if kept < len(rows):
-        lines += [say("report.step.cut", lang, n=len(rows) - kept), ""]
-    return "\n".join([*lines, *_broken(rows[:kept], lang), *_worse(rows[:kept], lang)]) + "\n"
+    shown = Verdict.FAIL if ended == "fail" and verdict is not Verdict.INVALID else verdict
+    lines = [f"## {SIGNS.get(shown or '', '')} {title}", ""]
+    lines += [f"{tally(results, roll, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
+    lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(results, roll)[:5]]
+    lines += ["", markdown_text(results[:kept], roll, lang)]
+    if kept < len(results):
+        lines += [say("report.step.cut", lang, n=len(results) - kept), ""]
+    return "\n".join([*lines, *_broken(results[:kept], lang), *_worse(results[:kept], lang)]) + "\n"
 
 
-def _broken(rows: Sequence[Row], lang: str) -> list[str]:
-    hits = [(row, rule) for row in gates(rows) for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS"]
+def _broken(results: Sequence[Result], lang: str) -> list[str]:
+    hits = [(one, judged) for one in gates(results) for judged in one.verdicts if judged.verdict is not Verdict.PASS]
     if not hits:
         return []
     names = ("rule", "observed", "limit", "n", "verdict")
     head = [say("report.col.scenario", lang), *(say(f"report.failure.{name}", lang) for name in names)]
     body = [
         [
-            row["scenario_id"],
-            str(rule.get("rule")),
-            observed(rule, lang),
-            words.number(rule.get("limit")),
-            words.number(rule.get("n")),
-            say(f"report.verdict.{rule.get('verdict')}", lang),
+            one.id,
+            judged.rule.text,
+            observed(judged, lang),
+            words.number(float(judged.rule.limit)),
+            words.number(judged.n),
+            say(f"report.verdict.{judged.verdict}", lang),
         ]
-        for row, rule in hits[:200]
+        for one, judged in hits[:200]
     ]
     return [f"### {say('report.step.broken', lang)}", "", *markdown_table(head, body)]
 
 
-def _worse(rows: Sequence[Row], lang: str) -> list[str]:
+def _worse(results: Sequence[Result], lang: str) -> list[str]:
     """What is worse than its reference, a line each."""
-    hits = [
-        (row, c) for row in gates(rows) for c in baseline.comparisons(row, gated=True) if c.get("verdict") == "FAIL"
-    ]
+    hits = [(result, c) for result in gates(results) for c in baseline.worse(result)]
     if not hits:
         return []
     head = [say("report.col.scenario", lang), *baseline.heads(lang)]
-    body = ([row["scenario_id"], *baseline.cells(c, lang)] for row, c in hits[:200])
+    body = ([result.id, *baseline.cells(c, lang)] for result, c in hits[:200])
     return ["", f"### {say('page.section.comparison', lang)}", "", *markdown_table(head, body)]
 
 
-def workflow_commands(rows: Sequence[Row], lang: str = "en") -> list[str]:
+def workflow_commands(results: Sequence[Result], lang: str = "en", roll: Roll = Roll()) -> list[str]:
     """Workflow commands, one line each: an error for what failed or did not run, a warning for what passed and is not
     PASS.
 
-    They point at the line of the rule that did not hold, in the row's ``config_file``.
+    They point at the line of the rule that did not hold, in the result's ``test.config_file``.
     """
-    lines: dict[str, list[str]] = {"error": [], "warning": []}
-    for row in sorted(gates(rows), key=order):
-        kind = "error" if red(row) or missing([row]) else "warning"
-        if kind == "error" or (row.get("verdict") in SIGNS and row["verdict"] != "PASS"):
-            title = f"{row['scenario_id']}: " + say(f"report.verdict.{row['verdict']}", lang)
-            said = "\n".join(reasons(row, lang)) or str(row["verdict"])
-            lines[kind].append(f"::{kind} {_place(row)}title={_property(title)}::{_data(said)}")
-    return [*lines["error"][:MOST_ANNOTATIONS], *lines["warning"][:MOST_ANNOTATIONS]]
+    errors, warnings = list[str](), list[str]()
+    for result in sorted(gates(results), key=order):
+        failed = red(result)
+        if result.verdict and (failed or result.verdict is not Verdict.PASS):
+            said = "\n".join(reasons(result, lang)) or result.verdict
+            name = "error" if failed else "warning"
+            (errors if failed else warnings).append(
+                _command(name, _place(result), result.id, result.verdict, said, lang)
+            )
+    for absent in roll.lacking:
+        errors.append(_command("error", "", absent.id, NOT_RUN, words.why(absent, lang), lang))
+    return [*errors[:MOST_ANNOTATIONS], *warnings[:MOST_ANNOTATIONS]]
 
 
-def _place(row: Row) -> str:
-    """ "file=…,line=…," of the first rule that broke, else that was undecided; "" where the row does not say."""
-    if not row.get("config_file"):
+def _command(name: str, place: str, scenario: str, verdict: str, said: str, lang: str) -> str:
+    title = f"{scenario}: " + say(f"report.verdict.{verdict}", lang)
+    return f"::{name} {place}title={_property(title)}::{_data(said)}"
+
+
+def _place(result: Result) -> str:
+    """ "file=…,line=…," of the first rule that broke, else that was undecided; "" where nobody knows."""
+    if not result.test.config_file:
         return ""
-    broken = [rule for rule in row.get("verdicts") or [] if rule.get("verdict") != "PASS" and rule.get("line")]
-    worst = sorted(broken, key=lambda rule: rule.get("verdict") != "FAIL")
-    line = worst[0]["line"] if worst else None
-    return f"file={_property(str(row['config_file']))}," + (f"line={line}," if line else "")
+    broken = [one for one in result.verdicts if one.verdict is not Verdict.PASS and one.rule.line]
+    worst = sorted(broken, key=lambda one: one.verdict is not Verdict.FAIL)
+    return f"file={_property(result.test.config_file)}," + (f"line={worst[0].rule.line}," if worst else "")
 
 
 def _data(text: str) -> str:
@@ -115,11 +130,11 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def append_summary(rows: Sequence[Row], path: Path, lang: str = "en", roll: Roll = Roll()) -> tuple[str, ...]:
+def append_summary(results: Sequence[Result], path: Path, lang: str = "en", roll: Roll = Roll()) -> tuple[str, ...]:
     """Add the summary to the file that ``GITHUB_STEP_SUMMARY`` names, whatever other steps wrote there; that needs no
     words."""
     with writing(path, "report.step.not_written"), path.open("a", encoding="utf-8") as out:
-        out.write(step_summary(rows, lang, roll))
+        out.write(step_summary(results, lang, roll))
     return ()
 
 
@@ -138,17 +153,17 @@ _METRICS = (
 )
 
 
-def gitlab_metrics(rows: Sequence[Row], folder: Path, name: str = "metrics.txt") -> Path:
+def gitlab_metrics(results: Sequence[Result], folder: Path, roll: Roll = Roll(), *, name: str = "metrics.txt") -> Path:
     """OpenMetrics text for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure."""
-    lines = [f"not_run {len(missing(rows))}"] if missing(rows) else []
-    lines += [
-        f'test_failed{{scenario="{_label(row["scenario_id"])}"}} {red(row):d}' for row in sorted(gates(rows), key=order)
-    ]
-    for key in _METRICS:
-        for row in sorted(rows, key=order):
-            value = row.get(key)
-            if isinstance(value, int | float):
-                lines.append(f'{key}{{scenario="{_label(row["scenario_id"])}"}} {value:.6g}')
+    lines = [f"not_run {len(roll.missing)}"] if roll.missing else []
+    ends = [(result.id, red(result)) for result in sorted(gates(results), key=order)]
+    ends += [(absent.id, absent_end(absent) == "fail") for absent in roll.rest if not absent.xfail]
+    lines += [f'test_failed{{scenario="{_label(id)}"}} {failed:d}' for id, failed in ends]
+    rows = [(result.id, flat(result)) for result in sorted(results, key=order)]
+    figures = ((key, id, row.get(key)) for key in _METRICS for id, row in rows)
+    for key, id, value in figures:
+        if isinstance(value, int | float):
+            lines.append(f'{key}{{scenario="{_label(id)}"}} {value:.6g}')
     with writing(make(folder)):
         return write_text(folder / name, "\n".join([*lines, "# EOF", ""]))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench.report import records
+from pytest_vllm_bench.store import records
 
 if TYPE_CHECKING:
     import numpy as np

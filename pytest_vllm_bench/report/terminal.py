@@ -1,4 +1,4 @@
-"""JSON dicts → the summary table on a terminal, as wide as it is."""
+"""Results → the summary table on a terminal, as wide as it is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from pytest_vllm_bench.model import Message, Result, RuleVerdict, Verdict
 from pytest_vllm_bench.report import baseline, words
-from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.folder import order
-from pytest_vllm_bench.report.load import by_shape, concurrency, rate
-from pytest_vllm_bench.report.verdict import gates, measured, missing, of_test, red
+from pytest_vllm_bench.report.load import by_shape, either
+from pytest_vllm_bench.report.verdict import Roll, gates, of_test, red
+from pytest_vllm_bench.store.folder import order
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -39,11 +39,13 @@ COLUMNS = (
 )
 
 
-def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: bool = False) -> str:
-    """The table as text; with ``colour`` it carries ANSI sequences.  Empty for no rows."""
+def summary(
+    results: Sequence[Result], roll: Roll = Roll(), *, width: int = 80, lang: str = "en", colour: bool = False
+) -> str:
+    """The table as text; with ``colour`` it carries ANSI sequences.  Empty for no scenarios."""
     from rich.console import Console
 
-    if not rows:
+    if not results and not roll.rest:
         return ""
     out = io.StringIO()
     console = Console(
@@ -55,11 +57,11 @@ def summary(rows: Sequence[Row], *, width: int = 80, lang: str = "en", colour: b
         legacy_windows=False,
         _environ={},
     )
-    if done := sorted(measured(rows), key=order):
+    if done := sorted(results, key=order):
         console.print(_table(done, width, lang))
     for line in sparklines(done, width, lang):
         console.print(line, markup=False, soft_wrap=True)
-    for note in [*notes(rows, lang, MOST), *undecided(rows, lang)]:
+    for note in [*notes(results, roll, lang, MOST), *undecided(results, lang)]:
         for line in note.split("\n"):
             console.print("\n".join(words.fold(line, width, indent="")), markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -75,60 +77,58 @@ def colours(stream: TextIO, environment: dict[str, str]) -> bool:
 GAP = 2  # cells between columns
 
 
-def _table(rows: Sequence[Row], width: int, lang: str) -> Table:
+def _table(results: Sequence[Result], width: int, lang: str) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    keys = fitting(rows, width, lang)
+    keys = fitting(results, width, lang)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(say("report.col.scenario", lang), overflow="fold")
     table.add_column(say("report.col.verdict", lang), no_wrap=True)
     for key in keys:
         table.add_column(say(f"report.head.{key}", lang), justify="right", no_wrap=True)
-    for row in rows:
-        verdict = row.get("verdict")
-        cells = [Text(_cell(row, key), style="" if words.trusted(row, key) else "dim") for key in keys]
-        shown = Text(
-            _verdict(row, lang), style=STYLES.get("FAIL" if red(row) and verdict != "INVALID" else str(verdict), "")
-        )
-        table.add_row(Text(_name(row)), shown, *cells)
+    for result in results:
+        failed = red(result) and result.verdict is not Verdict.INVALID
+        style = STYLES.get(Verdict.FAIL if failed else result.verdict or "", "")
+        cells = [Text(_cell(result, key), style="" if words.trusted(result.metrics, key) else "dim") for key in keys]
+        table.add_row(Text(_name(result)), Text(_verdict(result, lang), style=style), *cells)
     return table
 
 
-def fitting(rows: Sequence[Row], width: int, lang: str) -> list[str]:
+def fitting(results: Sequence[Result], width: int, lang: str) -> list[str]:
     """The columns that have values and fit beside scenario and verdict, in their order."""
     from rich.cells import cell_len
 
     def size(head: str, cells: Iterable[str]) -> int:
         return max(cell_len(part) for text in (head, *cells) for part in text.split("\n"))
 
-    name = min(size(say("report.col.scenario", lang), map(_name, rows)), width // 2)
-    left = width - name - GAP - size(say("report.col.verdict", lang), [_verdict(row, lang) for row in rows])
+    name = min(size(say("report.col.scenario", lang), map(_name, results)), width // 2)
+    left = width - name - GAP - size(say("report.col.verdict", lang), [_verdict(result, lang) for result in results])
     chosen = set()
     for key, _ in sorted(COLUMNS, key=lambda column: column[1]):
-        if all(row.get(key) is None for row in rows):
+        if all(result.metrics.get(key) is None for result in results):
             continue
-        need = GAP + size(say(f"report.head.{key}", lang), [_cell(row, key) for row in rows])
+        need = GAP + size(say(f"report.head.{key}", lang), [_cell(result, key) for result in results])
         if need <= left:
             chosen.add(key)
             left -= need
     return [key for key, _ in COLUMNS if key in chosen]
 
 
-def _name(row: Row) -> str:
-    return str(row["scenario_id"]) + ("" if row.get("complete", True) else " *")
+def _name(result: Result) -> str:
+    return result.id + ("" if result.complete else " *")
 
 
-def _cell(row: Row, key: str) -> str:
-    value = row.get(key)
-    if key == "completed" and row.get("failed"):
-        return f"{words.number(value)}/{words.number((value or 0) + row['failed'])}"
-    return words.shown(row, key)
+def _cell(result: Result, key: str) -> str:
+    value = result.metrics.get(key)
+    if key == "completed" and (failed := result.metrics.get("failed")):
+        return f"{words.number(value)}/{words.number((value or 0) + failed)}"
+    return words.shown(result.metrics, key)
 
 
-def _verdict(row: Row, lang: str) -> str:
-    return say(f"report.verdict.{row['verdict']}", lang) if row.get("verdict") in STYLES else "—"
+def _verdict(result: Result, lang: str) -> str:
+    return say(f"report.verdict.{result.verdict}", lang) if result.verdict else "—"
 
 
 #: How figures grow with the load: drawn from at least this many loads.
@@ -143,19 +143,16 @@ def spark(values: Sequence[float]) -> str:
     return "".join(_BARS[int((v - low) / (high - low) * 7.999) if high > low else 0] for v in values)
 
 
-def sparklines(rows: Sequence[Row], width: int, lang: str) -> list[str]:
+def sparklines(results: Sequence[Result], width: int, lang: str) -> list[str]:
     """One line for each row of rising loads: how every figure goes, as far as it fits; of repeats the last counts."""
     from rich.cells import cell_len
 
-    def load(row: Row) -> float | None:
-        return concurrency(row) or rate(row)
-
     lines = []
-    for name, line in by_shape(rows, load).items():
+    for name, line in by_shape(results, either).items():
         parts = [name]
-        once = {load(row): row for row in line}.values()
+        once = {either(result): result for result in line}.values()
         for key in SPARKED:
-            values = [row[key] for row in once if isinstance(row.get(key), int | float)]
+            values = [value for result in once if (value := result.metrics.get(key)) is not None]
             if len(values) < LOADS:
                 continue
             head = say(f"report.spark.{key}", lang)
@@ -174,33 +171,30 @@ ANSWER, SPREAD, DOUBT = "judge.capacity", "judge.between_runs", "judge.doubt."
 MOST, WORDS = 3, 120
 
 
-def notes(rows: Sequence[Row], lang: str, most: int | None = None) -> list[str]:
+def notes(results: Sequence[Result], roll: Roll, lang: str, most: int | None = None) -> list[str]:
     """Lines below the table: what a reader must know before quoting a figure.  ``most``: of what is said of each."""
-    lines = unrun(rows, lang)
-    rows = measured(rows)
-    lines += words.taints(rows, lang)
-    if not all(row.get("complete", True) for row in rows):
+    lines = [*unrun(results, roll, lang), *words.taints(results, lang)]
+    if not all(result.complete for result in results):
         lines.append(say("report.partial", lang))
-    thin = [row for row in rows if any(not words.trusted(row, key) for key in ("p99_ttft_ms", "p99_e2el_ms"))]
-    if thin:
+    if any(not words.trusted(one.metrics, key) for one in results for key in ("p99_ttft_ms", "p99_e2el_ms")):
         lines.append(say("report.thin", lang))
-    lines += _told(rows, ANSWER, lang)
+    lines += _told(results, ANSWER, lang)
     for kind in (
-        decided(rows, lang),
-        _told(rows, DOUBT, lang),
-        _told(rows, SPREAD, lang),
-        list(baseline.warnings(rows, lang)),
+        decided(results, lang),
+        _told(results, DOUBT, lang),
+        _told(results, SPREAD, lang),
+        list(baseline.warnings(results, lang)),
     ):
         lines += few(kind, lang, most)
     return lines
 
 
-def unrun(rows: Sequence[Row], lang: str) -> list[str]:
+def unrun(results: Sequence[Result], roll: Roll, lang: str) -> list[str]:
     """What did not run: a line for each reason."""
     reasons: dict[str, list[str]] = {}
-    for row in missing(rows):
-        reasons.setdefault(words.why(row, lang), []).append(row["scenario_id"])
-    total = sum(not row.get("probe_of") for row in rows)
+    for absent in roll.missing:
+        reasons.setdefault(words.why(absent, lang), []).append(absent.id)
+    total = sum(not result.scenario.probe_of for result in results) + len(roll.rest)
     lines = []
     for why, names in reasons.items():
         why = why if len(why) <= WORDS else why[: WORDS - 1] + "…"  # what ended a test is shown whole where it ended
@@ -209,16 +203,14 @@ def unrun(rows: Sequence[Row], lang: str) -> list[str]:
     return lines
 
 
-def decided(rows: Sequence[Row], lang: str) -> list[str]:
+def decided(results: Sequence[Result], lang: str) -> list[str]:
     """A line for each scenario whose test ended otherwise than its verdict lets one think."""
+    told = {Verdict.FAIL: "fail", Verdict.INVALID: "fail", None: None}
     lines = []
-    for row in gates(rows):
-        end, why = of_test(row)
-        as_told = {"PASS": "pass", "FAIL": "fail", "INVALID": "fail", "INCONCLUSIVE": "pass"}.get(
-            str(row.get("verdict"))
-        )
-        if end != as_told and why:
-            lines.append(words.because(row["scenario_id"], words.said(why, lang), lang))
+    for result in gates(results):
+        end, why = of_test(result)
+        if end != told.get(result.verdict, "pass") and why:
+            lines.append(words.because(result.id, words.said(why, lang), lang))
     return lines
 
 
@@ -228,39 +220,39 @@ def few(lines: list[str], lang: str, most: int | None) -> list[str]:
     return [*lines[:most], say("report.more_notes", lang, count=more)] if more > 0 else lines
 
 
-def _told(rows: Sequence[Row], kind: str, lang: str) -> list[str]:
+def _told(results: Sequence[Result], kind: str, lang: str) -> list[str]:
     """A line for each scenario that has notes of this kind."""
     lines = []
-    for row in rows:
-        if told := [note for note in row.get("notes") or [] if str(note.get("key")).startswith(kind)]:
+    for result in results:
+        if told := [note for note in result.notes if note.key.startswith(kind)]:
             said = say("report.and_also", lang).join(words.said(note, lang) for note in told)
-            if doubted := [str(rule["metric"]) for rule in row.get("verdicts") or () if _doubted(rule)]:
+            if doubted := [one.rule.metric for one in result.verdicts if _doubted(one)]:
                 said += say("report.not_pass", lang, rules=", ".join(doubted)) if kind == DOUBT else ""
-            lines.append(words.because(row["scenario_id"], said, lang))
+            lines.append(words.because(result.id, said, lang))
     return lines
 
 
-def questionable(row: Row) -> bool:
+def questionable(result: Result) -> bool:
     """Whether something is said of it that is explained in the docs: it is not PASS, or its answers are odd."""
-    return row.get("verdict") != "PASS" or any(str(n.get("key")).startswith(DOUBT) for n in row.get("notes") or ())
+    return result.verdict is not Verdict.PASS or any(note.key.startswith(DOUBT) for note in result.notes)
 
 
-def _doubted(rule: Row) -> bool:
+def _doubted(judged: RuleVerdict) -> bool:
     """Whether a rule is not PASS because of what is odd about the answers, which is said beside them."""
-    why = ((rule.get("reason") or {}).get("values") or {}).get("why")
-    return isinstance(why, dict) and str(why.get("key")).startswith(DOUBT)
+    why = judged.reason.values.get("why")
+    return isinstance(why, Message) and why.key.startswith(DOUBT)
 
 
-def undecided(rows: Sequence[Row], lang: str, most: int = MOST) -> list[str]:
+def undecided(results: Sequence[Result], lang: str, most: int = MOST) -> list[str]:
     """Why scenarios are INCONCLUSIVE, which may well have passed: the first such rule of the first few."""
     said = []
-    for row in rows:
-        open_ones = (v for v in row.get("verdicts") or () if v["verdict"] == "INCONCLUSIVE" and not _doubted(v))
-        rules = (v for v in open_ones if v.get("reason"))
-        rule = None if row.get("capacity") else next(rules, None)  # a search says all there is to say beside it
-        if row.get("verdict") == "INCONCLUSIVE" and rule:
-            reason = words.because(rule["metric"], words.said(rule["reason"], lang), lang)
-            said.append(words.because(row["scenario_id"], reason, lang))
+    for result in results:
+        if result.verdict is not Verdict.INCONCLUSIVE or result.capacity:
+            continue  # a search says all there is to say beside it
+        open_ones = [one for one in result.verdicts if one.verdict is Verdict.INCONCLUSIVE and not _doubted(one)]
+        for one in open_ones[:1]:
+            reason = words.because(one.rule.metric, words.said(one.reason, lang), lang)
+            said.append(words.because(result.id, reason, lang))
     more = [say("report.undecided_more", lang, count=len(said) - most)] if len(said) > most else []
     return said[:most] + more
 

@@ -1,4 +1,4 @@
-"""JSON dicts of a session → ``verdict.json``: what a machine wants to know first; and back, what did not run.
+"""The results of a session → ``verdict.json``: what a machine wants to know first; and back, what did not run.
 
 It is written when a session begins ("running"), and anew as scenarios end: one that was killed leaves it as it stood.
 """
@@ -9,221 +9,224 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import JudgeSettings, Message, Verdict, outcome_of
+from pytest_vllm_bench.model import AbsentResult, Message, Result, TestEnd, TestOutcome, Verdict
 from pytest_vllm_bench.report import baseline, words
-from pytest_vllm_bench.report.artifacts import SCHEMA_VERSION, Row, plain
 from pytest_vllm_bench.report.failure import observed
-from pytest_vllm_bench.report.folder import complete, order, stem, write_text, writing
+from pytest_vllm_bench.store.folder import order, stem, write_text, writing
+from pytest_vllm_bench.store.row import SCHEMA_VERSION, plain
 from pytest_vllm_bench.text import say
 
 NAME = "verdict.json"
-#: The verdict of a scenario that was to run and did not.
+#: What stands for the verdict of a scenario that was to run and did not.
 NOT_RUN = "not_run"
 #: Why a scenario did not run that need not: the config leaves it out, or the repeats before it are enough.
 LEFT_OUT = ("left_out", "enough")
 #: Why one has no result, and its test did not fail all the same.
 GREEN = (*LEFT_OUT, "skipped", "not_measured", "xfailed")
-#: What is known of a scenario's test beyond its verdict.
-OF_TEST = ("test_failed", "test_passed", "said", "xfail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roll:
-    """What a session was to run: ``rest`` are the rows of what has not (yet); ``matrix``: what its configs hold.
+    """What a session was to run: ``rest`` is what has not (yet); ``matrix``: how many its configs hold.
 
     ``lost``: what else failed the session, as it was said."""
 
     session: str = ""
     status: str = "ended"  # running | interrupted | stopped | ended
     matrix: int = 0
-    rest: tuple[Row, ...] = ()
+    rest: tuple[AbsentResult, ...] = ()
     lost: tuple[str, ...] = ()
-    tests: Mapping[str, Row] = field(default_factory=dict)  # scenario → what is known of its test
+    tests: Mapping[str, TestEnd] = field(default_factory=dict)  # scenario → what became of its test
+
+    @property
+    def missing(self) -> list[AbsentResult]:
+        """What should have run and did not."""
+        return [absent for absent in self.rest if absent.why not in LEFT_OUT]
+
+    @property
+    def lacking(self) -> list[AbsentResult]:
+        """What of that was not expected."""
+        return [absent for absent in self.missing if not absent.xfail]
 
 
-def not_run(scenario_id: str, session: str, **known: Any) -> Row:
-    """The row of a scenario without a result; ``known``: its test, and ``why`` in a word and as it was ``said``."""
-    row = {"scenario_id": scenario_id, "session": session, "verdict": NOT_RUN, "complete": False, **known}
-    row = complete(row, Path(f"{stem(scenario_id)}.json"))
-    del row["_path"]
-    return row
-
-
-def measured(rows: Sequence[Row]) -> list[Row]:
-    """Those that have figures."""
-    return [row for row in rows if row.get("verdict") != NOT_RUN]
-
-
-def missing(rows: Sequence[Row]) -> list[Row]:
-    """Those that should have run and did not."""
-    return [row for row in rows if row.get("verdict") == NOT_RUN and row.get("why") not in LEFT_OUT]
-
-
-def gates(rows: Sequence[Row]) -> list[Row]:
+def gates(results: Sequence[Result]) -> list[Result]:
     """Those whose verdict is a test's: a probe's belongs to the search, of which some must break, and what is expected
     to fail fails nothing."""
-    return [row for row in rows if not row.get("probe_of") and not expected(row)]
+    return [result for result in results if not result.scenario.probe_of and not expected(result)]
 
 
-def expected(row: Row) -> str:
-    """Why the config lets this scenario fail (``xfail``); one that must fail and did not has failed."""
-    said = row.get("xfail") or (row.get("config") or {}).get("xfail") or ""
-    return "" if row.get("test_failed") else said
+def expected(result: Result) -> str:
+    """Why this scenario may fail (``xfail``); one that must fail and did not has failed."""
+    return "" if result.test.failed else result.test.xfail or result.scenario.xfail
 
 
-def overall(rows: Sequence[Row]) -> Verdict | None:
+def overall(results: Sequence[Result], roll: Roll = Roll()) -> Verdict | None:
     """The worst verdict of all: at best INCONCLUSIVE where something did not run, and FAIL where a test failed although
-    its rules held; None where no row has one."""
-    mine = gates(rows)
-    found = [Verdict(row["verdict"]) for row in mine if row.get("verdict") in list(Verdict)]
-    found += [Verdict.INCONCLUSIVE] if missing(mine) else []
-    found += [Verdict.FAIL for row in mine if row.get("test_failed") and row.get("verdict") == "PASS"]
+    its rules held; None where no result has one."""
+    mine = gates(results)
+    found = [result.verdict for result in mine if result.verdict]
+    found += [Verdict.INCONCLUSIVE] if roll.lacking else []
+    found += [Verdict.FAIL for result in mine if result.test.failed and result.verdict is Verdict.PASS]
     return Verdict.worst(found) if found else None
 
 
-def of_fate(row: Row, fate: str, said: str) -> Row:
-    """What a row learns of what became of its test."""
+def end_of(result: Result, fate: str, said: str) -> TestEnd:
+    """What became of a result's test: ``fate`` in a word, and as it was ``said``."""
     if fate == "xfailed":
-        return {"xfail": said} | ({"why": fate, "said": said} if row["verdict"] == NOT_RUN else {})
-    if row["verdict"] == NOT_RUN:
-        why = "not_measured" if fate == "passed" else fate  # it measured something else
-        return {} if row.get("why") in LEFT_OUT or not why else {"why": why, "said": said}
+        return replace(result.test, xfail=said)
     if fate == "error":
-        return {"test_failed": True} | ({"said": said} if row["outcome"] != "fail" else {})
-    return {"test_passed": True} if fate in ("passed", "skipped") and row["outcome"] == "fail" else {}
+        return replace(result.test, failed=True, said=said if result.outcome != "fail" else "")
+    return replace(result.test, passed=fate in ("passed", "skipped") and result.outcome == "fail")
 
 
-def of_verdict(row: Row) -> tuple[str | None, Any]:
-    """What pytest makes of a result's verdict, as it was kept; earlier versions did not."""
-    if "outcome" in row or row.get("verdict") not in list(Verdict):
-        return row.get("outcome"), row.get("outcome_reason")
-    sides = [rule.get("within") for rule in row.get("verdicts") or () if rule.get("verdict") == Verdict.INCONCLUSIVE]
-    asked = (row.get("config") or {}).get("judge")
-    how = asked.get("inconclusive") if isinstance(asked, dict) else None
-    settings = JudgeSettings(inconclusive=how if how in ("fail", "pass", "skip") else "lean")
-    outcome, reason = outcome_of(Verdict(row["verdict"]), sides, settings, row.get("taints") or ())
-    return outcome, plain(reason)
+def absence(absent: AbsentResult, fate: str, said: str) -> AbsentResult:
+    """Likewise where it has no result."""
+    if fate == "xfailed":
+        return replace(absent, xfail=said, why=fate, said=said)
+    why = "not_measured" if fate == "passed" else fate  # it measured something else
+    return absent if absent.why in LEFT_OUT or not why else replace(absent, why=why, said=said)
 
 
-def of_test(row: Row) -> tuple[str | None, Any]:
-    """What became of a scenario's test ("pass", "fail", "skip"; None: unknown), and why as a saved message where the
-    verdict does not say."""
-    if row.get("verdict") == NOT_RUN:
-        return "skip" if row.get("why") in GREEN else "fail", plain(words.reason(row))
-    outcome, why = of_verdict(row)
-    if row.get("test_failed") and outcome != "fail":
-        return "fail", plain(Message(key="report.test_failed", values={"said": row.get("said") or "–"}))
-    cut = [taint for taint in ("interrupted", "salvaged") if taint in (row.get("taints") or ())]
-    if cut and "resumed" not in row["taints"]:
-        return "fail", plain(Message(key=f"report.test_{cut[0]}"))
-    if row.get("test_passed"):
-        return "pass", plain(Message(key="report.test_passed"))
-    return outcome, why
+def absent_end(absent: AbsentResult) -> TestOutcome:
+    """What became of the test of a scenario without a result."""
+    return "skip" if absent.why in GREEN else "fail"
 
 
-def red(row: Row) -> bool:
-    return of_test(row)[0] == "fail"
+def of_test(result: Result) -> tuple[TestOutcome | None, Message | None]:
+    """What became of a scenario's test (None: unknown), and why where the verdict does not say."""
+    if result.test.failed and result.outcome != "fail":
+        return "fail", Message(key="report.test_failed", values={"said": result.test.said or "–"})
+    cut = [taint for taint in ("interrupted", "salvaged") if taint in result.taints]
+    if cut and "resumed" not in result.taints:
+        return "fail", Message(key=f"report.test_{cut[0]}")
+    if result.test.passed:
+        return "pass", Message(key="report.test_passed")
+    return result.outcome, result.outcome_reason
 
 
-def outcome(rows: Sequence[Row], roll: Roll = Roll()) -> str | None:
+def red(result: Result) -> bool:
+    return of_test(result)[0] == "fail"
+
+
+def outcome(results: Sequence[Result], roll: Roll = Roll()) -> TestOutcome | None:
     """What pytest made of the session as a whole, as far as it is about scenarios; None where nobody knows."""
     if roll.status == "running":
         return None
-    ends = [of_test(row)[0] for row in gates(rows)]
+    ends = [of_test(result)[0] for result in gates(results)]
+    ends += [absent_end(absent) for absent in roll.rest if not absent.xfail]
     if "fail" in ends or roll.lost or roll.status != "ended":
         return "fail"
-    return next((end for end in ("pass", "skip") if end in ends), None)
+    return "pass" if "pass" in ends else "skip" if "skip" in ends else None
 
 
-def tally(rows: Sequence[Row], lang: str) -> str:
+def tally(results: Sequence[Result], roll: Roll, lang: str) -> str:
     """ "41 passed · 6 failed · 1 invalid": how many of each verdict."""
-    counted = [row for row in rows if not row.get("probe_of") and (row.get("verdict") != NOT_RUN or missing([row]))]
-    found = Counter("xfail" if expected(row) else str(row.get("verdict")) for row in counted)
+    counted = [result for result in results if not result.scenario.probe_of]
+    found = Counter("xfail" if expected(result) else str(result.verdict) for result in counted)
+    found += Counter("xfail" if absent.xfail else NOT_RUN for absent in roll.missing)
     known = ("PASS", "FAIL", "INVALID", "INCONCLUSIVE", NOT_RUN, "xfail", "None")
     return " · ".join(say(f"report.tally.{key}", lang, n=found[key]) for key in known if found[key])
 
 
-def reasons(row: Row, lang: str) -> list[str]:
+def reasons(result: Result, lang: str) -> list[str]:
     """Why a scenario did not pass: its error, checks, rules, what is worse than its reference, and what was made of
     that."""
-    if row.get("verdict") == NOT_RUN:
-        return [words.why(row, lang)]
-    parts = [words.said(row["error"], lang)] if row.get("error") else []
-    parts += [words.said(check.get("message"), lang) for check in row.get("validity") or [] if not check.get("ok")]
-    for rule in row.get("verdicts") or []:
-        if rule.get("verdict") != "PASS":
-            reason = words.said(rule.get("reason"), lang)
-            parts.append(f"{rule.get('rule')}: {observed(rule, lang)}" + (f" ({reason})" if reason else ""))
-    parts += baseline.reasons(row, lang)
-    if not parts and row.get("verdict") != "PASS":  # of what no rule stands for: a restart
-        parts = [words.said(note, lang) for note in row.get("notes") or []]
-    end, why = of_test(row)
+    parts = [words.said(result.error, lang)] if result.error else []
+    parts += [words.said(check.message, lang) for check in result.checks if not check.ok]
+    for judged in result.verdicts:
+        if judged.verdict is not Verdict.PASS:
+            reason = words.said(judged.reason, lang)
+            parts.append(f"{judged.rule.text}: {observed(judged, lang)}" + (f" ({reason})" if reason else ""))
+    parts += baseline.reasons(result, lang)
+    if not parts and result.verdict is not Verdict.PASS:  # of what no rule stands for: a restart
+        parts = [words.said(note, lang) for note in result.notes]
+    end, why = of_test(result)
     return [*parts, *([words.said(why, lang)] if why and end != "pass" else [])]
 
 
-def summary(rows: Sequence[Row], roll: Roll = Roll()) -> Row:
+def summary(results: Sequence[Result], roll: Roll = Roll()) -> dict[str, Any]:
     """The session in one dict: worst verdict, counts, and each scenario's rules that did not pass."""
     going = roll.status == "running"
-    whole = not going and not missing(rows) and all(row.get("complete", True) for row in measured(rows))
-    selected = [row for row in rows if not row.get("probe_of")]
+    selected = sum(not result.scenario.probe_of for result in results) + len(roll.rest)
+    counts = Counter(str(result.verdict) for result in gates(results))
+    counts += Counter(NOT_RUN for absent in roll.rest if not absent.xfail)
     return {
         "schema_version": SCHEMA_VERSION,
-        "session": max((str(row.get("session") or "") for row in rows), default=roll.session),
+        "session": max((*(one.session for one in results), *(one.session for one in roll.rest)), default=roll.session),
         "status": roll.status,
-        "verdict": None if going else overall(rows),
-        "outcome": outcome(rows, roll),
+        "verdict": None if going else overall(results, roll),
+        "outcome": outcome(results, roll),
         **({"lost": list(roll.lost)} if roll.lost else {}),
-        "taints": list(dict.fromkeys(taint for row in rows for taint in row.get("taints") or ())),
-        "simulated": any(row.get("simulated") for row in rows),
-        "complete": whole,
-        "selected": len(selected),
-        "matrix": max(roll.matrix, len(selected)),
-        "counts": dict(Counter(str(row.get("verdict")) for row in gates(rows))),
-        "scenarios": [_scenario(row, going) for row in sorted(rows, key=order)],
-    }
-
-
-def _scenario(row: Row, going: bool) -> Row:
-    known = {key: row[key] for key in OF_TEST if row.get(key)}
-    if row.get("verdict") == NOT_RUN:
-        known |= {key: row.get(key) for key in ("scenario_id", "verdict", "why", "said", "test")}
-        return known | {"outcome": of_test(row)[0] if row.get("why") or not going else None}
-    return {
-        "scenario_id": row["scenario_id"],
-        **{key: row[key] for key in ("probe_of", "capacity_held", "capacity_broken") if key in row},
-        "verdict": row.get("verdict"),
-        "outcome": of_test(row)[0],
-        **({"reasons": reasons(row, "en")} if of_test(row)[0] != "pass" else {}),
-        "taints": list(row.get("taints") or ()),
-        **known,
-        **({"xfail": expected(row)} if expected(row) else {}),
-        "file": f"{stem(row['scenario_id'])}.json",
-        "rules": [
-            {key: rule.get(key) for key in ("rule", "verdict", "observed", "limit", "n", "window")}
-            for rule in row.get("verdicts") or []
+        "taints": list(dict.fromkeys(taint for result in results for taint in result.taints)),
+        "simulated": any(result.scenario.target.simulated for result in results),
+        "complete": not going and not roll.missing and all(result.complete for result in results),
+        "selected": selected,
+        "matrix": max(roll.matrix, selected),
+        "counts": dict(counts),
+        "scenarios": [
+            *map(_scenario, sorted(results, key=order)),
+            *(_absent(absent, going) for absent in roll.rest),
         ],
-        "invalid": [check.get("check") for check in row.get("validity") or [] if not check.get("ok")],
-        **({"baseline": _baseline(row)} if row.get("baseline") else {}),
     }
 
 
-def _baseline(row: Row) -> Row:
+def _absent(absent: AbsentResult, going: bool) -> dict[str, Any]:
+    return {
+        **({"xfail": absent.xfail} if absent.xfail else {}),
+        "scenario_id": absent.id,
+        "verdict": NOT_RUN,
+        **{name: getattr(absent, name) or None for name in ("why", "said", "test")},
+        "outcome": absent_end(absent) if absent.why or not going else None,
+    }
+
+
+def _scenario(result: Result) -> dict[str, Any]:
+    end, answer = of_test(result)[0], result.capacity
+    known = {"test_failed": result.test.failed, "test_passed": result.test.passed, "said": result.test.said}
+    return {
+        "scenario_id": result.id,
+        **({"probe_of": result.scenario.probe_of} if result.scenario.probe_of else {}),
+        **({"capacity_held": plain(answer.held), "capacity_broken": plain(answer.broken)} if answer else {}),
+        "verdict": result.verdict,
+        "outcome": end,
+        **({"reasons": reasons(result, "en")} if end != "pass" else {}),
+        "taints": list(result.taints),
+        **{name: value for name, value in known.items() if value},
+        **({"xfail": expected(result)} if expected(result) else {}),
+        "file": f"{stem(result.id)}.json",
+        "rules": [
+            {
+                "rule": one.rule.text,
+                "verdict": one.verdict,
+                "observed": plain(one.observed),
+                "limit": plain(one.rule.limit),
+                "n": one.n,
+                "window": one.window,
+            }
+            for one in result.verdicts
+        ],
+        "invalid": [check.id for check in result.checks if not check.ok],
+        **({"baseline": _baseline(result)} if result.baseline else {}),
+    }
+
+
+def _baseline(result: Result) -> dict[str, Any]:
     """The reference, what was gated against it, and why that failed."""
     kept = ("metric", "verdict", "observed", "reference", "change", "tolerance")
-    gated = [{key: c.get(key) for key in kept} for c in baseline.comparisons(row, gated=True)]
-    return {"reference": baseline.reference(row), "comparisons": gated, "failed": baseline.reasons(row, "en")}
+    gated = [{key: plain(getattr(c, key)) for key in kept} for c in baseline.comparisons(result, gated=True)]
+    return {"reference": baseline.reference(result), "comparisons": gated, "failed": baseline.reasons(result, "en")}
 
 
-def write(rows: Sequence[Row], folder: Path, roll: Roll = Roll()) -> Path:
+def write(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(summary(rows, roll), ensure_ascii=False, allow_nan=False, indent=1)
+        text = json.dumps(summary(results, roll), ensure_ascii=False, allow_nan=False, indent=1)
         return write_text(folder / NAME, text + "\n")
 
 
@@ -232,34 +235,44 @@ def read(folder: Path) -> Roll:
     with contextlib.suppress(BenchError, ValueError, TypeError, KeyError, AttributeError):
         found = files.documents(folder / NAME)[0]
         session = str(found.get("session") or "")
+        said = [{key: str(value) for key, value in one.items() if value} for one in found["scenarios"]]
         rest = [
-            not_run(str(one["scenario_id"]), session, **{key: one.get(key) for key in ("why", "said", "test", "xfail")})
-            for one in found["scenarios"]
+            AbsentResult(id=one["scenario_id"], session=session, **{k: one.get(k, "") for k in ABSENT})
+            for one in said
             if one.get("verdict") == NOT_RUN
         ]
-        status, lost = str(found.get("status") or "ended"), tuple(map(str, found.get("lost") or ()))
         tests = {
-            str(one["scenario_id"]): {key: one[key] for key in OF_TEST if one.get(key)} for one in found["scenarios"]
+            one["scenario_id"]: TestEnd(
+                failed="test_failed" in one,
+                passed="test_passed" in one,
+                said=one.get("said", ""),
+                xfail=one.get("xfail", ""),
+            )
+            for one in said
         }
+        status, lost = str(found.get("status") or "ended"), tuple(map(str, found.get("lost") or ()))
         matrix = int(found.get("matrix") or 0)
         return Roll(session=session, status=status, matrix=matrix, rest=tuple(rest), lost=lost, tests=tests)
     return Roll()
 
 
-def last(folders: Sequence[Path], rows: Sequence[Row]) -> Roll:
-    """What the last sessions of these folders did not run, be it that they were killed; ``rows`` lie there, and learn
-    what became of their tests."""
+#: What ``verdict.json`` says of a scenario without a result.
+ABSENT = ("why", "said", "test", "xfail")
+
+
+def last(folders: Sequence[Path], results: Sequence[Result]) -> tuple[Roll, list[Result]]:
+    """What the last sessions of these folders did not run, be it that they were killed; → also the results that lie
+    there, with what became of their tests."""
     rolls = [read(folder) for folder in folders]
-    for roll in rolls:
-        for row in rows:
-            row.update(roll.tests.get(row["scenario_id"], {}) if row.get("session") == roll.session else {})
-    found = {(row["scenario_id"], row.get("session")) for row in rows}
-    rest = [row for roll in rolls for row in roll.rest if (row["scenario_id"], row["session"]) not in found]
-    broken = [roll.status for roll in rolls if roll.status != "ended"] if missing(rest) else []
-    return Roll(
+    ends = {(roll.session, id): end for roll in rolls for id, end in roll.tests.items()}
+    learnt = [replace(one, test=ends.get((one.session, one.id), one.test)) for one in results]
+    found = {(one.id, one.session) for one in results}
+    rest = [absent for roll in rolls for absent in roll.rest if (absent.id, absent.session) not in found]
+    whole = Roll(
         session=max((roll.session for roll in rolls), default=""),
-        status="interrupted" if broken else "ended",
         matrix=sum(roll.matrix for roll in rolls),
         rest=tuple(rest),
         lost=tuple(said for roll in rolls for said in roll.lost),
     )
+    broken = any(roll.status != "ended" for roll in rolls) and whole.missing
+    return replace(whole, status="interrupted" if broken else "ended"), learnt

@@ -1,13 +1,13 @@
-"""Keys, numbers and saved messages → words in English or Chinese."""
+"""Keys, numbers and messages → words in English or Chinese."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.model import AbsentResult, Message, Metrics, Result
 from pytest_vllm_bench.text import LANGUAGES, safe, say, table
 
 #: ``steady_p99_response_ttft_ms`` → window, statistic, from due, quantity.
@@ -83,79 +83,64 @@ def number(value: Any) -> str:
     return f"{value:.3g}"
 
 
-def shown(row: Mapping[str, Any], key: str) -> str:
-    """A row's figure as tables show it: shares in percent."""
-    value = row.get(key)
+def shown(metrics: Metrics, key: str) -> str:
+    """A figure as tables show it: shares in percent."""
+    value = metrics.get(key)
     if key.endswith("_ratio") and isinstance(value, int | float):
         return f"{100 * value:.1f}%"
     return number(value)
 
 
-def said(saved: Any, lang: str) -> str:
-    """A message out of a result file in ``lang``; in its stored English where this version does not know its key."""
-    if not isinstance(saved, Mapping):
-        return "" if saved is None else safe(str(saved))
+def said(message: Message | None, lang: str) -> str:
+    """A message in ``lang``; in the English that its file has where this version does not know its key."""
+    if message is None:
+        return ""
     try:
-        return say(restore(saved), lang)
+        return say(message, lang)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
-        return safe(str(saved.get("text", saved.get("key", ""))))
+        return safe(message.text or message.key)
 
 
-def why(row: Mapping[str, Any], lang: str) -> str:
+def why(absent: AbsentResult, lang: str) -> str:
     """Why a scenario did not run, as it was said then, or in a word."""
-    return str(row.get("said") or say(reason(row), lang))
+    return absent.said or said(reason(absent), lang)
 
 
-def reason(row: Mapping[str, Any]) -> Message:
+def reason(absent: AbsentResult) -> Message:
     """The word for why a scenario did not run."""
-    return Message(key=f"report.why.{row.get('why') or 'unknown'}")
+    return Message(key=f"report.why.{absent.why or 'unknown'}")
 
 
-def restore(saved: Mapping[str, Any]) -> Message:
-    """The Message that ``artifacts.plain`` took apart."""
-    return Message(key=str(saved["key"]), values={k: _value(v) for k, v in dict(saved.get("values", {})).items()})
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, Mapping) and "key" in value and isinstance(value.get("values"), Mapping):
-        return restore(value)
-    if isinstance(value, list):
-        return tuple(_value(v) for v in value)
-    if value in ("inf", "-inf"):
-        return float(value)
-    return value
-
-
-def trusted(row: Mapping[str, Any], key: str) -> bool:
+def trusted(metrics: Metrics, key: str) -> bool:
     """Whether a percentile stands on enough samples: at least 1/(1−p); every other figure does."""
     match = re.match(r"(steady_)?p(\d+(?:\.\d+)?)_(.+?)(_ms)?$", key)
-    if not match or row.get(key) is None:
+    if not match or metrics.get(key) is None:
         return True
     share = float(match[2]) / 100
-    n = samples(row, match[3], steady=bool(match[1]))
+    n = samples(metrics, match[3], steady=bool(match[1]))
     return n is None or share >= 1 or n * (1 - share) >= 1 - 1e-9
 
 
-def samples(row: Mapping[str, Any], quantity: str, *, steady: bool = False) -> int | None:
+def samples(metrics: Metrics, quantity: str, *, steady: bool = False) -> float | None:
     """How many values a statistic of ``quantity`` stands on; None where the result does not say."""
-    done = row.get("steady_completed" if steady else "completed")
+    done = metrics.get("steady_completed" if steady else "completed")
     if quantity in ("itl", "itl_token"):
-        tokens = row.get("steady_total_output_tokens" if steady else "total_output_tokens")
+        tokens = metrics.get("steady_total_output_tokens" if steady else "total_output_tokens")
         return None if tokens is None or done is None else max(0, tokens - done)
-    return done if isinstance(done, int) else None
+    return done
 
 
-def taints(rows: Sequence[Mapping[str, Any]], lang: str) -> list[str]:
+def taints(results: Sequence[Result], lang: str) -> list[str]:
     """What a reader must know of where figures come from: a line for each taint, with names where it is not of all."""
     found: dict[str, list[str]] = {}
-    for row in rows:
-        for taint in row.get("taints") or ():
-            found.setdefault(str(taint), []).append(str(row["scenario_id"]))
+    for result in results:
+        for taint in result.taints:
+            found.setdefault(taint, []).append(result.id)
     lines = []
     for taint, names in found.items():
         said = tainted(taint, lang)
         some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-        lines.append(said if len(names) == len(rows) else say("report.taint.some", lang, said=said, names=some))
+        lines.append(said if len(names) == len(results) else say("report.taint.some", lang, said=said, names=some))
     return lines
 
 

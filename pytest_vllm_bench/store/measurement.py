@@ -12,8 +12,7 @@ import msgspec
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Measurement, Record, read_cell
-from pytest_vllm_bench.report import folder, records
-from pytest_vllm_bench.store import tracks
+from pytest_vllm_bench.store import folder, records, tracks
 
 SUFFIX = ".measurement.gz"
 #: Raised when a field changes its meaning; a later version's file is not read, an earlier one's is brought up to it.

@@ -11,7 +11,7 @@ import msgspec
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Track
-from pytest_vllm_bench.report import folder, records
+from pytest_vllm_bench.store import folder, records
 
 SUFFIX = ".tracks.jsonl.gz"
 #: Points of a series that a picture has room for.

@@ -244,6 +244,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.window.whole": ("whole run", "全程"),
     "report.window.steady": ("steady", "稳态"),
     "report.no_data": ("no data", "无数据"),
+    "report.unsaid": ("–", "–"),
     "report.inf": ("inf ({n} failed)", "inf（{n} 个失败）"),
     # ----------------------------------------------------------------------------------------- progress
     "report.progress.failed": ("{n} failed", "失败 {n}"),

@@ -131,9 +131,8 @@ def test_secrets_of_flags_and_variables_are_not_shown(made: Made) -> None:
     config = made(
         server={"command": "serve --api-key sesame-1 --key=sesame-22", "args": {"api-key": "sesame-333"}, "env": env}
     )
-    shown = json.dumps([config.shown(), config.in_force, repr(config.targets)])
+    shown = json.dumps([config.in_force, repr(config.targets)])
     assert "sesame" not in shown.replace("hf-sesame", "sesame")
-    assert "plain" in shown
     (target,) = config.targets
     kept = without_secrets(matrix(config)[0]).target.launch
     assert kept is not None

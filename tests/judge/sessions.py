@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pytest_vllm_bench.judge import gate, noise
-from pytest_vllm_bench.judge.gate import Fresh, Alphas
+from pytest_vllm_bench.judge.gate import Alphas, Fresh
 
 #: What the gate assumes of a throughput or mean.
 ASSUMED = 0.03

@@ -17,15 +17,16 @@ from scipy import stats
 
 from pytest_vllm_bench.judge import baseline, comparison
 from pytest_vllm_bench.judge.baseline import SessionFigures
-from pytest_vllm_bench.judge.comparison import BaselineSettings, Comparison
-from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.judge.comparison import BaselineSettings
+from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
+from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import say
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
-def row(session: str | None = "s1", **changed: Any) -> dict[str, Any]:
-    """A result's JSON, as far as baselines read it."""
+def row(session: str | None = "s1", **changed: Any) -> Result:
+    """A result, as far as baselines read it; None: its file does not say."""
     values: dict[str, Any] = {
         "scenario_id": "io1x1-mc1-np10", "scenario_key": "io1x1-mc1", "session": session, "plan_digest": "d1",
         "simulated": False, "complete": True, "request_rate": "inf", "model_id": "m", "backend": "vllm",
@@ -33,7 +34,7 @@ def row(session: str | None = "s1", **changed: Any) -> dict[str, Any]:
         "output_throughput": 100.0, "mean_tpot_ms": 10.0, "mean_e2el_ms": 1000.0, "mean_ttft_ms": 50.0,
         "p99_ttft_ms": 80.0, "steady_output_throughput": 110.0, "goodput_ratio": None,
     }  # fmt: skip
-    return {**values, **changed}
+    return from_json({key: value for key, value in {**values, **changed}.items() if value is not None})
 
 
 def near(value: Any, rel: float) -> Any:
@@ -89,9 +90,6 @@ def test_what_a_session_is_called() -> None:
     made = baseline.session_of(row(session=None, date="2026-01-01", per_repeat=[{"mean_tpot_ms": 1.0}]))
     assert (made.session, made.digest) == ("2026-01-01", "d1")
     assert baseline.session_of(row(session=None)).session == ""
-    assert baseline.key_of(row()) == "io1x1-mc1"
-    assert baseline.key_of(row(scenario_key=None)) == "io1x1-mc1-np10"
-    assert baseline.key_of({}) == ""
     assert baseline.relevant(row(environment=None)) == {"model": "m", "backend": "vllm"}
 
 

@@ -14,8 +14,8 @@ import pytest
 from runs import judged, scenario
 
 from pytest_vllm_bench.judge.before import enough
-from pytest_vllm_bench.judge.capacity import CapacityAnswer, CapacityGate, LevelRecord, Outcome, Probe, _State, search
-from pytest_vllm_bench.model import Judgement, Record, Search, Verdict
+from pytest_vllm_bench.judge.capacity import CapacityGate, Outcome, Probe, _State, at_least, search
+from pytest_vllm_bench.model import CapacityAnswer, CapacityLevel, Judgement, Record, Search, Verdict
 from pytest_vllm_bench.simulator.engine import Arrival, LatencyModel, Timeline, simulate
 from pytest_vllm_bench.text import say
 
@@ -66,12 +66,12 @@ def test_doubling_then_bisection() -> None:
 def test_at_least_is_one_probe() -> None:
     answer, probes = drive(settings(at_least=32, runs=1), below(100))
     assert [p.level for p in probes] == [32]
-    assert answer.at_least(32) == CapacityGate(verdict=PASS, within=True, proven=True)
-    assert answer.at_least(33) == CapacityGate(verdict=INCONCLUSIVE)
+    assert at_least(answer, 32) == CapacityGate(verdict=PASS, within=True, proven=True)
+    assert at_least(answer, 33) == CapacityGate(verdict=INCONCLUSIVE)
     assert answer.stopped == "runs"
     answer, probes = drive(settings(at_least=32, runs=1), below(20))
-    assert answer.at_least(32) == CapacityGate(verdict=FAIL, within=False, proven=True)
-    assert (answer.at_least(20), answer.held) == (CapacityGate(verdict=INCONCLUSIVE), None)
+    assert at_least(answer, 32) == CapacityGate(verdict=FAIL, within=False, proven=True)
+    assert (at_least(answer, 20), answer.held) == (CapacityGate(verdict=INCONCLUSIVE), None)
 
 
 def test_halving_where_the_level_asked_for_breaks() -> None:
@@ -101,7 +101,7 @@ def test_rates_are_not_whole() -> None:
     nothing, _ = drive(settings(over="request_rate", at_least=4.0), below(0))
     assert nothing.stopped == "floor"
     little, _ = drive(settings(over="request_rate"), below(0.3))
-    assert little.at_least(None) == CapacityGate(verdict=PASS, within=True, proven=True), (
+    assert at_least(little, None) == CapacityGate(verdict=PASS, within=True, proven=True), (
         "less than one a second is something"
     )
 
@@ -124,8 +124,8 @@ def test_what_is_known_of_a_level() -> None:
         result=f"at {p.level:g}"))  # fmt: skip
     assert answer == CapacityAnswer(
         held=4, broken=None, held_proven=True, stopped="max", runs=12, seconds=8,
-        levels=(LevelRecord(level=2, held=True, decided=True, proven=False, multiple=2, result="at 2"),
-                LevelRecord(level=4, held=True, decided=True, proven=True, multiple=2, result="at 4")),
+        levels=(CapacityLevel(level=2, held=True, decided=True, proven=False, multiple=2, result="at 2"),
+                CapacityLevel(level=4, held=True, decided=True, proven=True, multiple=2, result="at 4")),
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def test_the_nearest_level_that_another_tier_measured() -> None:
     state = _State(settings=settings(), measured=(3.0, 5.0, 8.0, 20.0))
     assert [state.near(wanted, 3, 8) for wanted in (1, 4.5, 6, 7, 30)] == [3, 5, 5, 8, 8]
     assert [state.near(9, *ends) for ends in ((5, 7), (9, 19), (9, 20), (21, 30))] == [5, 9, 20, 9]
-    state.known[5.0] = LevelRecord(level=5, held=True, decided=True, proven=True, multiple=1)
+    state.known[5.0] = CapacityLevel(level=5, held=True, decided=True, proven=True, multiple=1)
     assert (state.near(6, 3, 8), state.near(6, 4, 7)) == (8, 6)
     _, probes = drive(settings(), below(11), measured=(7, 9))
     assert [p.level for p in probes] == [1, 2, 4, 7, 9, 18, 13, 11, 12]
@@ -177,19 +177,19 @@ def test_an_invalid_probe_ends_the_search() -> None:
 def test_an_observed_side_is_no_verdict_of_the_gate(limit: int) -> None:
     """What was only observed passes or fails as the config says of undecided rules; it is never called proven."""
     answer, _ = drive(settings(at_least=8), lambda p: Outcome(verdict=INCONCLUSIVE, within=p.level <= limit))
-    assert answer.at_least(8) == CapacityGate(verdict=INCONCLUSIVE, within=limit >= 8)
+    assert at_least(answer, 8) == CapacityGate(verdict=INCONCLUSIVE, within=limit >= 8)
 
 
 def test_an_exact_rule_decides_and_proves_nothing() -> None:
     answer, _ = drive(settings(at_least=8), lambda p: Outcome(verdict=PASS if p.level < 12 else FAIL))
-    assert answer.at_least(8) == CapacityGate(verdict=PASS, within=True, proven=False)
+    assert at_least(answer, 8) == CapacityGate(verdict=PASS, within=True, proven=False)
     assert (answer.held, answer.held_proven, answer.broken, answer.broken_proven) == (11, False, 12, False)
 
 
 def test_without_a_number_anything_that_holds_is_enough() -> None:
-    assert drive(settings(), below(3))[0].at_least(None).verdict is PASS
-    assert drive(settings(), below(0))[0].at_least(None).verdict is FAIL
-    assert drive(settings(), lambda p: Outcome(verdict=INVALID))[0].at_least(None).verdict is INVALID
+    assert at_least(drive(settings(), below(3))[0], None).verdict is PASS
+    assert at_least(drive(settings(), below(0))[0], None).verdict is FAIL
+    assert at_least(drive(settings(), lambda p: Outcome(verdict=INVALID))[0], None).verdict is INVALID
 
 
 @pytest.mark.parametrize("over", ["gone", "interrupted"])
@@ -199,7 +199,7 @@ def test_a_search_ends_where_no_probe_can_follow(over: Literal["gone", "interrup
 
     answer, probes = drive(settings(at_least=2), probe)
     assert ([p.level for p in probes], answer.stopped, answer.held) == ([2, 4, 8], over, 4)
-    assert answer.at_least(2) == CapacityGate(
+    assert at_least(answer, 2) == CapacityGate(
         verdict=FAIL if over == "gone" else PASS, within=over != "gone", proven=over != "gone"
     )
 
@@ -211,7 +211,7 @@ def test_a_level_that_broke_alone_is_looked_at_from_above() -> None:
     assert [n.key for n in answer.notes] == ["judge.capacity_not_monotone"]
     assert say(answer.notes[0]).startswith("8 broke although 9 held: more load was not worse")
     assert (answer.held, answer.broken, answer.stopped) == (7, 8, "found")
-    assert answer.at_least(9).verdict is FAIL
+    assert at_least(answer, 9).verdict is FAIL
     regular, probes = drive(settings(), below(7))
     assert ([p.level for p in probes][-1], regular.notes, regular.held) == (9, (), 7)
     for most, measured, last in ((9, (), 9), (8, (), 7), (512, (10,), 10)):
@@ -248,7 +248,7 @@ def test_tiers_find_what_separate_searches_find(strict: int, loose: int, wanted:
     alone = {tier: drive(one, below(limits[tier]))[0] for tier, one in asked.items()}
     for tier, (answer, _) in together.items():
         separate, near = alone[tier], 0.05 * (alone[tier].broken or 0)
-        assert answer.at_least(asked[tier].at_least) == separate.at_least(asked[tier].at_least)
+        assert at_least(answer, asked[tier].at_least) == at_least(separate, asked[tier].at_least)
         assert answer.held == pytest.approx(separate.held, abs=near) if separate.held else answer.held is None
         assert answer.held is None or answer.held <= limits[tier]
         assert answer.broken is None or answer.broken > limits[tier]
@@ -385,6 +385,6 @@ def test_tiers_of_one_search_agree_with_searches_of_their_own_on_fewer_runs() ->
             assert held is not None
             assert separate is not None
             assert abs(held - separate) <= max(1, 0.05 * separate)
-            assert answer.at_least(asked[tier].at_least).within == alone[tier].at_least(asked[tier].at_least).within
+            assert at_least(answer, asked[tier].at_least).within == at_least(alone[tier], asked[tier].at_least).within
         assert sum(runs for _, runs in together.values()) < sum(answer.runs for answer in alone.values())
         assert together["interactive"][0].held < together["batch"][0].held  # type: ignore[operator]

@@ -16,7 +16,6 @@ from scipy import stats
 from pytest_vllm_bench.judge.baseline import SessionFigures, noise_shown
 from pytest_vllm_bench.judge.comparison import (
     BaselineSettings,
-    Comparison,
     compare,
     compare_targets,
     comparisons_planned,
@@ -25,6 +24,7 @@ from pytest_vllm_bench.judge.comparison import (
 from pytest_vllm_bench.judge.misses import Count, count
 from pytest_vllm_bench.judge.series import Series
 from pytest_vllm_bench.judge.statistics import tau, worst_tenth
+from pytest_vllm_bench.model import Comparison
 
 pytestmark = pytest.mark.slow
 

@@ -13,10 +13,21 @@ from every import every
 from runs import facts, failure, judged, request, scenario
 
 from pytest_vllm_bench.capacity import answered, outcome, probed
-from pytest_vllm_bench.judge.capacity import CapacityAnswer, LevelRecord, Probe
+from pytest_vllm_bench.judge.capacity import Probe
 from pytest_vllm_bench.judge.sla import is_statistical
 from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, all_names, parse_name, parse_rule
-from pytest_vllm_bench.model import Cell, Judgement, Record, Result, Rule, Search, Track, Verdict
+from pytest_vllm_bench.model import (
+    CapacityAnswer,
+    CapacityLevel,
+    Cell,
+    Judgement,
+    Record,
+    Result,
+    Rule,
+    Search,
+    Track,
+    Verdict,
+)
 
 GOODPUT = {"ttft": 60.0, "ttfo": 60.0, "tpot": 12.0, "e2el": 165.0, "max_gap": 14.0}
 SERVER = {"prefix_cache_hit_rate": 0.5}
@@ -162,17 +173,17 @@ def test_no_data_never_passes(name: str, op: str) -> None:
 
 SEARCH = Search(over="concurrency", at_least=8, max=64, runs=9, seconds=60)
 SEEN = [
-    (LevelRecord(level=8, held=True, decided=True, proven=True, multiple=1), "found", Verdict.PASS),
-    (LevelRecord(level=8, held=False, decided=True, proven=True, multiple=1), "found", Verdict.FAIL),
-    (LevelRecord(level=8, held=True, decided=False, proven=False, multiple=8), "found", Verdict.INCONCLUSIVE),
-    (LevelRecord(level=4, held=True, decided=True, proven=True, multiple=1), "invalid", Verdict.INVALID),
-    (LevelRecord(level=4, held=True, decided=True, proven=True, multiple=1), "runs", Verdict.INCONCLUSIVE),
-    (LevelRecord(level=8, held=True, decided=True, proven=True, multiple=1), "gone", Verdict.FAIL),
+    (CapacityLevel(level=8, held=True, decided=True, proven=True, multiple=1), "found", Verdict.PASS),
+    (CapacityLevel(level=8, held=False, decided=True, proven=True, multiple=1), "found", Verdict.FAIL),
+    (CapacityLevel(level=8, held=True, decided=False, proven=False, multiple=8), "found", Verdict.INCONCLUSIVE),
+    (CapacityLevel(level=4, held=True, decided=True, proven=True, multiple=1), "invalid", Verdict.INVALID),
+    (CapacityLevel(level=4, held=True, decided=True, proven=True, multiple=1), "runs", Verdict.INCONCLUSIVE),
+    (CapacityLevel(level=8, held=True, decided=True, proven=True, multiple=1), "gone", Verdict.FAIL),
 ]
 
 
 @every(("seen", "stopped", "expected"), SEEN)
-def test_the_gate_of_a_search(seen: LevelRecord, stopped: Any, expected: Verdict) -> None:
+def test_the_gate_of_a_search(seen: CapacityLevel, stopped: Any, expected: Verdict) -> None:
     held, broken = (seen.level, None) if seen.held else (None, seen.level)
     answer = CapacityAnswer(held=held, broken=broken, levels=(seen,), stopped=stopped)
     one = scenario("p50_ttft_ms <= 100", search=SEARCH, cell=Cell(place="io8x8", search="capacity"))

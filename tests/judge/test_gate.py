@@ -11,7 +11,7 @@ from scipy import special, stats
 from sessions import ASSUMED, Corner, detectable, simulate
 
 from pytest_vllm_bench.judge import gate, noise
-from pytest_vllm_bench.judge.gate import Fresh, Alphas
+from pytest_vllm_bench.judge.gate import Alphas, Fresh
 from pytest_vllm_bench.judge.statistics import digamma, t_quantiles, trigamma, trigamma_inverse
 
 

@@ -29,9 +29,9 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 from pytest_vllm_bench.rejudge import Criteria, parsed, results
-from pytest_vllm_bench.report.artifacts import to_json
-from pytest_vllm_bench.report.folder import write
 from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store.folder import write
+from pytest_vllm_bench.store.row import to_json
 from pytest_vllm_bench.text import say
 
 Bench = Callable[..., pytest.RunResult]
@@ -191,15 +191,15 @@ def test_a_config_that_was_damaged_is_said(repeats: list[Path], key: str, value:
     path.write_text(json.dumps(row))
     with pytest.raises(BenchError) as caught:
         list(results(path, Criteria()))
-    assert caught.value.message.key == "report.damaged"
-    assert key in str(caught.value.message.values["why"])
+    assert caught.value.message.key == "report.misfit"
+    assert caught.value.message.values["name"] == f"config.judge.{key}"
 
 
 def kept(folder: Path, asked: Scenario, records: list[Record], *, complete: bool = True, **plan: Any) -> Path:
     """What a run of these requests leaves in a folder."""
     made = Plan(scenario_id=asked.id, folder=folder, n=len(records), path="/v1", template_tokens=0, **plan)
     one = Measurement(scenario=asked, plan=made, records=records, complete=complete, session="now")
-    return write(to_json(judge(asked, [one])), folder, records)[0]
+    return write(judge(asked, [one]), folder)[0]
 
 
 def test_a_template_that_nobody_knows_is_no_wrong_length(tmp_path: Path) -> None:

@@ -21,8 +21,7 @@ import pytest
 from every import Offenders
 
 from pytest_vllm_bench.cli import main
-from pytest_vllm_bench.report import records
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store import measurement, records
 
 Begin = Callable[..., subprocess.Popen[str]]
 Bench = Callable[..., pytest.RunResult]

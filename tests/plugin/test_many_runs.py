@@ -18,6 +18,7 @@ from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.regression import between_targets
 from pytest_vllm_bench.rejudge import Criteria, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
+from pytest_vllm_bench.store.row import from_json
 
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 12]]}
@@ -155,7 +156,7 @@ def test_targets_are_compared_in_each_scenario() -> None:
          "per_repeat": [{"output_throughput": 100.0 + n + r} for r in range(5)]}
         for n in (12, 16) for t in ("a", "b")
     ]  # fmt: skip
-    pairs = between_targets(rows)
+    pairs = between_targets((from_json(row), {}) for row in rows)
     assert [(p.cell, p.a, p.b) for p in pairs] == [("io64x8-mc2-np12", "a", "b"), ("io64x8-mc2-np16", "a", "b")]
     assert [p.outcome[0].reference for p in pairs if not isinstance(p.outcome, Message)] == [
         pytest.approx(100 + n + 2, rel=1e-3) for n in (12, 16)
@@ -319,6 +320,7 @@ def test_a_server_that_goes_away_ends_the_search(bench: Bench, pytester: pytest.
     test = """
 import pytest
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.store.row import from_json
 
 @pytest.mark.asyncio
 async def test_serving(scenario, vllm_bench):

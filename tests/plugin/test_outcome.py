@@ -14,9 +14,10 @@ import pytest_vllm_bench.rejudge  # noqa: F401 - numpy is loaded once a process,
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.model import JudgeSettings, Taint, Verdict, outcome_of
-from pytest_vllm_bench.report import folder, verdict
+from pytest_vllm_bench.report import verdict
 from pytest_vllm_bench.report.words import tainted
 from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.store.row import from_json
 
 Bench = Callable[..., pytest.RunResult]
 #: One request proves nothing: undecided, and on the wrong side.
@@ -99,8 +100,8 @@ def test_what_fails_unproven_is_red_in_every_form(
     assert main(["judge", str(results)]) == 1
     assert "and it is on the wrong side" in " ".join(capsys.readouterr().out.split())
     del row["outcome"], row["outcome_reason"], row["taints"]  # as an earlier version wrote it
-    old = folder.complete(row, results / f"{name}.json")
-    assert (verdict.of_test(old)[0], old["taints"]) == ("fail", ["simulated"])
+    old = from_json(row)
+    assert (verdict.of_test(old)[0], old.taints) == ("fail", ("simulated",))
 
 
 def test_strictness_is_part_of_what_is_asked(bench: Bench, pytester: pytest.Pytester, ci: Path) -> None:

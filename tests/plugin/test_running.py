@@ -17,8 +17,8 @@ from relay import relay
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.cli import main
-from pytest_vllm_bench.report.folder import claimed
 from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.store.folder import claimed
 
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]

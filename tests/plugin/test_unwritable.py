@@ -12,6 +12,7 @@ import pytest
 from pytest_vllm_bench import regression, simulator
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import say
 
 Bench = Callable[..., pytest.RunResult]
@@ -62,10 +63,11 @@ def test_a_reference_that_cannot_be_saved_is_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "broken.json").write_text('{"scenarios": {"a": [{"session": 5}]}}')
     (tmp_path / "list.json").write_text("[]")
     os.mkfifo(tmp_path / "pipe.json")
-    row = {"scenario_key": "a", "session": "s", "plan_digest": "d", "mean_ttft_ms": 1.0}
+    known = {"scenario_id": "a", "scenario_key": "a", "session": "s", "plan_digest": "d", "mean_ttft_ms": 1.0}
+    result = from_json(known)
     for name in ("file/x.json", "x" * 300 + ".json", "x" * 300 + "/y.json", "broken.json", "list.json", "pipe.json"):
         path = tmp_path / name
-        for attempt in (lambda: regression.savable(path), lambda: regression.save(path, [row], 5)):  # noqa: B023
+        for attempt in (lambda: regression.savable(path), lambda: regression.save(path, [result], 5)):  # noqa: B023
             with pytest.raises(BenchError) as error:
                 attempt()
             assert str(path) in say(error.value.message)
@@ -73,7 +75,7 @@ def test_a_reference_that_cannot_be_saved_is_one_sentence(tmp_path: Path) -> Non
     good = tmp_path / "new" / ("x" * 250 + ".json")  # as long as a name may be
     regression.savable(good)
     assert not good.parent.exists()
-    assert regression.save(good, [row], 5) == []
+    assert regression.save(good, [result], 5) == []
     assert [*json.loads(good.read_text())["scenarios"]] == ["a"]
 
 

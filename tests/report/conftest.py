@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from results_made import result
+from results_made import edited, result
 
-from pytest_vllm_bench.report import artifacts, folder, page
+from pytest_vllm_bench.report import page
+from pytest_vllm_bench.store import folder
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -36,11 +37,9 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of 250 lengths × 4 loads, all with the same figures and requests."""
     folder_made = tmp_path_factory.mktemp("thousand")
     one = result(n=20, tokens=32, failed=1)
-    row = artifacts.to_json(one)
-    path, _ = folder.write(row, folder_made, one.records)
+    path, *_ = folder.write(one, folder_made)
     made = [
-        row
-        | {"scenario_id": f"io{16 * i}x256-mc{c}-np20", "input_len": 16 * i, "max_concurrency": c, "_path": str(path)}
+        edited(one, path, scenario_id=f"io{16 * i}x256-mc{c}-np20", input_len=16 * i, max_concurrency=c)
         for i in range(1, 251)
         for c in (1, 2, 3, 4)
     ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from pytest_vllm_bench.measure import brief
 from pytest_vllm_bench.model import (
     Cell,
     Check,
@@ -20,7 +23,7 @@ from pytest_vllm_bench.model import (
     Verdict,
     WorkerFacts,
 )
-from pytest_vllm_bench.report import artifacts
+from pytest_vllm_bench.store.row import from_json, to_json
 
 RULE = Rule(text="p99_ttft_ms <= 500", metric="p99_ttft_ms", op="<=", limit=Decimal(500))
 FAILED = Rule(text="failed == 0", metric="failed", op="==", limit=Decimal(0), implied=True)
@@ -107,6 +110,7 @@ def result(input_len: int = 1024, output_len: int = 256, concurrency: int = 16, 
     tokens: int = more.pop("tokens", 8)
     made = scenario(input_len, output_len, concurrency, n, **more.pop("scenario", {}))
     metrics = figures(made, failed)
+    records = [record(k, tokens, slots=concurrency, error="timeout" if k < failed else None) for k in range(n)]
     worker = WorkerFacts(
         worker=0,
         started=0,
@@ -125,8 +129,10 @@ def result(input_len: int = 1024, output_len: int = 256, concurrency: int = 16, 
         "metrics": metrics,
         "verdicts": (judged(RULE, verdict, metrics["p99_ttft_ms"], n), judged(FAILED, Verdict.PASS, failed, n)),
         "checks": (check("send_lag", True), check("rate", verdict is not Verdict.INVALID)),
-        "records": [record(k, tokens, slots=concurrency, error="timeout" if k < failed else None) for k in range(n)],
-        "facts": LoadFacts(started=0.0, ended=9.0, workers=(worker,), complete=True),
+        "model": made.models[0],
+        "requests": brief.requests(records),
+        "records": records,
+        "client": brief.client(LoadFacts(started=0.0, ended=9.0, workers=(worker,), complete=True)),
         "environment": {"client": {"cpus": 2, "python": "3.11"}, "server": {"version": "0.32"}},
         "date": "2026-11-23T05:25:05+00:00",
         "session": "20261123T052000Z",
@@ -159,14 +165,22 @@ def check(name: str, ok: bool) -> Check:
     return Check(id=name, ok=ok, observed=0.9, limit=0.98, message=message)
 
 
-def rows(**more: Any) -> list[artifacts.Row]:
+def edited(made: Result, path: Path | None = None, **keys: Any) -> Result:
+    """As it is read from a file with these ``keys`` in place of its own."""
+    return from_json({**to_json(made), **keys}, path)
+
+
+def named(made: Result, id: str) -> Result:
+    return replace(made, scenario=replace(made.scenario, cell=Cell(place=id)))
+
+
+def results(**more: Any) -> list[Result]:
     """Four cells, one of each verdict, one of them interrupted; not in table order."""
     cells = [(64, 640, Verdict.INVALID), (1, 10, Verdict.PASS), (16, 160, Verdict.FAIL), (4, 40, Verdict.INCONCLUSIVE)]
-    made = [
+    return [
         result(concurrency=c, n=n, verdict=v, failed=3 if v is Verdict.FAIL else 0, complete=c != 4, **more)
         for c, n, v in cells
     ]
-    return [artifacts.to_json(r) for r in made]
 
 
 #: Results of other tools, small and whole: their keys, their units.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ import pytest
 from pytest_vllm_bench import cli
 from pytest_vllm_bench.comparing import condition, side_by_side
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import compare, page
 from pytest_vllm_bench.report.compare import Change, SideBySide
+from pytest_vllm_bench.store.row import from_json
 
-Row = dict[str, Any]
 SIGNS = ("✅", "❌")
 
 
-def rows(*times: float, digest: str | None = "d", session: str = "s", **more: Any) -> list[Row]:
+def rows(*times: float, digest: str | None = "d", session: str = "s", **more: Any) -> list[dict[str, Any]]:
     """A scenario's repeats by their mean TPOT; the last of them pools them."""
     made = []
     for repeat, tpot in enumerate(times, 1):
         key = more.get("scenario_key", "io64x8-mc4")
-        one: Row = {
+        one: dict[str, Any] = {
             "schema_version": 1, "scenario_id": f"{key}-np{more.get('num_prompts', 40)}-r{repeat}", "scenario_key": key,
             "session": session, "repeat": repeat, "plan_digest": digest and f"{digest}{repeat}", "complete": True,
             "verdict": "PASS", "num_prompts": 40, "mean_tpot_ms": tpot, "output_throughput": 1000 / tpot, **more,
@@ -37,7 +39,11 @@ def rows(*times: float, digest: str | None = "d", session: str = "s", **more: An
     return made
 
 
-def tpot(before: list[Row], after: list[Row], *texts: str) -> Change:
+def results(*times: float, **more: Any) -> list[Result]:
+    return [*map(from_json, rows(*times, **more))]
+
+
+def tpot(before: list[Result], after: list[Result], *texts: str) -> Change:
     (found,) = [c for c in side_by_side(before, after, conditions=[*map(condition, texts)]).changes
                 if c.metric == "mean_tpot_ms"]  # fmt: skip
     return found
@@ -46,74 +52,74 @@ def tpot(before: list[Row], after: list[Row], *texts: str) -> Change:
 def forms(made: SideBySide) -> list[str]:
     return [compare.text(made), compare.text(made, "zh"), compare.markdown(made), compare.markdown(made, "zh"),
             compare.to_csv([made]), json.dumps(compare.to_json(made)),
-            page.page(rows(10.0), extra=page.Extra(compared=made))]  # fmt: skip
+            page.page(results(10.0), extra=page.Extra(compared=made))]  # fmt: skip
 
 
 def test_a_sign_stands_where_the_change_is_proven_and_nowhere_else() -> None:
     """12 % from one run to another is noise like any other; threefold in five repeats is not."""
-    noise = side_by_side(rows(10.0), rows(11.2))
+    noise = side_by_side(results(10.0), results(11.2))
     assert {c.finding for c in noise.changes} == {"unproven"}
     for text in forms(noise):
         table = text.partition('id="comparison"')[2] or text  # of a page
         assert not any(sign in table for sign in (*SIGNS, "better", "worse", "变好", "变差")), text
     assert "+12.0%" in compare.text(noise)
     steady = [x / 1000 for x in (10000, 10050, 9950, 10010, 9990)]
-    proven = side_by_side(rows(*steady), rows(*(3 * x for x in steady)))
+    proven = side_by_side(results(*steady), results(*(3 * x for x in steady)))
     by_metric = {c.metric: c.finding for c in proven.changes}
     assert by_metric == {"mean_tpot_ms": "worse", "output_throughput": "worse"}
     assert "| ❌ worse |" in compare.markdown(proven)
     assert "| ❌ 变差 |" in compare.markdown(proven, "zh")
-    assert tpot(rows(*(3 * x for x in steady)), rows(*steady)).finding == "better"
+    assert tpot(results(*(3 * x for x in steady)), results(*steady)).finding == "better"
 
 
 def test_what_is_shown_is_what_decides() -> None:
     """A finding and its interval never contradict each other, whatever the figures."""
     for after in (5.0, 9.0, 10.0, 10.3, 12.0, 14.0, 18.0, 25.0, 40.0, 90.0):
         for repeats in (1, 3, 10):
-            plain = tpot(rows(*[10.0] * repeats), rows(*[after] * repeats))
+            plain = tpot(results(*[10.0] * repeats), results(*[after] * repeats))
             low, high = plain.interval or (0, 0)
             assert low <= (plain.share or 0) <= high
             assert plain.finding == ("worse" if low > 0 else "better" if high < 0 else "unproven")
-            asked = tpot(rows(*[10.0] * repeats), rows(*[after] * repeats), "mean_tpot_ms > +5%")
+            asked = tpot(results(*[10.0] * repeats), results(*[after] * repeats), "mean_tpot_ms > +5%")
             low, high = asked.interval or (0, 0)
             assert asked.finding == ("beyond" if low > 0.05 else "within" if high <= 0.05 else "undecided")
 
 
 def test_repeats_are_one_row_however_they_lie() -> None:
     ten = [9.0 + 0.1 * i for i in range(10)]
-    pooled = rows(*ten)
-    loose = [{k: v for k, v in row.items() if k != "per_repeat"} for row in pooled]
+    pooled = results(*ten)
+    loose = [replace(one, per_repeat=()) for one in pooled]
     for before in (pooled, loose, pooled[::-1]):
-        made = side_by_side(before, rows(*ten))
+        made = side_by_side(before, results(*ten))
         assert [c.metric for c in made.changes] == ["output_throughput", "mean_tpot_ms"]
         assert {c.repeats for c in made.changes} == {(10, 10)}
         assert [c.share for c in made.changes] == pytest.approx([0.0, 0.0])
-    older = rows(99.0, session="r")
+    older = results(99.0, session="r")
     assert tpot([*older, *pooled], pooled).repeats == (10, 10), "the newest session alone counts"
 
 
 def test_other_loads_are_said_with_what_differs() -> None:
     config = {"num_prompts": 40, "seed": 0, "sampling": {"temperature": 0}, "judge": {"mode": "exact"}}
     other = {"num_prompts": 80, "seed": 0, "sampling": {"temperature": 1}, "judge": {"mode": "evidence"}}
-    made = side_by_side(rows(10.0, config=config), rows(90.0, digest="e", config=other))
+    made = side_by_side(results(10.0, config=config), results(90.0, digest="e", config=other))
     assert {c.finding for c in made.changes} == {"untested"}
     for text in forms(made):
         assert (
             "num_prompts 40 → 80, sampling.temperature 0 → 1" in text or text.startswith("old,new") or "\\u2192" in text
         )
         assert not any(sign in text for sign in SIGNS)
-    ((name, why),) = side_by_side(rows(10.0, config=config), rows(9.0, digest="e", config=config)).untested
+    ((name, why),) = side_by_side(results(10.0, config=config), results(9.0, digest="e", config=config)).untested
     assert (name, why.key) == ("io64x8-mc4", "report.compare.other_prompts")
     for more in ({"verdict": "INVALID"}, {"complete": False}):
-        assert side_by_side(rows(10.0), rows(90.0, **more)).changes[0].finding == "untested"
+        assert side_by_side(results(10.0), results(90.0, **more)).changes[0].finding == "untested"
     servers = [{"model_id": name} for name in ("m", "n")]
-    made = side_by_side(rows(10.0, **servers[0]), rows(10.0, **servers[1]))
+    made = side_by_side(results(10.0, **servers[0]), results(10.0, **servers[1]))
     assert "model was m, now it is n: io64x8-mc4" in compare.text(made)
 
 
 def test_matched_without_the_number_of_requests_and_the_rest_is_named() -> None:
-    before = [*rows(10.0), *rows(10.0, scenario_key="io64x8-mc1")]
-    made = side_by_side(before, [*rows(10.0, num_prompts=80), *rows(9.0, scenario_key="io64x8-mc9")])
+    before = [*results(10.0), *results(10.0, scenario_key="io64x8-mc1")]
+    made = side_by_side(before, [*results(10.0, num_prompts=80), *results(9.0, scenario_key="io64x8-mc9")])
     assert {c.scenario for c in made.changes} == {"io64x8-mc4"}
     assert (made.only_before, made.only_after) == (("io64x8-mc1",), ("io64x8-mc9",))
 

@@ -15,7 +15,7 @@ from pytest_vllm_bench import files
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem
-from pytest_vllm_bench.report import folder
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.text import say
 
 Capture = pytest.CaptureFixture[str]
@@ -40,7 +40,7 @@ def test_results_that_were_appended_to_one_file(tmp_path: Path, capsys: Capture,
     text = command(capsys, "judge", tmp_path / "all.json", *EXACT, code=1)
     assert "all[0]: FAIL" in text, "one of four failed"
     assert "all[1]: FAIL" in text
-    assert [row["scenario_id"] for row in folder.read(tmp_path)] == ["all-mc2-np4", "all-mc16-np9"]
+    assert [one.id for one in folder.read(tmp_path)] == ["all-mc2-np4", "all-mc16-np9"]
     assert "all-mc16-np9" in command(capsys, "aggregate", tmp_path)
     report = command(capsys, "report", tmp_path)
     assert "left out" not in report
@@ -53,8 +53,7 @@ def test_lines_of_sglang(tmp_path: Path, capsys: Capture) -> None:
     assert text.count("p99_e2el_ms") >= 2
     assert "--output-details" in text
     assert "--save-detailed" not in text
-    rows = folder.read(tmp_path)
-    assert [(row["scenario_id"], row["total_token_throughput"]) for row in rows] == [
+    assert [(one.id, one.total_token_throughput) for one in folder.read(tmp_path)] == [
         ("sglang-mc2", 155.0), ("sglang-mc8", 155.0)]  # fmt: skip
     (tmp_path / "sglang.jsonl").write_text((json.dumps(SGLANG) + "\n") * 2)
     problems: list[Problem] = []
@@ -92,9 +91,9 @@ def test_names_that_carry_the_time_of_day_are_the_same_scenario(tmp_path: Path, 
     text = command(capsys, "compare", tmp_path / "20260101", tmp_path / "20260202")
     assert "+20.0%" in text
     assert "only" not in text
-    rows = folder.read(tmp_path / "20260202")
-    assert [row["date"] for row in rows] == ["20260202-000000"] * 2
-    assert {(r["scenario_id"], r["max_concurrency"], r.get("request_rate"), r["request_goodput"]) for r in rows} == {
+    found = folder.read(tmp_path / "20260202")
+    assert [folder.session_of(one) for one in found] == ["20260202-000000"] * 2
+    assert {(one.id, one.scenario.concurrency, one.request_rate, one.request_goodput) for one in found} == {
         ("openai-infqps-concurrency16-m", 16, None, 1.25), ("vllm-2.5qps-concurrency8-m", 8, 2.5, 1.25)}  # fmt: skip
     (path,) = (tmp_path / "20260202").glob("openai*")
     command(capsys, "judge", path, "--mode", "exact", "--rule", "request_goodput >= 1", "failed <= 1")

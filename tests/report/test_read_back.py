@@ -21,8 +21,9 @@ from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge.comparison import BaselineSettings
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.report import artifacts, folder, records
 from pytest_vllm_bench.report.rebuild import FORMATS
+from pytest_vllm_bench.store import folder, records
+from pytest_vllm_bench.store.row import to_json
 from pytest_vllm_bench.text import say
 
 #: Of each kind; ten thousand now and then by hand.
@@ -30,7 +31,7 @@ EXAMPLES = int(os.environ.get("READ_BACK_EXAMPLES", "12"))
 Change = tuple[tuple[Any, ...], Any]
 
 MADE = result(failed=2)
-ROW: dict[str, Any] = json.loads(json.dumps(artifacts.to_json(MADE))) | {
+ROW: dict[str, Any] = json.loads(json.dumps(to_json(MADE))) | {
     "ttfts": [0.1, 0.0],
     "itls": [[0.1], []],
     "input_lens": [8, 8],
@@ -99,7 +100,7 @@ def packed(lines: list[Any]) -> bytes:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one result and its records, written once for all examples."""
     found = tmp_path_factory.mktemp("results")
-    folder.write(copy.deepcopy(ROW), found, MADE.records)
+    folder.write(MADE, found)
     return found
 
 
@@ -168,8 +169,8 @@ def test_a_reference_with_anything_in_it(tmp_path_factory: pytest.TempPathFactor
         assert str(path) in say(said)
         return
     gate = regression.ReferenceGate(name="main", reference=reference, settings=BaselineSettings(), planned=3)
-    regression.hold(gate, ROW)
-    regression.save(path, [ROW], 5)
+    regression.hold(gate, MADE)
+    regression.save(path, [MADE], 5)
     regression.load(path)
 
 

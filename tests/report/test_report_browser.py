@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from results_made import result
-from test_report_page import HOSTILE, matrix
+from test_report_page import hostile, matrix
 
 from pytest_vllm_bench.comparing import side_by_side
-from pytest_vllm_bench.model import Verdict
-from pytest_vllm_bench.report import artifacts, folder, page
+from pytest_vllm_bench.model import Cell, Verdict
+from pytest_vllm_bench.report import page
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.text import table
 
 if TYPE_CHECKING:
@@ -66,13 +68,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report")
     before = matrix(session="s1", date="2026-11-22T05:25:05+00:00")
     made = []
-    for k, row in enumerate(matrix(session="s2")):
+    for k, (input_len, c) in enumerate((i, c) for i in (256, 1024) for c in (1, 4, 16, 64)):
         verdict = list(Verdict)[k % 4]
-        failed = 3 if verdict is Verdict.FAIL else 0
-        size = {"input_len": row["input_len"], "concurrency": row["max_concurrency"], "n": row["num_prompts"]}
-        one = result(**size, verdict=verdict, failed=failed, tokens=20, session="s2", complete=k != 1)
-        made.append(artifacts.to_json(one) | {"server": {"requests": 3.0}, "steady_p99_ttft_ms": 100.0})
-        folder.write(made[-1], path, one.records)
+        more: dict[str, Any] = {
+            "tokens": 20,
+            "failed": 3 if verdict is Verdict.FAIL else 0,
+            "complete": k != 1,
+            "server": {"requests": 3.0},
+        }
+        one = result(input_len, concurrency=c, n=10 * c, verdict=verdict, session="s2", **more)
+        made.append(replace(one, metrics={**one.metrics, "steady_p99_ttft_ms": 100.0}))
+        folder.write(made[-1], path)
     extra = page.Extra(history=[*before, *made], compared=side_by_side(before, made))
     return page.write(made, path, extra=extra)
 
@@ -229,10 +235,9 @@ def test_paper_has_no_buttons(opened: Opened) -> None:
 
 
 def test_hostile_names_do_nothing(browser: Browser, tmp_path: Path) -> None:
-    made = artifacts.to_json(result(verdict=Verdict.FAIL, failed=1))
-    made |= {"scenario_id": HOSTILE, "model_id": HOSTILE, "first_error": HOSTILE, "dataset": HOSTILE, "target": HOSTILE}
-    made["verdicts"][0]["rule"] = HOSTILE
-    other = artifacts.to_json(result(concurrency=4, n=40)) | {"dataset": HOSTILE, "target": HOSTILE}
+    made = hostile(result(verdict=Verdict.FAIL, failed=1))
+    other = replace(hostile(result(concurrency=4, n=40)), model="m")
+    other = replace(other, scenario=replace(other.scenario, cell=Cell(place="other")))
     one = Opened(browser, page.write([made, other], tmp_path))
     one.scroll()
     assert one.page.evaluate("window.broken") is None

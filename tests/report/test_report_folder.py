@@ -7,26 +7,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from every import every
-from results_made import record, result, rows
+from results_made import record, result, results
 from runs import scenario
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Cell, Measurement, Problem, Record, Target, Verdict
-from pytest_vllm_bench.report import artifacts, folder, records
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.model import Cell, Measurement, Problem, Record, Result, Target, Verdict
+from pytest_vllm_bench.store import folder, foreign, measurement, records
+from pytest_vllm_bench.store.schema import schema
 
 NAME = "bench_io1024x256_mc16_np160"
 
 
-def row(**more: Any) -> artifacts.Row:
-    return artifacts.to_json(result(**more))
+def bare(**more: Any) -> Result:
+    return result(**more, records=())
 
 
 def names(path: Path) -> list[str]:
@@ -53,7 +52,7 @@ def test_a_file_is_named_after_its_scenario(scenario_id: str, name: str) -> None
 
 def test_a_result_lies_beside_its_records(tmp_path: Path) -> None:
     made = result(n=20)
-    paths = folder.write(artifacts.to_json(made), tmp_path / "new" / "results", made.records, folder.Keep(pytorch=True))
+    paths = folder.write(made, tmp_path / "new" / "results", folder.Keep(pytorch=True))
     assert names(tmp_path / "new" / "results") == sorted(p.name for p in paths)
     assert [p.name.removeprefix("bench_io1024x256_mc16_np20") for p in paths] == [
         ".json",
@@ -114,25 +113,25 @@ def test_records_cut_short_leave_no_file(tmp_path: Path) -> None:
 
 def test_what_a_session_replaces_moves_to_history(tmp_path: Path) -> None:
     first, second = result(session="s1"), result(session="s2")
-    folder.write(artifacts.to_json(first), tmp_path, first.records)
-    folder.write(artifacts.to_json(second), tmp_path, second.records)
+    folder.write(first, tmp_path)
+    folder.write(second, tmp_path)
     assert names(tmp_path) == [f"{NAME}.json", f"{NAME}.records.jsonl.gz", "history"]
     assert names(tmp_path / "history" / "s1") == [f"{NAME}.json", f"{NAME}.records.jsonl.gz"]
-    assert [r["session"] for r in folder.read(tmp_path)] == ["s2"]
-    assert [r["session"] for r in folder.read(tmp_path, history=True)] == ["s1", "s2"]
+    assert [one.session for one in folder.read(tmp_path)] == ["s2"]
+    assert [one.session for one in folder.read(tmp_path, history=True)] == ["s1", "s2"]
 
 
 def test_a_rerun_in_one_session_overwrites(tmp_path: Path) -> None:
-    folder.write(row(session="s1"), tmp_path)
-    folder.write(row(session="s1", verdict=Verdict.FAIL), tmp_path)
+    folder.write(bare(session="s1"), tmp_path)
+    folder.write(bare(session="s1", verdict=Verdict.FAIL), tmp_path)
     assert names(tmp_path) == [f"{NAME}.json"]
-    assert folder.read(tmp_path)[0]["verdict"] == "FAIL"
+    assert folder.read(tmp_path)[0].verdict is Verdict.FAIL
 
 
 def test_scenarios_whose_names_begin_alike_do_not_move_together(tmp_path: Path) -> None:
-    folder.write(row(concurrency=1, n=1, session="s1"), tmp_path)
-    folder.write(row(concurrency=1, n=10, session="s1"), tmp_path)
-    folder.write(row(concurrency=1, n=1, session="s2"), tmp_path)
+    folder.write(bare(concurrency=1, n=1, session="s1"), tmp_path)
+    folder.write(bare(concurrency=1, n=10, session="s1"), tmp_path)
+    folder.write(bare(concurrency=1, n=1, session="s2"), tmp_path)
     assert names(tmp_path / "history" / "s1") == ["bench_io1024x256_mc1_np1.json"]
 
 
@@ -145,28 +144,28 @@ def tape(tmp_path: Path) -> Path:
 
 
 def test_a_tape_is_dropped_when_all_went_well(tmp_path: Path, tape: Path) -> None:
-    folder.write(row(), tmp_path / "r", keep=folder.Keep(tape=tape))
+    folder.write(bare(), tmp_path / "r", keep=folder.Keep(tape=tape))
     assert not tape.exists()
     assert names(tmp_path / "r") == [f"{NAME}.json"]
 
 
 @pytest.mark.parametrize("more", [{"verdict": Verdict.FAIL}, {"verdict": Verdict.INVALID}, {"complete": False}])
 def test_a_tape_that_could_explain_is_kept(tmp_path: Path, tape: Path, more: dict[str, Any]) -> None:
-    folder.write(row(**more), tmp_path / "r", keep=folder.Keep(tape=tape))
+    folder.write(bare(**more), tmp_path / "r", keep=folder.Keep(tape=tape))
     (packed,) = (tmp_path / "r" / f"{NAME}.tape").iterdir()
     assert packed.name == "w0-000000.tape.gz"
     assert gzip.decompress(packed.read_bytes()) == b"what came"
 
 
 def test_a_tape_is_kept_as_it_is(tmp_path: Path, tape: Path) -> None:
-    folder.write(row(), tmp_path / "r", keep=folder.Keep(tape=tape, tape_policy="keep"))
+    folder.write(bare(), tmp_path / "r", keep=folder.Keep(tape=tape, tape_policy="keep"))
     assert (tmp_path / "r" / f"{NAME}.tape" / "w0-000000.tape").read_bytes() == b"what came"
 
 
 def test_a_folder_that_is_a_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     with pytest.raises(BenchError) as error:
-        folder.write(row(), tmp_path / "results")
+        folder.write(bare(), tmp_path / "results")
     assert error.value.message.key == "report.cannot_write"
     assert str(tmp_path / "results") in str(error.value.message.values)
 
@@ -191,7 +190,7 @@ def test_what_a_killed_session_left_running_is_put_aside(tmp_path: Path) -> None
 def test_a_read_only_folder_says_what_to_do(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(BenchError) as error:
-        folder.write(row(), tmp_path)
+        folder.write(bare(), tmp_path)
     assert error.value.message.key == "report.not_writable"
 
 
@@ -201,7 +200,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> None
     (tmp_path / "verdict.json").write_text("old")
     code = f"""
 import resource, pathlib
-from pytest_vllm_bench.report import folder
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.errors import BenchError
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 path = pathlib.Path({str(tmp_path)!r})
@@ -227,9 +226,9 @@ def test_old_results_are_completed_from_their_names(tmp_path: Path) -> None:
     }
     (tmp_path / "bench_io512x256_mc8_np80.json").write_text(json.dumps(old))
     (found,) = folder.read(tmp_path)
-    assert (found["scenario_id"], found["input_len"], found["output_len"]) == ("io512x256-mc8-np80", 512, 256)
-    assert (found["max_concurrency"], found["scenario_key"], found["verdict"]) == (8, "io512x256-mc8", None)
-    assert found["mean_ttft_ms"] is None
+    assert (found.id, found.scenario.input_len, found.scenario.output_len) == ("io512x256-mc8-np80", 512, 256)
+    assert (found.scenario.concurrency, found.scenario.cell.key, found.verdict) == (8, "io512x256-mc8", None)
+    assert found.mean_ttft_ms is None
 
 
 def test_a_foreign_name_gives_the_mean_lengths(tmp_path: Path) -> None:
@@ -242,7 +241,8 @@ def test_a_foreign_name_gives_the_mean_lengths(tmp_path: Path) -> None:
     }
     (tmp_path / "vllm-infqps-concurrency4-model-20250102.json").write_text(json.dumps(old))
     (found,) = folder.read(tmp_path)
-    assert (found["input_len"], found["output_len"], found["max_concurrency"]) == (100, 32, 4)
+    asked = found.scenario
+    assert (asked.input_len, asked.output_len, asked.concurrency) == (100, 32, 4)
 
 
 def test_what_another_tools_user_wrote_is_not_ours(tmp_path: Path) -> None:
@@ -252,24 +252,24 @@ def test_what_another_tools_user_wrote_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "bench_io512x256_mc8_np2.json").write_text(json.dumps(theirs | said))
     problems: list[Problem] = []
     (found,) = folder.read(tmp_path, problems=problems)
-    assert (problems, found["verdict"], found["session"], found["mean_ttft_ms"]) == ([], None, "", 20.0)
-    assert found.keys().isdisjoint({"server", "repeat", "config"})
+    assert (problems, found.verdict, found.session, found.mean_ttft_ms) == ([], None, "", 20.0)
+    assert (found.server, found.scenario.repeat, found.other) == ({}, 1, {"note": "x"})
 
 
 def test_what_is_dropped_of_another_tools_file_is_no_figure() -> None:
-    schema = json.loads(resources.files("pytest_vllm_bench.report").joinpath("result.schema.json").read_bytes())
-    assert {*schema["properties"]} >= folder.OURS
-    nested = {k for k, of in schema["properties"].items() if "object" in str(of) or of.get("$ref") == "#/$defs/answer"}
-    assert nested <= folder.OURS, "readers look into these"
+    made = schema()["properties"]
+    assert {*made} >= foreign.OURS
+    nested = {key for key, of in made.items() if any(word in str(of) for word in ("object", "$ref"))}
+    assert nested <= foreign.OURS, "readers look into these"
 
 
 def test_files_that_are_no_results_are_passed_over_aloud(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text('{"scenario_id": ')
     (tmp_path / "other.json").write_text('{"a": 1}')
     (tmp_path / "list.json").write_text("[]")
-    folder.write(row(), tmp_path)
+    folder.write(bare(), tmp_path)
     problems: list[Problem] = []
-    assert [r["scenario_id"] for r in folder.read(tmp_path, problems=problems)] == ["io1024x256-mc16-np160"]
+    assert [one.id for one in folder.read(tmp_path, problems=problems)] == ["io1024x256-mc16-np160"]
     assert [Path(p.file).name for p in problems] == ["half.json"]
 
 
@@ -279,19 +279,19 @@ def test_no_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     assert "nowhere" in str(error.value.message.values)
 
 
-def test_rows_come_by_input_output_concurrency(tmp_path: Path) -> None:
-    for each in rows():
+def test_results_come_by_input_output_concurrency(tmp_path: Path) -> None:
+    for each in results():
         folder.write(each, tmp_path)
-    assert [r["max_concurrency"] for r in folder.read(tmp_path)] == [1, 4, 16, 64]
+    assert [one.scenario.concurrency for one in folder.read(tmp_path)] == [1, 4, 16, 64]
 
 
 def test_the_latest_of_each_scenario() -> None:
-    old, new, other = row(session="s1"), row(session="s2"), row(concurrency=1, n=10, session="s1")
+    old, new, other = bare(session="s1"), bare(session="s2"), bare(concurrency=1, n=10, session="s1")
     assert folder.latest([new, other, old]) == [other, new]
 
 
 def test_pytorch_has_a_record_a_metric(tmp_path: Path) -> None:
-    path = folder.write(row(), tmp_path, keep=folder.Keep(pytorch=True))[-1]
+    path = folder.write(bare(), tmp_path, keep=folder.Keep(pytorch=True))[-1]
     listed = json.loads(path.read_text())
     by_name = {entry["metric"]["name"]: entry for entry in listed}
     assert by_name["mean_ttft_ms"]["metric"]["benchmark_values"] == [72.0]

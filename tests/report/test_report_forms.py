@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from results_made import result, rows
+from results_made import edited, named, result, results
 
 from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Cell, Message, Problem, Verdict
-from pytest_vllm_bench.report import (
-    artifacts,
-    exports,
-    failure,
-    folder,
-    github,
-    page,
-    pictures,
-    rebuild,
-    session,
-    terminal,
-)
+from pytest_vllm_bench.model import Cell, Message, Problem, Result, TestEnd, Verdict
+from pytest_vllm_bench.report import exports, failure, github, page, pictures, rebuild, session, terminal
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.findings import findings
+from pytest_vllm_bench.report.verdict import Roll
+from pytest_vllm_bench.store import folder
+from pytest_vllm_bench.store.row import plain
 from pytest_vllm_bench.text import say
+
+CONFIG = "bench_cases/config.yaml"
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def saved(tmp_path: Path) -> Path:
     """A results folder with two sessions: the first one's scenario was replaced by the second one's."""
     for day, concurrency in (("1", 4), ("1", 16), ("2", 16)):
         one = result(concurrency=concurrency, n=40, session=f"s{day}", date=f"2026-11-2{day}T00:00:00+00:00")
-        folder.write(artifacts.to_json(one), tmp_path / "results", one.records)
+        folder.write(one, tmp_path / "results")
     return tmp_path / "results"
 
 
@@ -52,7 +47,7 @@ def saved(tmp_path: Path) -> Path:
     ],
 )
 def test_excel_has_numbers_and_units(tmp_path: Path, lang: str, sheet: str, header: str) -> None:
-    (path,) = exports.export(rows(), tmp_path, ["excel"], lang)
+    (path,) = exports.export(results(), tmp_path, ["excel"], lang)
     books = pd.read_excel(path, sheet_name=None)
     table, rules = books.values()
     assert header in table.columns
@@ -61,7 +56,7 @@ def test_excel_has_numbers_and_units(tmp_path: Path, lang: str, sheet: str, head
 
 
 def test_parquet_keeps_every_figure(tmp_path: Path) -> None:
-    made = [*rows(), artifacts.to_json(result(scenario={"cell": Cell(place="rate"), "request_rate": 2.5}))]
+    made = [*results(), result(scenario={"cell": Cell(place="rate"), "request_rate": 2.5})]
     (path,) = exports.export(made, tmp_path, ["parquet"])
     table = pd.read_parquet(path)
     assert set(table["request_rate"]) == {"inf", "2.5"}
@@ -70,7 +65,7 @@ def test_parquet_keeps_every_figure(tmp_path: Path) -> None:
 
 
 def test_json_lines(tmp_path: Path) -> None:
-    (path,) = exports.export([artifacts.to_json(result(n=20)) | {"ttfts": [0.1]}], tmp_path, ["jsonl"])
+    (path,) = exports.export([edited(result(n=20), ttfts=[0.1])], tmp_path, ["jsonl"])
     (line,) = path.read_text("utf-8").splitlines()
     assert json.loads(line)["scenario_id"] == "io1024x256-mc16-np20"
     assert "ttfts" not in json.loads(line)
@@ -78,12 +73,12 @@ def test_json_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_markdown(lang: str, golden: Any) -> None:
-    golden(f"results.{lang}.md", exports.markdown_text(rows(), lang))
+    golden(f"results.{lang}.md", exports.markdown_text(results(), Roll(), lang))
 
 
 def test_markdown_of_a_hostile_name_is_text() -> None:
-    made = artifacts.to_json(result()) | {"scenario_id": "a|b`<img>`[x](y)"}
-    line = exports.markdown_text([made], "en").splitlines()[2]
+    made = result(scenario={"id": "a|b`<img>`[x](y)"})
+    line = exports.markdown_text([made], Roll(), "en").splitlines()[2]
     assert line.startswith("| a\\|b\\`&lt;img&gt;\\`\\[x\\](y) |")
 
 
@@ -98,22 +93,20 @@ def test_an_extra_that_is_not_installed_is_named() -> None:
 
 @pytest.mark.parametrize(("kind", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
 def test_every_chart_is_drawn_without_a_browser(tmp_path: Path, kind: str, begins: bytes) -> None:
-    made = [r for r in rows() if r["scenario_id"] != "none"]
-    charts = overview(made)[:3]
+    charts = overview(results())[:3]
     for path in pictures.draw(charts, tmp_path, kind=kind, lang="zh"):
         assert path.read_bytes().startswith(begins)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_pictures_of_one_scenario(saved: Path, tmp_path: Path) -> None:
-    known = ("scenario_id", "scenario_key", "num_prompts", "_path")  # no figures: nothing to compare
-    row = {key: value for key, value in folder.read(saved)[0].items() if key in known}
-    written = rebuild.visualize([row], tmp_path / "charts")
+    made = replace(folder.read(saved)[0], metrics={})  # no figures: nothing to compare
+    written = rebuild.visualize([made], tmp_path / "charts")
     assert {p.name for p in written} >= {"cdf.svg", "timeline.svg", "concurrency.svg", "speed.svg"}
 
 
 def test_the_same_chart_gives_the_same_file() -> None:
-    (chart, *_) = overview(rows())
+    (chart, *_) = overview(results())
     assert pictures.picture(chart) == pictures.picture(chart)
 
 
@@ -121,45 +114,44 @@ def test_the_same_chart_gives_the_same_file() -> None:
 
 
 def test_the_step_summary_says_what_matters(golden: Any) -> None:
-    golden("step_summary.en.md", github.step_summary(rows()))
+    golden("step_summary.en.md", github.step_summary(results()))
 
 
 def test_the_step_summary_stays_small_with_many_scenarios() -> None:
-    one = rows()[0]
-    text = github.step_summary([one | {"scenario_id": f"{'x' * 400}-{k}"} for k in range(3000)])
+    text = github.step_summary([named(results()[0], f"{'x' * 400}-{k}") for k in range(3000)])
     assert len(text.encode()) <= github.MOST_BYTES
     assert "scenarios that are in the CSV file only" in text
 
 
 def test_annotations_cannot_be_broken_out_of() -> None:
-    made = artifacts.to_json(result(verdict=Verdict.FAIL))
-    made |= {"scenario_id": "a\n::error::b,c:d", "config_file": "bench_cases/config.yaml"}
+    made = named(result(verdict=Verdict.FAIL, test=TestEnd(config_file=CONFIG)), "a\n::error::b,c:d")
     (line,) = github.workflow_commands([made])
     assert "\n" not in line
     assert line.startswith("::error file=bench_cases/config.yaml,title=a%0A%3A%3Aerror%3A%3Ab%2Cc%3Ad%3A FAIL::")
 
 
 def test_annotations_point_at_the_line_of_the_rule() -> None:
-    made = artifacts.to_json(result(verdict=Verdict.FAIL)) | {"config_file": "bench_cases/config.yaml"}
-    made["verdicts"] = [
+    rules = [
         {"rule": "failed == 0", "metric": "failed", "op": "==", "limit": 0, "verdict": "PASS", "line": 3},
         {"rule": "p99_ttft_ms <= 5", "metric": "p99_ttft_ms", "op": "<=", "limit": 5, "verdict": "FAIL", "line": 7},
     ]
-    (line,) = github.workflow_commands([made])
+    made = edited(result(verdict=Verdict.FAIL), verdicts=rules)
+    (line,) = github.workflow_commands([replace(made, test=TestEnd(config_file=CONFIG))])
     assert line.startswith("::error file=bench_cases/config.yaml,line=7,")
 
 
 @pytest.mark.parametrize("part", ["error", "notes"])
 def test_annotations_say_what_no_rule_stands_for(part: str) -> None:
     """The server went away, or was started anew."""
-    made = artifacts.to_json(result(verdict=Verdict.FAIL)) | {"verdicts": [], "validity": [], "notes": []}
-    said = {"text": "it was started anew"}
-    (line,) = github.workflow_commands([made | {part: said if part == "error" else [said]}])
+    made = result(verdict=Verdict.FAIL, verdicts=(), checks=())
+    said = {"key": "of.tomorrow", "text": "it was started anew"}
+    keys: dict[str, Any] = {part: said if part == "error" else [said]}
+    (line,) = github.workflow_commands([edited(made, **keys)])
     assert line.endswith("::it was started anew")
 
 
 def test_annotations_are_errors_and_warnings() -> None:
-    kinds = [line.split(" ")[0] for line in github.workflow_commands(rows())]
+    kinds = [line.split(" ")[0] for line in github.workflow_commands(results())]
     assert kinds == ["::error", "::error", "::warning"]
 
 
@@ -167,7 +159,7 @@ def test_a_session_under_github_and_gitlab(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITLAB_CI": "true"}
-    writers = session.writers(rows(), tmp_path / "results", environ, headers="both")
+    writers = session.writers(results(), tmp_path / "results", environ, headers="both")
     names = {path.name for write in writers for path in write()}
     assert names == {
         "aggregate_results.csv",
@@ -176,13 +168,13 @@ def test_a_session_under_github_and_gitlab(tmp_path: Path) -> None:
         "metrics.txt",
         "report.html",
     }
-    assert [len(tell()) for tell in session.tellers(rows(), environ)] == [0, 3]
+    assert [len(tell()) for tell in session.tellers(results(), environ)] == [0, 3]
     assert summary.read_text().startswith("before\n## ")
-    assert [*session.tellers(rows(), {})] == []
+    assert [*session.tellers(results(), {})] == []
 
 
 def test_gitlab_reads_open_metrics(tmp_path: Path) -> None:
-    lines = github.gitlab_metrics(rows(), tmp_path).read_text().splitlines()
+    lines = github.gitlab_metrics(results(), tmp_path).read_text().splitlines()
     assert 'mean_ttft_ms{scenario="io1024x256-mc16-np160"} 72' in lines
     assert lines[-1] == "# EOF"
 
@@ -205,7 +197,7 @@ def test_every_form_again_from_a_folder(saved: Path, tmp_path: Path) -> None:
 
 def test_the_newest_of_each_scenario_is_reported_and_all_make_the_trend(saved: Path) -> None:
     everything = rebuild.gather([saved])
-    assert [(r["scenario_id"], r["session"]) for r in everything] == [
+    assert [(one.id, one.session) for one in everything] == [
         ("io1024x256-mc4-np40", "s1"),
         ("io1024x256-mc16-np40", "s1"),
         ("io1024x256-mc16-np40", "s2"),
@@ -239,26 +231,29 @@ def test_aggregate_takes_a_whole_folder_of_old_results(tmp_path: Path) -> None:
 
 
 def compared(verdict: str, **more: Any) -> dict[str, Any]:
-    reason = artifacts.plain(Message(key="report.no_data"))
+    reason = plain(Message(key="report.no_data"))
     one = {"metric": "output_throughput", "gated": True, "verdict": verdict, "reason": reason, "reference": 1000.0}
-    return {**one, "observed": 900.0, "change": -0.1, "tolerance": 0.05, "relative": True, **more}
+    seen = {"observed": 900.0, "change": -0.1, "tolerance": 0.05, "relative": True}
+    return {**one, **seen, "interval": [-0.2, 0.0], "detectable": 0.1, "sessions": 2, **more}
 
 
-def held(verdict: str) -> artifacts.Row:
+def held(verdict: str, *others: dict[str, Any], **more: Any) -> Result:
+    """A result that was held against a reference; it failed where that says so."""
     free = compared("PASS", metric="p99_ttft_ms", gated=False)
-    return artifacts.to_json(result()) | {"baseline": {"reference": "main", "comparisons": [free, compared(verdict)]}}
+    baseline = {"reference": "main", "comparisons": [free, compared(verdict), *others]}
+    worst = {"verdict": "FAIL"} if verdict == "FAIL" else {}
+    return edited(result(), **{"baseline": baseline, **worst, **more})
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_regression_is_told_in_the_failure(lang: str, golden: Any) -> None:
-    golden(f"regression.{lang}.txt", failure.failure(held("FAIL") | {"verdict": "FAIL"}, lang) + "\n")
+    golden(f"regression.{lang}.txt", failure.failure(held("FAIL"), lang) + "\n")
 
 
 def test_the_step_summary_has_a_line_for_each_figure_that_is_worse() -> None:
     """The first sentences name one figure of one scenario."""
-    row = held("FAIL") | {"verdict": "FAIL"}
-    row["baseline"]["comparisons"].append(compared("FAIL", metric="mean_tpot_ms"))
-    text = github.step_summary([row, held("PASS") | {"scenario_id": "fine"}])
+    failed = held("FAIL", compared("FAIL", metric="mean_tpot_ms"))
+    text = github.step_summary([failed, held("PASS", scenario_id="fine")])
     table = text.split("### Compared with the baseline")[1]
     for metric in ("output_throughput", "mean_tpot_ms"):
         assert f"| io1024x256-mc16-np160 | {metric} | 1,000 | 900 | -10.0% | 5.0% | FAIL |" in table
@@ -275,15 +270,17 @@ def test_an_undecided_baseline_is_a_warning_below_the_table() -> None:
 
 def test_what_failed_against_a_reference_is_found_first() -> None:
     """The one that changed most is named, the others are counted; a passing one with the same notes is not."""
-    rows = [held("FAIL") | {"verdict": "FAIL", "scenario_id": f"io{i}"} for i in range(3)]
-    rows[1]["baseline"]["comparisons"][1]["observed"] = 500.0
-    refused = held("PASS") | {"verdict": "FAIL", "scenario_id": "io3"}
-    refused["baseline"] = {"reference": "dev", "refused": True, "comparisons": [], "notes": [{"text": "another plan"}]}
-    found = [page.finding_text(f, "en") for f in findings([held("PASS") | {"verdict": "PASS"}, *rows, refused])]
+    most = {"observed": 500.0, "change": -0.5}
+    made = [held("FAIL", scenario_id="io0"), held("FAIL", scenario_id="io1"), held("FAIL", scenario_id="io2")]
+    made[1] = edited(made[1], baseline={"reference": "main", "comparisons": [compared("FAIL", **most)]})
+    notes = [{"key": "of.tomorrow", "text": "another plan"}]
+    refused = {"reference": "dev", "refused": True, "comparisons": [], "notes": notes}
+    made.append(edited(held("PASS"), scenario_id="io3", verdict="FAIL", baseline=refused))
+    found = [page.finding_text(f, "en") for f in findings([held("PASS"), *made])]
     assert [text for text in found if "against" in text] == [
         "io1 and 2 more fail against main: no data", "io3 fails against dev: another plan"]  # fmt: skip
-    made = page.page([held("PASS") | {"scenario_id": "a"}, held("FAIL") | {"scenario_id": "b"}])
-    table = made.split('id="baseline"')[1].split("</section>")[0]
+    text = page.page([held("PASS", scenario_id="a"), held("FAIL", scenario_id="b")])
+    table = text.split('id="baseline"')[1].split("</section>")[0]
     assert table.index(">b<") < table.index(">a<"), "what failed comes first"
 
 

@@ -3,31 +3,53 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from every import every
-from results_made import result, rows
+from results_made import result, results
 
 from pytest_vllm_bench.metric_table import ROWS
-from pytest_vllm_bench.model import Cell, Message, Verdict
-from pytest_vllm_bench.report import artifacts, chart, failure, folder, page, terminal, words
+from pytest_vllm_bench.model import CapacityAnswer, Cell, Message, Result, Verdict
+from pytest_vllm_bench.report import chart, failure, page, terminal, words
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.page import finding_text
 from pytest_vllm_bench.report.samples import read as read_samples
+from pytest_vllm_bench.store import folder
+from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import table
 
 HOSTILE = "</script><script>window.broken=1</script><img src=x onerror='window.broken=2'>\u2028\"'&{{7*7}}"
 MOST = 6_000_000
 
 
-def matrix(**more: Any) -> list[artifacts.Row]:
+def hostile(made: Result) -> Result:
+    """With a name for everything that has one."""
+    asked = made.scenario
+    named = replace(
+        asked,
+        cell=Cell(place=HOSTILE),
+        dataset=replace(asked.dataset, label=HOSTILE),
+        target=replace(asked.target, name=HOSTILE),
+    )
+    first, *others = made.verdicts
+    judged = (replace(first, rule=replace(first.rule, text=HOSTILE)), *others)
+    requests = replace(made.requests, first_error=HOSTILE)
+    return replace(made, scenario=named, model=HOSTILE, requests=requests, verdicts=judged)
+
+
+def matrix(**more: Any) -> list[Result]:
     cells = [(256, c) for c in (1, 4, 16, 64)] + [(1024, c) for c in (1, 4, 16, 64)]
-    return [artifacts.to_json(result(input_len=i, concurrency=c, n=10 * c, **more)) for i, c in cells]
+    return [result(input_len=i, concurrency=c, n=10 * c, **more) for i, c in cells]
+
+
+def with_figures(made: Result, **figures: float) -> Result:
+    return replace(made, metrics={**made.metrics, **figures})
 
 
 # ---------------------------------------------------------------------------------------------- charts
@@ -42,32 +64,32 @@ def test_every_row_of_lengths_is_a_line_of_rising_load() -> None:
 
 def test_a_limit_is_drawn_where_its_rule_reads() -> None:
     """The rules of these results read the steady window: the whole run's chart must not suggest a breach."""
-    made = [row | {"steady_p99_ttft_ms": 10.0, "steady_median_ttft_ms": 5.0} for row in matrix()]
+    made = [with_figures(one, steady_p99_ttft_ms=10.0, steady_median_ttft_ms=5.0) for one in matrix()]
     by_id = {c.id: c for c in overview(made)}
     assert [limit.label for limit in by_id["steady_ttft-concurrency"].limits] == ["p99_ttft_ms <= 500"]
     assert by_id["ttft-concurrency"].limits == ()
 
 
 def test_requests_at_a_rate_are_drawn_against_the_rate() -> None:
-    made = [artifacts.to_json(result(scenario={"cell": Cell(place=f"rr{r}"), "request_rate": r})) for r in (4.0, 2.0)]
+    made = [result(scenario={"cell": Cell(place=f"rr{r}"), "request_rate": r}) for r in (4.0, 2.0)]
     by_id = {c.id: c for c in overview(made)}
     assert list(by_id["output_throughput-rate"].series[0].x) == [2.0, 4.0]
     assert "output_throughput-concurrency" not in by_id
 
 
 def test_errors_are_counted_by_kind() -> None:
-    (drawn,) = [c for c in overview([artifacts.to_json(result(failed=3))]) if c.id == "errors"]
+    (drawn,) = [c for c in overview([result(failed=3)]) if c.id == "errors"]
     assert [(chart.spoken(s.name, "zh"), list(s.y)) for s in drawn.series] == [("超时", [3])]
 
 
 def test_a_scenario_drawn_from_its_records(tmp_path: Path) -> None:
     made = result(concurrency=4, n=40, tokens=20)
     made.records[7].error = "reset"
-    _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
+    _, path = folder.write(made, tmp_path)
     columns = read_samples(path, 40, 760)
     assert columns is not None
     assert (columns.n, columns.every) == (40, 1)
-    by_id = {c.id: c for c in detail(artifacts.to_json(made), columns, 50)}
+    by_id = {c.id: c for c in detail(made, columns, 50)}
     assert max(by_id["concurrency"].series[0].y) == 4
     assert {chart.spoken(s.name, "en") for s in by_id["timeline"].series} >= {
         "until the first token",
@@ -81,11 +103,11 @@ def test_a_scenario_drawn_from_its_records(tmp_path: Path) -> None:
 
 def test_many_requests_are_drawn_as_few_and_that_is_said(tmp_path: Path) -> None:
     made = result(concurrency=4, n=400, tokens=10)
-    _, path = folder.write(artifacts.to_json(made), tmp_path, made.records)
+    _, path = folder.write(made, tmp_path)
     columns = read_samples(path, 400, 10_000_000)
     assert columns is not None
     assert columns.every == 5
-    by_id = {c.id: c for c in detail(artifacts.to_json(made), columns, 30)}
+    by_id = {c.id: c for c in detail(made, columns, 30)}
     assert chart.spoken(by_id["timeline"].note or "", "en") == "30 of 400 requests are drawn."
     assert chart.spoken(by_id["speed"].note or "", "zh") == "每 5 个请求取 1 个绘制。"
     whole = read_samples(path, 400, 4000)
@@ -95,7 +117,7 @@ def test_many_requests_are_drawn_as_few_and_that_is_said(tmp_path: Path) -> None
 
 
 def test_a_trend_needs_two_occasions() -> None:
-    first, second = (artifacts.to_json(result(session=s, date=f"2026-11-2{s}T00:00:00+00:00")) for s in "12")
+    first, second = (result(session=s, date=f"2026-11-2{s}T00:00:00+00:00") for s in "12")
     assert trend([first]) == []
     (drawn, *_) = trend([second, first])
     assert list(drawn.series[0].x) == ["2026-11-21 00:00:00", "2026-11-22 00:00:00"]
@@ -114,8 +136,8 @@ def test_a_drawing_needs_few_digits(value: Any, short: Any) -> None:
 
 def test_findings_say_the_most_urgent_of_each_kind_first() -> None:
     made = matrix()
-    made[3] = artifacts.to_json(result(input_len=256, concurrency=64, n=640, verdict=Verdict.FAIL, failed=5))
-    made[7] = artifacts.to_json(result(concurrency=64, n=640, verdict=Verdict.INVALID))
+    made[3] = result(input_len=256, concurrency=64, n=640, verdict=Verdict.FAIL, failed=5)
+    made[7] = result(concurrency=64, n=640, verdict=Verdict.INVALID)
     texts = [finding_text(found, "en") for found in findings(made)]
     assert texts[0].startswith("io1024x256-mc64-np640 is invalid:")
     assert texts[1] == "Worst breach: io256x256-mc64-np640 missed “p99_ttft_ms <= 500” by 5 % (observed 523.4)."
@@ -124,37 +146,32 @@ def test_findings_say_the_most_urgent_of_each_kind_first() -> None:
 
 
 def test_the_knee_is_where_load_stops_paying() -> None:
-    made = [
-        row | {"output_throughput": speed}
-        for row, speed in zip(matrix()[:4], (100.0, 390.0, 1400.0, 1500.0), strict=True)
-    ]
+    speeds = (100.0, 390.0, 1400.0, 1500.0)
+    made = [with_figures(one, output_throughput=speed) for one, speed in zip(matrix()[:4], speeds, strict=True)]
     (knee,) = [finding_text(f, "en") for f in findings(made) if f.kind == "info"]
     assert knee.startswith("Knee for 256→256: beyond a load of 16, going to 64 changes throughput by only +7 %")
 
 
 def test_a_great_step_that_pays_is_no_knee() -> None:
     """From 1 to 16 at once throughput grew 4.6 times: short of perfect, and well worth it."""
-    made = [
-        row | {"output_throughput": speed}
-        for row, speed in zip((matrix()[0], matrix()[2]), (250.0, 1160.0), strict=True)
-    ]
+    one, _, sixteen, *_ = matrix()
+    made = [with_figures(one, output_throughput=250.0), with_figures(sixteen, output_throughput=1160.0)]
     assert [f for f in findings(made) if f.kind == "info"] == []
 
 
 def test_what_a_search_found_is_said_everywhere() -> None:
     note = Message(key="judge.capacity_stopped.time")
-    row = artifacts.to_json(result(notes=(note,), capacity={"held": 16.0}))
+    made = result(notes=(note,), capacity=CapacityAnswer(held=16.0, broken=None))
     text = "the search ended before it was done"
-    assert text in finding_text(findings([row])[0], "en")
-    assert "： " not in finding_text(findings([row])[0], "zh"), "a full-width sign has its space in it"
-    assert f"io1024x256-mc16-np160: {text}" in terminal.summary([row], width=200)
-    assert text in failure.failure(row, width=200)
-    assert 'id="notes"' in page.page([row])
+    assert text in finding_text(findings([made])[0], "en")
+    assert "： " not in finding_text(findings([made])[0], "zh"), "a full-width sign has its space in it"
+    assert f"io1024x256-mc16-np160: {text}" in terminal.summary([made], width=200)
+    assert text in failure.failure(made, width=200)
+    assert 'id="notes"' in page.page([made])
 
 
 def test_models_that_share_a_server_have_a_table() -> None:
-    row = artifacts.to_json(result(by_model={"lora-a": {"completed": 80, "p99_ttft_ms": 71.5}, "lora-b": {}}))
-    text = page.page([row])
+    text = page.page([result(by_model={"lora-a": {"completed": 80, "p99_ttft_ms": 71.5}, "lora-b": {}})])
     assert 'id="models"' in text
     assert "<td>lora-a</td>" in text
 
@@ -193,7 +210,7 @@ class Visible(HTMLParser):
 
 
 def test_the_page_is_one_file_that_asks_nobody() -> None:
-    text = page.page(rows())
+    text = page.page(results())
     seen = Visible()
     seen.feed(text)
     assert not [a for _, a in seen.tags if a.get("src") or str(a.get("href", "#"))[:1] != "#"]
@@ -208,11 +225,8 @@ def test_the_page_is_one_file_that_asks_nobody() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    made = artifacts.to_json(result(verdict=Verdict.FAIL, failed=1))
-    made |= {"scenario_id": HOSTILE, "model_id": HOSTILE, "first_error": HOSTILE, "scenario_key": HOSTILE}
-    made["verdicts"][0]["rule"] = HOSTILE
     seen = Visible()
-    seen.feed(page.page([made]))
+    seen.feed(page.page([hostile(result(verdict=Verdict.FAIL, failed=1))]))
     assert len(seen.scripts) == 3
     assert not [tag for tag, _ in seen.tags if tag == "img"]
     assert json.loads(seen.scripts[0])["names"] == [HOSTILE]
@@ -220,7 +234,7 @@ def test_hostile_names_stay_text() -> None:
 
 def test_a_page_of_old_results_lacks_much_and_opens() -> None:
     old = {"scenario_id": "io1x1-mc1-np1", "completed": 1, "complete": True, "verdict": None, "date": "20250101-000000"}
-    assert "io1x1-mc1-np1" in page.page([old])
+    assert "io1x1-mc1-np1" in page.page([from_json(old)])
 
 
 def test_a_page_of_nothing() -> None:
@@ -236,13 +250,12 @@ def test_a_thousand_scenarios_fit(thousand: Path) -> None:
 
 def test_damaged_records_cost_their_charts_only(tmp_path: Path) -> None:
     one = result(n=20)
-    row = artifacts.to_json(one)
-    _, path = folder.write(row, tmp_path, one.records)
+    _, path = folder.write(one, tmp_path)
     whole = path.read_bytes()
     no_lines = gzip.compress(b"{]\n")
     for damaged in (whole[:100], b"no gzip", whole[:60] + bytes(40) + whole[100:], no_lines):
         path.write_bytes(damaged)
-        assert "io1024x256-mc16-np20" in page.write([row], tmp_path).read_text("utf-8")
+        assert "io1024x256-mc16-np20" in page.write([one], tmp_path).read_text("utf-8")
 
 
 @every("key", [key for key in table() if key.startswith(("page.", "report.", "definitions."))])

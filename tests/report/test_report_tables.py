@@ -3,15 +3,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from every import every
-from results_made import record, result, rows
+from results_made import RULE, edited, named, record, result, results
 from rich.cells import cell_len
 
-from pytest_vllm_bench.model import Message, Verdict
-from pytest_vllm_bench.report import artifacts, csv, failure, github, progress, terminal, verdict, words
+from pytest_vllm_bench.model import Message, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.report import csv, failure, github, progress, terminal, verdict, words
+from pytest_vllm_bench.report.verdict import Roll
+from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text.report import TEXTS
 
 Golden = Callable[[str, str], None]
@@ -19,7 +24,7 @@ Golden = Callable[[str, str], None]
 
 @pytest.mark.parametrize("lang", ["en", "zh", "both"])
 def test_csv_as_people_open_it(tmp_path: Path, golden: Golden, lang: str) -> None:
-    dated, plain = csv.write(rows(), tmp_path, lang=lang)
+    dated, plain = csv.write(results(), tmp_path, lang=lang)
     assert (dated.name, plain.name) == ("aggregate_results_20261123.csv", "aggregate_results.csv")
     assert dated.read_bytes() == plain.read_bytes()
     assert plain.read_bytes().startswith(b"\xef\xbb\xbf") is (lang != "en")
@@ -27,7 +32,7 @@ def test_csv_as_people_open_it(tmp_path: Path, golden: Golden, lang: str) -> Non
 
 
 def test_csv_is_sorted_and_leaves_out_thin_percentiles() -> None:
-    table = csv.frame(rows())
+    table = csv.frame(results())
     assert list(table["max_concurrency"]) == [1, 4, 16, 64]
     assert list(table["p99_ttft_ms"].isna()) == [True, True, False, False]
     assert not table["mean_ttft_ms"].isna().any()
@@ -35,9 +40,10 @@ def test_csv_is_sorted_and_leaves_out_thin_percentiles() -> None:
 
 def test_csv_of_old_results_has_every_column(tmp_path: Path) -> None:
     old = {"scenario_id": "io1x1-mc1-np1", "completed": 1, "input_len": 1}
-    plain = csv.write([old], tmp_path)[-1]
+    plain = csv.write([from_json(old)], tmp_path)[-1]
     assert plain.name == "aggregate_results.csv"
-    assert plain.read_text().splitlines()[0].split(",") == list(csv.COLUMNS)
+    columns = plain.read_text().splitlines()[0].split(",")
+    assert columns == [*csv.COLUMNS, "repeat", "simulated", "complete"]  # what it does not say is not made up
 
 
 def test_csv_of_no_rows_is_a_header(tmp_path: Path) -> None:
@@ -47,7 +53,7 @@ def test_csv_of_no_rows_is_a_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_summary(golden: Golden, lang: str, width: int) -> None:
-    text = terminal.summary(rows(), width=width, lang=lang)
+    text = terminal.summary(results(), width=width, lang=lang)
     assert max(cell_len(line) for line in text.splitlines()) <= width
     assert "\x1b" not in text
     golden(f"summary.{lang}.{width}.txt", text + "\n")
@@ -55,12 +61,12 @@ def test_summary(golden: Golden, lang: str, width: int) -> None:
 
 def test_summary_never_overflows_however_narrow() -> None:
     for width in range(40, 160, 7):
-        text = terminal.summary(rows(), width=width, lang="zh")
+        text = terminal.summary(results(), width=width, lang="zh")
         assert max(cell_len(line) for line in text.splitlines()) <= width
 
 
 def test_summary_is_coloured_by_verdict() -> None:
-    text = terminal.summary(rows(), width=100, colour=True)
+    text = terminal.summary(results(), width=100, colour=True)
     assert "\x1b[1;31mFAIL" in text
     assert "\x1b[32mPASS" in text
 
@@ -74,9 +80,7 @@ def test_colours_are_off_in_a_pipe(environment: dict[str, str], coloured: bool) 
 
 
 def test_summary_of_a_hostile_name_is_text() -> None:
-    made = rows()[:1]
-    made[0]["scenario_id"] = "[red]io1[/red]"
-    assert "[red]io1[/red]" in terminal.summary(made, width=120)
+    assert "[red]io1[/red]" in terminal.summary([named(result(), "[red]io1[/red]")], width=120)
 
 
 def test_what_was_written_is_said_relative(tmp_path: Path) -> None:
@@ -86,7 +90,7 @@ def test_what_was_written_is_said_relative(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_failure_text(golden: Golden, lang: str) -> None:
-    texts = [failure.failure(row, lang) for row in rows()]
+    texts = [failure.failure(one, lang) for one in results()]
     golden(f"failure.{lang}.txt", "\n\n".join(texts) + "\n")
     for text in texts:
         assert max(cell_len(line) for line in text.splitlines()) <= 80
@@ -95,39 +99,43 @@ def test_failure_text(golden: Golden, lang: str) -> None:
 def test_a_reason_is_said_once() -> None:
     """A run that was stopped early has it as its rule's reason, which names the rule, and as a note."""
     why = Message(key="judge.hopeless", values={"rule": "goodput_ratio >= 0.9", "n": 8, "misses": 7})
-    row = rows()[0] | {"verdict": "FAIL", "notes": [artifacts.plain(why)]}
-    row["verdicts"] = [
-        {"rule": "goodput_ratio >= 0.9", "metric": "goodput_ratio", "op": ">=", "limit": 0.9, "verdict": "FAIL",
-         "reason": artifacts.plain(why)}
-    ]  # fmt: skip
-    text = failure.failure(row)
+    rule = Rule(text="goodput_ratio >= 0.9", metric="goodput_ratio", op=">=", limit=Decimal("0.9"))
+    judged = RuleVerdict(rule=rule, verdict=Verdict.FAIL, reason=why, observed=None)
+    made = result(verdict=Verdict.FAIL, notes=(why,), verdicts=(judged,))
+    text = failure.failure(made)
     assert text.count("goodput_ratio >= 0.9") == 1
-    narrow = failure.failure(row, width=60)
+    narrow = failure.failure(made, width=60)
     assert max(cell_len(line) for line in narrow.splitlines()) <= 60
+
+
+def judged(observed: Any, limit: str = "2", *, within: bool | None = None, misses: int | None = None) -> RuleVerdict:
+    rule = replace(RULE, limit=Decimal(limit))
+    said = Message(key="report.no_data")
+    return RuleVerdict(rule=rule, verdict=Verdict.FAIL, reason=said, observed=observed, within=within, misses=misses)
 
 
 @every(
     ("rule", "shown"),
     [
-        ({"observed": 523.4, "limit": 500, "within": False}, "+23.4 (+4.7%)"),
-        ({"observed": 0.9, "limit": 0.99, "within": False}, "-0.09 (-9.1%)"),
-        ({"observed": 3, "limit": 0, "within": False}, "+3"),
-        ({"observed": 1, "limit": 2, "within": True}, ""),
-        ({"observed": None, "limit": 2}, ""),
-        ({"observed": "inf", "limit": 2}, ""),
+        (judged(523.4, "500", within=False), "+23.4 (+4.7%)"),
+        (judged(0.9, "0.99", within=False), "-0.09 (-9.1%)"),
+        (judged(3, "0", within=False), "+3"),
+        (judged(1, within=True), ""),
+        (judged(None), ""),
+        (judged("inf"), ""),
     ],
 )
-def test_by_how_much(rule: dict[str, object], shown: str) -> None:
+def test_by_how_much(rule: RuleVerdict, shown: str) -> None:
     assert failure.by_how_much(rule) == shown
 
 
 def test_an_order_statistic_that_is_a_failure() -> None:
-    assert failure.observed({"observed": "inf", "misses": 12}, "en") == "inf (12 failed)"
-    assert failure.observed({"observed": None}, "zh") == "无数据"
+    assert failure.observed(judged("inf", misses=12), "en") == "inf (12 failed)"
+    assert failure.observed(judged(None), "zh") == "无数据"
 
 
 def test_properties_are_numbers() -> None:
-    found = failure.properties(artifacts.to_json(result(verdict=Verdict.FAIL, failed=2)))
+    found = failure.properties(result(verdict=Verdict.FAIL, failed=2))
     assert found["verdict"] == "FAIL"
     assert isinstance(found["p99_ttft_ms"], float)
     assert found["failed"] == 2
@@ -135,7 +143,7 @@ def test_properties_are_numbers() -> None:
 
 
 def test_verdict_file(tmp_path: Path) -> None:
-    read = json.loads(verdict.write(rows(), tmp_path).read_text())
+    read = json.loads(verdict.write(results(), tmp_path).read_text())
     assert read["verdict"] == "INVALID"
     assert read["counts"] == {"INVALID": 1, "PASS": 1, "FAIL": 1, "INCONCLUSIVE": 1}
     assert read["complete"] is False
@@ -159,15 +167,15 @@ def test_verdict_file(tmp_path: Path) -> None:
 )
 def test_a_baseline_says_why_it_failed(verdicts: list[str], refused: bool | None, why: list[str]) -> None:
     """Also where nothing was compared: an error without a reason helps nobody."""
-    notes = [{"text": "another machine"}]
-    row = rows()[0] | {"verdict": "FAIL", "verdicts": [], "validity": []}
-    made = [{"metric": "mean_tpot_ms", "gated": True, "verdict": v, "reason": {"text": "worse"}} for v in verdicts]
-    row["baseline"] = {"reference": "main", "comparisons": made, "notes": notes}
-    if refused is not None:
-        row["baseline"]["refused"] = refused
-    (scenario,) = verdict.summary([row])["scenarios"]
+    notes = [{"key": "of.tomorrow", "text": "another machine"}]
+    one = {"metric": "mean_tpot_ms", "gated": True, "reason": {"key": "of.tomorrow", "text": "worse"}, "reference": 1.0}
+    one |= {"observed": 2.0, "change": 1.0, "interval": [0.5, 1.5], "tolerance": 0.1, "detectable": 0.1, "sessions": 2}
+    baseline = {"reference": "main", "comparisons": [one | {"verdict": v} for v in verdicts], "notes": notes}
+    said = {} if refused is None else {"refused": refused}
+    made = edited(result(verdict=Verdict.FAIL, verdicts=(), checks=()), baseline=baseline | said)
+    (scenario,) = verdict.summary([made])["scenarios"]
     assert (scenario["baseline"]["reference"], scenario["baseline"]["failed"]) == ("main", why)
-    (annotation,) = github.workflow_commands([row])
+    (annotation,) = github.workflow_commands([made])
     assert annotation.endswith("::" + ("%0A".join(why) or "FAIL"))
 
 
@@ -248,30 +256,29 @@ def test_every_text_has_both_languages_and_the_same_fields() -> None:
 
 
 def test_summary_says_why_the_first_few_are_undecided() -> None:
-    one = next(row for row in rows() if row["verdict"] == "INCONCLUSIVE")
-    text = terminal.summary([one | {"scenario_id": f"io{i}"} for i in range(5)], width=120)
+    one = result(verdict=Verdict.INCONCLUSIVE)
+    text = terminal.summary([named(one, f"io{i}") for i in range(5)], width=120)
     assert [f"io{i}: p99_ttft_ms: " in text for i in range(5)] == [True, True, True, False, False]
     assert "2 more INCONCLUSIVE" in text
 
 
 def test_a_matrix_that_was_repeated_does_not_fill_the_screen() -> None:
     """How far repeats differed is said of the first few scenarios; Markdown, which can be scrolled, has it of all."""
-    note = {"key": "judge.between_runs", "values": {"runs": 5, "figures": "mean_ttft_ms 3.0%"}, "text": ""}
-    one = rows()[0] | {"notes": [note], "verdict": "PASS"}
-    made = [one | {"scenario_id": f"io{i}"} for i in range(6)]
+    note = Message(key="judge.between_runs", values={"runs": 5, "figures": "mean_ttft_ms 3.0%"})
+    made = [named(result(notes=(note,)), f"io{i}") for i in range(6)]
     text = terminal.summary(made, width=120)
     assert [f"io{i}: from run to run (5 runs)" in text for i in range(6)] == [True] * 3 + [False] * 3
     assert "More lines like this in report.html: 3." in text
     assert "More lines" not in terminal.summary(made[:3], width=120)
     assert "▁" not in text, "six times one load do not rise"
-    assert all(f"io{i}: from run to run" in "\n".join(terminal.notes(made, "en")) for i in range(6))
+    assert all(f"io{i}: from run to run" in "\n".join(terminal.notes(made, Roll(), "en")) for i in range(6))
 
 
 def test_a_chinese_note_fills_its_lines() -> None:
     """Its words have no spaces between them: a line ends where it is full, not where the next space is."""
     values = {"runs": 5, "figures": "mean_ttft_ms 3.0%, mean_tpot_ms 1.0%, mean_e2el_ms 2.0%"}
-    note = {"key": "judge.between_runs", "values": values, "text": ""}
-    (text,) = terminal.notes([rows()[0] | {"notes": [note], "verdict": "PASS"}], "zh")[-1:]
-    shown = terminal.summary([rows()[0] | {"notes": [note], "verdict": "PASS"}], width=45, lang="zh").splitlines()
+    made = [result(notes=(Message(key="judge.between_runs", values=values),))]
+    (text,) = terminal.notes(made, Roll(), "zh")[-1:]
+    shown = terminal.summary(made, width=45, lang="zh").splitlines()
     first = next(line for line in shown if text.startswith(line) and "次运行之间" in line)
     assert 45 - 2 <= cell_len(first) <= 45

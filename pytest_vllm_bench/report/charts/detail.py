@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Label, Limit, message, quantity
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ BIN_TOKENS = 30
 TIME = Axis(label=message("page.axis.time"))
 
 
-def detail(row: Row, columns: ChartColumns, points: int) -> list[Chart]:
+def detail(result: Result, columns: ChartColumns, points: int) -> list[Chart]:
     """The charts of one scenario with about ``points`` points each."""
     made = [
-        distributions(row, columns, points),
+        distributions(result, columns, points),
         timeline(columns, points),
         concurrency(columns, points),
         speed(columns, points),
@@ -29,7 +29,7 @@ def detail(row: Row, columns: ChartColumns, points: int) -> list[Chart]:
     return [chart for chart in made if not chart.empty]
 
 
-def distributions(row: Row, columns: ChartColumns, points: int) -> Chart:
+def distributions(result: Result, columns: ChartColumns, points: int) -> Chart:
     """The share of requests (gaps, for ITL) that were at least so quick."""
     import numpy as np
 
@@ -46,9 +46,10 @@ def distributions(row: Row, columns: ChartColumns, points: int) -> Chart:
             shares = np.linspace(0, 1, min(points, max(2, len(ms))))
             x = np.quantile(ms, shares)
             drawn.append(ChartSeries(name=quantity(name), x=x.tolist(), y=(100 * shares).tolist(), colour=k))
-    goodput = (row.get("config") or {}).get("goodput") or {}
     limits = tuple(
-        Limit(axis="x", value=ms, label=f"{name.upper()} ≤ {ms:g} ms") for name, ms in goodput.items() if name in values
+        Limit(axis="x", value=ms, label=f"{name.upper()} ≤ {ms:g} ms")
+        for name, ms in result.scenario.goodput.items()
+        if name in values
     )
     return Chart(
         id="cdf",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Limit, message, quantity
-from pytest_vllm_bench.report.folder import order
-from pytest_vllm_bench.report.load import LOADS, by_shape, concurrency, rate
+from pytest_vllm_bench.report.load import LOADS, by_shape, either
+from pytest_vllm_bench.store.folder import order
 
 THROUGHPUTS = ("output_throughput", "request_throughput", "total_token_throughput", "request_goodput")
 #: Prefixes of the figures: the whole run, and the steady window that rules read where there is one.
@@ -18,14 +18,18 @@ LATENCIES = ("ttft", "tpot", "itl", "e2el")
 STATISTICS = (("median", False), ("p99", True))
 
 
-def overview(rows: Sequence[Row]) -> list[Chart]:
-    """Every comparing chart that these rows have figures for."""
+def overview(results: Sequence[Result]) -> list[Chart]:
+    """Every comparing chart that these results have figures for."""
     made = [
-        *(throughput(rows, key, load) for load in LOADS for key in THROUGHPUTS),
-        *(latency(rows, name, load, window) for load in LOADS for window in WINDOWS for name in LATENCIES),
-        *(frontier(rows, key, window) for window in WINDOWS for key in ("p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
-        *(heat(rows, key) for key in ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
-        errors(rows),
+        *(throughput(results, key, load) for load in LOADS for key in THROUGHPUTS),
+        *(latency(results, name, load, window) for load in LOADS for window in WINDOWS for name in LATENCIES),
+        *(
+            frontier(results, key, window)
+            for window in WINDOWS
+            for key in ("p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")
+        ),
+        *(heat(results, key) for key in ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "p99_e2el_ms")),
+        errors(results),
     ]
     return [chart for chart in made if not chart.empty]
 
@@ -34,22 +38,23 @@ def _load_axis(load: str) -> Axis:
     return Axis(label=message(f"page.axis.{load}"), log=load == "concurrency")
 
 
-def _line(name: str, rows: Sequence[Row], x: Sequence[Any], key: str, **how: Any) -> ChartSeries:
-    kept = [(a, row) for a, row in zip(x, rows, strict=True) if a is not None and row.get(key) is not None]
+def _line(name: str, line: Sequence[Result], x: Sequence[Any], key: str, **how: Any) -> ChartSeries:
+    there = ((a, one, one.metrics.get(key)) for a, one in zip(x, line, strict=True))
+    kept = [(a, one, y) for a, one, y in there if a is not None and y is not None]
     return ChartSeries(
         name=name,
-        x=[a for a, _ in kept],
-        y=[row[key] for _, row in kept],
-        scenarios=[row["scenario_id"] for _, row in kept],
-        marks=[str(row.get("verdict") or "") for _, row in kept],
+        x=[a for a, _, _ in kept],
+        y=[y for _, _, y in kept],
+        scenarios=[one.id for _, one, _ in kept],
+        marks=[str(one.verdict or "") for _, one, _ in kept],
         **how,
     )
 
 
-def throughput(rows: Sequence[Row], key: str, load: str) -> Chart:
+def throughput(results: Sequence[Result], key: str, load: str) -> Chart:
     series = [
-        _line(name, line, [LOADS[load](row) for row in line], key, colour=k)
-        for k, (name, line) in enumerate(by_shape(rows, LOADS[load]).items())
+        _line(name, line, [LOADS[load](one) for one in line], key, colour=k)
+        for k, (name, line) in enumerate(by_shape(results, LOADS[load]).items())
     ]
     return Chart(
         id=f"{key}-{load}",
@@ -57,15 +62,15 @@ def throughput(rows: Sequence[Row], key: str, load: str) -> Chart:
         x=_load_axis(load),
         y=Axis(label=quantity(key)),
         series=tuple(s for s in series if len(s.x)),
-        limits=tuple(_limits(rows, (key,), "y", "")),
+        limits=tuple(_limits(results, (key,), "y", "")),
         group="throughput",
     )
 
 
-def latency(rows: Sequence[Row], name: str, load: str, window: str = "") -> Chart:
+def latency(results: Sequence[Result], name: str, load: str, window: str = "") -> Chart:
     series = []
-    for k, (label, line) in enumerate(by_shape(rows, LOADS[load]).items()):
-        x = [LOADS[load](row) for row in line]
+    for k, (label, line) in enumerate(by_shape(results, LOADS[load]).items()):
+        x = [LOADS[load](one) for one in line]
         for stat, dashed in STATISTICS:
             shown = f"{label} {'p50' if stat == 'median' else stat}"
             series.append(_line(shown, line, x, f"{window}{stat}_{name}_ms", colour=k, dashed=dashed))
@@ -76,17 +81,17 @@ def latency(rows: Sequence[Row], name: str, load: str, window: str = "") -> Char
         x=_load_axis(load),
         y=Axis(label=quantity(f"{name}_ms"), log=True),
         series=tuple(s for s in series if len(s.x)),
-        limits=tuple(_limits(rows, keys, "y", window)),
+        limits=tuple(_limits(results, keys, "y", window)),
         group="latency",
     )
 
 
-def frontier(rows: Sequence[Row], key: str, window: str = "") -> Chart:
+def frontier(results: Sequence[Result], key: str, window: str = "") -> Chart:
     """Throughput over latency: further up and left is better; the shaded side keeps to the limit."""
     series = []
-    for k, (name, line) in enumerate(by_shape(rows, lambda row: concurrency(row) or rate(row)).items()):
+    for k, (name, line) in enumerate(by_shape(results, either).items()):
         series.append(
-            _line(name, line, [row.get(window + key) for row in line], f"{window}output_throughput", colour=k)
+            _line(name, line, [one.metrics.get(window + key) for one in line], f"{window}output_throughput", colour=k)
         )
     return Chart(
         id=f"frontier-{window}{key}",
@@ -94,30 +99,29 @@ def frontier(rows: Sequence[Row], key: str, window: str = "") -> Chart:
         x=Axis(label=quantity(window + key)),
         y=Axis(label=quantity(f"{window}output_throughput")),
         series=tuple(s for s in series if len(s.x)),
-        limits=tuple(_limits(rows, (key,), "x", window, region=True)),
+        limits=tuple(_limits(results, (key,), "x", window, region=True)),
         group="frontier",
     )
 
 
-def _limits(rows: Sequence[Row], keys: Sequence[str], axis: Any, window: str, *, region: bool = False) -> list[Limit]:
+def _limits(
+    results: Sequence[Result], keys: Sequence[str], axis: Any, window: str, *, region: bool = False
+) -> list[Limit]:
     """The limits that rules set on these metrics of this window, each once."""
     found: dict[tuple[str, float], Limit] = {}
-    for row in rows:
-        for rule in row.get("verdicts") or []:
-            limit = rule.get("limit")
-            same = (rule.get("window") == "steady") is bool(window)
-            if same and rule.get("metric") in keys and isinstance(limit, int | float):
-                text = str(rule.get("rule"))
-                found[text, limit] = Limit(axis=axis, value=limit, label=text, region=region)
+    for judged in (judged for result in results for judged in result.verdicts):
+        rule, limit = judged.rule, float(judged.rule.limit)
+        if (judged.window == "steady") is bool(window) and rule.metric in keys:
+            found[rule.text, limit] = Limit(axis=axis, value=limit, label=rule.text, region=region)
     return list(found.values())[:4]
 
 
-def heat(rows: Sequence[Row], key: str) -> Chart:
+def heat(results: Sequence[Result], key: str) -> Chart:
     """Lengths down, load across, the figure as colour."""
-    lines = by_shape(rows, lambda row: concurrency(row) or rate(row))
-    across = sorted({concurrency(row) or rate(row) or 0 for line in lines.values() for row in line})
-    cells = {name: {concurrency(row) or rate(row): row for row in line} for name, line in lines.items()}
-    z = [[cell.get(x, {}).get(key) for x in across] for cell in cells.values()]
+    lines = by_shape(results, either)
+    across = sorted({either(one) or 0 for line in lines.values() for one in line})
+    cells = {name: {either(one): one.metrics.get(key) for one in line} for name, line in lines.items()}
+    z = [[cell.get(x) for x in across] for cell in cells.values()]
     known = len(across) > 1 and any(v is not None for line in z for v in line)
     one = ChartSeries(
         name=quantity(key), x=[f"{x:g}" for x in across], y=list(cells), z=z if known else [], kind="heat"
@@ -132,16 +136,16 @@ def heat(rows: Sequence[Row], key: str) -> Chart:
     )
 
 
-def errors(rows: Sequence[Row]) -> Chart:
+def errors(results: Sequence[Result]) -> Chart:
     """How many requests failed, and how, by scenario."""
-    bad = [row for row in sorted(rows, key=order) if row.get("error_counts")]
-    kinds = sorted({kind for row in bad for kind in row["error_counts"]})
+    bad = [result for result in sorted(results, key=order) if result.requests.error_counts]
+    kinds = sorted({kind for result in bad for kind in result.requests.error_counts})
     series = tuple(
         ChartSeries(
             name=message(f"page.error.{kind}"),
-            x=[row["scenario_id"] for row in bad],
-            y=[row["error_counts"].get(kind, 0) for row in bad],
-            scenarios=[row["scenario_id"] for row in bad],
+            x=[result.id for result in bad],
+            y=[result.requests.error_counts.get(kind, 0) for result in bad],
+            scenarios=[result.id for result in bad],
             kind="bars",
             colour=k,
         )

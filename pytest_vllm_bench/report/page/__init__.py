@@ -1,4 +1,4 @@
-"""JSON dicts → ``report.html``: one file that needs no network, in two languages."""
+"""Results → ``report.html``: one file that needs no network, in two languages."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.metric_table import ROWS
-from pytest_vllm_bench.model import Message, Verdict
+from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.report import baseline, compare, words
-from pytest_vllm_bench.report.artifacts import Row
 from pytest_vllm_bench.report.chart import Chart, ChartWords, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import SideBySide
 from pytest_vllm_bench.report.findings import Finding, findings
-from pytest_vllm_bench.report.folder import latest, make, order, records_of, write_text, writing
 from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.verdict import Roll, measured, missing, of_test, outcome, overall, tally
+from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, tally
+from pytest_vllm_bench.store.folder import latest, make, records_of, write_text, writing
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
 if TYPE_CHECKING:
@@ -61,74 +60,70 @@ SETTINGS = 40  # scenarios whose own settings are listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
-    """What a report may show besides its rows."""
+    """What a report may show besides its results."""
 
-    history: Sequence[Row] = ()  # all sessions, for the trend
+    history: Sequence[Result] = ()  # all sessions, for the trend
     compared: SideBySide | None = None
-    folder: Path | None = None  # where records lie of rows that were not read from files
+    folder: Path | None = None  # where records lie of results that were not read from files
     roll: Roll = Roll()  # how the session ended
 
 
-def write(rows: Sequence[Row], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME) -> Path:
+def write(
+    results: Sequence[Result], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME
+) -> Path:
     """Write the page; BenchError where the folder cannot be written."""
-    text = page(rows, lang=lang, extra=replace(extra, folder=extra.folder or folder))
+    text = page(results, lang=lang, extra=replace(extra, folder=extra.folder or folder))
     with writing(make(folder)):
         return write_text(folder / name, text)
 
 
-def page(rows: Sequence[Row], *, lang: str = "en", extra: Extra = Extra()) -> str:
+def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra()) -> str:
     """The page's HTML; it opens in ``lang`` and holds both languages."""
-    everything = latest(rows)
-    rows = sorted(measured(everything), key=order)
-    listed = findings(everything)
+    results, roll = latest(results), extra.roll
+    listed = findings(results, roll)
     return _template().render(
         lang=lang,
-        rows=rows,
-        columns=[key for key in COLUMNS if any(row.get(key) is not None for row in rows)],
-        verdict=overall(everything),
-        verdict_said="not_run" if missing(everything) else overall(everything),
-        tally=[tally(everything, one) for one in LANGUAGES],
-        outcome=outcome(everything, extra.roll),
-        taints=list(zip(*(words.taints(rows, one) for one in LANGUAGES), strict=True)),
-        steady=any(rule.get("window") == "steady" for row in rows for rule in row.get("verdicts") or []),
-        facts=facts(rows),
+        results=results,
+        columns=[key for key in COLUMNS if any(one.metrics.get(key) is not None for one in results)],
+        verdict=overall(results, roll),
+        verdict_said="not_run" if roll.missing else overall(results, roll),
+        tally=[tally(results, roll, one) for one in LANGUAGES],
+        outcome=outcome(results, roll),
+        taints=list(zip(*(words.taints(results, one) for one in LANGUAGES), strict=True)),
+        steady=any(judged.window == "steady" for one in results for judged in one.verdicts),
+        facts=facts(results),
         first=listed[:FINDINGS],
         rest=listed[FINDINGS:LISTED],
         compared=extra.compared,
         compared_notes=[compare.notes(extra.compared, one) for one in LANGUAGES] if extra.compared else [],
-        baselines=_baselines(rows)[:LISTED],
-        **_rules(rows),
-        errors=_errors(rows),
-        notes=_notes(rows),
-        models=_parts(rows, "by_model"),
-        turns=[part for part in _parts(rows, "by_turn") if part[1] != "conversation"],
-        server=_server(rows),
-        trees=settings(rows, SETTINGS),
+        baselines=_baselines(results)[:LISTED],
+        **_rules(results),
+        errors=_errors(results),
+        notes=_notes(results),
+        models=[(one.id, name, of) for one in results for name, of in one.by_model.items()],
+        turns=[(one.id, name, of) for one in results for name, of in one.by_turn.items() if name != "conversation"],
+        server=_server(results),
+        trees=settings(results, SETTINGS),
         definitions=[(m.id, m.unit) for m in ROWS.values() if f"definitions.meaning.{m.id}" in table()],
-        data=embedded(_data(rows, lang, extra)),
+        data=embedded(_data(results, lang, extra)),
         css=_resource("page.css"),
         js=_resource("page.js"),
         plotly=_plotly(),
     )
 
 
-def _parts(rows: Sequence[Row], key: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Scenario, part, figures: of each model or turn that a scenario's requests are told apart by."""
-    return [(row["scenario_id"], name, of) for row in rows for name, of in (row.get(key) or {}).items()]
-
-
-def _baselines(rows: Sequence[Row]) -> list[tuple[str, Row]]:
+def _baselines(results: Sequence[Result]) -> list[tuple[str, Comparison]]:
     """Comparisons of all scenarios; what failed comes first and is the last to be left out."""
-    found = [(row["scenario_id"], one) for row in rows for one in baseline.comparisons(row)]
-    return sorted(found, key=lambda pair: pair[1].get("verdict") != "FAIL")
+    found = [(result.id, one) for result in results for one in baseline.comparisons(result)]
+    return sorted(found, key=lambda pair: pair[1].verdict is not Verdict.FAIL)
 
 
-def _rules(rows: Sequence[Row]) -> dict[str, Any]:
+def _rules(results: Sequence[Result]) -> dict[str, Any]:
     """Rules and failed checks of all scenarios; those that did not pass come first and are the last to be left out."""
-    rules = [(row["scenario_id"], rule) for row in rows for rule in row.get("verdicts") or []]
-    rules.sort(key=lambda pair: pair[1].get("verdict") == "PASS")
-    checks = [(row["scenario_id"], check) for row in rows for check in row.get("validity") or []]
-    checks.sort(key=lambda pair: bool(pair[1].get("ok")))
+    rules = [(result.id, judged) for result in results for judged in result.verdicts]
+    rules.sort(key=lambda pair: pair[1].verdict is Verdict.PASS)
+    checks = [(result.id, check) for result in results for check in result.checks]
+    checks.sort(key=lambda pair: pair[1].ok)
     return {
         "rules": rules[:LISTED],
         "checks": checks[:LISTED],
@@ -136,20 +131,20 @@ def _rules(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _notes(rows: Sequence[Row]) -> list[tuple[list[str], Any]]:
+def _notes(results: Sequence[Result]) -> list[tuple[list[str], Message]]:
     """Each note once, with the scenarios that carry it."""
-    found: dict[str, tuple[list[str], Any]] = {}
-    for row in rows:
-        for note in row.get("notes") or []:
-            found.setdefault(json.dumps(note, sort_keys=True), ([], note))[0].append(row["scenario_id"])
+    found: dict[str, tuple[list[str], Message]] = {}
+    for result in results:
+        for note in result.notes:
+            found.setdefault(words.said(note, "en"), ([], note))[0].append(result.id)
     return list(found.values())[:LISTED]
 
 
-def _errors(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
+def _errors(results: Sequence[Result]) -> list[tuple[str, str, int, str]]:
     found = [
-        (row["scenario_id"], kind, n, row.get("first_error") or "")
-        for row in rows
-        for kind, n in (row.get("error_counts") or {}).items()
+        (result.id, kind, n, result.requests.first_error or "")
+        for result in results
+        for kind, n in result.requests.error_counts.items()
     ]
     return sorted(found, key=lambda line: -line[2])[:LISTED]
 
@@ -157,30 +152,30 @@ def _errors(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
 # ------------------------------------------------------------------------------------------------ data
 
 
-def _data(rows: Sequence[Row], lang: str, extra: Extra) -> dict[str, Any]:
+def _data(results: Sequence[Result], lang: str, extra: Extra) -> dict[str, Any]:
     """What the page's script draws from."""
-    index = {row["scenario_id"]: k for k, row in enumerate(rows)}
+    index = {result.id: k for k, result in enumerate(results)}
     say_it = ChartWords()
-    charts = [to_json(chart, say_it, index) for chart in (*overview(rows), *trend(extra.history))]
+    charts = [to_json(chart, say_it, index) for chart in (*overview(results), *trend(extra.history))]
     return {
         "lang": lang,
         "names": list(index),
-        "verdicts": [row.get("verdict") for row in rows],
+        "verdicts": [result.verdict for result in results],
         "charts": charts,
-        "details": _details(rows, extra, say_it),
+        "details": _details(results, extra, say_it),
         "words": say_it.table,
         "texts": {lang: _script_texts(lang) for lang in LANGUAGES},
     }
 
 
-def _details(rows: Sequence[Row], extra: Extra, say_it: ChartWords) -> dict[str, list[dict[str, Any]]]:
+def _details(results: Sequence[Result], extra: Extra, say_it: ChartWords) -> dict[str, list[dict[str, Any]]]:
     """Scenarios' own charts by position: all of them while they fit, else those that did not pass first."""
-    points = max(24, min(400, POINTS // max(1, len(rows))))
+    points = max(24, min(400, POINTS // max(1, len(results))))
     left = DETAIL_BYTES
     made: dict[str, list[dict[str, Any]]] = {}
-    for k in sorted(range(len(rows)), key=lambda k: (-_rank(rows[k]), k)):
-        row = rows[k]
-        charts = [to_json(chart, say_it, {}) for chart in _own_charts(row, records_of(row, extra.folder), points)]
+    for k in sorted(range(len(results)), key=lambda k: (-_rank(results[k]), k)):
+        own = _own_charts(results[k], records_of(results[k], extra.folder), points)
+        charts = [to_json(chart, say_it, {}) for chart in own]
         left -= len(json.dumps(charts, separators=(",", ":")))
         if left < 0:
             break
@@ -188,16 +183,16 @@ def _details(rows: Sequence[Row], extra: Extra, say_it: ChartWords) -> dict[str,
     return made
 
 
-def _rank(row: Row) -> int:
+def _rank(result: Result) -> int:
     """INVALID > FAIL > INCONCLUSIVE > PASS; a result without a verdict comes last."""
-    return Verdict(row["verdict"]).rank if row.get("verdict") in list(Verdict) else -1
+    return result.verdict.rank if result.verdict else -1
 
 
-def _own_charts(row: Row, path: Path | None, points: int) -> list[Chart]:
+def _own_charts(result: Result, path: Path | None, points: int) -> list[Chart]:
     if path is None:
         return []
-    columns = read_samples(path, row.get("num_prompts") or 0, row.get("total_output_tokens") or 0)
-    return detail(row, columns, points) if columns is not None else []
+    columns = read_samples(path, result.num_prompts or 0, int(result.metrics.get("total_output_tokens") or 0))
+    return detail(result, columns, points) if columns is not None else []
 
 
 def _script_texts(lang: str) -> dict[str, str]:
@@ -216,11 +211,11 @@ def embedded(data: Any) -> str:
     return text
 
 
-def _server(rows: Sequence[Row]) -> dict[str, Any] | None:
+def _server(results: Sequence[Result]) -> dict[str, Any] | None:
     """The server's own counters as a table; None without any."""
-    told = [row for row in rows if row.get("server")][:LISTED]
-    keys = list({key: None for row in told for key in row["server"]})
-    lines = [(row["scenario_id"], [row["server"].get(key) for key in keys]) for row in told]
+    told = [result for result in results if result.server][:LISTED]
+    keys = list({key: None for result in told for key in result.server})
+    lines = [(result.id, [result.server.get(key) for key in keys]) for result in told]
     return {"counters": keys, "lines": lines} if told else None
 
 

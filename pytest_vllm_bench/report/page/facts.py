@@ -1,56 +1,46 @@
-"""JSON dicts → what was tested, and the full configuration and environment, as pairs to be listed."""
+"""Results → what was tested, and the full configuration and environment, as pairs to be listed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.model import Message, Result
 from pytest_vllm_bench.report.chart import message
+from pytest_vllm_bench.store.row import to_json
 
 
-def facts(rows: Sequence[Row]) -> list[tuple[Message, str]]:
+def facts(results: Sequence[Result]) -> list[tuple[Message, str]]:
     """What was tested, each fact once; several values are listed."""
     found = [
-        (message("page.fact.model"), distinct(rows, "model_id")),
-        (message("page.fact.server"), distinct(rows, "base_url")),
-        (message("page.fact.version"), server_version(rows)),
-        (message("page.fact.client"), client(rows)),
-        (message("page.fact.date"), dates(rows)),
-        (message("page.fact.commit"), commit(rows)),
+        (message("page.fact.model"), distinct(result.model for result in results)),
+        (message("page.fact.server"), distinct(result.scenario.target.base_url for result in results)),
+        (message("page.fact.version"), server_version(results)),
+        (message("page.fact.client"), client(results)),
+        (message("page.fact.date"), dates(results)),
+        (message("page.fact.commit"), commit(results)),
     ]
     return [(name, value) for name, value in found if value]
 
 
-def distinct(rows: Sequence[Row], key: str) -> str:
-    values = {str(row[key]): None for row in rows if row.get(key) not in (None, "")}
-    return listed(list(values))
+def distinct(values: Iterable[str | None]) -> str:
+    return listed(list(dict.fromkeys(value for value in values if value)))
 
 
 def listed(values: Sequence[str], most: int = 3) -> str:
     return ", ".join(values[:most]) + (f" … (+{len(values) - most})" if len(values) > most else "")
 
 
-def dates(rows: Sequence[Row]) -> str:
+def dates(results: Sequence[Result]) -> str:
     """The span of days and minutes in UTC."""
-    found = sorted({date_of(row) for row in rows} - {""})
+    found = sorted({result.date[:16].replace("T", " ") for result in results} - {""})
     if not found:
         return ""
     return f"{found[0]} UTC" if found[0] == found[-1] else f"{found[0]} – {found[-1]} UTC"
 
 
-def date_of(row: Row) -> str:
-    """``20261123-052505`` → ``2026-11-23 05:25``; anything else as it is."""
-    text = str(row.get("date") or "")
-    if len(text) >= 13 and text[:8].isdigit() and text[9:13].isdigit():
-        return f"{text[:4]}-{text[4:6]}-{text[6:8]} {text[9:11]}:{text[11:13]}"
-    return text
-
-
-def _section(rows: Sequence[Row], *names: str) -> list[Mapping[str, Any]]:
-    environments = [row.get("environment") or {} for row in rows]
-    return [found for env in environments for name in names if isinstance(found := env.get(name), Mapping)]
+def _section(results: Sequence[Result], name: str) -> list[Mapping[str, Any]]:
+    return [found for result in results if isinstance(found := result.environment.get(name), Mapping)]
 
 
 def _values(sections: Sequence[Mapping[str, Any]], *keys: str) -> str:
@@ -62,22 +52,22 @@ def _values(sections: Sequence[Mapping[str, Any]], *keys: str) -> str:
     return listed(list(values))
 
 
-def server_version(rows: Sequence[Row]) -> str:
-    return _values(_section(rows, "server"), "software", "name", "version")
+def server_version(results: Sequence[Result]) -> str:
+    return _values(_section(results, "server"), "software", "name", "version")
 
 
-def client(rows: Sequence[Row]) -> str:
+def client(results: Sequence[Result]) -> str:
     found: dict[str, None] = {}
-    for section in _section(rows, "client"):
+    for section in _section(results, "client"):
         cpu = " × ".join(str(section[key]) for key in ("cpus", "cpu") if section.get(key))
         found[", ".join(str(part) for part in (cpu, section.get("os")) if part)] = None
     return listed([text for text in found if text])
 
 
-def commit(rows: Sequence[Row]) -> str:
+def commit(results: Sequence[Result]) -> str:
     found: dict[str, None] = {}
-    for row in rows:
-        value = (row.get("environment") or {}).get("commit")
+    for result in results:
+        value = result.environment.get("commit")
         text = " ".join(str(v) for v in value.values() if v) if isinstance(value, Mapping) else str(value or "")
         if text:
             found[text[:60]] = None
@@ -90,18 +80,18 @@ _SECTIONS = ("config", "environment", "client", "plan", "seeds")
 Pairs = list[tuple[str, str]]
 
 
-def settings(rows: Sequence[Row], most: int) -> list[tuple[str, Pairs]]:
+def settings(results: Sequence[Result], most: int) -> list[tuple[str, Pairs]]:
     """Configuration, environment and provenance: what all share under "", then what ``most`` have each."""
-    trees = {row["scenario_id"]: dict(tree(row)) for row in rows}
+    trees = {result.id: dict(tree(result)) for result in results}
     first = next(iter(trees.values()), {})
     shared = {name: value for name, value in first.items() if all(t.get(name) == value for t in trees.values())}
     own = {id: [(name, value) for name, value in t.items() if name not in shared] for id, t in trees.items()}
     return [("", list(shared.items())), *[(id, pairs) for id, pairs in own.items() if pairs][:most]]
 
 
-def tree(row: Row) -> Pairs:
+def tree(result: Result) -> Pairs:
     """One result's settings as (dotted name, value)."""
-    pairs: Pairs = []
+    row, pairs = to_json(result), Pairs()
     for name in _SECTIONS:
         if row.get(name):
             _flatten(name, row[name], pairs)

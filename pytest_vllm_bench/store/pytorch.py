@@ -1,10 +1,11 @@
-"""JSON dict → the PyTorch OSS benchmark database's records, one a metric."""
+"""Result → the PyTorch OSS benchmark database's records, one a metric."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pytest_vllm_bench.report.artifacts import Row
+from pytest_vllm_bench.model import Result
+from pytest_vllm_bench.store.row import flat
 
 SUFFIX = ".pytorch.json"
 
@@ -12,32 +13,22 @@ SUFFIX = ".pytorch.json"
 _NO_METRIC = frozenset(
     {"schema_version", "input_len", "output_len", "repeat", "num_prompts", "burstiness", "max_concurrency"}
 )
+_ARGS = (
+    "backend", "dataset", "input_len", "output_len", "num_prompts", "max_concurrency", "request_rate", "burstiness",
+)  # fmt: skip
 
 
-def pytorch(row: Row) -> list[dict[str, Any]]:
+def pytorch(result: Result) -> list[dict[str, Any]]:
     """``[{benchmark, model, metric}]`` for each finite figure of a result."""
-    args = {
-        key: row.get(key)
-        for key in (
-            "backend",
-            "dataset",
-            "input_len",
-            "output_len",
-            "num_prompts",
-            "max_concurrency",
-            "request_rate",
-            "burstiness",
-        )
-    }
+    row = flat(result) | {"taints": list(result.taints)}
     extra = {
-        "args": args,
-        "scenario_id": row.get("scenario_id"),
-        **{key: row.get(key) for key in ("verdict", "outcome", "taints", "simulated")},
+        "args": {key: row[key] for key in _ARGS},
+        **{key: row[key] for key in ("scenario_id", "verdict", "outcome", "taints", "simulated")},
     }
     return [
         {
             "benchmark": {"name": "pytest-vllm-bench serving", "extra_info": extra},
-            "model": {"name": row.get("model_id")},
+            "model": {"name": result.model},
             "metric": {"name": key, "benchmark_values": [value], "extra_info": {"window": window(key)}},
         }
         for key, value in row.items()

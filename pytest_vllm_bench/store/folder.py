@@ -1,4 +1,4 @@
-"""The results folder: dicts → files, written whole or not at all, and files → dicts, also old ones."""
+"""The results folder: Result → files, written whole or not at all, and files → Results, also old ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import contextlib
 import errno
 import gzip
 import json
-import math
 import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,14 +22,12 @@ except ImportError:  # Windows
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.metric_table import as_ours
-from pytest_vllm_bench.model import Message, Problem, Record
-from pytest_vllm_bench.report import records as records_file
-from pytest_vllm_bench.report.artifacts import Row
-from pytest_vllm_bench.report.pytorch import SUFFIX as PYTORCH_SUFFIX
-from pytest_vllm_bench.report.pytorch import pytorch
-from pytest_vllm_bench.report.shape import misfit
-from pytest_vllm_bench.text import safe
+from pytest_vllm_bench.model import Message, Problem, Result, Verdict
+from pytest_vllm_bench.store import foreign
+from pytest_vllm_bench.store import records as records_file
+from pytest_vllm_bench.store.pytorch import SUFFIX as PYTORCH_SUFFIX
+from pytest_vllm_bench.store.pytorch import pytorch
+from pytest_vllm_bench.store.row import to_json, vllm_date
 
 HISTORY = "history"
 #: How files that hold results are named, and the one that our own export makes of them.
@@ -44,21 +41,6 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TAPE_SUFFIX = ".tape"
 #: Where results go that carry no session of their own (written by other tools).
 UNKNOWN_SESSION = "earlier"
-
-#: Keys of our results that are no figures, and that no other tool writes by itself.
-OURS = {
-    "baseline", "by_model", "by_turn", "capacity", "client", "complete", "config", "dataset", "environment", "error",
-    "error_counts", "first_error", "input_len", "lengths", "notes", "outcome", "outcome_reason", "output_len",
-    "per_repeat", "plan", "plan_digest", "pooled", "probe_of", "repeat", "scenario_id", "scenario_key", "seeds",
-    "server", "session", "simulated", "taints", "target", "token_source", "validity", "verdict", "verdicts",
-}  # fmt: skip
-
-_LENGTHS = re.compile(r"io(\d+)x(\d+)")
-_CAP = re.compile(r"(?:^|_)mc(\d+)(?:_|$)|(?:^|-)concurrency(\d+)(?:-|$)")
-_RATE = re.compile(r"(?:^|-)(inf|\d+(?:\.\d+)?)qps(?:-|$)")
-#: How vLLM ends the names of its files, so that runs of one kind differ in it.
-_WHEN = re.compile(r"-(\d{8}-\d{6})(?:-\d+)?$")
-_PROMPTS = re.compile(r"(?:^|_)np(\d+)(?:_|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,35 +132,33 @@ def stem(scenario_id: str) -> str:
     return f"{name.encode()[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}_{checksum:08x}"
 
 
-def write(row: Row, folder: Path, records: Sequence[Record] = (), keep: Keep = Keep()) -> tuple[Path, ...]:
+def write(result: Result, folder: Path, keep: Keep = Keep()) -> tuple[Path, ...]:
     """Write one result (the JSON first, then what is beside it) and return the files' paths.
 
     What another session left under the same name moves to ``history/{its session}``.  A folder that cannot be
-    written, or a full disk, is a BenchError that says what to do; the caller still has the row to show.
+    written, or a full disk, is a BenchError that says what to do; the caller still has the result to show.
     """
-    name = stem(row["scenario_id"])
-    path = folder / f"{name}.json"
+    name = stem(result.id)
     with writing(make(folder)):
-        _retire(folder, name, row.get("session") or "")
-        write_text(path, dump(row))
-        written = [path]
-        if records:
+        _retire(folder, name, result.session)
+        written = [write_text(folder / f"{name}.json", dump(result))]
+        if result.records:
             written.append(folder / f"{name}{records_file.SUFFIX}")
-            records_file.write(records, written[-1])
+            records_file.write(result.records, written[-1])
         if keep.pytorch or os.environ.get("SAVE_TO_PYTORCH_BENCHMARK_FORMAT"):
-            written.append(folder / f"{name}{PYTORCH_SUFFIX}")
-            write_text(written[-1], json.dumps(pytorch(row), ensure_ascii=False, allow_nan=False, indent=1))
+            written.append(write_pytorch(result, folder))
         if keep.tape is not None:
-            written += _settle_tape(keep.tape, folder / f"{name}{TAPE_SUFFIX}", _policy(row, keep.tape_policy))
+            written += _settle_tape(keep.tape, folder / f"{name}{TAPE_SUFFIX}", _policy(result, keep.tape_policy))
     return tuple(written)
 
 
-def dump(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+def write_pytorch(result: Result, folder: Path) -> Path:
+    text = json.dumps(pytorch(result), ensure_ascii=False, allow_nan=False, indent=1)
+    return write_text(folder / f"{stem(result.id)}{PYTORCH_SUFFIX}", text)
 
 
-#: Arrays over the requests, which other tools write into a result.
-DETAILED = ("input_lens", "output_lens", "ttfts", "itls", "start_times", "generated_texts", "errors")
+def dump(result: Result) -> str:
+    return json.dumps(to_json(result), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def write_text(path: Path, text: str, *, encoding: str = "utf-8") -> Path:
@@ -227,7 +207,7 @@ def _retire(folder: Path, name: str, session: str) -> None:
     old = folder / f"{name}.json"
     if not old.exists():
         return
-    before = session_of(next(iter(_load(old)), {}))
+    before = foreign.session_of(next(iter(_load(old)), {})) or UNKNOWN_SESSION
     if before == session:
         return
     shelf = folder / HISTORY / stem(before).removeprefix("bench_")
@@ -244,14 +224,14 @@ def glob_escape(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def session_of(row: Row) -> str:
+def session_of(result: Result) -> str:
     """The session a result belongs to; for another tool's file its date."""
-    return str(row.get("session") or row.get("date") or UNKNOWN_SESSION)
+    return result.session or vllm_date(result.date) or UNKNOWN_SESSION
 
 
-def _policy(row: Row, asked: Literal["keep", "compress", "drop"]) -> Literal["keep", "compress", "drop"]:
+def _policy(result: Result, asked: Literal["keep", "compress", "drop"]) -> Literal["keep", "compress", "drop"]:
     """A tape that could explain a failure or an interruption is not thrown away."""
-    troubled = row.get("verdict") in ("FAIL", "INVALID") or not row.get("complete", True)
+    troubled = result.verdict in (Verdict.FAIL, Verdict.INVALID) or not result.complete
     return "compress" if asked == "drop" and troubled else asked
 
 
@@ -284,7 +264,7 @@ def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "
 # ------------------------------------------------------------------------------------------- reading
 
 
-def read(folder: Path, *, history: bool = False, problems: list[Problem] | None = None) -> list[Row]:
+def read(folder: Path, *, history: bool = False, problems: list[Problem] | None = None) -> list[Result]:
     """Every result in ``folder`` (and, if asked, in its history), oldest session first, then by id.
 
     Files of older versions, of the former scripts and of ``vllm bench serve --save-result`` count: what they lack is
@@ -295,43 +275,33 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     paths = sorted(p for kind in KINDS for p in folder.glob(kind) if p.name != EXPORT)
     if history:
         paths += sorted((folder / HISTORY).glob("*/*.json"))
-    rows: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str], Result] = {}
     for path in paths:
-        for row in _results(path, problems):
-            rows.setdefault((session_of(row), row["scenario_id"]), row)
-    return sorted(rows.values(), key=lambda row: (session_of(row), *order(row)))
+        for result in _results(path, problems):
+            found.setdefault((session_of(result), result.id), result)
+    return sorted(found.values(), key=lambda result: (session_of(result), *order(result)))
 
 
-def _results(path: Path, problems: list[Problem] | None) -> list[Row]:
-    """The results in a file that every reader can take, completed; of two with the same load and time the later."""
-    found: dict[tuple[str, str], Row] = {}
-    there = [row for row in _load(path, problems) if is_result(row)]
+def _results(path: Path, problems: list[Problem] | None) -> list[Result]:
+    """The results in a file that can be understood; of two with the same load and time the later."""
+    found: dict[tuple[str, str], Result] = {}
+    there = [row for row in _load(path, problems) if foreign.is_result(row)]
     for row in there:
-        if not is_ours(row):
-            row, odd = _ours(row)
-            for why in odd:
-                _noted(problems, path, Message(key="report.without", values={"why": why}))
-        elif (wrong := misfit(row)) is not None:
-            _noted(problems, path, Message(key="report.left_out", values={"why": wrong}))
+        try:
+            result, odd = foreign.understood(row, path, len(there))
+        except BenchError as error:
+            _noted(problems, path, Message(key="report.left_out", values={"why": error.message}))
             continue
-        row = complete(row, path, len(there))
-        key = session_of(row), row["scenario_id"]
+        for why in odd:
+            _noted(problems, path, Message(key="report.without", values={"why": why}))
+        key = session_of(result), result.id
         if key in found:
-            _noted(problems, path, Message(key="report.twice", values={"scenario": row["scenario_id"]}))
-        found[key] = row
+            _noted(problems, path, Message(key="report.twice", values={"scenario": result.id}))
+        found[key] = result
     return list(found.values())
 
 
-def _ours(row: Row) -> tuple[Row, list[Message]]:
-    """Another tool's result under our keys, and what of it cannot be what the key says.  What its user wrote into it
-    (vLLM's --metadata verdict=good) is not what the key is here."""
-    row = {as_ours(key): value for key, value in row.items()}
-    row = {key: value for key, value in row.items() if key not in OURS}
-    odd = {key: wrong for key, value in row.items() if (wrong := misfit({key: value})) is not None}
-    return {key: value for key, value in row.items() if key not in odd}, [*odd.values()]
-
-
-def _load(path: Path, problems: list[Problem] | None = None) -> list[Row]:
+def _load(path: Path, problems: list[Problem] | None = None) -> list[dict[str, Any]]:
     try:
         return [row for row in files.documents(path) if isinstance(row, dict)]
     except BenchError as error:
@@ -344,84 +314,25 @@ def _noted(problems: list[Problem] | None, path: Path, message: Message) -> None
         problems.append(Problem(message=message, file=str(path)))
 
 
-#: What no result of ``vllm bench serve`` or of SGLang is without.
-THEIRS = ({"completed", "num_prompts"}, {"completed", "output_throughput"})
-
-
-def is_result(row: Row) -> bool:
-    """A result of ours, or of ``vllm bench serve``: not a baseline, a plan, or another tool's file."""
-    return is_ours(row) or "request_throughput" in row or any(kind <= row.keys() for kind in THEIRS)
-
-
-def is_ours(row: Row) -> bool:
-    return {"schema_version", "scenario_id"} <= row.keys()
-
-
-def complete(row: Row, path: Path, among: int = 1) -> Row:
-    """Fill in what a foreign or older result lacks, and where it lies (``_path``, never written).
-
-    ``among``: how many results the file holds; where there are several, its name is not that of one of them.
-    """
-    name = files.shown(path)
-    when, lengths, rate = _WHEN.search(name), _LENGTHS.search(name), _RATE.search(name)
-    found: dict[str, Any] = {
-        "date": when[1] if when else None,
-        "input_len": int(lengths[1]) if lengths else _mean(row, "total_input_tokens"),
-        "output_len": int(lengths[2]) if lengths else _mean(row, "total_output_tokens"),
-        "max_concurrency": _number(_CAP, name),
-        "num_prompts": _number(_PROMPTS, name),
-        "request_rate": None if rate is None or rate[1] == "inf" else float(rate[1]) or None,
-    }
-    for key, value in found.items():
-        if row.get(key) is None and value is not None:
-            row[key] = value
-    load = {"mc": "max_concurrency", "rr": "request_rate", "np": "num_prompts"} if among > 1 else {}
-    parts = [f"{short}{row[key]:g}" for short, key in load.items() if isinstance(row.get(key), int | float)]
-    id = "-".join([_WHEN.sub("", name).removeprefix("bench_").replace("_", "-"), *parts])
-    row.setdefault("scenario_id", id)
-    row.setdefault("scenario_key", re.sub(r"-(np|d)\d+(?=-|$)", "", row["scenario_id"]))
-    row |= {key: safe(str(row[key])) for key in ("scenario_id", "scenario_key")}  # as all tables name it
-    row.setdefault("session", "")
-    row.setdefault("verdict", None)
-    row.setdefault("complete", True)
-    row["_path"] = str(path)
-    if "taints" not in row:
-        interrupted = any(note.get("key") == "judge.interrupted" for note in row.get("notes") or ())
-        there = {"simulated": row.get("simulated"), "interrupted": interrupted}
-        row["taints"] = [name for name, holds in there.items() if holds]
-    return row
-
-
-def _number(pattern: re.Pattern[str], name: str) -> int | None:
-    found = pattern.search(name)
-    return int(next(filter(None, found.groups()))) if found else None
-
-
-def _mean(row: Row, total: str) -> int | None:
-    done = row.get("completed") or 0
-    mean = row[total] / done if done and isinstance(row.get(total), int | float) else math.inf
-    return round(mean) if abs(mean) < 1 << 53 else None
-
-
-def order(row: Row) -> tuple[Any, ...]:
+def order(result: Result) -> tuple[Any, ...]:
     """Input, output, concurrency, rate, then the id: how every table is sorted; what has no number comes last."""
-    keys = ("input_len", "output_len", "max_concurrency", "request_rate", "num_prompts")
-    numbers = [row.get(key) for key in keys]
-    return (*((0, n) if isinstance(n, int | float) else (1, 0) for n in numbers), row["scenario_id"])
+    asked = result.scenario
+    numbers = asked.input_len, asked.output_len, asked.concurrency, result.request_rate, result.num_prompts
+    return (*((1, 0) if n is None else (0, n) for n in numbers), result.id)
 
 
-def latest(rows: Iterable[Row]) -> list[Row]:
+def latest(results: Iterable[Result]) -> list[Result]:
     """Of each scenario the newest result, in table order."""
-    newest = {row["scenario_id"]: row for row in sorted(rows, key=session_of)}
+    newest = {result.id: result for result in sorted(results, key=session_of)}
     return sorted(newest.values(), key=order)
 
 
-def records_of(row: Row, folder: Path | None = None) -> Path | None:
+def records_of(result: Result, folder: Path | None = None) -> Path | None:
     """Where a result's records lie, if they were kept: beside the file it was read from, else in ``folder``."""
-    if "_path" in row:
-        path = Path(str(row["_path"]).removesuffix(".json") + records_file.SUFFIX)
+    if result.path is not None:
+        path = Path(str(result.path).removesuffix(".json") + records_file.SUFFIX)
     elif folder is not None:
-        path = folder / (stem(row["scenario_id"]) + records_file.SUFFIX)
+        path = folder / (stem(result.id) + records_file.SUFFIX)
     else:
         return None
     return path if os.path.exists(path) else None
