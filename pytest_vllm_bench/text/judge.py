@@ -532,9 +532,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "其中 ttfts、itls、start_times 的长度不一致，因此没有使用逐个请求的数据",
     ),
     "judge.import.lacks_starts": (
-        "it does not say when requests were sent (start_times, which newer versions of vllm bench serve keep with "
-        "--save-detailed): latencies are judged request by request, means and throughputs only observed",
-        "其中没有请求的发送时刻（start_times，较新版本的 vllm bench serve 加 --save-detailed 会保留）："
+        "it does not say when requests were sent (start_times: older versions of vllm bench serve, and SGLang, save none "
+        "whatever their flags): latencies are judged request by request, means and throughputs only observed",
+        "其中没有请求的发送时刻（start_times：旧版 vllm bench serve 和 SGLang 无论加什么参数都不保存）："
         "时延按逐个请求判定，均值与吞吐只能观察",
     ),
     "judge.import.lacks_due": (

@@ -141,8 +141,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plan.file_empty": ("{path}: there are no rows in it.", "{path}：文件中没有任何数据行。"),
     "plan.extra_missing": (
-        "{path}: reading this needs a package more. Run:  pip install 'pytest-vllm-bench[{extra}]'",
-        "{path}：读取该文件需要额外的包。请运行：pip install 'pytest-vllm-bench[{extra}]'",
+        "{path}: this needs a package that is not installed. Run:  pip install 'pytest-vllm-bench[{extra}]'",
+        "{path}：需要尚未安装的包。请运行：pip install 'pytest-vllm-bench[{extra}]'",
     ),
     "plan.file_folder": (
         "{path}: is a folder. Name a file in it (JSONL, JSON, CSV, Parquet).",

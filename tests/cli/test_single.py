@@ -302,3 +302,24 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
     assert (data / "out" / "all.timeline.html").stat().st_size > 1 << 20
     assert ran("judge", "out/all.jsonl", "--rule", "failed == 0", cwd=data).returncode == 0
     assert "io32x6" in ran("aggregate", "out", cwd=data).stdout
+
+
+@every("lang", ["en", "zh"])
+def test_a_result_of_an_older_vllm_is_read_and_not_asked_for_flags_that_were_given(
+    lang: str, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """vLLM 0.8 with --save-detailed: requests, but neither when they were sent nor how many failed."""
+    n = 100
+    old = {
+        "date": "20250501-101010", "backend": "vllm", "model_id": "m", "num_prompts": n, "request_rate": "inf",
+        "max_concurrency": 4, "duration": 5.0, "completed": n, "request_throughput": 20.0, "output_throughput": 60.0,
+        "request_goodput:": None, "input_lens": [8] * n, "output_lens": [3] * n, "errors": [""] * n,
+        "ttfts": [0.05 + 0.0001 * (i * 37 % 101) for i in range(n)], "itls": [[0.01, 0.01]] * n,
+        "generated_texts": ["a b c"] * n, "mean_ttft_ms": 55.0, "p99_ttft_ms": 60.0,
+    }  # fmt: skip
+    (data / "old.json").write_text(json.dumps(old))
+    assert main(["--lang", lang, "judge", "old.json", "--rule", "p90_ttft_ms <= 500", "failed == 0"]) == 0
+    said = "".join(capsys.readouterr())
+    assert "PASS" in said or "通过" in said
+    assert "start_times" in said
+    assert "--save-detailed" not in said

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,3 +78,26 @@ def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.Monke
     light = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     ran = pytester.runpytest_subprocess("-q", "--tb=short", *light, timeout=300)
     assert ran.ret == 0, "\n".join(ran.outlines[-60:])
+
+
+@pytest.mark.parametrize(("name", "module"), [("vision", "PIL"), ("speech", "soundfile")])
+def test_an_example_that_needs_a_package_more_says_which_line_brings_it(name: str, module: str, tmp_path: Path) -> None:
+    """Before any load; the plain installation has neither."""
+    (tmp_path / f"{module}.py").write_text("raise ImportError")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    words = [f"--vllm-config={CASES / 'examples' / name}.yaml", f"--vllm-results={tmp_path}", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", str(CASES), *words]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "Run:  pip install 'pytest-vllm-bench[media]'" in done.stdout
+    assert not list(tmp_path.glob("bench_*.json"))
+
+
+def test_one_extra_brings_all_that_something_here_asks_for() -> None:
+    package = CASES.parent / "pytest_vllm_bench"
+    asked = {
+        name for path in package.rglob("*.py") for name in re.findall(r'_missing", extra="(\w+)"', path.read_text())
+    }
+    extras = tomllib.loads((CASES.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert asked <= set(everything.partition("[")[2].rstrip("]").split(",")) == extras.keys() - {"all", "docs", "test"}
