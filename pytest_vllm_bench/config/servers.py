@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench import files
+from pytest_vllm_bench.config.starter import sweep
 from pytest_vllm_bench.config.values import MOST_LETTERS
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, ServerCommand, Target
@@ -85,19 +86,13 @@ def settings_of(server: ServerFile, path: str, where: Where) -> Iterator[Setting
         yield dict(zip(args, values, strict=True))
 
 
-def read(file: Path, path: str, where: Where) -> list[Setting]:
-    """vLLM's ``--serve-params``: a list of settings, or names of settings."""
+def read(file: Path, path: str, where: Where) -> list[dict[str, Any]]:
+    """vLLM's ``--serve-params``."""
     try:
-        found = files.documents(file)[0]
+        return sweep.settings(file)
     except BenchError as error:
         where.add(path, error.message)
         return [{}]
-    if isinstance(found, dict) and all(isinstance(one, dict) for one in found.values()):
-        found = [{"label": name, **one} for name, one in found.items()]
-    if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
-        where.add(path, Message(key="config.server_sweep", values={"file": file.name}))
-        return [{}]
-    return found
 
 
 def labelled(settings: Sequence[Setting], path: str, where: Where) -> dict[str, Setting]:

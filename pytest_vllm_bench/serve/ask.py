@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 #: What empties caches: vLLM (in its development mode), SGLang.
 RESETS = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache", "/flush_cache?timeout=30")
 _NO_PAGE = (404, 405, 501)
+#: Seconds that a server may take to tell or to forget: vLLM looks at its whole environment when it is first asked.
+PATIENCE = 60.0
 #: Seconds between the tries of a reset, which takes none while a request runs.
 TRIES = (0.1, 0.3, 1.0)
 
@@ -29,7 +32,7 @@ async def settings(target: Target) -> dict[str, tuple[Any, ...]]:
     found: dict[str, list[Any]] = {}
     for path in SETTINGS:
         with contextlib.suppress(ServerError, RecursionError):
-            page = await fetch(target, path, ASIDE)
+            page = await fetch(target, path, PATIENCE)
             told = parsed(page.body) if page.status == 200 else None
             for name, value in _leaves(told):
                 found.setdefault(name, []).append(value)
@@ -53,11 +56,12 @@ def _leaves(told: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _plain(value: Any) -> float | bool | None:
     """A number, or yes or no; everything else has more than one spelling."""
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
     if isinstance(value, str):
-        value = {"true": True, "false": False}.get(value.lower(), value)
         with contextlib.suppress(ValueError):
             value = float(value)
-    return value if isinstance(value, bool | int | float) else None
+    return value if isinstance(value, bool | int | float) and math.isfinite(value) else None
 
 
 def name_of(flag: str) -> str:
@@ -101,7 +105,7 @@ class Resets:
         said = ""
         for pause in (*TRIES, None):
             try:
-                page = await fetch(target, path, 60.0, body={})
+                page = await fetch(target, path, PATIENCE, body={})
             except ServerError as error:
                 said = str(error.message.values.get("said", error.message.key))
             else:

@@ -154,6 +154,13 @@ class Engine:
         """Share of the KV cache that running sequences hold, 0..1."""
         return 1 - self._blocks.available / self._blocks.total
 
+    def forget(self) -> bool:
+        """Empty the prefix cache; False: sequences hold some of it."""
+        if self._blocks.users:
+            return False
+        self._blocks = _Blocks(self._blocks.total)
+        return True
+
     def fits(self, tokens: int) -> bool:
         """Whether a sequence of so many tokens can ever run."""
         return self._blocks_of(tokens) <= self._blocks.total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -62,6 +63,16 @@ async def _version(service: Service, request: web.Request) -> web.Response:
     return web.json_response({"version": f"pytest-vllm-bench simulator {__version__}"})
 
 
+async def _server_info(service: Service, request: web.Request) -> web.Response:
+    """Every option by its name, as vLLM's development mode has it."""
+    options = {**asdict(service.options), **asdict(service.options.latency), "latency": None, "api_key": None}
+    return web.json_response({"vllm_config": {"simulator": options}})
+
+
+async def _forget(service: Service, request: web.Request) -> web.Response:
+    return web.json_response({"success": service.engine.forget()})
+
+
 async def _metrics(service: Service, request: web.Request) -> web.Response:
     return web.Response(text=service.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -85,11 +96,12 @@ GETS = {
     **dict.fromkeys(("/health", "/healthz", "/v2/health/ready"), _health),
     "/v1/models": _models,
     "/version": _version,
+    "/server_info": _server_info,
     "/metrics": _metrics,
     "/prometheus/metrics": _metrics_of_trtllm,
     "/v2/models/{model}": _triton,
 }
-POSTS = {"/tokenize": _tokenize, "/detokenize": _detokenize}
+POSTS = {"/tokenize": _tokenize, "/detokenize": _detokenize, "/reset_prefix_cache": _forget}
 
 
 async def beside(service: Service, request: web.Request) -> web.StreamResponse | None:

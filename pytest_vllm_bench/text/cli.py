@@ -303,6 +303,27 @@ TEXTS: dict[str, tuple[str, str]] = {
         "生成带注释的 config.yaml 和测试文件，作为起点",
     ),
     "cli.init.folder": ("where to write them (default: bench_cases)", "写入目录（默认 bench_cases）"),
+    "cli.init.server": (
+        "the command that starts the server (vllm serve {{model}}), instead of an address",
+        "启动服务的命令（vllm serve {{model}}），代替地址",
+    ),
+    "cli.init.model": ("the model's name", "模型名"),
+    "cli.init.serve_params": (
+        "settings of the server's flags, as vllm bench sweep serve takes them",
+        "服务参数的组合，格式与 vllm bench sweep serve 相同",
+    ),
+    "cli.init.bench_params": (
+        "loads, as vllm bench sweep serve takes them",
+        "负载的组合，格式与 vllm bench sweep serve 相同",
+    ),
+    "cli.init.lost": (
+        "not taken over, write keys of config.yaml for them: {names}",
+        "以下内容没有转换，请改写为 config.yaml 的键：{names}",
+    ),
+    "cli.init.next_server": (
+        "next: pytest {folder} --collect-only -q shows what will be started",
+        "下一步：pytest {folder} --collect-only -q 显示将启动什么",
+    ),
     "cli.init.wrote": ("wrote {path}", "已写入 {path}"),
     "cli.init.next": (
         "next: pytest {folder} --vllm-url=http://host:8000",

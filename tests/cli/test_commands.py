@@ -17,6 +17,8 @@ from raw import Answer, error, html, serving, works
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.cli import COMMANDS, main
+from pytest_vllm_bench.config import Overrides, matrix, read
+from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.tokenizer import SMALL
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -198,6 +200,23 @@ def test_a_probe_that_breaks_is_part_of_its_search(finished: Path, tmp_path: Pat
 
 def test_judging_nothing_is_no_pass(tmp_path: Path) -> None:
     assert "no results" in shell("judge", ".", "--rule", "p90_ttft_ms <= 1", cwd=tmp_path, code=2)
+
+
+def test_init_takes_over_a_sweep(tmp_path: Path) -> None:
+    """vLLM's files: each setting a server, each load a scenario, and none that the axes alone would add."""
+    serve = [{"max_num_seqs": 64}, {"max_num_seqs": 256, "_benchmark_name": "wide"}]
+    loads = {"a": {"random_input_len": 64, "random_output_len": 8, "max_concurrency": 1, "num_prompts": 4},
+             "b": {"random-input-len": 128, "random-output-len": 8, "max-concurrency": 4, "num-prompts": 12,
+                   "burstiness": 0.5}}  # fmt: skip
+    (tmp_path / "serve.json").write_text(json.dumps(serve))
+    (tmp_path / "loads.json").write_text(json.dumps(loads))
+    said = shell("init", "mine", "--server", "simulator", "--serve-params", "serve.json", "--bench-params", "loads.json",
+                 cwd=tmp_path)  # fmt: skip
+    assert "not taken over, write keys of config.yaml for them: burstiness" in said
+    assert "pytest mine --collect-only" in said
+    found = read(tmp_path / "mine" / "config.yaml", Overrides(), builtin())
+    ran = [s.id for s in matrix(found) if not s.skip]
+    assert ran == [f"{name}-io{n}" for name in ("mns64", "wide") for n in ("64x8-mc1-np4", "128x8-mc4-np12")]
 
 
 def test_init_gives_what_runs(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).parent.parent.parent / "bench_cases"
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_starter_is_complete(tmp_path: Path, lang: str) -> None:
-    config, test = write_starter(tmp_path / "bench", lang, "http://localhost:8000")
+    config, test = write_starter(tmp_path / "bench", lang, {"base_url": "http://localhost:8000"})
     found = read(config, Overrides(), builtin())
     assert found.targets[0].base_url == "http://localhost:8000"
     assert len(matrix(found)) == 4
