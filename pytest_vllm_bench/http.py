@@ -8,7 +8,8 @@ import httptools
 
 #: Caches of whole answers name themselves in such a header; those of prompts (prefix, kv) are the server's own.
 _CACHE, _HIT = re.compile(rb"^(?!.*(prefix|kv|control)).*cache"), re.compile(rb"\s*(hit|true)\b", re.IGNORECASE)
-_KEPT = frozenset({b"retry-after", b"date", b"content-length", b"transfer-encoding", b"content-encoding"})
+_TIMES = (b"x-queue-time", b"x-inference-time", b"x-validation-time", b"x-total-time")  # TGI's, ms
+_KEPT = frozenset({b"retry-after", b"date", b"content-length", b"transfer-encoding", b"content-encoding", *_TIMES})
 
 
 class Response:
@@ -85,6 +86,11 @@ class Response:
             return max(0.0, (then - now).total_seconds())
         except (ValueError, TypeError):
             return None
+
+    @property
+    def times(self) -> dict[str, str]:
+        """What the server says of its own time in headers, as some do where nothing is streamed."""
+        return {name.decode(): self._headers[name].decode("latin-1") for name in _TIMES if name in self._headers}
 
     @property
     def encoding(self) -> str:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pytest_vllm_bench.backends.lenient import arguments, number, reason, said
 from pytest_vllm_bench.backends.payload import aside, loads, parse, troubled
-from pytest_vllm_bench.backends.usage import NO_COUNTS, Usage, counted, counts, within
+from pytest_vllm_bench.backends.usage import NO_COUNTS, Usage, counted, counts, of_request, within
 from pytest_vllm_bench.model import Delta
 
 
@@ -54,6 +54,7 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: Usage | None = None
     error: Any = None
     timings: dict[str, Any] | None = None
+    metrics: Any = None  # vLLM's, of this one request
 
 
 class _OddChoice(msgspec.Struct, gc=False):
@@ -130,7 +131,7 @@ def _with_counts(chunk: _Chunk, choice: _Choice | _OddChoice, spoken: Said, payl
         cached_tokens=cached,
         reasoning_tokens=thought,
         finish_reason=finish or None,
-        server=timings,
+        server=timings or of_request(chunk.metrics),
     )
 
 
@@ -143,7 +144,8 @@ def _odd(payload: bytes) -> Delta:
         return trouble
     if not chunk.choices:
         usage = chunk.usage or _elsewhere(payload)
-        return aside(payload) if usage is None else counted(usage, chunk.timings)
+        told = chunk.timings or of_request(chunk.metrics)
+        return aside(payload) if usage is None and told is None else counted(usage or Usage(), told)
     if len(chunk.choices) > 1:
         return _together(chunk, chunk.choices)
     choice = chunk.choices[0]
@@ -167,7 +169,7 @@ def _spoken(choice: _OddChoice) -> Said:
 def _together(chunk: _OddChunk, choices: list[_OddChoice]) -> Delta:
     """Several choices (n > 1) as one."""
     alone = [_OddChunk(choices=[choice]) for choice in choices]
-    alone[0].usage, alone[0].timings = chunk.usage, chunk.timings
+    alone[0].usage, alone[0].timings, alone[0].metrics = chunk.usage, chunk.timings, chunk.metrics
     deltas = [read(_encode(one)) for one in alone]
     return replace(
         deltas[0],

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pytest_vllm_bench.backends.chat import messages
 from pytest_vllm_bench.backends.lenient import arguments, reason, said
 from pytest_vllm_bench.backends.payload import NOTHING, aside, encode, parse
-from pytest_vllm_bench.backends.usage import Usage, counted
+from pytest_vllm_bench.backends.usage import Usage, counted, of_request
 from pytest_vllm_bench.backends.words import failing
 from pytest_vllm_bench.model import Ask, Backend, Delta, Prompt
 
@@ -65,6 +65,7 @@ class _Response(msgspec.Struct, gc=False):
     usage: Usage | None = None
     error: Any = None
     output: list[_Item] | None = None
+    metrics: Any = None
 
 
 class _Event(_Response, gc=False):
@@ -118,7 +119,7 @@ def _ended(response: _Response, timings: Mapping[str, Any] | None) -> Delta:
     spoken = [said(item.content or item.summary, thought=item.type in _THOUGHT) for item in items]
     why = reason(response.incomplete_details)
     return replace(
-        counted(response.usage or Usage(), timings),
+        counted(response.usage or Usage(), timings or of_request(response.metrics)),
         text="".join(text for text, _ in spoken),
         reasoning="".join(thinking for _, thinking in spoken),
         tool="".join(arguments({"arguments": item.arguments or item.input}) for item in items),

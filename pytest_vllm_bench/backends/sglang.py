@@ -34,6 +34,10 @@ class _Meta(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     e2e_latency: float | None = None
+    queue_time: float | None = None
+
+
+_TIMES = ("e2e_latency", "queue_time")  # seconds
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -62,7 +66,7 @@ def read(event: _Event) -> Delta:
         cached_tokens=meta.cached_tokens,
         reasoning_tokens=meta.reasoning_tokens,
         finish_reason=finish,
-        server=None if meta.e2e_latency is None else {"e2e_latency": meta.e2e_latency},
+        server={key: value for key in _TIMES if (value := getattr(meta, key)) is not None} or None,
     )
 
 

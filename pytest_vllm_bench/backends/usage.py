@@ -40,6 +40,11 @@ Counts = tuple[int | None, int | None, int | None, int | None, int | None]
 NO_COUNTS: Counts = (None,) * 5
 
 
+def of_request(metrics: Any) -> Mapping[str, Any] | None:
+    """vLLM's times of one request (``--enable-per-request-metrics``); null where it made several answers of it."""
+    return metrics if isinstance(metrics, dict) and metrics else None
+
+
 def counted(usage: Usage, timings: Mapping[str, Any] | None = None) -> Delta:
     """A usage object that stands alone."""
     prompt, output, other, cached, reasoning = counts(usage)

@@ -73,6 +73,7 @@ class Answer:
         self.whole = self.whole or (ending == Ending.EOF and response.ends_with_connection)
         record.status = response.status
         record.from_cache = response.from_cache
+        record.server = record.server or response.times or None
         if response.refused:
             record.retry_after = response.retry_after
         if self._events is not None and self.whole and not self.over and record.done is not None:

@@ -15,6 +15,8 @@ FULL = 0.98
 GROWN, FEWEST = 3.0, 6
 #: Share by which throughput must have fallen before that is said.
 FELL = 0.05
+#: Share of TTFT that may pass outside of the engine unsaid; seconds by which clocks may disagree.
+OUTSIDE, GRAIN = 0.25, 0.002
 #: Of the standard normal, for a slope that is there in 99 of 100.
 _Z = 2.576
 #: Samples of a series that slopes are drawn between; all pairs of them are looked at.
@@ -24,14 +26,41 @@ MOST = 400
 def findings(sample: Sample) -> list[Message]:
     """In the order in which things went wrong."""
     window = judged(sample)
-    if window is None or not sample.tracks:
+    if window is None:
         return []
     seen = curves(sample.tracks)
-    found = [_full(sample, window, seen.get("kv_usage")), _queue(sample, window, seen.get("waiting"))]
+    found = [
+        _full(sample, seen.get("kv_usage")),
+        _queue(sample, window, seen.get("waiting")),
+        _outside(sample),
+        _beyond(sample),
+    ]
     return [message for message in found if message is not None]
 
 
-def _full(sample: Sample, window: tuple[float, float], usage: Curve | None) -> Message | None:
+def _outside(sample: Sample) -> Message | None:
+    """That much of the time to the first token passed neither in the queue nor in the prefill."""
+    if "outside_first" not in sample.values:
+        return None
+    outside, ttft = (sample.values[id][sample.counted] for id in ("outside_first", "ttft"))
+    known = np.isfinite(outside) & np.isfinite(ttft) & (ttft > 0)
+    if not known.any():
+        return None
+    share = float(np.median(outside[known] / ttft[known]))
+    if share <= OUTSIDE:
+        return None
+    values = {"share": f"{share:.0%}", "ms": f"{float(np.median(outside[known])) * 1e3:.1f}"}
+    return Message(key="judge.watched.outside", values=values)
+
+
+def _beyond(sample: Sample) -> Message | None:
+    """That a server says of more time before the first token than there was; a stream may be shorter for the client,
+    whom its first token reached late."""
+    n = int((sample.values["outside_first"] < -GRAIN).sum()) if "outside_first" in sample.values else 0
+    return Message(key="judge.watched.beyond", values={"n": n, "ms": f"{GRAIN * 1e3:g}"}) if n else None
+
+
+def _full(sample: Sample, usage: Curve | None) -> Message | None:
     """From when on the KV cache was full, and what came of it."""
     if usage is None or sample.end is None:
         return None

@@ -9,7 +9,13 @@ import numpy as np
 
 from pytest_vllm_bench.measure import energy
 from pytest_vllm_bench.measure.rows import MetricSettings, sample
-from pytest_vllm_bench.metric_table import ERROR_COUNTS, SAMPLED, THROUGHPUTS, percentile_label, sampled_key
+from pytest_vllm_bench.metric_table import (
+    ERROR_COUNTS,
+    SAMPLED,
+    THROUGHPUTS,
+    percentile_label,
+    sampled_key,
+)
 from pytest_vllm_bench.model import Record, Sample
 
 Figures = dict[str, float | int | None]

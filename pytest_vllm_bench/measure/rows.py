@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pytest_vllm_bench.measure import window
 from pytest_vllm_bench.measure.oddities import oddities
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
+from pytest_vllm_bench.measure.stages import stages
 from pytest_vllm_bench.metric_table import FROM_DUE
 from pytest_vllm_bench.model import OURS, Record, Sample
 
@@ -127,6 +128,7 @@ class _Columns:
         values = {"ttft": first - t["sent"], "ttfo": out - t["sent"], "first_chunk": chunk - t["sent"],
                   "e2el": end - t["sent"], "tpot": tpot, "max_gap": self.largest_gap,
                   "connect": column(self.rows, "connect_s"), "send_lag": t["sent"] - t["ready"]}  # fmt: skip
+        values |= stages(self.rows, values["ttft"], last - first)
         values["output_tps_per_user"] = np.divide(1.0, tpot, out=np.full(len(ok), math.nan), where=tpot > 0)
         if open_loop:
             came = np.where(np.isnan(t["due"]), t["ready"], t["due"])  # a later turn is due when it can be sent

@@ -89,6 +89,7 @@ async def _made(reply: _Reply) -> web.StreamResponse:
     """Let the engine make the answer, and send it; a client that goes away ends it."""
     service = reply.service
     service.live.submit(reply.stream)
+    reply.answer.times = reply.stream.times
     try:
         response = await (_streamed(reply) if reply.streams else _whole(reply))
     except asyncio.CancelledError:

@@ -59,6 +59,7 @@ class Service:
             asked=asked,
             model=asked.model or self.options.models[0],
             prompt_lens=lens,
+            tells=self.options.request_metrics,
         )
         job = Job(prompt_len=sum(lens), output_len=max(1, length), hashes=hashes)
         return ServicePlan(answer=answer, tokens=tokens, finish=finish, job=job)

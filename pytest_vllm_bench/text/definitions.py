@@ -23,6 +23,26 @@ _MEANINGS: dict[str, tuple[str, str]] = {
         "As TTFT, but to the first token of the answer proper: after the thinking.",
         "与 TTFT 类似，但算到正文的第一个 token（思考过程之后）。",
     ),
+    "server_queue": (
+        "How long the request waited in the server's queue, as the server says of each request.",
+        "请求在服务端队列中等待的时间，以服务端对每个请求的说明为准。",
+    ),
+    "server_prefill": (
+        "How long its prefill took, from being scheduled to the first token.",
+        "预填充耗时：从被调度到首 token。",
+    ),
+    "server_decode": (
+        "How long decoding took, from the first token to the last.",
+        "解码耗时：从首 token 到最后一个 token。",
+    ),
+    "outside_first": (
+        "What of TTFT was spent outside the engine: the network, HTTP, the tokenizer, the template.",
+        "TTFT 中不在引擎内的部分：网络、HTTP、tokenizer、对话模板。",
+    ),
+    "outside_stream": (
+        "By how much the stream took longer than the decoding behind it.",
+        "流式输出比其背后的解码多出的时间。",
+    ),
     "first_chunk": (
         "The first chunk of any kind, even an empty one: what some other clients call TTFT.",
         "第一个数据块（可能为空）的时延，有些客户端把它当作 TTFT。",
@@ -106,6 +126,9 @@ _FORMULAS_ZH = {
     "itl_token": "间隔 ÷ 后一次到达的 token 数，每个 token 计一次",
     "max_gap": "该请求最大的 itl",
     "response_e2el": "last_token − due；非流式为 done − due",
+    "server_queue": "服务端所述的排队时间",
+    "server_prefill": "服务端所述的从被调度到首 token 的时间",
+    "server_decode": "服务端所述的从首 token 到最后一个 token 的时间",
     "connect": "建立连接的时间，与其他指标分开",
     "completed": "无错误完成的请求数",
     "failed": "出错的请求数（被主动停止的不计）",

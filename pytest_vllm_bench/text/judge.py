@@ -183,7 +183,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.check.littles_law.bad": (
         "mean concurrency ({mean}) and rate × latency ({product}) differ by {off}: a fault of a clock or of bookkeeping; "
         "these records are not to be trusted",
-        "平均并发（{mean}）与 速率 × 时延（{product}）相差 {off}：时钟或记录有误，这些数据不可信",
+        "平均并发（{mean}）与 速率 × 时延（{product}）相差 {off}；时钟或记录有误，这些数据不可信",
     ),
     "judge.watched.full": (
         "The server's KV cache was full from {seconds} s on, {share} of the time.",
@@ -201,6 +201,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.watched.queue_grows": (
         "The server's queue grew by {slope} requests a second: the load is above its capacity.",
         "服务端的队列每秒增加 {slope} 个请求：负载超出了它的处理能力。",
+    ),
+    "judge.watched.outside": (
+        "{share} of TTFT (median {ms} ms) passed outside of the engine, by the server's own times: in the network, in HTTP, "
+        "in its tokenizer or its template.",
+        "按服务端自己的计时，TTFT 的 {share}（中位数 {ms} ms）不在引擎内：用于网络、HTTP、tokenizer 或对话模板。",
+    ),
+    "judge.watched.beyond": (
+        "The server's own times are longer than what was seen of {n} requests, by more than {ms} ms: its clock or its words "
+        "are wrong.",
+        "有 {n} 个请求，服务端自己的计时比实际观察到的时间长 {ms} ms 以上：其时钟或计时方式有误。",
     ),
     "judge.energy.unwatched": (
         "No accelerator was seen, so that there is no energy: nvidia-smi, hy-smi, amd-smi, rocm-smi or npu-smi must be on "

@@ -59,7 +59,7 @@ def _piece(answer: Reply, piece: ReplyPiece) -> Events:
 
 
 def _last(answer: Reply, content: str) -> dict[str, Any]:
-    milliseconds = answer.elapsed * 1000
+    _, prefill, decode = answer.stages
     return {
         "index": 0,
         "content": content,
@@ -76,9 +76,9 @@ def _last(answer: Reply, content: str) -> dict[str, Any]:
         "timings": {
             "cache_n": answer.cached,
             "prompt_n": answer.prompt_tokens - answer.cached,
-            "prompt_ms": 0.0,
+            "prompt_ms": round(prefill * 1e3, 3),
             "predicted_n": len(answer.ids),
-            "predicted_ms": round(milliseconds, 3),
+            "predicted_ms": round(decode * 1e3, 3),
         },
     }
 

@@ -63,13 +63,14 @@ def _piece(chat: bool, answer: Reply, piece: ReplyPiece) -> Events:
 def _last(answer: Reply) -> dict[str, Any]:
     """Numbers that are zero are left out; without ``raw`` the context comes along, which can be large."""
     elapsed = int(answer.elapsed * 1e9)
+    _, prefill, decode = answer.stages
     counts = {
         "total_duration": elapsed,
         "load_duration": 0,
         "prompt_eval_count": answer.prompt_tokens - answer.cached,
-        "prompt_eval_duration": elapsed // 3,
+        "prompt_eval_duration": int(prefill * 1e9),
         "eval_count": len(answer.ids),
-        "eval_duration": elapsed - elapsed // 3,
+        "eval_duration": int(decode * 1e9),
     }
     context = {} if answer.asked.call.body.get("raw") else {"context": [*range(answer.prompt_tokens), *answer.ids]}
     last = {"done": True, "done_reason": answer.finish, **context}

@@ -235,11 +235,28 @@ def usage(answer: Reply) -> dict[str, Any]:
     return counts
 
 
+def metrics(answer: Reply) -> dict[str, Any]:
+    """vLLM's times of one request, where it was started to tell them."""
+    if not answer.tells:
+        return {}
+    (queue, prefill, decode), made = answer.stages, len(answer.ids)
+    return {
+        "metrics": {
+            "time_to_first_token_ms": prefill * 1e3,
+            "generation_time_ms": decode * 1e3,
+            "queue_time_ms": queue * 1e3,
+            "mean_itl_ms": decode / max(1, made - 1) * 1e3,
+            "tokens_per_second": made / (prefill + decode) if prefill + decode else None,
+        }
+    }
+
+
 def _closing(dialect: Dialect, chat: bool, answer: Reply) -> Events:
     apart = dialect.usage == "asked" or (dialect.usage == "last_text" and chat)
     events = []
     if answer.asked.usage and apart:
-        events.append(_event(dialect, _chunk(dialect, chat, answer, [], usage=usage(answer))))
+        told = metrics(answer)
+        events.append(_event(dialect, _chunk(dialect, chat, answer, [], usage=usage(answer), **told)))
     return [*events, *[DONE] * dialect.done]
 
 
@@ -259,7 +276,7 @@ def _whole(dialect: Dialect, chat: bool, answer: Reply) -> Any:
         counts["completion_tokens"] *= 2
     kind = "chat.completion" if chat else "text_completion"
     whole = {"id": answer.id, "object": kind, "created": CREATED, "model": answer.model, "choices": [choice]}
-    return {**whole, "usage": counts}
+    return {**whole, "usage": counts, **metrics(answer)}
 
 
 def refusal(dialect: Dialect, refused: ErrorReply) -> Refusal:

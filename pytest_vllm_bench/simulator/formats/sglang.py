@@ -70,6 +70,7 @@ def _said(answer: Reply, text: str, ids: list[int]) -> dict[str, Any]:
     }
     if answer.finish:
         meta["e2e_latency"] = round(answer.elapsed, 6)
+        meta["queue_time"] = answer.stages[0]
     return {"text": text, "output_ids": ids, "meta_info": meta}
 
 

@@ -96,6 +96,16 @@ class Reply:
     finish: Finish | None = None
     state: dict[str, Any] = field(default_factory=dict)  # what a format remembers between events
     elapsed: float = 0.0  # seconds since the request came
+    times: Sequence[float] = ()  # when it came, began, and made its first and its last token
+    tells: bool = False  # of its times, as vLLM does where it is asked to
+
+    @property
+    def stages(self) -> tuple[float, float, float]:
+        """Seconds in the queue, of prefill, of decoding."""
+        if len(self.times) < 4:
+            return 0.0, 0.0, 0.0
+        came, began, first, last = self.times
+        return began - came, first - began, last - first
 
     @property
     def prompt_tokens(self) -> int:
