@@ -102,12 +102,17 @@ def facts(**changed: Any) -> LoadFacts:
 
 
 def judged(
-    asked: Scenario, *repeats: Sequence[Record], complete: bool = True, tracks: Sequence[Track] = (), **known: Any
+    asked: Scenario,
+    *repeats: Sequence[Record] | Sample,
+    complete: bool = True,
+    tracks: Sequence[Track] = (),
+    **known: Any,
 ) -> Judgement:
-    """What the judge makes of one or several repeats of a scenario.  ``known``: their plan, the facts of each, and of
-    the last what the server counted, its fault, what stopped it (``hopeless``), what was said of it (``doubts``)."""
+    """What the judge makes of one or several repeats of a scenario, or of their samples.  ``known``: their plan, the
+    facts of each, and of the last what the server counted, its fault, what stopped it (``hopeless``), what was said of
+    it (``doubts``)."""
     settings = settings_of(asked, complete=complete)
-    samples = [replace(sample(records, settings), tracks=tracks) for records in repeats]
+    samples = [replace(one if isinstance(one, Sample) else sample(one, settings), tracks=tracks) for one in repeats]
     measured = [
         Measurement(scenario=asked, plan=known.get("plan"), facts=facts)
         for _, facts in zip_longest(repeats, known.get("facts", ()))

@@ -15,22 +15,27 @@ from runs import facts, failure, judged, request, scenario
 from pytest_vllm_bench.capacity import answered, outcome, probed
 from pytest_vllm_bench.judge.capacity import Probe
 from pytest_vllm_bench.judge.sla import is_statistical
-from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, all_names, parse_name, parse_rule
+from pytest_vllm_bench.measure.rows import sample
+from pytest_vllm_bench.measure.settings import settings_of
+from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, STARTUP, all_names, parse_name, parse_rule
 from pytest_vllm_bench.model import (
     CapacityAnswer,
     CapacityLevel,
     Cell,
+    Deployment,
     Judgement,
     Record,
     Result,
     Rule,
+    Sample,
     Search,
     Track,
     Verdict,
 )
 
 GOODPUT = {"ttft": 60.0, "ttfo": 60.0, "tpot": 12.0, "e2el": 165.0, "max_gap": 14.0}
-SERVER = {"prefix_cache_hit_rate": 0.5}
+DEPLOYMENT = Deployment(accelerators=2, price_per_hour=7.2)
+SERVER = {"prefix_cache_hit_rate": 0.5, **dict.fromkeys(STARTUP, 30.0)}
 REQUESTS, RATE, CAP = 400, 20.0, 4
 #: p90 for p99: what can be proven of a tail takes a run that is long enough for it.
 NAMES = [*all_names((50, 90)), "server.prefix_cache_hit_rate", "service_p50_ttft_ms"[8:]]
@@ -60,17 +65,25 @@ def run(kind: Literal["usual", "failing", "waiting"]) -> tuple[Record, ...]:
     return tuple(made)
 
 
-def of(name: str) -> tuple[Record, ...]:
+@cache
+def sampled(kind: Literal["usual", "failing", "waiting"], complete: bool, slos: bool) -> Sample:
+    """What its hundreds of rules are held against, looked at once: it depends on none of them."""
+    return sample(run(kind), settings_of(asked("failed == 0", goodput=GOODPUT if slos else {}), complete=complete))
+
+
+def of(name: str, complete: bool = True, slos: bool = True) -> Sample:
     """Counts of failures need failures, which would make the largest of every latency infinite; a share not all."""
-    return run("failing" if name.startswith("failed") else "waiting" if name == "cap_bound" else "usual")
+    kind: Any = "failing" if name.startswith("failed") else "waiting" if name == "cap_bound" else "usual"
+    return sampled(kind, complete, slos)
 
 
-def asked(text: str, **changed: Any) -> Any:
-    return scenario(text, goodput=GOODPUT, request_rate=RATE, concurrency=None, **changed)
+def asked(*rules: str, **changed: Any) -> Any:
+    usual = {"goodput": GOODPUT, "request_rate": RATE, "concurrency": None, "deployment": DEPLOYMENT}
+    return scenario(*rules, **{**usual, **changed})
 
 
-def judge(text: str, records: tuple[Record, ...], **evidence: Any) -> Judgement:
-    return judged(asked(text), records, **{"server": SERVER, "tracks": TRACKS, **evidence})
+def judge(text: str, seen: Sample | tuple[Record, ...], **evidence: Any) -> Judgement:
+    return judged(asked(text), seen, **{"server": SERVER, "tracks": TRACKS, **evidence})
 
 
 @cache
@@ -139,11 +152,10 @@ def test_it_is_inconclusive(name: str) -> None:
         assert found.reason.values["why"]
         return
     rules = (text, "failed_ratio < 1")  # the implied ones would fail in their own right
-    kept = judged(
-        scenario(*rules, request_rate=RATE, concurrency=None, goodput={}), of(name), server=SERVER, tracks=TRACKS
+    kept = judged(asked(*rules, goodput={}), of(name, slos=False), server=SERVER, tracks=TRACKS)
+    cut = judged(
+        asked(*rules, goodput={}), of(name, complete=False, slos=False), server=SERVER, tracks=TRACKS, complete=False
     )
-    cut = judged(scenario(*rules, request_rate=RATE, concurrency=None), of(name), server=SERVER, tracks=TRACKS,
-                 complete=False)  # fmt: skip
     if parse_name(name) and "goodput" in parse_name(name).row.needs:  # type: ignore[union-attr]
         assert kept.verdicts[0].verdict is Verdict.FAIL  # no SLO, no data
         return

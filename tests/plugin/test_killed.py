@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -107,6 +108,8 @@ def test_it_may_be_killed_at_any_moment(
         at, delay = dice.randrange(1, moments), dice.choice([0.0, dice.uniform(0, 0.5)])
         salvaging = dice.random() < 0.5
         folder = pytester.path / f"results-{kill}"
+        if following := dice.random() < 0.5:  # an earlier session's results are in the way
+            shutil.copytree(pytester.path / "results", folder)
         try:
             session(folder.name, victim, at, delay)
             left_alone(pytester.path)
@@ -125,7 +128,8 @@ def test_it_may_be_killed_at_any_moment(
             assert {row["session"] for row in rows} == {told["session"]}
             assert {(row["complete"], row["completed"], row["failed"]) for row in rows} == {(True, 20, 0)}
         except Exception as error:
-            failed[f"kill {kill} ({victim} at {at} of {moments} + {delay:.2f} s, salvaged: {salvaging})"] = error
+            moment = f"{victim} at {at} of {moments} + {delay:.2f} s, salvaged: {salvaging}, following: {following}"
+            failed[f"kill {kill} ({moment})"] = error
     if failed:
         raise Offenders("; ".join(failed), list(failed.values()))
 
@@ -174,6 +178,8 @@ def complete(path: Path) -> None:
         if row.exists():
             said = json.loads(row.read_text())
             assert sum(record.error is None for record in found) == said["completed"]
+            ttfts = [r.first_token - r.sent for r in found if r.first_token is not None and r.sent is not None]
+            assert said["mean_ttft_ms"] == pytest.approx(1000 * sum(ttfts) / len(ttfts))
     elif path.suffix == ".json":
         json.loads(path.read_text())
     elif path.suffix == ".csv":

@@ -177,12 +177,18 @@ def test_two_sessions_do_not_share_a_folder(tmp_path: Path) -> None:
         assert error.value.message.key == "report.claimed"
 
 
-def test_what_a_killed_session_left_running_is_put_aside(tmp_path: Path) -> None:
-    (tmp_path / folder.RUNNING / NAME / "tape").mkdir(parents=True)
+def test_what_a_killed_session_measured_is_put_aside_and_the_rest_goes(tmp_path: Path) -> None:
+    for place in (f"{NAME}/tape", "bench_planned/plan", "bench_sent_nothing/tape", "trial-1"):
+        (tmp_path / folder.RUNNING / place).mkdir(parents=True)
+        (tmp_path / folder.RUNNING / place / "w0-000000.tape").write_bytes(b"read" if NAME in place else b"")
     (tmp_path / "verdict.json").write_text("{}")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for part in (f".{ended.pid}.part", f".{NAME}.records.jsonl.gz.part", f".{os.getpid()}.part"):
+        (tmp_path / part).write_text("half of")
     with folder.claimed(tmp_path):
         assert names(tmp_path / folder.RUNNING) == []
-    assert names(tmp_path) == [folder.KEPT, "verdict.json"]
+    assert names(tmp_path) == [f".{os.getpid()}.part", folder.KEPT, "verdict.json"]
     assert names(tmp_path / folder.KEPT) == [NAME]
 
 
