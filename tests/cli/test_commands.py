@@ -136,6 +136,7 @@ def test_judge_again_without_a_server(finished: Path) -> None:
     assert "p99_ttft_ms" in shell("judge", "results", "--rule", "p99_tft_ms <= 5", cwd=finished, code=2)
 
 
+@pytest.mark.slow
 def test_judge_the_results_of_others(tmp_path: Path) -> None:
     theirs = {
         "backend": "vllm",
@@ -278,6 +279,7 @@ def test_shell_completion(tmp_path: Path, line: str, expected: str) -> None:
     assert expected in out.read_text()
 
 
+@pytest.mark.slow
 def test_results_of_an_earlier_version_are_taken_as_before(tmp_path: Path) -> None:
     """A folder as 0.1 left it: two repeats, a search and its probe; no measurements beside them."""
     shutil.copytree(OF_0_1, tmp_path / "results")

@@ -368,6 +368,7 @@ def test_the_rate_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
 TIERS = {"interactive": ("p90_ttft_ms <= 120", "p95_tpot_ms <= 30"), "batch": ("p90_ttft_ms <= 250",)}
 
 
+@pytest.mark.slow
 def test_tiers_of_one_search_agree_with_searches_of_their_own_on_fewer_runs() -> None:
     """On the latency model: every tier judges the same requests by its own rules."""
     asked = {"interactive": settings(at_least=8, max=256), "batch": settings(at_least=16, max=256)}

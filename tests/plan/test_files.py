@@ -390,6 +390,7 @@ def test_a_list_reads_alike_wherever_its_blocks_end(
     assert [json.loads(data[a:b]) for a, b in spans] == found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_a_large_sharegpt_file_is_not_held(tmp_path: Path) -> None:
     """300 MB, in a process of its own, whose peak memory stays below 200 MB."""

@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "observe"))
 import devices
 import nvidia_smi
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 #: Two seconds of load: four samples.
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[None, 40]], "request_rate": 20}

@@ -17,6 +17,8 @@ import pytest
 
 from pytest_vllm_bench.cli import main
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 GROUPED = ("-n", "2", "--dist", "loadgroup")

@@ -100,6 +100,7 @@ def test_the_verdict_is_that_of_the_run(bench: Bench, pytester: pytest.Pytester,
     judged_as_it_was(path)
 
 
+@pytest.mark.slow
 def test_repeats_are_judged_together_as_in_the_run(repeats: list[Path]) -> None:
     assert len(repeats) == 3
     for path in repeats:

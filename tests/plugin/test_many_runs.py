@@ -20,6 +20,8 @@ from pytest_vllm_bench.rejudge import Criteria, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 from pytest_vllm_bench.store.row import from_json
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 12]]}
 UNASKING = """

@@ -15,6 +15,8 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 32]], "concurrency_prompts": [[2, 30]], "base_url": None, "backend": "openai-chat"}
 NAME = "io64x32_mc2_np30"

@@ -16,6 +16,8 @@ import pytest
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 ONE = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 40]], "base_url": None}

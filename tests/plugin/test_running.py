@@ -20,6 +20,8 @@ from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.store.folder import claimed
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 8]]}

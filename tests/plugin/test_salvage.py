@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Begin = Callable[..., subprocess.Popen[str]]
 Bench = Callable[..., pytest.RunResult]
 LONG = {"input_output": [[64, 400]], "concurrency_prompts": [[2, 300]]}

@@ -181,12 +181,14 @@ def test_own(scenario):
     bench("-p", "no:asyncio", test=test, text="this: [is, not, read").assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_xdist_would_make_scenarios_contend(bench: Bench) -> None:
     result = bench("-n", "2", f"--vllm-url={NOWHERE}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "--dist loadgroup" in result.stdout.str() + result.stderr.str()
 
 
+@pytest.mark.slow
 def test_an_xdist_that_cannot_group_is_refused(bench: Bench, pytester: pytest.Pytester) -> None:
     """Where nothing can put the group into a node id."""
     pytester.makeconftest(
@@ -201,6 +203,7 @@ def test_an_xdist_that_cannot_group_is_refused(bench: Bench, pytester: pytest.Py
     assert "without -n" in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_a_bad_config_under_xdist(bench: Bench) -> None:
     result = bench("-n", "2", "--dist", "loadgroup", input_output="wrong")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -17,6 +17,8 @@ import pytest
 
 from pytest_vllm_bench.tokenizer import SMALL
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 SCRIPTED = Path(__file__).parent.parent / "serve" / "scripted.py"

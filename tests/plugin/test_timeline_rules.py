@@ -13,6 +13,8 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.simulator.engine import LatencyModel
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 #: Three seconds of load on an engine that has room for four at once.
 ONE = {

@@ -23,6 +23,8 @@ from pytest_vllm_bench.rejudge import Criteria, parsed, results
 from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.tokenizer import SMALL
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 ONE = {"input_output": [[64, 8]], "concurrency_prompts": [[2, 30]], "base_url": None}

@@ -15,6 +15,8 @@ from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import say
 
+pytestmark = pytest.mark.slow  # whole sessions
+
 Bench = Callable[..., pytest.RunResult]
 ONE = {"input_output": [[64, 4]], "concurrency_prompts": [[2, 8]], "base_url": None}
 

@@ -123,6 +123,7 @@ def test_records_with_anything_in_them(place: Path, change: Change) -> None:
     where.write_bytes(packed(LINES))
 
 
+@pytest.mark.slow
 @several
 @given(one_of(ROW))
 def test_a_result_with_anything_in_it(tmp_path_factory: pytest.TempPathFactory, place: Path, change: Change) -> None:
