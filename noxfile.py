@@ -51,9 +51,16 @@ def test(session: nox.Session) -> None:
 
 
 @nox.session
+def long(session: nox.Session) -> None:
+    """Runs are killed at fifty random moments, where ``test`` has five."""
+    session.env["KILLS"] = "50"
+    python(session, "-m", "pytest", "tests/plugin/test_killed.py", *session.posargs)
+
+
+@nox.session
 def fast(session: nox.Session) -> None:
-    """The tests that take no process of ours, no browser and no patience."""
-    only = "not slow and not process and not browser"
+    """The tests that take no patience."""
+    only = "not slow"
     python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-q", "-m", only, *session.posargs)
 
 

@@ -45,7 +45,8 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"misses": "statistics", "means": "sla", "comparison": "baseline", "before": "stopping",
-       "summary": "imports", "judge": "sla", "answer": "decode", "http": "decode"}  # fmt: skip
+       "summary": "imports", "judge": "sla", "answer": "decode", "noise": "gate", "standing": "gate", "rounds": "gate",
+       "devices": "devices_judged", "oddities": "doubts"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
 #: Verdicts are written this often.
