@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import CellFile, File, SearchFile
-from pytest_vllm_bench.metric_table import effective_rules
+from pytest_vllm_bench.metric_table import effective_rules, implied_rules, planned
 from pytest_vllm_bench.model import (
     Cell,
     DatasetChoice,
@@ -233,7 +233,16 @@ def scenario(config: Config, at: Axes) -> Scenario:
         skip=override.skip,
         **_plain(own),
     )
-    return replace(made, rules=effective_rules(made))
+    return replace(made, rules=tuple(_again(made, override)))
+
+
+def _again(made: Scenario, override: Effective) -> Iterator[Rule]:
+    """The rules and those that are implied; what an override alone implies, as it replaced the rules, has its line."""
+    replaced = parsed(override.sla_before, [None] * len(override.sla_before))
+    before = [rule for _, rule in replaced if isinstance(rule, Rule)]
+    for rule in effective_rules(made):
+        again = rule.implied and rule not in implied_rules(before, made.goodput, planned(made))
+        yield replace(rule, line=override.replaced_at) if again else rule
 
 
 def spoken(config: Config) -> str:
@@ -272,10 +281,13 @@ def _plain(own: CellFile) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """The file's own settings with the overrides that match an id; ``sla_lines``: where its rules are written."""
+    """The file's own settings with the overrides that match an id; ``sla_lines``: where its rules are written;
+    ``sla_before``: those that overrides replaced, and on which line."""
 
     cell: CellFile
     sla_lines: tuple[int | None, ...] = ()
+    sla_before: tuple[str, ...] = ()
+    replaced_at: int | None = None
     xfail: str = ""
     skip: str = ""
 
@@ -289,14 +301,20 @@ def effective(config: Config, cell: Cell) -> Effective:
         own = config.written["search"]["tiers"][cell.tier]
         merged |= {key: own[key] for key in ("sla", "goodput") if key in own}
         sla_path = f"search.tiers.{cell.tier}.sla" if "sla" in own else sla_path
+    before, replaced_at = merged.get("sla", []), None
     for position, override in enumerate(settings.overrides):
         if not fnmatchcase(cell.id, override.match):
             continue
         for key, value in override.set.items():
             both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
-        sla_path = f"overrides[{position}].set.sla" if "sla" in override.set else sla_path
+        if "sla" in override.set:
+            sla_path = f"overrides[{position}].set.sla"
+            replaced_at = lines.get(sla_path)
         xfail, skip = override.xfail or xfail, override.skip or skip
     own = CellFile.model_validate(merged)
     sla_lines = tuple(lines.get(f"{sla_path}[{i}]", lines.get(sla_path)) for i in range(len(own.sla)))
-    return Effective(cell=own, sla_lines=sla_lines, xfail=xfail, skip=skip)
+    sla_before = tuple(CellFile.model_validate({"sla": before}).sla)
+    return Effective(
+        cell=own, sla_lines=sla_lines, sla_before=sla_before, replaced_at=replaced_at, xfail=xfail, skip=skip
+    )

@@ -193,6 +193,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    short = getattr(call.excinfo and call.excinfo.value, "vllm_short", "")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if short and crash is not None:
+        crash.message = short  # of the short summary, and of JUnit's message
     target = getattr(getattr(item, "callspec", None), "params", {}).get("scenario")
     if (target := getattr(target, "target", None)) is not None and hasattr(target, "discreet"):
         cover(report, target.discreet)

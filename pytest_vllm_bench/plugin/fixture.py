@@ -121,13 +121,14 @@ class Runner:
         """Make the outcome that of the test."""
         from pytest_vllm_bench.plugin.console import width
         from pytest_vllm_bench.report.failure import failure
+        from pytest_vllm_bench.report.headline import headline
 
         if result.outcome == "pass":
             return
         said = failure(self.node.stash[MINE][result.id].result, self.items.lang, width=width(self.items.pytest))
         if result.outcome == "skip":
             pytest.skip(said)
-        fail(said)
+        fail(said, headline(result, self.items.lang))
 
 
 def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError:
@@ -138,9 +139,11 @@ def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError
     return broken(error, folder / RUNNING / stem(scenario.id), scenario.target)
 
 
-def fail(text: str) -> NoReturn:
-    """A failure that shows our own table and no traceback."""
-    pytest.fail(text, pytrace=False)
+def fail(text: str, short: str = "") -> NoReturn:
+    """A failure that shows our own table and no traceback; ``short``: its reason, for pytest's last lines."""
+    failed = pytest.fail.Exception(text, pytrace=False)
+    failed.vllm_short = short or text  # type: ignore[attr-defined]
+    raise failed
 
 
 def now(work: Coroutine[Any, Any, T]) -> T:

@@ -275,8 +275,11 @@ class Items:
             planned[scenario.cell.repeated] += scenario.num_prompts or 0
         found: dict[str, list[str]] = {}
         for scenario in {s.cell.repeated: s for s in scenarios}.values():
-            implied = ", ".join(rule.text for rule in scenario.rules if rule.implied)
-            messages = [Message(key="plugin.implied", values={"rules": implied})] if implied else []
+            messages = []
+            for line in dict.fromkeys(rule.line for rule in scenario.rules if rule.implied):
+                rules = ", ".join(rule.text for rule in scenario.rules if rule.implied and rule.line == line)
+                key = "plugin.implied" if line is None else "plugin.implied_again"
+                messages.append(Message(key=key, values={"rules": rules, "line": line}))
             turned = backwards([rule for rule in scenario.rules if not rule.implied])
             messages += [Message(key="judge.odd_direction", values={"rule": rule.text}) for rule in turned]
             messages += undecidable(scenario, planned[scenario.cell.repeated]) if scenario.num_prompts else []

@@ -69,6 +69,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.starts": ("  servers will be started, starts: {count}", "  将启动服务，启动次数：{count}"),
     "plugin.start": ("    {name} ({count} ×): {command}", "    {name}（{count} 次）：{command}"),
+    "plugin.implied_again": (
+        "implied: {rules}, since the override in line {line} replaces the rules that spoke of it",
+        "自动补上的规则：{rules}（第 {line} 行的 overrides 替换了原来与此有关的规则）",
+    ),
     "plugin.implied": ("implied: {rules}", "自动补上的规则：{rules}"),
     "plugin.unverified": (
         "  WARNING: tls.verify is false, so anyone may answer in the place of {url}, and read keys and prompts",

@@ -246,6 +246,28 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.failure.verdict": ("verdict", "判定"),
     "report.failure.errors": ("  failed requests: {errors}", "  失败请求：{errors}"),
     "report.failure.first_error": ("  the first said: {words}", "  首个错误信息：{words}"),
+    "report.kind_count": ("{kind}: {n}", "{kind} {n} 个"),
+    # the one line that pytest keeps
+    "report.short.more": ("{first}; {more} more", "{first}；另有 {more} 条"),
+    "report.short.listed": ("{first}, {then}", "{first}，{then}"),
+    "report.short.over": ("{metric} {observed} {op} {limit} ({by} %)", "{metric} {observed} {op} {limit}（{by}%）"),
+    "report.short.beyond": ("{metric} {observed} {op} {limit}", "{metric} {observed} {op} {limit}"),
+    "report.short.failed": (
+        "{metric} {observed} {op} {limit} ({kinds})",
+        "{metric} {observed} {op} {limit}（{kinds}）",
+    ),
+    "report.short.no_data": ("{metric}: no data ({why})", "{metric}：没有数据（{why}）"),
+    "report.short.implied": ("{metric} (implied)", "{metric}（自动补上）"),
+    "report.short.worse": (
+        "{metric} {change}, allowed {tolerance} (baseline {name})",
+        "{metric} {change}，容差 {tolerance}（基线 {name}）",
+    ),
+    "report.short.slower": ("{metric} {change}, allowed {tolerance}", "{metric} {change}，容差 {tolerance}"),
+    "report.short.unproven": ("{what}, not proven", "{what}，证据不足"),
+    "report.short.unproven_more": (
+        "{what}, not proven: about {more} more requests would make it proof",
+        "{what}，证据不足：约需再多 {more} 个请求才能判定",
+    ),
     "report.window.whole": ("whole run", "全程"),
     "report.window.steady": ("steady", "稳态"),
     "report.no_data": ("no data", "无数据"),

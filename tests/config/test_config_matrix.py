@@ -413,3 +413,21 @@ def test_a_chat_template_applied_here_wants_a_backend_for_text(config: Read, bac
     assert (scenario.backend, scenario.chat_template) == (spoken, "client")
     (scenario,) = matrix(config(f"backend: {backend}"))
     assert (scenario.backend, scenario.chat_template) == (backend, "server")
+
+
+def test_what_an_override_implies_again_has_its_line(config: Read) -> None:
+    """An ``sla`` that speaks of failures and goodput, replaced by one that does not."""
+    text = SHORT.replace("[16, 160]", "[1, 10], [16, 160]") + (
+        "goodput: {ttft: 500}\nsla: [goodput_ratio >= 0.9]\noverrides:\n"
+        '  - match: "*-mc16-*"\n    set:\n      sla: [p90_ttft_ms <= 900]\n'
+    )
+    one, sixteen = matrix(config(text, short=False))
+    assert [r.text for r in one.rules] == ["goodput_ratio >= 0.9"]
+    assert [(r.text, r.implied, r.line) for r in sixteen.rules] == [
+        ("p90_ttft_ms <= 900", False, 9), ("failed == 0", True, 9), ("goodput_ratio >= 0.99", True, 9)
+    ]  # fmt: skip
+    text = SHORT.replace("[16, 160]", "[1, 10], [16, 160]") + (
+        "goodput: {ttft: 500}\nsla: [p99_ttft_ms <= 500]\noverrides:\n"
+        '  - {match: "*-mc16-*", set: {sla: [p90_ttft_ms <= 900]}}\n'
+    )
+    assert [r.line for r in matrix(config(text, short=False))[1].rules if r.implied] == [None, None]

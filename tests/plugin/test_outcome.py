@@ -162,3 +162,19 @@ def test_a_reference_is_not_poisoned(bench: Bench, pytester: pytest.Pytester) ->
         )
         assert not (pytester.path / "cases" / "baselines").exists()
         assert "is not saved as a baseline: it is FAIL" in " ".join(broken.stdout.str().split())
+
+
+def test_the_last_line_says_why(bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest's short summary and JUnit's message begin with the reason, in the language that was chosen."""
+    monkeypatch.setenv("COLUMNS", "240")
+    broken = {**OVER, "concurrency_prompts": [[1, 40]], "sla": ["p90_ttft_ms <= 0.001"]}
+    result = bench("--junitxml=junit.xml", **broken)
+    result.stdout.re_match_lines([r"FAILED cases\S+ - p90_ttft_ms [\d.]+ > 0\.001 \(\+\d+ %\)"])
+    assert 'failure message="p90_ttft_ms ' in (pytester.path / "junit.xml").read_text()
+    bench("--vllm-lang=zh", **broken).stdout.re_match_lines(
+        [r"FAILED cases\S+ - p90_ttft_ms [\d.]+ > 0\.001（\+\d+%）"]
+    )
+    strict = bench("--vllm-strict", **{**broken, "sla": ["p90_ttft_ms <= 60000"]})
+    strict.stdout.re_match_lines([r"FAILED cases\S+ - --vllm-strict refuses the built-in simulator"])
+    kept = {**broken, "sla": ["p99_ttft_ms <= 60000"], "judge": {"inconclusive": "fail"}}
+    bench(**kept).stdout.re_match_lines([r"FAILED cases\S+ - p99_ttft_ms [\d.]+ <= 60,000, not proven: about \d+ more"])
