@@ -125,10 +125,11 @@ class Runner:
 
         if result.outcome == "pass":
             return
-        said = failure(self.node.stash[MINE][result.id].result, self.items.lang, width=width(self.items.pytest))
+        kept = self.node.stash[MINE][result.id].result
+        said = failure(kept, self.items.lang, width=width(self.items.pytest))
         if result.outcome == "skip":
             pytest.skip(said)
-        fail(said, headline(result, self.items.lang))
+        fail(said, headline(kept, self.items.lang))
 
 
 def unforeseen(error: Exception, folder: Path, scenario: Scenario) -> BenchError:

@@ -32,22 +32,28 @@ def _reasons(result: Result) -> Iterator[Message]:
     yield from (check.message for check in result.checks if not check.ok)
     failed = [v for v in result.verdicts if v.verdict is Verdict.FAIL]
     yield from (_broken(v, result) for v in sorted(failed, key=lambda v: v.rule.implied))
-    for c in result.comparisons:
-        if c.gated and c.verdict is Verdict.FAIL:
-            change, tolerance = (
-                f"{100 * value:{sign}.1f} %" if c.relative else f"{value:{sign}.4g}"
-                for value, sign in ((c.change, "+"), (c.tolerance, ""))
-            )
-            values = {"metric": c.metric, "change": change, "tolerance": tolerance, "name": result.baseline}
-            yield Message(key="report.short.worse" if result.baseline else "report.short.slower", values=values)
-    if result.baseline_refused:
-        yield from result.baseline_notes
+    yield from _regressions(result)
     if result.verdict is Verdict.INCONCLUSIVE:
         yield from _undecided(result)
     elif not failed and result.outcome_reason is not None:
         yield result.outcome_reason
     if result.verdict is Verdict.FAIL and not failed:
         yield from result.notes[:1]  # the server restarted
+
+
+def _regressions(result: Result) -> Iterator[Message]:
+    """Figures that are worse than a reference's, or than another target's; and why nothing was compared."""
+    if (held := result.baseline) is None:
+        return
+    for c in held.comparisons:
+        if c.gated and c.verdict is Verdict.FAIL:
+            change, tolerance = (
+                f"{100 * value:{sign}.1f} %" if c.relative else f"{value:{sign}.4g}"
+                for value, sign in ((c.change, "+"), (c.tolerance, ""))
+            )
+            values = {"metric": c.metric, "change": change, "tolerance": tolerance, "name": held.reference}
+            yield Message(key="report.short.worse", values=values)
+    yield from held.notes if held.refused else ()
 
 
 def _broken(v: RuleVerdict, result: Result) -> Message:

@@ -262,7 +262,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{metric} {change}, allowed {tolerance} (baseline {name})",
         "{metric} {change}，容差 {tolerance}（基线 {name}）",
     ),
-    "report.short.slower": ("{metric} {change}, allowed {tolerance}", "{metric} {change}，容差 {tolerance}"),
     "report.short.unproven": ("{what}, not proven", "{what}，证据不足"),
     "report.short.unproven_more": (
         "{what}, not proven: about {more} more requests would make it proof",

@@ -9,9 +9,8 @@ from typing import Any
 from every import every
 from results_made import FAILED, RULE, result
 
-from pytest_vllm_bench.judge.capacity import CapacityAnswer, LevelRecord
-from pytest_vllm_bench.judge.comparison import Comparison
-from pytest_vllm_bench.model import Check, JudgeSettings, Message, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Check, Comparison, JudgeSettings, Message, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.model.result import BaselineOutcome, CapacityAnswer, CapacityLevel
 from pytest_vllm_bench.report.headline import headline
 
 FAIL, INVALID, INCONCLUSIVE = Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
@@ -55,11 +54,11 @@ TAIL = asked("p90_ttft_ms <= 3")
         (FAIL, {"verdicts": (judged(FAILED, observed=3.0), judged(TAIL))}, "p90_ttft_ms 16 > 3 (+433 %); 1 more",
          "p90_ttft_ms 16 > 3（+433%）；另有 1 条"),
         (FAIL, {"verdicts": (judged(FAILED, observed=3.0),)}, "failed (implied) 3 > 0", "failed（自动补上） 3 > 0"),
-        (FAIL, {"baseline": "main", "comparisons": (compared(),)},
+        (FAIL, {"baseline": BaselineOutcome(reference="main", comparisons=(compared(),))},
          "mean_tpot_ms +12.3 %, allowed 5.0 % (baseline main)",
          "mean_tpot_ms +12.3 %，容差 5.0 %（基线 main）"),
-        (FAIL, {"baseline": "main", "baseline_refused": True,
-                "baseline_notes": (Message(key="judge.baseline_no_metric", values={"metric": "mean_tpot_ms"}),)},
+        (FAIL, {"baseline": BaselineOutcome(reference="main", refused=True, notes=(
+            Message(key="judge.baseline_no_metric", values={"metric": "mean_tpot_ms"}),))},
          "mean_tpot_ms is to be compared, but one of the two sessions has no figure for it",
          "需要比较 mean_tpot_ms，但两次会话中有一方没有该指标"),
         (INVALID, {"checks": (LATE,), "verdicts": (judged(TAIL),)},
@@ -73,7 +72,7 @@ TAIL = asked("p90_ttft_ms <= 3")
         (FAIL, {"error": Message(key="server.restarted", values={"what": "x"})}, ".+", ".+"),
         (Verdict.PASS, {"scenario": STRICT, "taints": ("simulated",)}, "--vllm-strict refuses.*",
          "--vllm-strict 不接受.*"),
-        (FAIL, {"capacity": CapacityAnswer(held=7, broken=8, levels=(LevelRecord(
+        (FAIL, {"capacity": CapacityAnswer(held=7, broken=8, levels=(CapacityLevel(
             level=8, held=False, decided=True, proven=True, multiple=1),)),
                 "verdicts": (judged(asked("concurrency >= 32"), observed=7.0),)},
          "concurrency 7 < 32 (-78 %)", "concurrency 7 < 32（-78%）"),
