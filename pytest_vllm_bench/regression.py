@@ -25,7 +25,7 @@ from pytest_vllm_bench.judge.comparison import (
     lost_gates,
     missing_gates,
 )
-from pytest_vllm_bench.model import Comparison, Message, Result, Scenario, Verdict
+from pytest_vllm_bench.model import Cell, Comparison, Message, Result, Verdict
 from pytest_vllm_bench.store import folder
 
 
@@ -47,7 +47,7 @@ class Rounds:
     name: str
     settings: BaselineSettings
     planned: int
-    measured: dict[str, Result] = field(default_factory=dict, repr=False)
+    measured: dict[Cell, Result] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def hold(gate: ReferenceGate | Rounds, result: Result) -> GateOutcome | None:
     if isinstance(gate, ReferenceGate):
         return _hold_sessions(gate, result)
     if result.scenario.target.name == gate.name:
-        gate.measured[_cell(result.scenario)] = result
+        gate.measured[result.scenario.cell.anywhere] = result
         return None
     return _hold_rounds(gate, result)
 
@@ -95,7 +95,7 @@ def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
 
 
 def _hold_rounds(gate: Rounds, result: Result) -> GateOutcome:
-    if (first := gate.measured.get(_cell(result.scenario))) is None:
+    if (first := gate.measured.get(result.scenario.cell.anywhere)) is None:
         return GateOutcome(notes=(Message(key="judge.target_missing", values={"target": gate.name}),), refused=True)
     old, new = (baseline.session_of(one, gate.settings.gated) for one in (first, result))
     made = compare_targets(old, new, gate.settings, gate.planned)
@@ -103,11 +103,6 @@ def _hold_rounds(gate: Rounds, result: Result) -> GateOutcome:
         return GateOutcome(notes=(made,), refused=True)
     notes = tuple(missing_gates([old], new, gate.settings))
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates([old], new, gate.settings))
-
-
-def _cell(scenario: Scenario) -> str:
-    """What a scenario is called on every target and in every round."""
-    return scenario.cell.repeated.without_target.id
 
 
 def locate(named: str, base: Path) -> Path:
@@ -172,10 +167,10 @@ def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]])
 
     The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.
     """
-    tolerances, cells = dict[str, Mapping[str, str | float]](), dict[str, dict[str, Result]]()
+    tolerances, cells = dict[Cell, Mapping[str, str | float]](), dict[Cell, dict[str, Result]]()
     for result, tolerance in results:
         if result.scenario.target.name:
-            cell = _cell(result.scenario)
+            cell = result.scenario.cell.anywhere
             tolerances.setdefault(cell, tolerance)
             cells.setdefault(cell, {})[result.scenario.target.name] = result
     pooled = {cell: {t: one for t, one in of.items() if one.per_repeat} for cell, of in cells.items()}
@@ -188,5 +183,5 @@ def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]])
         planned = comparisons_planned(pairs, settings)
         for b, other in others:
             one, two = (baseline.session_of(result, settings.gated) for result in (first, other))
-            found.append(Pair(cell=cell, a=a, b=b, outcome=compare_targets(one, two, settings, planned)))
+            found.append(Pair(cell=cell.id, a=a, b=b, outcome=compare_targets(one, two, settings, planned)))
     return found

@@ -168,3 +168,24 @@ def test_the_rules_can_be_broken(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
     bad.write_text(f"def f():\n    from {ME}.load import send\n    import {ME}.judge\n")
     assert {ours(n) for n in imports(bad)} == {"load", "judge"}
+
+
+def test_nobody_but_the_cell_takes_an_id_apart() -> None:
+    """What is what of it stands in ``Cell``; the one reader of ids that are no more than that is beside it."""
+    surgery = re.compile(
+        r"""["'/(]-\(?r\{|-\(np\|d\)|(scenario|cell|one)\.id\.(remove|split|rsplit|partition|replace)"""
+    )
+    found = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in modules()
+        if path != PACKAGE / "model" / "cell.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if surgery.search(line)
+    ]
+    # Two ids that come to one file's name are looked for before there is any.
+    assert found == ['config/checks.py: name = cell.id.replace("-", "_")']
+
+
+def test_only_its_launchers_know_the_simulator() -> None:
+    knowing = {area(path) for path in modules() if "simulator" in map(ours, imports(path))}
+    assert knowing - {"simulator"} <= {"cli", "serve"}

@@ -38,9 +38,9 @@ class Cell:
         return replace(self, repeat=None)
 
     @property
-    def without_target(self) -> Self:
-        """What is measured on each target."""
-        return replace(self, target="")
+    def anywhere(self) -> Self:
+        """What it has in common with the same on other targets, in whichever round."""
+        return replace(self, target="", repeat=None)
 
     @property
     def of_search(self) -> Self:

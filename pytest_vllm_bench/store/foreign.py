@@ -84,9 +84,9 @@ def completed(row: Mapping[str, Any], path: Path, among: int = 1) -> dict[str, A
     parts = [f"{short}{row[key]:g}" for short, key in load.items() if isinstance(row.get(key), int | float)]
     id = "-".join([_WHEN.sub("", name).removeprefix("bench_").replace("_", "-"), *parts])
     row.setdefault("scenario_id", id)
-    row.setdefault("scenario_key", re.sub(r"-(np|d)\d+(?=-|$)", "", str(row["scenario_id"])))
     for key in ("scenario_id", "scenario_key"):  # as all tables name it
-        row[key] = safe(row[key]) if isinstance(row[key], str) else row[key]
+        if isinstance(row.get(key), str):
+            row[key] = safe(row[key])
     return row
 
 

@@ -52,7 +52,7 @@ def test_what_cells_have_in_common() -> None:
     one = Cell(target="a", place="io8x8-mc1", bound="np10", repeat=2)
     other = replace(one, target="b", repeat=1)
     assert one.repeated == replace(one, repeat=1).repeated != other.repeated
-    assert one.repeated.without_target == other.repeated.without_target
+    assert one.anywhere == other.anywhere != one
     assert one.key == "a-io8x8-mc1"
     tiers = [Cell(place="io8x8", tier=tier, search="capacity") for tier in ("gold", "silver")]
     probe = replace(tiers[0].of_search, level="mc4", bound="np60")
