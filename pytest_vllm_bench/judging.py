@@ -52,7 +52,7 @@ def judge(
     spoilt = [finding for sample in samples for finding in devices.findings(sample)]
     notes += [note for _, note in spoilt]
     notes += findings(samples[-1])
-    notes += energy.notes(samples[-1], wanted=_asks_for_energy(asked))
+    notes += energy.notes(samples[-1], _asks_for_energy(asked), asked.deployment.accelerators)
     return Result(
         scenario=asked,
         verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if last.gone else judgement.verdict,

@@ -16,8 +16,9 @@ from pytest_vllm_bench import environment, load
 from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Scenario, Target
-from pytest_vllm_bench.observe import timeline
+from pytest_vllm_bench.observe import counters, timeline
 from pytest_vllm_bench.observe.accelerators import watcher
+from pytest_vllm_bench.observe.counters import Snapshot
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.serve.servers import shape
 from pytest_vllm_bench.session import Session, trial_of
@@ -129,16 +130,16 @@ def server(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
 def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Finding]:
     """One scenario's server, tokenizer, template, counters, and whether it takes a request of the scenario's shape."""
 
-    async def look() -> tuple[World, bool]:
+    async def look() -> tuple[World, Snapshot | None]:
         world = await session.open(scenario, 0, lambda _: None)
-        return world, await timeline.look(world.target) is not None
+        return world, await timeline.look(world.target)
 
     found = tried(lambda: asyncio.run(look()))
     if isinstance(found, Message):
         why = found.values["why"] if found.key == "server.not_ready" else found
         yield False, f"{scenario.id}: {say(why, lang)}"
         return
-    world, counts = found
+    world, page = found
     model = world.models[0]
     window = "?" if world.max_model_len is None else world.max_model_len
     trip = "?" if world.round_trip_ms is None else f"{world.round_trip_ms:.1f}"
@@ -154,9 +155,23 @@ def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Findin
     noticed = [*world.notes, *notes(world.backend, scenario)]
     if world.backend.takes_messages and world.template_tokens is None:
         noticed.append(Message(key="cli.doctor.template"))
-    if not counts:
-        noticed.append(Message(key="cli.doctor.counters"))
+    yield from metrics(page, lang)
     yield from ((None, say(note, lang)) for note in noticed)
+
+
+#: How rules name what is watched.
+FORMS = {"gauges": "server.{}_max", "histograms": "server.p99_{}_ms"}
+
+
+def metrics(page: Snapshot | None, lang: str) -> Iterator[Finding]:
+    """What of the server's own metrics can be watched, and so named in rules."""
+    seen = counters.named(page) if page is not None else {}
+    if not any(seen.values()):
+        yield None, say("cli.doctor.counters", lang)
+        return
+    gauges, histograms = ([form.format(name) for name in seen[kind]] for kind, form in FORMS.items())
+    rules = [*gauges, *histograms, *(f"server.{name}" for name in seen["counters"])]
+    yield True, say("cli.doctor.watched", lang, rules=", ".join(rules))
 
 
 def tried(work: Callable[[], T]) -> T | Message:

@@ -72,23 +72,23 @@ def _said(device: str, seconds: float) -> dict[str, str]:
     return {"device": device, "seconds": f"{seconds:.1f}"}
 
 
-def joules(tracks: Sequence[Track], window: Window) -> float | None:
-    """The energy of all devices; None where that of one is not known."""
+def joules(tracks: Sequence[Track], window: Window, expected: int | None = None) -> float | None:
+    """The energy of all devices; None where that of one is not known, or others were seen than are ``expected``."""
     each = [one.joules for one in used(tracks, window).values()]
     known = [one for one in each if one is not None]
-    return sum(known) if known and len(known) == len(each) else None
+    return sum(known) if known and len(known) == len(each) == (expected or len(each)) else None
 
 
-def highest(tracks: Sequence[Track], window: Window) -> float | None:
+def highest(tracks: Sequence[Track], window: Window, expected: int | None = None) -> float | None:
     """The highest power of all devices together, at any time at which one of them told its own."""
     cuts = [_cut(track, track.device, window) for track in tracks if track.name == POWER]
-    if not cuts or any(isinstance(values, Message) for _, values in cuts):
+    if not cuts or len(cuts) != (expected or len(cuts)) or any(isinstance(values, Message) for _, values in cuts):
         return None
     at = np.unique(np.concatenate([times for times, _ in cuts]))
     return float(sum(np.interp(at, times, values) for times, values in cuts).max())
 
 
-def notes(sample: Sample, wanted: bool) -> list[Message]:
+def notes(sample: Sample, wanted: bool, expected: int | None = None) -> list[Message]:
     """Why there is no energy in the window that rules are judged in, or what is odd about it."""
     window = sample.steady or ((sample.begin, sample.end) if sample.begin is not None else None)
     tracks = [track for track in sample.tracks if track.name in (COUNTER, POWER)]
@@ -98,6 +98,9 @@ def notes(sample: Sample, wanted: bool) -> list[Message]:
     if not wanted and window[1] - window[0] < short:  # type: ignore[operator]
         return []
     found = used(tracks, window)  # type: ignore[arg-type]
+    if expected not in (None, len(found)):
+        values = {"seen": len(found), "expected": expected}
+        return [Message(key="judge.energy.device_count", values=values)]
     return [one.why for one in found.values() if one.why] or [
         Message(key="judge.energy.apart", values={"device": device, "counter": f"{a:.0f}", "integral": f"{b:.0f}"})
         for device, (a, b, _) in found.items()

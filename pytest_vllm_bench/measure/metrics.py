@@ -92,7 +92,7 @@ def _figures(views: Sequence[_View], settings: MetricSettings) -> Figures:
     figures |= _rates(views, settings.price_per_hour)
     figures |= _ratios(views, settings)
     figures |= _concurrency(views)
-    figures |= _energy(views)
+    figures |= _energy(views, settings.accelerators)
     for id, row in SAMPLED.items():
         values = [v.request_values(id) if row.per == "request" else v.gap_values(id) for v in views]
         pooled = np.concatenate(values) if values else np.empty(0)
@@ -189,11 +189,11 @@ def _concurrency(views: Sequence[_View]) -> Figures:
     }
 
 
-def _energy(views: Sequence[_View]) -> Figures:
+def _energy(views: Sequence[_View], devices: int | None) -> Figures:
     """Of all repeats together; None where it is not known of one of them."""
     timed = [(v.sample.tracks, (v.begin, v.end)) for v in views if v.seconds]
-    spent = [energy.joules(*one) for one in timed]
-    highest = [energy.highest(*one) for one in timed]
+    spent = [energy.joules(*one, devices) for one in timed]
+    highest = [energy.highest(*one, devices) for one in timed]
     known = [joules for joules in spent if joules is not None]
     joules = sum(known) if known and len(known) == len(spent) else None
     tokens, requests = (sum(v.tally(id) or 0 for v in views) for id in ("output_throughput", "request_throughput"))

@@ -265,6 +265,14 @@ def deltas(before: Snapshot | None, after: Snapshot | None) -> dict[str, float]:
     return found
 
 
+def named(page: Snapshot) -> dict[str, list[str]]:
+    """Our names of what is on a page."""
+    tables = {"gauges": GAUGES, "counters": COUNTERS}
+    found = {kind: [ours for ours, names in table.items() if present(names, page)] for kind, table in tables.items()}
+    of_histograms = [ours for ours, names in HISTOGRAMS.items() if any(name in page.buckets for name in names)]
+    return {**found, "histograms": of_histograms}
+
+
 def present(families: Sequence[str], snapshot: Snapshot) -> str | None:
     return next((name for name in families if name in snapshot.values), None)
 

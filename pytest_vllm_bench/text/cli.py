@@ -348,9 +348,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cli.doctor.no_accelerators": (
         "no nvidia-smi, hy-smi, amd-smi, rocm-smi or npu-smi on the PATH: no accelerator of this machine is watched, so "
-        "there is no energy; an exporter's address does as well: observe: {{accelerators: http://host:9400/metrics}}",
+        "there is no energy; an exporter's address does as well: observe: {{accelerators: http://host:9400}}",
         "PATH 中没有 nvidia-smi、hy-smi、amd-smi、rocm-smi 或 npu-smi：不观测本机加速卡，没有能耗数据；"
-        "也可以写 exporter 的地址：observe: {{accelerators: http://host:9400/metrics}}",
+        "也可以写 exporter 的地址：observe: {{accelerators: http://host:9400}}",
     ),
     "cli.doctor.no_server": ("no server was named: --base-url looks at one", "未指定服务：用 --base-url 可检查服务"),
     "cli.doctor.server": (
@@ -372,6 +372,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.doctor.template": (
         "the server does not tell how many tokens its chat template adds: its answers' own counts will",
         "服务端没有说明对话模板增加的 token 数，将以其应答中的计数为准",
+    ),
+    "cli.doctor.watched": (
+        "its metrics are read while load runs; rules may name {rules}",
+        "压测期间会读取其监控指标；规则可引用 {rules}",
     ),
     "cli.doctor.counters": (
         "no counters of its own can be read at /metrics: rules on server.* have nothing to go by",

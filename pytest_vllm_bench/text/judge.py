@@ -218,6 +218,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有观测到加速卡，因此没有能耗数据：本机 PATH 中须有 nvidia-smi、hy-smi、amd-smi、rocm-smi 或 npu-smi，"
         "或者用 observe: {{accelerators: http://host:9400/metrics}} 指定 exporter。",
     ),
+    "judge.energy.device_count": (
+        "No energy: {seen} accelerators were seen, and deployment: {{accelerators: {expected}}} says how many there are.",
+        "没有能耗数据：观测到 {seen} 张加速卡，而 deployment: {{accelerators: {expected}}} 写明的数量与此不同。",
+    ),
     "judge.energy.no_samples": (
         "No energy: accelerator {device} told its power {n} times in the judged window, and two are needed.",
         "没有能耗数据：加速卡 {device} 在判定窗口内只有 {n} 个功率样本，至少需要 2 个。",

@@ -234,6 +234,8 @@ def test_init_gives_what_runs(tmp_path: Path) -> None:
 def test_doctor(tmp_path: Path, server: str) -> None:
     text = shell("doctor", "--base-url", server, cwd=tmp_path)
     assert "simulator" in text
+    assert "server.kv_usage_max" in text
+    assert "server.p99_queue_ms" in text
     assert "BAD" in shell("doctor", "--base-url", "http://127.0.0.1:9", cwd=tmp_path, code=1)
 
 

@@ -69,6 +69,15 @@ def test_each_reason_to_be_absent(track: Track, reason: str) -> None:
     assert energy.joules([track, counter(1)], (2.2, 7.3)) == pytest.approx(5.1), "the counter stands for it"
 
 
+def test_energy_is_of_the_whole_deployment() -> None:
+    pair = [steady(100), steady(50, device="1")]
+    assert energy.joules(pair, (2.2, 7.3), 2) == pytest.approx(765)
+    assert energy.highest(pair, (2.2, 7.3), 2) == pytest.approx(150)
+    for expected in (1, 8):
+        assert energy.joules(pair, (2.2, 7.3), expected) is None, "some are not watched, or others are watched too"
+        assert energy.highest(pair, (2.2, 7.3), expected) is None
+
+
 def test_a_counter_that_falls_is_none() -> None:
     fell = power(*((t, 100 - t) for t in range(11)), name="energy_j")
     assert energy.joules([fell, steady(10)], (2.2, 7.3)) == pytest.approx(51)
@@ -81,10 +90,12 @@ def test_a_counter_that_falls_is_none() -> None:
 
 
 def test_what_is_said_of_the_judged_window() -> None:
-    def notes(*tracks: Track, wanted: bool = True, **times: float | tuple[float, float]) -> list[str]:
+    def notes(
+        *tracks: Track, wanted: bool = True, expected: int | None = None, **times: float | tuple[float, float]
+    ) -> list[str]:
         columns = dict.fromkeys(("sent", "due", "ready", "done", "tried", "chain", "ok", "counted", "reconnected"))
         made = Sample(**{**columns, "begin": 1.0, "end": 9.0, **times}, tracks=tracks)  # type: ignore[arg-type]
-        return [note.key.removeprefix("judge.energy.") for note in energy.notes(made, wanted)]
+        return [note.key.removeprefix("judge.energy.") for note in energy.notes(made, wanted, expected)]
 
     assert notes(steady(100), counter(100)) == []
     assert notes(steady(100), counter(94)) == ["apart"]
@@ -93,6 +104,8 @@ def test_what_is_said_of_the_judged_window() -> None:
     assert notes(steady(100, end=8)) == ["window_not_bracketed"]
     assert notes(steady(100, end=8), steady=(2.0, 7.0)) == []
     assert notes() == ["unwatched"]
+    assert notes(steady(100), expected=8) == ["device_count"]
+    assert notes(steady(100), expected=1) == []
     assert notes(wanted=False) == []
     assert notes(steady(100), end=1.4) == ["no_samples"]
     assert notes(steady(100), end=1.4, wanted=False) == [], "a short run need not be explained to who did not ask"

@@ -54,6 +54,8 @@ COLUMNS = (
     "round_trip_ms",
 )
 FINDINGS = 4  # on the first screen
+#: Figures of a timeline that stand beside their mean and maximum, in the file alone.
+SELDOM = ("_p95", "_last", "_p90", "_p50")
 LISTED = 300  # lines of a table at most, where each scenario has several
 SETTINGS = 40  # scenarios whose own settings are listed
 
@@ -214,7 +216,7 @@ def embedded(data: Any) -> str:
 def _server(results: Sequence[Result]) -> dict[str, Any] | None:
     """The server's own counters as a table; None without any."""
     told = [result for result in results if result.server][:LISTED]
-    keys = list({key: None for result in told for key in result.server})
+    keys = list({key: None for result in told for key in result.server if not key.endswith(SELDOM)})
     lines = [(result.id, [result.server.get(key) for key in keys]) for result in told]
     return {"counters": keys, "lines": lines} if told else None
 
