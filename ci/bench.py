@@ -27,18 +27,20 @@ class Cell:
         return str(self.row["scenario_id"])
 
 
-def bench(config: Mapping[str, Any], url: str) -> list[Cell]:
-    """Run the shipped test against ``url`` with ``config``; the cells in the order of their names.
+def bench(config: Mapping[str, Any], url: str | None, code: int = 0) -> list[Cell]:
+    """Run the shipped test against ``url`` (None: the config's own server) with ``config``; the cells in the order of
+    their names.
 
-    Raises RuntimeError if pytest does not pass.
+    Raises RuntimeError if pytest does not end with ``code``.
     """
     with tempfile.TemporaryDirectory() as folder:
         path, results = Path(folder) / "config.yaml", Path(folder) / "results"
         path.write_text(json.dumps(config), "utf-8")  # JSON is YAML
-        options = [f"--vllm-config={path}", f"--vllm-url={url}", f"--vllm-results={results}", "--vllm-lang=en"]
+        options = [f"--vllm-config={path}", f"--vllm-results={results}", "--vllm-lang=en"]
+        options += [f"--vllm-url={url}"] if url else []
         command = [sys.executable, "-m", "pytest", "bench_cases", "-p", "no:cacheprovider", *options]
         done = subprocess.run(command, cwd=ROOT)
-        if done.returncode:
+        if done.returncode != code:
             raise RuntimeError(f"pytest bench_cases ended with {done.returncode}")
         return list(_cells(results))
 

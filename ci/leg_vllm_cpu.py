@@ -42,6 +42,7 @@ def leg(findings: Findings) -> None:
     python = installed()
     model = llama()
     common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
+    sweep(findings, python, model, common)
     # Another name of the same model stands for an adapter.
     with vllm(python, model, "--max-model-len", "4096", "--served-model-name", "tiny", "other") as url:
         random = {**common, "input_output": LENGTHS, "concurrency_prompts": LOADS}
@@ -60,6 +61,37 @@ def leg(findings: Findings) -> None:
         for lens in LENGTHS:
             one = {**common, "input_output": [lens], "concurrency_prompts": LOADS[1:]}
             other_client(findings, url, partial(bench, one, url), partial(theirs, python, model, url))
+
+
+def sweep(findings: Findings, python: Path, model: Path, common: Mapping[str, Any]) -> None:
+    """Servers that the test starts: a 2 × 2 sweep of flags, and a setting with a flag that there is not."""
+    command = [
+        str(python),
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(model),
+        "--max-model-len",
+        "2048",
+    ]
+    command += ["--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager", "--max-model-len", "2048"]
+    args = [{"max-num-seqs": n, "enable-prefix-caching": cached} for n in (2, 8) for cached in (True, False)]
+    args.append({"label": "typo", "with-such-a-thing": 2})
+    server = {"command": command, "args": args, "env": {**ENVIRON, "VLLM_SERVER_DEV_MODE": "1"}}
+    load = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 16]], "warmup": 0}
+    cells = bench({**common, **load, "server": server}, None, code=1)
+    findings.check("four settings run, the fifth is an error of its own", holds=len(cells) == 4)
+    for cell in cells:
+        launch, counters = cell.row["environment"]["launch"], cell.row["server"]
+        asked = (2 if "mns2" in cell.id else 8, "epc1" in cell.id)
+        told = {name: launch["settings"].get(name) for name in ("max_num_seqs", "enable_prefix_caching")}
+        same = told == {"max_num_seqs": [asked[0]], "enable_prefix_caching": [asked[1]]} and not launch["unlike"]
+        findings.check(f"{cell.id}: the server has the flags that were asked: {told}", holds=same)
+        start = {key: value for key, value in counters.items() if key.startswith("startup.")}
+        needed = {"startup.ready_s", "startup.first_token_s", "startup.engine_s", "startup.kv_tokens"}
+        findings.check(f"{cell.id}: {start}", holds=needed <= start.keys())
+        unsaid = [note["key"] for note in cell.row["notes"] if note["key"].startswith("serve.")]
+        findings.check(f"{cell.id}: its caches were emptied before the load", holds=not unsaid)
 
 
 def templates(findings: Findings, config: Mapping[str, Any], url: str) -> None:
