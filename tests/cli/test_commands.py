@@ -211,8 +211,8 @@ def test_init_takes_over_a_sweep(tmp_path: Path) -> None:
                    "burstiness": 0.5}}  # fmt: skip
     (tmp_path / "serve.json").write_text(json.dumps(serve))
     (tmp_path / "loads.json").write_text(json.dumps(loads))
-    said = shell("init", "mine", "--server", "simulator", "--serve-params", "serve.json", "--bench-params", "loads.json",
-                 cwd=tmp_path)  # fmt: skip
+    sweep = ("--serve-params", "serve.json", "--bench-params", "loads.json")
+    said = shell("init", "mine", "--server", "simulator", *sweep, cwd=tmp_path)
     assert "not taken over, write keys of config.yaml for them: burstiness" in said
     assert "pytest mine --collect-only" in said
     found = read(tmp_path / "mine" / "config.yaml", Overrides(), builtin())

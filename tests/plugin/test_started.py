@@ -230,3 +230,23 @@ def test_what_holds_the_accelerators_is_waited_for_and_named(
     assert "4711, python3, 70000 MiB" in told(result)
     result = bench(**ONE | {"server": server(free_memory="100%")})
     result.assert_outcomes(passed=1)
+
+
+def test_servers_take_turns_and_start_only_for_what_runs(bench: Bench, pytester: pytest.Pytester) -> None:
+    """AB, BA with a start each; with workers of xdist, with --lf and -x."""
+    note = pytester.path / "note"
+
+    def starts(*options: str, **keys: Any) -> str:
+        note.unlink(missing_ok=True)
+        bench(*options, **ONE | keys)
+        return " ".join(note.read_text().replace("start ", "").split()) if note.exists() else ""
+
+    each = {name: server("", "--note", str(note), args={"max-num-seqs": n}) for name, n in (("a", 1), ("b", 2))}
+    again = {name: one | {"restarts": 2} for name, one in each.items()}
+    assert starts(servers=again, repeats=2) == "1 2 2 1"
+    assert starts("-n", "2", "--dist", "loadgroup", servers=each) == "1 2"
+    broken = each | {"c": server("dies", "--note", str(note), args={"max-num-seqs": 3})}
+    assert starts("-x", "-p", "cacheprovider", servers={"A": broken["c"], **each}) == "3"  # the first by name
+    assert starts("-p", "cacheprovider", servers=broken) == "1 2 3"
+    assert starts("--lf", "-p", "cacheprovider", servers=broken) == "3"
+    assert not left(pytester)

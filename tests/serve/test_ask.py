@@ -18,8 +18,8 @@ from pytest_vllm_bench.simulator import SimulatorOptions
 
 def test_settings_are_found_wherever_they_stand() -> None:
     told: dict[str, Any] = {
-        "/server_info?config_format=json": {"vllm_config": {"cache_config": {"enable_prefix_caching": False, "n": "0.9"},
-                                                            "scheduler_config": {"max_num_seqs": 64}, "x": [{"n": 1}]}},
+        ask.SETTINGS[0]: {"vllm_config": {"cache_config": {"enable_prefix_caching": False, "n": "0.9"},
+                                          "scheduler_config": {"max_num_seqs": 64}, "x": [{"n": 1}]}},
         "/get_server_info": {"tp_size": 2, "internal_states": [{"max_num_seqs": 64}]},
         "/props": {"default_generation_settings": {"n_ctx": 4096}, "total_slots": 4, "nan": "nan"},
     }  # fmt: skip
