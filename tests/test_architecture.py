@@ -163,6 +163,15 @@ def test_the_rooms_that_contributors_read_of_are_those_that_hold() -> None:
     assert set(leaves.split()) == LEAVES
 
 
+def test_the_glossary_has_the_nouns_that_there_are() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`\w+`) \| (.*) \|$", text.partition("## The nouns")[2].partition("\n## ")[0], re.MULTILINE)
+    explained = [name for row in rows for cell in row for name in re.findall("`([A-Z][a-z]\\w*)`", cell)]
+    there = {name for name, homes in public_classes().items() if homes[0].startswith("model/")}
+    assert sorted(explained) == sorted(there)
+    assert len(rows) <= 40
+
+
 def test_the_rules_can_be_broken(tmp_path: Path) -> None:
     """The reader of imports sees what it must see, wherever it stands."""
     bad = tmp_path / "bad.py"
