@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.model import Message, Prompt
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
-from pytest_vllm_bench.plan.datasets.random import content_lengths, pieces, ranged
+from pytest_vllm_bench.plan.datasets.random import lots
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
 
@@ -60,19 +60,14 @@ def _pause(options: ConversationOptions, draw: RandomState) -> float:
 
 def _drafts(wanted: Wanted, options: ConversationOptions) -> Iterator[Draft]:
     """The user's turns, one after another; each begins unlike any other, save for the common system prompt."""
-    size = wanted.alphabet().size
-    text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
-    prefix = drawn(wanted.stream("prefix"), size, options.prefix_len)
-    for turns in _turn_counts(wanted, options):
-        inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, turns))
-        outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, turns)
-        own = pieces(text, size, inputs.tolist())
-        for turn, (letters, out) in enumerate(zip(own, outputs.tolist(), strict=True)):
+    prefix = drawn(wanted.stream("prefix"), wanted.alphabet().size, options.prefix_len)
+    shared = len(prefix)
+    for own in lots(wanted, options.range_ratio, _turn_counts(wanted, options)):
+        for turn, (letters, out) in enumerate(own):
             if turn or not prefix:
                 yield Draft(letters=letters, output_len=out)
-                continue
-            shared = len(prefix)
-            yield Draft(letters=prefix + letters, family=0, common=shared, shared_len=shared, output_len=out)
+            else:
+                yield Draft(letters=prefix + letters, family=0, common=shared, shared_len=shared, output_len=out)
 
 
 def problems(options: ConversationOptions) -> list[Message]:

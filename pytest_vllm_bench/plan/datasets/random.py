@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.errors import DataError
@@ -54,24 +54,33 @@ def _batched(spelled: Iterator[Prompt], texts: int, kind: str) -> Iterator[Promp
 
 
 def drafts(wanted: Wanted, n: int) -> Iterator[Draft]:
-    """The letters of each prompt; what the server adds (chat template, BOS) is taken off the asked length."""
+    """The letters of each prompt, behind those that all begin with."""
     options: RandomOptions = wanted.options
-    size = wanted.alphabet().size
-    text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
-    prefix = drawn(wanted.stream("prefix"), size, options.prefix_len)
-    family = 0 if options.prefix_len else None
-    for start in range(0, n, CHUNK):
-        rows = min(CHUNK, n - start)
-        inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, rows))
-        outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, rows)
-        for letters, out in zip(pieces(text, size, inputs.tolist()), outputs.tolist(), strict=True):
-            yield Draft(
-                letters=prefix + letters if prefix else letters,
-                family=family,
-                common=options.prefix_len,
-                shared_len=options.prefix_len,
-                output_len=out or None,
-            )
+    common = options.prefix_len
+    prefix = drawn(wanted.stream("prefix"), wanted.alphabet().size, common)
+    for letters, out in chain.from_iterable(lots(wanted, options.range_ratio, chunks(n))):
+        yield Draft(
+            letters=prefix + letters if prefix else letters,
+            family=0 if common else None,
+            common=common,
+            shared_len=common,
+            output_len=out or None,
+        )
+
+
+def chunks(n: int) -> Iterator[int]:
+    """How many are drawn at a time, until they are ``n``."""
+    return (min(CHUNK, n - start) for start in range(0, n, CHUNK))
+
+
+def lots(wanted: Wanted, ratio: float, sizes: Iterable[int]) -> Iterator[Iterator[tuple[list[int], int]]]:
+    """The letters and the output length of each prompt, in lots of these sizes; what the server adds (chat template,
+    BOS) is taken off the asked length."""
+    size, text, lengths = wanted.alphabet().size, wanted.stream("prompts"), wanted.stream("lengths")
+    for n in sizes:
+        inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, ratio, n))
+        outputs = ranged(lengths, wanted.output_len or 0, ratio, n)
+        yield zip(pieces(text, size, inputs.tolist()), outputs.tolist(), strict=True)
 
 
 def pieces(draw: RandomState, size: int, lengths: list[int]) -> Iterator[list[int]]:

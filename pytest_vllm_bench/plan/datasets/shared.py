@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 
 from pytest_vllm_bench.model import Prompt
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
-from pytest_vllm_bench.plan.datasets.random import content_lengths, pieces, ranged
+from pytest_vllm_bench.plan.datasets.random import CHUNK, chunks, lots
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.seeds import stream
 from pytest_vllm_bench.plan.spelling import Draft, drawn, spell
-
-CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,25 +66,20 @@ def _popular(wanted: Wanted, options: SharedOptions) -> Iterator[int]:
 
 def _drafts(wanted: Wanted, options: RepetitionOptions | SharedOptions, picks: Iterator[int]) -> Iterator[Draft]:
     """A group's beginning, then letters of the prompt's own; ``input_len`` tokens of those."""
-    size = wanted.alphabet().size
-    text, lengths = wanted.stream("prompts"), wanted.stream("lengths")
+    size, common = wanted.alphabet().size, options.prefix_len
     beginnings: dict[int, list[int]] = {}
-    for start in range(0, wanted.n, CHUNK):
-        rows = min(CHUNK, wanted.n - start)
-        inputs = content_lengths(wanted, ranged(lengths, wanted.input_len or 0, options.range_ratio, rows))
-        outputs = ranged(lengths, wanted.output_len or 0, options.range_ratio, rows)
-        own = pieces(text, size, inputs.tolist())
-        for group, letters, out in zip(islice(picks, rows), own, outputs.tolist(), strict=True):
-            if group not in beginnings:
-                beginnings[group] = drawn(stream(*wanted.seed, "prefix", group), size, options.prefix_len)
-            yield Draft(
-                letters=beginnings[group] + letters,
-                family=group,
-                common=options.prefix_len,
-                shared_len=options.prefix_len,
-                output_len=out or None,
-                group=str(group),
-            )
+    own = chain.from_iterable(lots(wanted, options.range_ratio, chunks(wanted.n)))
+    for (letters, out), group in zip(own, picks, strict=False):
+        if group not in beginnings:
+            beginnings[group] = drawn(stream(*wanted.seed, "prefix", group), size, common)
+        yield Draft(
+            letters=beginnings[group] + letters,
+            family=group,
+            common=common,
+            shared_len=common,
+            output_len=out or None,
+            group=str(group),
+        )
 
 
 PREFIX_REPETITION = Dataset(options=RepetitionOptions, prompts=repetition, lengths="both")
