@@ -254,29 +254,20 @@ def spoken(config: Config) -> str:
 
 
 def _plain(own: CellFile) -> dict[str, Any]:
-    """The settings that go into a scenario as they are."""
-    return {
-        "burstiness": own.burstiness,
+    """The settings that a scenario has under the same names; as nouns where they are some there."""
+    nouns = {
         "ramp_up": RampUp(**own.ramp_up.model_dump()) if own.ramp_up else None,
-        "warmup": own.warmup,
-        "seed": own.seed,
-        "cache": own.cache,
-        "ignore_eos": own.ignore_eos,
         "output_field": own.output_field or "",
         "sampling": {key: value for key, value in ({"temperature": 0} | own.sampling).items() if value is not None},
-        "extra_body": own.extra_body,
         "timeouts": Timeouts(**own.timeouts.model_dump()),
-        "keep_alive": own.keep_alive,
         "request_id_prefix": own.request_id_prefix or "",
-        "workers": own.workers,
         "worker_cpus": tuple(own.worker_cpus),
         "judge": JudgeSettings(**own.judge.model_dump()),
         "validity": ValiditySettings(**own.validity.model_dump()),
-        "token_detail": own.token_detail,
         "percentiles": tuple(own.percentiles),
-        "keep_text": own.keep_text,
-        "tape": own.tape,
     }
+    same = CellFile.model_fields.keys() - {"goodput", "sla"}
+    return {name: nouns[name] if name in nouns else getattr(own, name) for name in same}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
