@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench import judging
-from pytest_vllm_bench.model import Cell, JudgeSettings, Measurement, Scenario, ValiditySettings
+from pytest_vllm_bench.model import Cell, Deployment, JudgeSettings, Measurement, Scenario, ValiditySettings, Watching
 from pytest_vllm_bench.store import folder, measurement
 
 
@@ -71,6 +71,12 @@ def alike(kept: Scenario, scenario: Scenario) -> bool:
 
     def unjudged(one: Scenario) -> Scenario:
         nothing = {"rules": (), "goodput": {}, "percentiles": (), "xfail": "", "skip": ""}
-        return replace(one, judge=JudgeSettings(), validity=ValiditySettings(), **nothing)  # type: ignore[arg-type]
+        kinds = (
+            ("judge", JudgeSettings),
+            ("validity", ValiditySettings),
+            ("watching", Watching),
+            ("deployment", Deployment),
+        )
+        return replace(one, **{name: kind() for name, kind in kinds}, **nothing)  # type: ignore[arg-type]
 
     return unjudged(kept) == unjudged(without_secrets(scenario))

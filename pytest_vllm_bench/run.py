@@ -141,7 +141,9 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     one = replace(
         one,
         facts=replace(facts, warnings=covered((*said, *facts.warnings))),
-        observed=covered(replace(seen, fault=fault, notes=(*seen.notes, *world.notes))),
+        observed=replace(
+            covered(replace(seen, fault=fault, notes=(*seen.notes, *world.notes), tracks=())), tracks=seen.tracks
+        ),  # of which there may be millions, and all are numbers
         environment={**one.environment, **seen.environment},
         complete=facts.complete and not interrupted,
         interrupted=interrupted,

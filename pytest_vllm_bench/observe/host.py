@@ -17,6 +17,8 @@ PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _LISTENING = "0A"
+#: Looks after which it is seen afresh who belongs to the server: that is reading of every process there is.
+FAMILY = 10
 
 
 class HostWatch:
@@ -28,6 +30,8 @@ class HostWatch:
         self._seen: dict[str, tuple[list[float], list[float]]] = {}
         self._root: int | None = None  # the process that listens at the server's port
         self._before: dict[str, tuple[float, float]] = {}  # seconds of a processor's work, when
+        self._members: list[int] = []
+        self._looks = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     async def begin(self, target: Target) -> None:
@@ -56,7 +60,10 @@ class HostWatch:
         total, free = (float(memory[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
         self._add("host_memory_mib", now, (total - free) / 1024)
         if self._root is not None:
-            processes = list(tree(self._root))
+            if self._looks % FAMILY == 0:
+                self._members = list(tree(self._root))
+            self._looks += 1
+            processes = [facts for one in self._members if (facts := facts_of(one)) is not None]
             self._rate("server_cpu_pct", now, sum(seconds for seconds, _ in processes), 1)
             self._add("server_memory_mib", now, sum(pages for _, pages in processes) * _PAGE / (1 << 20))
 
@@ -91,19 +98,28 @@ def listener(port: int) -> int | None:
     return None
 
 
-def tree(root: int) -> Iterator[tuple[float, int]]:
-    """Seconds of work and pages of memory of a process and all that it started."""
+def tree(root: int) -> Iterator[int]:
+    """A process and all that it started."""
     children: dict[int, list[int]] = {}
-    facts: dict[int, tuple[float, int]] = {}
     for path in PROC.iterdir():
-        if path.name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                part = (path / "stat").read_text().rpartition(")")[2].split()
-                children.setdefault(int(part[1]), []).append(int(path.name))
-                facts[int(path.name)] = (int(part[11]) + int(part[12])) / _TICK, int(part[21])
+        if path.name.isdigit() and (part := _stat(int(path.name))):
+            children.setdefault(int(part[1]), []).append(int(path.name))
     waiting = [root]
     while waiting:
         process = waiting.pop()
         waiting += children.get(process, [])
-        if process in facts:
-            yield facts[process]
+        yield process
+
+
+def facts_of(process: int) -> tuple[float, int] | None:
+    """Its seconds of work and pages of memory; None: it is gone."""
+    part = _stat(process)
+    return ((int(part[11]) + int(part[12])) / _TICK, int(part[21])) if part else None
+
+
+def _stat(process: int) -> list[str]:
+    """What stands behind the name, which may hold anything; empty where there is no such process."""
+    try:
+        return (PROC / str(process) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

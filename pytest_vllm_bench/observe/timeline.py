@@ -24,7 +24,7 @@ from pytest_vllm_bench.observe.pages import Page, asked, fetch, read, web
 
 #: Seconds and bytes: a server that takes longer before or after the load to say what it counted, or says more, is done
 #: without.
-PATIENCE = 5.0
+PATIENCE = 3.0
 MOST_BYTES = 16 << 20
 #: Times that a page is read before and after, each on a connection of its own: behind a load balancer they are not of
 #: one server.

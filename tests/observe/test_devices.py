@@ -162,6 +162,17 @@ def test_a_command_that_goes_wrong_is_said_and_holds_nothing_up(
     assert asyncio.run(interrupted()).notes == ()
 
 
+def test_a_command_without_a_device_that_nobody_asked_for_is_no_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ROCm's tools may be on a machine without a card: said where they were named, and not asked for ever."""
+    monkeypatch.setenv("PATH", said.install(tmp_path / "bin", rocm_smi={"nobody": ""}))
+    for choice, notes in {"auto": [], "amd": ["observe.devices_missed"]}.items():
+        seen = asyncio.run(watch(watcher(choice)))
+        assert seen is not None
+        assert ([note.key for note in seen.notes], seen.tracks, seen.environment) == (notes, (), {})
+
+
 @given(st.text() | st.sampled_from([text for _, text in FORMS.values()]).flatmap(
     lambda text: st.integers(0, len(text)).map(lambda at: text[at:] + text[:at])))  # fmt: skip
 def test_any_text_can_be_read(text: str) -> None:

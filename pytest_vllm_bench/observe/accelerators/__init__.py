@@ -12,12 +12,12 @@ from pytest_vllm_bench.observe.accelerators.hygon import HYGON
 from pytest_vllm_bench.observe.accelerators.nvidia import COMMAND, Nvidia
 from pytest_vllm_bench.observe.accelerators.polled import by_command, by_url
 
-#: Maker → what watches its devices on this machine; None where its command is not there.
-MAKERS: dict[str, Callable[[], Beside | None]] = {
-    "nvidia": lambda: Nvidia() if shutil.which(COMMAND) else None,
-    "hygon": lambda: by_command(HYGON) or by_command(AMD),
-    "amd": lambda: by_command(AMD),
-    "ascend": lambda: by_command(ASCEND),
+#: Maker → what watches its devices on this machine, having been asked for or not; None where its command is not there.
+MAKERS: dict[str, Callable[[bool], Beside | None]] = {
+    "nvidia": lambda _: Nvidia() if shutil.which(COMMAND) else None,
+    "hygon": lambda wanted: by_command(HYGON, wanted=wanted) or by_command(AMD, wanted=wanted),
+    "amd": lambda wanted: by_command(AMD, wanted=wanted),
+    "ascend": lambda wanted: by_command(ASCEND, wanted=wanted),
 }
 
 
@@ -26,4 +26,4 @@ def watcher(named: str) -> Beside | None:
     if named.startswith(("http://", "https://")):
         return by_url(named)
     makers = MAKERS.values() if named == "auto" else [MAKERS[named]]
-    return next((found for make in makers if (found := make()) is not None), None)
+    return next((found for make in makers if (found := make(named != "auto")) is not None), None)

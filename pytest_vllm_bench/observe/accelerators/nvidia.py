@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from pytest_vllm_bench.model import Message, Observed, Target
-from pytest_vllm_bench.observe.accelerators.polled import called_all, killed
+from pytest_vllm_bench.observe.accelerators.polled import CommandCalls, killed
 from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading, number
 
 COMMAND = "nvidia-smi"
@@ -66,6 +66,7 @@ class Nvidia:
         self._log = DeviceLog(EVERY)
         self._uuids: dict[str, str] = {}
         self._words = ""  # the last line that is no sample
+        self._calls = CommandCalls()
         self._threads: list[threading.Thread] = []
 
     async def begin(self, target: Target) -> None:
@@ -85,6 +86,7 @@ class Nvidia:
         ended = self._over.is_set() or not self._log.devices
         self._over.set()
         self._kill()
+        self._calls.end()
         for thread in self._threads:
             thread.join(EVERY / 2)  # one that hangs in the driver is left behind
         said = Message(key="observe.nvidia.ended", values={"said": self._words[:200] or "–"})
@@ -181,10 +183,12 @@ class Nvidia:
         how = "--format=csv,noheader,nounits"
         asked = [f"--query-gpu=index,{ECC}", how], ["--query-compute-apps=gpu_uuid,pid", how]
         try:
-            errors, programs = (said.splitlines() for said in called_all([[str(self._path), *one] for one in asked]))
+            errors, programs = (
+                said.splitlines() for said in self._calls.said([[str(self._path), *one] for one in asked])
+            )
         except OSError:
             return
-        now = perf_counter()
+        now, (errors, programs) = perf_counter(), map(str.splitlines, said)
         for index, _, cell in (line.partition(",") for line in errors):
             if index in self._log.devices and (n := number(cell)) is not None:
                 self._log.add(now, index, "ecc_uncorrected", n)

@@ -24,6 +24,8 @@ from pytest_vllm_bench.observe.pages import fetch
 
 #: Seconds: from one look to the next, for the first one, and for one after the last answer.
 EVERY, PATIENCE, LAST = 1.0, 5.0, 3.0
+#: Looks that bring nothing from the start, after which nobody asks any more.
+IN_VAIN = 2
 #: Seconds that one call may take, and characters that are read of what it says.
 TIMEOUT, MOST = 5.0, 4 << 20
 
@@ -48,11 +50,55 @@ class Commands:
         return [path for name in self.names if (path := shutil.which(name))]
 
 
+class CommandCalls:
+    """Commands that are asked, and can be ended at any moment."""
+
+    def __init__(self) -> None:
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._over = False
+
+    def said(self, commands: Sequence[Sequence[str]]) -> list[str]:
+        """What each prints, all of them at once; one that takes too long is killed with its children."""
+        running = [self._start(command) for command in commands]
+        ends = [threading.Timer(TIMEOUT, killed, [process]) for process in running]
+        for end in ends:
+            end.daemon = True
+            end.start()
+        said = []
+        for process, end in zip(running, ends, strict=True):
+            assert process.stdout is not None
+            with process.stdout as out:
+                said.append(out.read(MOST).decode("utf-8", "replace"))
+            end.cancel()
+            killed(process)
+            self._running.remove(process)
+        return said
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            list(command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # the terminal's Ctrl-C is not for it
+        )
+        self._running.append(process)
+        if self._over:
+            killed(process)
+        return process
+
+    def end(self) -> None:
+        self._over = True
+        for process in list(self._running):
+            killed(process)
+
+
 class DevicePoll:
     """One load's watcher; what it has seen is read when it has ended."""
 
-    def __init__(self, named: str, look: Look) -> None:
-        self._named, self._look = named, look
+    def __init__(self, named: str, look: Look, calls: CommandCalls | None = None, *, wanted: bool = True) -> None:
+        self._named, self._look, self._wanted = named, look, wanted
+        self._calls = calls or CommandCalls()
         self._log = DeviceLog(EVERY)
         self._over = threading.Event()
         self._asked = threading.Event()  # once, whatever it brought
@@ -69,10 +115,11 @@ class DevicePoll:
         if self._log.devices and not interrupted:
             await self._until(lambda: self._log.last() > now, LAST)
         self._over.set()
+        self._calls.end()
         self._thread.join(0.05)
         values = {"what": self._named, "missed": self._missed, "looks": self._looks, "said": self._words[:200] or "–"}
         notes = []
-        if not interrupted and (self._missed or not self._log.devices):
+        if not interrupted and ((self._wanted and not self._log.devices) or (self._missed and self._log.devices)):
             notes.append(Message(key="observe.devices_missed", values=values))
         if self._named.startswith("http"):
             self._log.refreshed()
@@ -97,28 +144,31 @@ class DevicePoll:
             self._missed += not readings
             if readings:
                 self._log.take((began + perf_counter()) / 2, readings)
+            if self._missed >= IN_VAIN and not self._log.devices:
+                return
             self._asked.set()
             self._over.wait(max(0.0, EVERY - (perf_counter() - began)))
 
 
-def by_command(commands: Commands) -> DevicePoll | None:
-    """None where no such command is there."""
+def by_command(commands: Commands, *, wanted: bool = True) -> DevicePoll | None:
+    """None where no such command is there; one that nobody ``wanted`` may be there without a device."""
     paths = commands.found()
     if not paths:
         return None
+    calls = CommandCalls()
     working: list[tuple[str, tuple[str, ...]]] = []
 
     def look() -> Sequence[DeviceReading]:
         said = ""
         for path, arguments in working or [(p, a) for p in paths for a in commands.arguments]:
-            said = called([path, *arguments])
-            readings = commands.read(said + "".join(called_all([[path, *more] for more in commands.then(said)])))
+            (said,) = calls.said([[path, *arguments]])
+            readings = commands.read(said + "".join(calls.said([[path, *more] for more in commands.then(said)])))
             if readings:
                 working[:] = [(path, arguments)]
                 return readings
         raise OSError(" ".join(said.split())[:200] or "–")
 
-    return DevicePoll(os.path.basename(paths[0]), look)
+    return DevicePoll(os.path.basename(paths[0]), look, calls, wanted=wanted)
 
 
 def by_url(url: str) -> DevicePoll:
@@ -140,32 +190,8 @@ def by_url(url: str) -> DevicePoll:
 
 
 def called(command: Sequence[str]) -> str:
-    return called_all([command])[0]
-
-
-def called_all(commands: Sequence[Sequence[str]]) -> list[str]:
-    """What each prints, all of them at once; one that takes too long is killed with its children."""
-    running = [
-        subprocess.Popen(
-            list(command),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # the terminal's Ctrl-C is not for it
-        )
-        for command in commands
-    ]
-    ends = [threading.Timer(TIMEOUT, killed, [process]) for process in running]
-    for end in ends:
-        end.start()
-    said = []
-    for process, end in zip(running, ends, strict=True):
-        assert process.stdout is not None
-        with process.stdout as out:
-            said.append(out.read(MOST).decode("utf-8", "replace"))
-        end.cancel()
-        killed(process)
-    return said
+    """What one command prints."""
+    return CommandCalls().said([command])[0]
 
 
 def killed(process: subprocess.Popen[bytes]) -> None:
