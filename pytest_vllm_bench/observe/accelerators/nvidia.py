@@ -183,9 +183,7 @@ class Nvidia:
         how = "--format=csv,noheader,nounits"
         asked = [f"--query-gpu=index,{ECC}", how], ["--query-compute-apps=gpu_uuid,pid", how]
         try:
-            errors, programs = (
-                said.splitlines() for said in self._calls.said([[str(self._path), *one] for one in asked])
-            )
+            said = self._calls.said([[str(self._path), *one] for one in asked])
         except OSError:
             return
         now, (errors, programs) = perf_counter(), map(str.splitlines, said)
