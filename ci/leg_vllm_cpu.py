@@ -75,7 +75,9 @@ def sweep(findings: Findings, python: Path, model: Path, common: Mapping[str, An
         "2048",
     ]
     command += ["--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager", "--max-model-len", "2048"]
-    args = [{"max-num-seqs": n, "enable-prefix-caching": cached} for n in (2, 8) for cached in (True, False)]
+    args: list[dict[str, Any]] = [
+        {"max-num-seqs": n, "enable-prefix-caching": cached} for n in (2, 8) for cached in (True, False)
+    ]
     args.append({"label": "typo", "with-such-a-thing": 2})
     server = {"command": command, "args": args, "env": {**ENVIRON, "VLLM_SERVER_DEV_MODE": "1"}}
     load = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 16]], "warmup": 0}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pytest_vllm_bench.model import Observed, Scenario, Target
 from pytest_vllm_bench.serve import ask, log
 from pytest_vllm_bench.serve.start import RunningServer
@@ -21,7 +23,7 @@ class LaunchFacts:
         figures = {**running.seconds, **log.figures(running.log)}
         flags = {ask.name_of(key) for key in launch.args}
         known = {
-            "command": list(launch.command),
+            "command": shlex.join(launch.command),
             "env": dict(launch.env),
             "start": running.number,
             "log": running.log.name,

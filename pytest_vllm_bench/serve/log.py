@@ -13,6 +13,9 @@ END_BYTES, START_BYTES = 64 << 10, 64 << 20
 #: Lines of a log that are shown, and characters of each.
 LINES, LETTERS = 80, 400
 
+#: What only a terminal understands.
+_COLOURS = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\))")
+
 #: What a server's last words mean: the first that matches, from the last line up.
 DIAGNOSES: dict[str, re.Pattern[str]] = {
     f"serve.why.{name}": re.compile(words, re.IGNORECASE)
@@ -53,7 +56,7 @@ def lines(log: Path) -> list[str]:
             text = file.read(END_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
-    found = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
+    found = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in _COLOURS.sub("", text).split("\n")]
     return [line[:LETTERS] for line in found if line.strip()][-LINES:]
 
 
@@ -85,7 +88,7 @@ def figures(log: Path) -> dict[str, float]:
     """What the log tells of the start; what it does not tell is not there."""
     try:
         with log.open("rb") as file:
-            text = file.read(START_BYTES).decode("utf-8", "replace")
+            text = _COLOURS.sub("", file.read(START_BYTES).decode("utf-8", "replace"))
     except OSError:
         return {}
     found: dict[str, float] = {}

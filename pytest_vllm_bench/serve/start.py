@@ -111,7 +111,11 @@ class RunningServer:
             self._guardian.wait(self.launch.grace_s + FAREWELL)
         except subprocess.TimeoutExpired:
             self._guardian.kill()
-        killed = self.told().get("killed")
+            self._guardian.wait()
+        killed, group = self.told().get("killed"), self.told().get("began")
+        if self._guardian.returncode and group:  # the guardian itself was killed
+            with contextlib.suppress(OSError):
+                os.killpg(int(group), signal.SIGKILL)
         self._guardian.stdout.close()
         values = {"n": killed, "grace": f"{self.launch.grace_s:g}", "log": str(self.log)}
         return Message(key="serve.killed", values=values) if killed else None

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from pytest_vllm_bench.model import ServerCommand
+from pytest_vllm_bench.serve.start import RunningServer
 from pytest_vllm_bench.tokenizer import SMALL
 
 pytestmark = pytest.mark.slow  # whole sessions
@@ -78,10 +80,18 @@ def test_a_setting_that_cannot_start_is_an_error_of_its_own(bench: Bench, pytest
         {"label": "dies", "manner": "dies", "says": "ValueError: No available memory for the cache blocks.", "code": 3},
         {"label": "works"},
         {"label": "typo", "max-num-sequences": 4},
+        {"label": "unhealthy", "manner": "unhealthy"},
+        {"label": "daemon", "manner": "leaves"},
+        {"label": "mute", "manner": "waits", "says": "\x1b[31mloading\x1b[0m shards: 3%\rloading shards: 4%"},
     ]
-    result = bench("-rs", **ONE | {"server": server(args=args), "concurrency_prompts": [[1, 3], [2, 6]]})
-    result.assert_outcomes(passed=2, errors=2, skipped=2)
+    keys = {"server": server(args=args, ready={"timeout": 3}), "concurrency_prompts": [[1, 3], [2, 6]]}
+    result = bench("-rs", **ONE | keys)
+    result.assert_outcomes(passed=4, errors=4, skipped=4)
     words = told(result)
+    assert "The command must stay in the foreground" in words
+    assert "was not ready after 3 s" in words
+    assert "Its log says: loading shards: 4%" in words or "  loading shards: 4%" in words
+    assert not left(pytester)
     assert "ended by itself (3). The memory left beside the model" in words
     assert "ValueError: No available memory for the cache blocks." in words
     assert "It does not know one of its flags" in words
@@ -250,3 +260,44 @@ def test_servers_take_turns_and_start_only_for_what_runs(bench: Bench, pytester:
     assert starts("-p", "cacheprovider", servers=broken) == "1 2 3"
     assert starts("--lf", "-p", "cacheprovider", servers=broken) == "3"
     assert not left(pytester)
+
+
+DOCKER = """
+import os, subprocess, sys
+words = sys.argv[1:]
+with open({note!r}, "a") as file:
+    file.write(" ".join(words) + "\\n")
+if words[0] == "run":  # the container is not a child of the client's
+    name, port = words[words.index("--name") + 1], words[words.index("-p") + 1].partition(":")[0]
+    pid = subprocess.Popen([sys.executable, {script!r}, "--port", port], start_new_session=True).pid
+    with open({note!r} + name, "w") as file:
+        file.write(str(pid))
+    os.waitpid(pid, 0)
+elif words[0] == "rm":
+    os.kill(int(open({note!r} + words[-1]).read()), 9)
+"""
+
+
+def test_a_container_is_removed_by_its_name(bench: Bench, pytester: pytest.Pytester) -> None:
+    note, docker = str(pytester.path / "note"), pytester.path / "docker"
+    docker.write_text(f"#!{sys.executable}\n" + DOCKER.format(note=note, script=str(SCRIPTED)))
+    docker.chmod(0o755)
+    bench(**ONE | {"server": f"{docker} run --rm -p {{port}}:8000 image"}).assert_outcomes(passed=1)
+    run, removed = Path(note).read_text().splitlines()
+    name = run.split()[2]
+    assert run.startswith(f"run --name {name} --rm -p ")
+    assert removed == f"rm -f {name}"
+    assert not left(pytester)
+
+
+def test_one_whose_guardian_was_killed_ends_with_the_session(tmp_path: Path) -> None:
+    command = ServerCommand(command=(sys.executable, str(SCRIPTED), "--port", "{port}"))
+    running = RunningServer(command, "m", tmp_path / "log", tmp_path)
+    try:
+        until(lambda: "began" in running.told())
+        os.kill(running._guardian.pid, signal.SIGKILL)
+        until(running.death)
+    finally:
+        running.stop()
+    with pytest.raises(ProcessLookupError):
+        until(lambda: os.killpg(int(running.told()["began"]), 0))

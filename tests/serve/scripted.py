@@ -87,6 +87,8 @@ def main() -> None:
     if "floods" in manner:
         for _ in range(200):
             os.write(1, b"x" * 65535 + b"\n")
+    if "leaves" in manner and os.fork():
+        os._exit(0)
     if "dies" in manner:
         sys.exit(args.code)
     if "waits" in manner:
