@@ -94,6 +94,7 @@ def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) 
 ENVIRONMENT = {
     "model": (),
     "server": ("server",),
+    "server.command": ("launch", "command"),
     "backend": (),
     "client.cpu": ("client", "cpu"),
     "client.cpus": ("client", "cpus"),
