@@ -14,6 +14,7 @@ from typing import Any
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import csv, words
+from pytest_vllm_bench.report.shown import pooled, without_probes, worst_first
 from pytest_vllm_bench.report.terminal import notes
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.store.folder import EXPORT, make, order, write_bytes, write_text, writing
@@ -137,7 +138,7 @@ def markdown_text(results: Sequence[Result], roll: Roll, lang: str) -> str:
     head = [say("report.col.scenario", lang), say("report.col.verdict", lang)]
     head += [words.with_unit(key, lang) for key in keys]
     body = []
-    for result in sorted(results, key=order):
+    for result in worst_first(without_probes(pooled(results))):
         shown = say(f"report.verdict.{result.verdict}", lang) if result.verdict else "—"
         figures = (words.shown(result.metrics, key) for key in keys)
         body.append([result.id, f"{SIGNS.get(result.verdict or '', '')} {shown}".strip(), *figures])

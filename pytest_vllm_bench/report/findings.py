@@ -227,7 +227,11 @@ def knees(results: Sequence[Result]) -> list[Finding]:
     """Per line of rising load, where more load stops bringing more throughput but costs latency."""
     found = []
     for name, line in by_shape(results, either).items():
-        usable = [result for result in line if _speed(result) and result.verdict is not Verdict.INVALID]
+        usable = [
+            result
+            for result in line
+            if _speed(result) and result.verdict is not Verdict.INVALID and not result.scenario.probe_of
+        ]
         knee = _knee(usable)
         if knee is None:
             continue

@@ -11,6 +11,7 @@ from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_tabl
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.page import finding_text
+from pytest_vllm_bench.report.shown import worst_first
 from pytest_vllm_bench.report.verdict import (
     NOT_RUN,
     Roll,
@@ -34,7 +35,7 @@ MOST_ANNOTATIONS = 10
 
 def step_summary(results: Sequence[Result], lang: str = "en", roll: Roll = Roll()) -> str:
     """Markdown of at most 1 MiB: verdict, findings, table, broken rules; with too many scenarios the table is cut."""
-    results = sorted(results, key=order)
+    results = worst_first(results)
     kept = len(results)
     while True:
         text = _summary(results, kept, lang, roll)

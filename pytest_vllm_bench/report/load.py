@@ -31,7 +31,7 @@ def shape(result: Result) -> str:
     """What results of one line share: target, dataset, lengths."""
     asked = result.scenario
     dataset = asked.dataset.label or asked.dataset.name
-    parts = [name for name in (asked.target.name, dataset) if name not in ("", "random")]
+    parts = [name for name in (asked.target.name, dataset, asked.cell.search) if name not in ("", "random")]
     if asked.input_len is not None or asked.output_len is not None:
         parts.append(f"{_length(asked.input_len)}→{_length(asked.output_len)}")
     return " ".join(parts) or asked.cell.key

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from pytest_vllm_bench.model import Message, Result, RuleVerdict, Verdict
-from pytest_vllm_bench.report import baseline, words
+from pytest_vllm_bench.report import baseline, shown, words
 from pytest_vllm_bench.report.load import by_shape, either
 from pytest_vllm_bench.report.verdict import Roll, gates, of_test, red
-from pytest_vllm_bench.store.folder import order
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def summary(
         legacy_windows=False,
         _environ={},
     )
-    if done := sorted(results, key=order):
+    if done := shown.worst_first(shown.without_probes(shown.pooled(results))):
         console.print(_table(done, width, lang))
     for line in sparklines(done, width, lang):
         console.print(line, markup=False, soft_wrap=True)

@@ -77,7 +77,7 @@ def test_markdown(lang: str, golden: Any) -> None:
 
 
 def test_markdown_of_a_hostile_name_is_text() -> None:
-    made = result(scenario={"id": "a|b`<img>`[x](y)"})
+    made = result(scenario={"cell": Cell(place="a|b`<img>`[x](y)")})
     line = exports.markdown_text([made], Roll(), "en").splitlines()[2]
     assert line.startswith("| a\\|b\\`&lt;img&gt;\\`\\[x\\](y) |")
 

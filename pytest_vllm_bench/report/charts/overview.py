@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_vllm_bench.model import Result
+from pytest_vllm_bench.report import baseline
 from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Limit, message, quantity
 from pytest_vllm_bench.report.load import LOADS, by_shape, either
 from pytest_vllm_bench.store.folder import order
@@ -51,11 +52,27 @@ def _line(name: str, line: Sequence[Result], x: Sequence[Any], key: str, **how: 
     )
 
 
+def _ghosts(results: Sequence[Result], keys: Sequence[str], load: str) -> list[ChartSeries]:
+    """What the reference had, a line for each figure and line of rising load that was held against one."""
+    found = []
+    for name, line in by_shape(results, LOADS[load]).items():
+        for key in keys:
+            held = [(one, c) for one in line for c in baseline.comparisons(one) if c.metric == key]
+            if held:
+                said = message("page.reference", name=baseline.reference(held[0][0]), shape=name)
+                x, y = [LOADS[load](one) for one, _ in held], [c.reference for _, c in held]
+                found.append(
+                    ChartSeries(name=said, x=x, y=y, colour=7, dashed=True, scenarios=[one.id for one, _ in held])
+                )
+    return found
+
+
 def throughput(results: Sequence[Result], key: str, load: str) -> Chart:
     series = [
         _line(name, line, [LOADS[load](one) for one in line], key, colour=k)
         for k, (name, line) in enumerate(by_shape(results, LOADS[load]).items())
     ]
+    series += _ghosts(results, (key,), load)
     return Chart(
         id=f"{key}-{load}",
         title=message("page.chart.against", figure=quantity(key, unit=False), load=message(f"page.axis.{load}")),
@@ -74,6 +91,7 @@ def latency(results: Sequence[Result], name: str, load: str, window: str = "") -
         for stat, dashed in STATISTICS:
             shown = f"{label} {'p50' if stat == 'median' else stat}"
             series.append(_line(shown, line, x, f"{window}{stat}_{name}_ms", colour=k, dashed=dashed))
+    series += _ghosts(results, [f"{stat}_{name}_ms" for stat, _ in STATISTICS], load)
     keys = tuple(f"{stat}_{name}_ms" for stat in ("mean", "median", "p50", "p90", "p95", "p99"))
     return Chart(
         id=f"{window}{name}-{load}",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.metric_table import ROWS
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
-from pytest_vllm_bench.report import baseline, compare, words
+from pytest_vllm_bench.report import baseline, compare, shown, words
 from pytest_vllm_bench.report.chart import Chart, ChartWords, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import SideBySide
+from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, tally
+from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, red, tally
 from pytest_vllm_bench.store.folder import latest, make, records_of, write_text, writing
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
@@ -37,9 +41,6 @@ POINTS = 24_000
 DETAIL_BYTES = 2_000_000
 #: The table's columns; a column without any value is left out.
 COLUMNS = (
-    "completed",
-    "failed",
-    "request_throughput",
     "output_throughput",
     "goodput_ratio",
     "mean_ttft_ms",
@@ -50,10 +51,15 @@ COLUMNS = (
     "p99_itl_ms",
     "mean_e2el_ms",
     "p99_e2el_ms",
+    "request_throughput",
+    "completed",
+    "failed",
     "mean_connect_ms",
     "round_trip_ms",
 )
-FINDINGS = 4  # on the first screen
+#: Figures that stand under one head: "TTFT ms: mean | p99".
+_STATISTIC = re.compile(r"(mean|p99)_(ttft|tpot|itl|e2el)_ms")
+FINDINGS, RULES = 4, 12  # on the first screen
 #: Figures of a timeline that stand beside their mean and maximum, in the file alone.
 SELDOM = ("_p95", "_last", "_p90", "_p50")
 LISTED = 300  # lines of a table at most, where each scenario has several
@@ -81,16 +87,21 @@ def write(
 
 def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra()) -> str:
     """The page's HTML; it opens in ``lang`` and holds both languages."""
-    results, roll = latest(results), extra.roll
+    tested, roll = latest(results), extra.roll
+    results = shown.worst_first(shown.pooled(tested))
     listed = findings(results, roll)
+    columns = [key for key in COLUMNS if any(one.metrics.get(key) is not None for one in results)]
     return _template().render(
         lang=lang,
         results=results,
-        columns=[key for key in COLUMNS if any(one.metrics.get(key) is not None for one in results)],
-        verdict=overall(results, roll),
-        verdict_said="not_run" if roll.missing else overall(results, roll),
-        tally=[tally(results, roll, one) for one in LANGUAGES],
-        outcome=outcome(results, roll),
+        columns=columns,
+        heads=_heads(columns),
+        chips=_chips(results),
+        judged=shown.rules(results)[:RULES],
+        verdict=overall(tested, roll),
+        verdict_said="not_run" if roll.missing else overall(tested, roll),
+        tally=[tally(tested, roll, one) for one in LANGUAGES],
+        outcome=outcome(tested, roll),
         taints=list(zip(*(words.taints(results, one) for one in LANGUAGES), strict=True)),
         steady=any(judged.window == "steady" for one in results for judged in one.verdicts),
         facts=facts(results),
@@ -99,6 +110,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         compared=extra.compared,
         compared_notes=[compare.notes(extra.compared, one) for one in LANGUAGES] if extra.compared else [],
         baselines=_baselines(results)[:LISTED],
+        widest=_widest(results),
         **_rules(results),
         errors=_errors(results),
         notes=_notes(results),
@@ -112,6 +124,54 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         js=_resource("page.js"),
         plotly=_plotly(),
     )
+
+
+def _heads(columns: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Columns under their heads: a latency with its statistics, or "" with a figure that needs none."""
+    found: list[tuple[str, list[tuple[str, str]]]] = []
+    for key in columns:
+        match = _STATISTIC.fullmatch(key)
+        head, statistic = (match[2], match[1]) if match else ("", "")
+        if not head or not found or found[-1][0] != head:
+            found.append((head, []))
+        found[-1][1].append((statistic, key))
+    return found
+
+
+def _chips(results: Sequence[Result]) -> list[tuple[str, int]]:
+    """What the table can be narrowed to, and how many that are: a verdict, or a search's probes."""
+    kinds = Counter("probe" if one.scenario.probe_of else kind_of(one) for one in results)
+    order = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS", "None", "probe")
+    found = [(kind, kinds[kind]) for kind in order if kinds[kind]]
+    return [("all", len(results) - kinds["probe"]), *found] if len(found) > 1 else []
+
+
+def kind_of(result: Result) -> str:
+    """The verdict, or what the test made of it."""
+    return "FAIL" if red(result) and result.verdict is not Verdict.INVALID else str(result.verdict)
+
+
+def change(result: Result, key: str) -> Comparison | None:
+    """How a figure compares with the reference."""
+    found = result.baseline.comparisons if result.baseline else ()
+    return next((one for one in found if one.metric == key), None)
+
+
+def _widest(results: Sequence[Result]) -> float:
+    """How far the plot of changes reaches to both sides, as a share."""
+    found = [c for result in results for c in baseline.comparisons(result) if c.relative]
+    ends = [abs(end) for c in found for end in (*c.interval, c.change, c.tolerance) if math.isfinite(end)]
+    return min(1.0, max(ends, default=0.1))
+
+
+def forest(one: Comparison, widest: float) -> dict[str, float]:
+    """Where a change, its interval and what is accepted lie in a plot 200 wide, whose middle is no change."""
+
+    def at(share: float) -> float:
+        return round(100 + 96 * max(-1.0, min(1.0, share / widest)), 1)
+
+    places = {"change": one.change, "low": one.interval[0], "high": one.interval[1]}
+    return {name: at(share) for name, share in places.items()} | {"accepted": at(one.tolerance) - 100}
 
 
 def _baselines(results: Sequence[Result]) -> list[tuple[str, Comparison]]:
@@ -245,6 +305,12 @@ def _template() -> jinja2.Template:
         "change_text": compare.change_text,
         "interval_text": compare.interval_text,
         "amount": baseline.amount,
+        "forest": forest,
+        "change": change,
+        "kind_of": kind_of,
+        "broken": shown.broken,
+        "spread": shown.spread,
+        "observed": observed,
     }
     return environment.from_string(_resource("page.html"))
 

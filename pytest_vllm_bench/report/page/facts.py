@@ -17,6 +17,10 @@ def facts(results: Sequence[Result]) -> list[tuple[Message, str]]:
         (message("page.fact.server"), distinct(result.scenario.target.base_url for result in results)),
         (message("page.fact.version"), server_version(results)),
         (message("page.fact.client"), client(results)),
+        (
+            message("page.fact.dataset"),
+            distinct(one.scenario.dataset.label or one.scenario.dataset.name for one in results),
+        ),
         (message("page.fact.date"), dates(results)),
         (message("page.fact.commit"), commit(results)),
     ]

@@ -9,7 +9,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const find = (id) => document.getElementById(id);
-  const state = { lang: data.lang, chosen: 0, kept: new Set(data.names.keys()) };
+  const state = { lang: data.lang, chosen: 0, kept: new Set(data.names.keys()), show: "all" };
   const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#8a8f98"];
   const SYMBOLS = { FAIL: "x", INVALID: "circle-open", INCONCLUSIVE: "diamond" };
   const MOST = 400; // lines of a chart's own table
@@ -91,7 +91,7 @@
       const at = across ? { x0: limit.value, x1: limit.value, y0: 0, y1: 1, yref: "paper" } : { y0: limit.value, y1: limit.value, x0: 0, x1: 1, xref: "paper" };
       const line = {
         type: "line", ...at, line: { color: colour("--fail"), width: 1.5, dash: "dash" },
-        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: k % 2 ? "middle" : "end", ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
+        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: across ? "end" : ["end", "middle", "start"][k % 3], ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
       };
       if (!limit.region) return [line];
       const inside = { type: "rect", x0: 0, x1: limit.value, y0: 0, y1: 1, yref: "paper", fillcolor: colour("--pass"), opacity: 0.1, line: { width: 0 }, layer: "below" };
@@ -112,9 +112,19 @@
     if (!few.length) return {};
     if (name === "x" && few.length <= 12 && chart.series[0].of) return { tickmode: "array", tickvals: few };
     const [low, high] = [Math.floor(Math.log10(few[0])), Math.ceil(Math.log10(few.at(-1)))];
-    const steps = high - low > 4 ? [1] : high - low > 2 ? [1, 3] : [1, 2, 5];
+    const steps = high - low > 4 ? [1] : high - low > 2 ? [1, 3] : few.at(-1) < 3 * few[0] ? [1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9] : [1, 2, 5];
     const all = Array.from({ length: high - low + 2 }, (_, k) => steps.map((step) => step * 10 ** (low + k))).flat();
     return { tickmode: "array", tickvals: all, ticktext: all.map((v) => Number(v.toPrecision(3)).toLocaleString("en")) };
+  };
+
+  // What is drawn up to: the values, and limits that are not far beyond them.
+  const range = (chart, name, log) => {
+    const values = chart.series.flatMap((series) => selected(series)[name]).filter((v) => typeof v === "number" && (!log || v > 0));
+    const limits = (chart.limits || []).filter((limit) => limit.axis === name).map((limit) => limit.value);
+    if (!values.length || !limits.length) return {};
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const top = Math.max(high, ...limits.filter((limit) => limit <= (log ? 30 : 3) * high));
+    return { autorange: false, range: log ? [Math.log10(low / 1.4), Math.log10(top * 1.4)] : [0, top * 1.12] };
   };
 
   const draw = (card) => {
@@ -123,17 +133,18 @@
     const layout = {
       margin: { l: 12, r: 12, t: 12, b: 12 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--fg"), family: getComputedStyle(document.body).fontFamily, size: 12 },
-      xaxis: { ...axis(chart.x, card.logX()), ...(card.logX() ? ticks(chart, "x") : {}), ...(dates ? { type: "date", rangemode: "normal" } : {}) },
-      yaxis: { ...axis(chart.y, card.logY()), ...(card.logY() ? ticks(chart, "y") : {}), ...(["timeline", "heat"].includes(chart.group || chart.id) ? { autorange: "reversed" } : {}) },
+      xaxis: { ...axis(chart.x, card.logX()), ...(card.logX() ? ticks(chart, "x") : {}), ...range(chart, "x", card.logX()), ...(dates ? { type: "date", rangemode: "normal" } : {}) },
+      yaxis: { ...axis(chart.y, card.logY()), ...(card.logY() ? ticks(chart, "y") : {}), ...range(chart, "y", card.logY()), ...(["timeline", "heat"].includes(chart.group || chart.id) ? { autorange: "reversed" } : {}) },
       shapes: shapes(chart), barmode: chart.id === "timeline" ? "overlay" : "stack",
-      showlegend: chart.series.length > 1 && chart.series.length <= 24,
-      legend: { orientation: "h", y: -0.22, yanchor: "top", font: { size: 11 } },
+      showlegend: false,
       hovermode: "closest", hoverlabel: { namelength: -1 },
     };
     const config = { displayModeBar: false, responsive: true, locale: state.lang === "zh" ? "zh" : "en" };
     const traces = chart.series.map(trace);
     if (dates) traces.forEach((one) => (one.hovertemplate = "%{text}<br>%{x|%Y-%m-%d %H:%M}: %{y:.4~g}<extra></extra>"));
+    traces.forEach((one, k) => (one.visible = !card.hidden.has(k)));
     Plotly.react(plot, traces, layout, config);
+    legend(card);
     plot.setAttribute("aria-label", words("chart_label", { title: spoken(chart.title) }));
     if (!card.clickable) {
       card.clickable = true;
@@ -142,6 +153,29 @@
         if (Number.isInteger(i) && i >= 0) choose(i, true);
       });
     }
+  };
+
+  // Which line is which, below the plot, where it wraps and takes nothing of it.  A click hides a line; a second one, of
+  // one that stands alone, brings all back.
+  const legend = (card) => {
+    const { series } = card.chart;
+    const several = series.length > 1 && !series.some((one) => one.kind === "heat");
+    card.legend.replaceChildren(
+      ...(several ? series : []).map((one, k) => {
+        const button = make("button");
+        button.type = "button";
+        button.setAttribute("aria-pressed", String(!card.hidden.has(k)));
+        const line = make("i", one.dashed ? "dashed" : "");
+        line.style.color = PALETTE[one.colour % PALETTE.length];
+        button.append(line, clipped(String(spoken(one.name))));
+        button.addEventListener("click", () => {
+          if (!card.hidden.delete(k)) card.hidden.add(k);
+          if (card.hidden.size === series.length) card.hidden.clear();
+          draw(card);
+        });
+        return button;
+      }),
+    );
   };
 
   // ---------------------------------------------------------------- cards: a place for one chart, or one of a group
@@ -210,7 +244,7 @@
   const card = (parent, charts) => {
     const figure = make("figure");
     const bar = make("div", "bar");
-    const one = { charts, chart: charts.find((chart) => chart.limits) || charts[0], figure, plot: make("div", "plot"), heading: make("h3"), choice: make("select"), note: make("figcaption"), boxes: [], drawn: false };
+    const one = { charts, chart: charts.find((chart) => chart.limits) || charts[0], figure, plot: make("div", "plot"), heading: make("h3"), choice: make("select"), note: make("figcaption"), legend: make("div", "legend"), hidden: new Set(), boxes: [], drawn: false };
     const box = (name) => {
       const outer = make("label");
       const input = make("input");
@@ -227,6 +261,7 @@
     one.logY = () => one.boxes[1].box.checked && !one.chart.y.categories;
     one.choice.addEventListener("change", () => {
       one.chart = charts[one.choice.selectedIndex];
+      one.hidden.clear();
       one.boxes.forEach(({ box }) => (box.checked = one.chart[box.dataset.axis].log));
       label(one);
       draw(one);
@@ -243,7 +278,7 @@
     one.figures = make("div", "scroll");
     one.open.append(one.summary, one.figures);
     one.open.addEventListener("toggle", () => figures(one));
-    figure.append(bar, one.plot, one.note, one.open);
+    figure.append(bar, one.plot, one.legend, one.note, one.open);
     parent.append(figure);
     label(one);
     cards.push(one);
@@ -286,21 +321,23 @@
   // ---------------------------------------------------------------- filter, order
   const filter = () => {
     const wanted = find("filter").value.trim().toLowerCase().split(/\s+/);
-    state.kept = new Set([...data.names.keys()].filter((i) => wanted.every((part) => data.names[i].toLowerCase().includes(part))));
-    rows.forEach((row) => (row.hidden = !state.kept.has(Number(row.dataset.i))));
-    find("shown").textContent = words("shown", { n: state.kept.size, all: data.names.length });
+    const kinds = (row) => (state.show === "all" ? row.dataset.kind !== "probe" : row.dataset.kind === state.show);
+    const named = new Set(rows.filter((row) => wanted.every((part) => (data.names[Number(row.dataset.i)] + " " + row.cells[1].innerText).toLowerCase().includes(part))));
+    rows.forEach((row) => (row.hidden = !named.has(row) || !kinds(row)));
+    state.kept = new Set(rows.filter((row) => named.has(row) && (state.show === "all" || kinds(row))).map((row) => Number(row.dataset.i)));
+    find("shown").textContent = words("shown", { n: rows.filter((row) => !row.hidden).length, all: rows.length });
     cards.filter((one) => one.drawn && one.chart.series.some((series) => series.of)).forEach((one) => { draw(one); figures(one); });
   };
 
   const value = (row, column) => {
-    const text = row.cells[column].innerText.trim();
+    const text = (column === 1 ? row.cells[1].innerText : row.cells[column].firstChild.textContent).trim();
     const number = Number(text.replaceAll(",", ""));
     return text === "—" ? -Infinity : Number.isNaN(number) ? text : number;
   };
 
   const sort = (head) => {
-    const heads = [...head.parentElement.cells];
-    const column = heads.indexOf(head);
+    const heads = [...find("table").tHead.querySelectorAll("[data-c]")];
+    const column = Number(head.dataset.c);
     const down = head.getAttribute("aria-sort") === "ascending";
     heads.forEach((one) => one.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -332,6 +369,8 @@
 
   // ---------------------------------------------------------------- begin
   groups(data.charts.filter((chart) => chart.group !== "trend")).forEach((group) => card(find("overview"), group));
+  find("charts").hidden = data.names.length < 2;
+  document.querySelectorAll('nav [href="#charts"]').forEach((node) => (node.hidden = data.names.length < 2));
   const trends = data.charts.filter((chart) => chart.group === "trend");
   find("trend").hidden = !trends.length;
   document.querySelectorAll(".when-trend").forEach((node) => (node.hidden = !trends.length));
@@ -345,6 +384,14 @@
   );
   find("scenario").addEventListener("change", (event) => choose(Number(event.target.value)));
   find("filter").addEventListener("input", filter);
+  const chips = [...document.querySelectorAll("[data-show]")];
+  chips.forEach((chip) =>
+    chip.addEventListener("click", () => {
+      state.show = chip.dataset.show;
+      chips.forEach((one) => one.setAttribute("aria-pressed", String(one === chip)));
+      filter();
+    }),
+  );
   find("theme").addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
     redraw();
@@ -354,7 +401,7 @@
   window.addEventListener("beforeprint", () => cards.forEach(show));
   document.querySelectorAll("[data-lang]").forEach((button) => button.addEventListener("click", () => speak(button.dataset.lang)));
   find("table").tHead.addEventListener("click", (event) => {
-    const head = event.target.closest("th");
+    const head = event.target.closest("th[data-c]");
     if (head) sort(head);
   });
   find("table").tBodies[0].addEventListener("click", (event) => {

@@ -1,0 +1,78 @@
+"""Results → what tables and charts show of them: repeats as one, probes under their search, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pytest_vllm_bench.model import Result, RuleVerdict, Verdict
+from pytest_vllm_bench.report.verdict import red
+from pytest_vllm_bench.store.folder import order, session_of
+
+
+def pooled(results: Iterable[Result]) -> list[Result]:
+    """Of a scenario's repeats the one that judged them all, with the figures of all; the others where none did."""
+    results = list(results)
+    judges = {(session_of(one), one.scenario.cell.repeated) for one in results if one.per_repeat}
+    found = []
+    for one in results:
+        if one.per_repeat:
+            asked = replace(one.scenario, cell=one.scenario.cell.repeated)
+            found.append(replace(one, scenario=asked, metrics={**one.metrics, **one.pooled}))
+        elif (session_of(one), one.scenario.cell.repeated) not in judges:
+            found.append(one)
+    return found
+
+
+def without_probes(results: Iterable[Result]) -> list[Result]:
+    """Without those whose search has its answer among the results."""
+    results = list(results)
+    answered = {one.scenario.cell.of_search for one in results if one.capacity}
+    return [one for one in results if not one.scenario.probe_of or one.scenario.cell.of_search not in answered]
+
+
+def worst_first(results: Iterable[Result]) -> list[Result]:
+    """Invalid, failed, undecided, passed; within each as every table is sorted.  Probes come last."""
+    return sorted(results, key=lambda one: (bool(one.scenario.probe_of), -rank(one), order(one)))
+
+
+def rank(result: Result) -> int:
+    """As the verdict's; a test that failed counts as a failure, and no verdict as the least."""
+    if result.verdict is None:
+        return -1
+    return max(result.verdict.rank, Verdict.FAIL.rank if red(result) else 0)
+
+
+def spread(result: Result, key: str) -> tuple[float, float] | None:
+    """The least and the greatest that the repeats had; None where there is one."""
+    values = [value for one in result.per_repeat if isinstance(value := one.get(key), int | float)]
+    return (min(values), max(values)) if len(values) > 1 else None
+
+
+def broken(result: Result, key: str) -> RuleVerdict | None:
+    """The first rule on this figure that did not pass."""
+    judged = (one for one in result.verdicts if one.verdict is not Verdict.PASS)
+    return next((one for one in judged if one.rule.metric == key), None)
+
+
+def rules(results: Sequence[Result]) -> list[tuple[str, RuleVerdict, Result, dict[Verdict, int]]]:
+    """Each rule once, those that failed first: its text, how it fared at worst and where, and its verdicts' counts."""
+    found: dict[str, list[tuple[Result, RuleVerdict]]] = {}
+    for result in results:
+        for judged in () if result.scenario.probe_of else result.verdicts:
+            found.setdefault(judged.rule.text, []).append((result, judged))
+    lines = []
+    for text, hits in found.items():
+        where, worst = max(hits, key=lambda hit: (hit[1].verdict.rank, nearness(hit[1])))
+        counts = {verdict: sum(judged.verdict is verdict for _, judged in hits) for verdict in Verdict}
+        lines.append((text, worst, where, counts))
+    return sorted(lines, key=lambda line: (-line[1].verdict.rank, line[1].rule.implied))
+
+
+def nearness(judged: RuleVerdict) -> float:
+    """How far a figure lies towards, or over, its limit, as a share of it."""
+    value, limit = judged.observed, float(judged.rule.limit)
+    if not isinstance(value, int | float):
+        return float("inf")
+    gap = (value - limit) / abs(limit) if limit else value - limit
+    return -gap if judged.rule.op in (">", ">=") else gap
