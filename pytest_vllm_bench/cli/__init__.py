@@ -77,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
+def headers(args: argparse.Namespace) -> str:
+    """The language of tables in files: as asked for; the locale decides what is on screen alone."""
+    asked = args.csv_lang or args.lang or os.environ.get("PYTEST_VLLM_LANG")
+    return asked if asked in ("zh", "both") else "en"
+
+
 def complete(lang: str) -> None:
     """Answer the shell where it asks for completions (once: ``eval "$(register-python-argcomplete …)"``), and end."""
     if "_ARGCOMPLETE" in os.environ:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from pytest_vllm_bench import environment, files
-from pytest_vllm_bench.cli import problems_shown, unrun_shown
+from pytest_vllm_bench.cli import headers, problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
 from pytest_vllm_bench.store.folder import latest
@@ -16,12 +16,12 @@ from pytest_vllm_bench.text import say
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument("folder", nargs="?", default="results", type=files.path, help=say("cli.aggregate.folder", lang))
-    parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default="en", help=say("cli.csv_lang", lang))
+    parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default=None, help=say("cli.csv_lang", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
     folder, problems = args.folder, list[Problem]()
-    written = rebuild.aggregate(folder, lang=args.csv_lang, day=environment.stamp()[:10].replace("-", ""))
+    written = rebuild.aggregate(folder, lang=headers(args), day=environment.stamp()[:10].replace("-", ""))
     results = latest(rebuild.gather([folder], problems, history=False))
     problems_shown(problems, lang)
     unrun_shown([folder], lang)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_vllm_bench import comparing, environment, files
-from pytest_vllm_bench.cli import problems_shown, unrun_shown
+from pytest_vllm_bench.cli import headers, problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
 from pytest_vllm_bench.report import rebuild, terminal
 from pytest_vllm_bench.text import say
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace, lang: str) -> int:
         against = partial(comparing.side_by_side, rebuild.gather([args.baseline], history=False))
     asked = rebuild.ReportRequest(
         formats=args.formats,
-        lang=args.csv_lang or lang,
+        lang=lang,
+        headers=headers(args),
         day=environment.stamp()[:10].replace("-", ""),
         against=against,
     )

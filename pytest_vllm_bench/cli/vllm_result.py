@@ -77,7 +77,7 @@ def _write(path: Path, found: Mapping[str, Any], *, append: bool) -> None:
     with files.private(path, "ab" if append else "wb") as file:
         if append and file.tell():
             file.write(b"\n")
-        file.write(json.dumps(found, ensure_ascii=False).encode())
+        file.write(json.dumps(found).encode())
 
 
 def theirs(args: argparse.Namespace, result: Result) -> dict[str, Any]:

@@ -40,6 +40,7 @@ COLUMNS = (
 )
 #: Shown where some row has a value.
 OPTIONAL = (
+    "few_samples",
     "capacity_held",
     "capacity_held_proven",
     "capacity_broken",
@@ -74,18 +75,14 @@ def _percentiles(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [key for q in LATENCIES for key in found if key.split("_", 1)[1] == f"{q}_ms"]
 
 
-def cell(row: Mapping[str, Any], key: str) -> Any:
-    """A value as a table shows it: nothing for a percentile of too few samples."""
-    value = row.get(key)
-    return value if words.trusted(row, key) else None
-
-
 def frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row a scenario, sorted by input, output, concurrency; whole numbers stay whole beside missing ones."""
     import pandas as pd
 
     rows = [flat(result) for result in sorted(results, key=order)]
-    data = {key: [cell(row, key) for row in rows] for key in columns(rows)}
+    for row in rows:  # which of its percentiles stand on too few: they are there for those who look for them
+        row["few_samples"] = " ".join(key for key in columns([row]) if not words.trusted(row, key))
+    data = {key: [row.get(key) for row in rows] for key in columns(rows)}
     table = pd.DataFrame(data, dtype=object)
     for key in table.columns:
         present = [v for v in data[key] if v is not None]

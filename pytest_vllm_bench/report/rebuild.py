@@ -26,10 +26,11 @@ POINTS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRequest:
-    """How reports are made; ``lang`` "en", "zh" or "both" (headers in both, words in Chinese)."""
+    """How reports are made; ``headers``, of tables in files, are "en", "zh" or "both"."""
 
     formats: Sequence[str] = USUAL
     lang: str = "en"
+    headers: str = "en"
     day: str = ""  # YYYYMMDD, of the dated CSV
     against: Callable[[Sequence[Result]], SideBySide] | None = None  # how they are compared with another folder's
 
@@ -52,15 +53,14 @@ def report(
     newest = {result.id: session_of(result) for result in figures}
     roll = replace(roll, rest=tuple(one for one in roll.rest if one.session > newest.get(one.id, "")))
     results = [result for result in figures if session_of(result) >= lacking.get(result.id, "")]
-    words_lang = "zh" if asked.lang == "both" else asked.lang
     written: list[Path] = []
     for name in asked.formats:
         if name == "html":
             compared = asked.against(figures) if asked.against else None
             extra = page.Extra(history=everything, compared=compared, roll=roll)
-            written.append(page.write(results, out, lang=words_lang, extra=extra))
+            written.append(page.write(results, out, lang=asked.lang, extra=extra))
         elif name == "csv":
-            written += csv.write(figures, out, day=asked.day, lang=asked.lang)
+            written += csv.write(figures, out, day=asked.day, lang=asked.headers)
         elif name == "verdict":
             written.append(verdict.write(results, out, roll))
         elif name == "pytorch":
@@ -68,9 +68,9 @@ def report(
         elif name == "gitlab":
             written.append(gitlab_metrics(results, out, roll))
         elif name in ("svg", "png"):
-            written += visualize(figures, out / "charts", kind=name, lang=words_lang, history=everything)
+            written += visualize(figures, out / "charts", kind=name, lang=asked.lang, history=everything)
         else:
-            written += exports.export(results, out, [name], asked.lang, roll)
+            written += exports.export(results, out, [name], asked.lang if name == "markdown" else asked.headers, roll)
     return tuple(written)
 
 

@@ -235,7 +235,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.report.out": ("where to write (default: the first folder)", "输出目录（默认为第一个结果目录）"),
     "cli.report.formats": ("what to write", "输出格式"),
     "cli.report.baseline": ("a folder of results to compare with", "用于对比的结果目录"),
-    "cli.csv_lang": ("language of the CSV's headers", "CSV 表头语言"),
+    "cli.csv_lang": (
+        "language of headers in CSV and Excel (default: English, whatever the locale)",
+        "CSV 与 Excel 表头的语言（默认英文，与系统语言无关）",
+    ),
     "cli.aggregate.help": (
         "the CSV of a whole results folder, old results too",
         "汇总整个结果目录（包括旧结果）为 CSV",

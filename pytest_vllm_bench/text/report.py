@@ -40,6 +40,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.written_one": ("wrote {folder}{name}", "已写入 {folder}{name}"),
     "report.written_results": ("wrote {n} result files in {folder}", "已在 {folder} 写入 {n} 个结果文件"),
     # --------------------------------------------------------------------------------- quantities, keys
+    "report.key.few_samples": ("Percentiles of too few samples", "样本不足的分位数"),
     "report.key.ttft": ("TTFT", "首 token 时延 TTFT"),
     "report.key.ttfo": ("TTFO", "首个正文 token 时延 TTFO"),
     "report.key.tpot": ("TPOT", "单 token 时延 TPOT"),
@@ -219,8 +220,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.why.xfailed": ("expected to fail (xfail)", "预期失败 (xfail)"),
     "report.why.unknown": ("the session did not reach it", "会话未执行到该场景"),
     "report.thin": (
-        "p99 of fewer than 100 requests is little more than the slowest one (dim; not in the CSV).",
-        "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，不写入 CSV）。",
+        "p99 of fewer than 100 requests is little more than the slowest one (dim; few_samples in the CSV).",
+        "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，CSV 中见 few_samples 列）。",
     ),
     "report.more_notes": (
         "More lines like this in report.html: {count}.",

@@ -94,6 +94,26 @@ def test_aggregate(finished: Path) -> None:
     assert "io64x8-mc2-np40" in text
     csv = (finished / "results" / "aggregate_results.csv").read_text().splitlines()
     assert len(csv) == 3
+    row = dict(zip(*(line.split(",") for line in csv[:2]), strict=True))
+    assert float(row["p99_ttft_ms"]) > 0, "what scripts look for is there"
+    assert "p99_ttft_ms" in row["few_samples"].split()
+
+
+def test_headers_of_files_are_english_unless_asked_otherwise(finished: Path) -> None:
+    plain = finished / "results" / "aggregate_results.csv"
+    cases: list[tuple[list[str], dict[str, str], str]] = [
+        ([], {}, "scenario_id,input_len"),
+        (["--lang", "zh"], {}, "场景,"),
+        ([], {"PYTEST_VLLM_LANG": "zh"}, "场景,"),
+        (["--csv-lang", "both"], {}, "scenario_id 场景,"),
+        (["--lang", "zh", "--csv-lang", "en"], {}, "scenario_id,input_len"),
+    ]
+    for words, more, begins in cases:
+        shown = shell("aggregate", "results", *words, cwd=finished, LC_ALL="zh_CN.UTF-8", **more)
+        assert "已写入" in shown, "the screen follows the locale"
+        assert plain.read_text("utf-8-sig").startswith(begins)
+    shell("report", "results", "--formats", "csv", cwd=finished, LC_ALL="zh_CN.UTF-8")
+    assert plain.read_text().startswith("scenario_id,")
 
 
 def test_report_and_its_alias(finished: Path, tmp_path: Path) -> None:
