@@ -221,7 +221,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.why.unknown": ("the session did not reach it", "会话未执行到该场景"),
     "report.thin": (
         "p99 of fewer than 100 requests is little more than the slowest one (dim; few_samples in the CSV).",
-        "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色显示，CSV 中见 few_samples 列）。",
+        "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色；CSV 列 few_samples）。",
     ),
     "report.more_notes": (
         "More lines like this in report.html: {count}.",

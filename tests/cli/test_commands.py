@@ -109,7 +109,7 @@ def test_headers_of_files_are_english_unless_asked_otherwise(finished: Path) -> 
         (["--lang", "zh", "--csv-lang", "en"], {}, "scenario_id,input_len"),
     ]
     for words, more, begins in cases:
-        shown = shell("aggregate", "results", *words, cwd=finished, LC_ALL="zh_CN.UTF-8", **more)
+        shown = ran("aggregate", "results", *words, cwd=finished, LC_ALL="zh_CN.UTF-8", **more).stdout
         assert "已写入" in shown, "the screen follows the locale"
         assert plain.read_text("utf-8-sig").startswith(begins)
     shell("report", "results", "--formats", "csv", cwd=finished, LC_ALL="zh_CN.UTF-8")
