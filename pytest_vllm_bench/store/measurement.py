@@ -69,8 +69,8 @@ def save(measurement: Measurement, stem: Path) -> Measurement:
     """Write ``{stem}.measurement.gz``; → the measurement, its records on disk if they were written there."""
     lines = stem.with_name(stem.name + records.SUFFIX)
     with folder.writing(stem.parent):
-        folder.write_bytes(stem.with_name(stem.name + SUFFIX), dump(measurement))
         tracks.save(measurement.observed.tracks, stem)
+        folder.write_bytes(stem.with_name(stem.name + SUFFIX), dump(measurement))  # last: by it a load is known as whole
     if not lines.exists():
         return measurement
     return replace(measurement, records=RecordsOnDisk(lines, len(measurement.records)))
