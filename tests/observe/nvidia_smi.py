@@ -16,7 +16,7 @@ def install(folder: Path, behaviour: str = "plays") -> str:
     folder.mkdir(exist_ok=True)
     command = folder / "nvidia-smi"
     words = f"'{sys.executable}' -S '{__file__}' '{behaviour}' '{folder}'"
-    command.write_text(f'#!/bin/sh\n{words} "$@"\n')  # a child of the shell's
+    command.write_text(f'#!/bin/sh\nexport WATCHED={os.getpid()}\n{words} "$@"\n')  # a child of the shell's
     command.chmod(0o755)
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
@@ -36,7 +36,20 @@ def told(row: dict[str, str], field: str, behaviour: str) -> str:
     return row[field.replace("throttle", "event")]
 
 
+def census(behaviour: str, programs: bool) -> int:
+    """Errors of memory, or who runs there: this session's programs, and where it is shared, the first of all."""
+    uuid = recorded()[0]["uuid"] + "0"
+    if programs:
+        here = [os.environ["WATCHED"], *([1] if behaviour == "is shared" else [])]
+        print("\n".join(f"{uuid}, {process}" for process in here))
+    else:
+        print("0, 0" if behaviour == "plays" else "0, [N/A]")
+    return 0
+
+
 def main(behaviour: str, *arguments: str) -> int:
+    if any("ecc." in argument or "compute-apps" in argument for argument in arguments):
+        return census(behaviour, any("compute-apps" in argument for argument in arguments))
     asked = next(a for a in arguments if a.startswith("--query-gpu=")).partition("=")[2].split(",")
     refused = {"is older": "clocks_event", "is very old": "clocks_", "is small": "memory.total"}.get(behaviour)
     if unknown := [field for field in asked if refused and field.startswith(refused)]:

@@ -14,6 +14,7 @@ from pytest_vllm_bench.measure import energy
 from pytest_vllm_bench.model import Cell, Observed, Scenario, Target, Watching
 from pytest_vllm_bench.observe import BESIDES
 from pytest_vllm_bench.observe.accelerators.nvidia import LAST, PATIENCE, TRACKS, Nvidia
+from pytest_vllm_bench.observe.accelerators.seen import SELDOM
 from pytest_vllm_bench.text import say
 
 SERIES = set(TRACKS.values())
@@ -41,13 +42,25 @@ def test_a_real_cards_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         {"name": "NVIDIA H200", "driver": "580.159.04", "power_limit_w": 700.0, "memory_mib": 143771.0}
     ]
     tracks = {track.name: track for track in seen.tracks}
-    assert set(tracks) - {"energy_j"} == SERIES
+    assert set(tracks) - {"energy_j", *SELDOM} == SERIES
     rows = nvidia_smi.recorded()[10:]
     for field, name in TRACKS.items():
         known = [float(int(row[field], 16)) if "reasons" in field else float(row[field]) for row in rows]
         assert list(tracks[name].values) == known[: len(tracks[name].values)]
         assert len(tracks[name].values) >= 2, "one before the load, one after"
     assert seen.notes == ()
+
+
+def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server and its workers are of one session; errors of memory are a counter."""
+    seen = {
+        (track.name, track.device): track.values for track in watched("plays", tmp_path, monkeypatch, 2.0)[0].tracks
+    }
+    assert set(seen["ecc_uncorrected", "0"]) == {0}
+    assert set(seen["strangers", "0"]) == {0}
+    shared = {track.name: track.values for track in watched("is shared", tmp_path, monkeypatch, 2.0)[0].tracks}
+    assert set(shared["strangers"]) == {1}
+    assert "ecc_uncorrected" not in shared, "not told, which is not nought"
 
 
 def test_other_legal_forms_cost_what_is_not_told_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +76,7 @@ def test_other_legal_forms_cost_what_is_not_told_alone(tmp_path: Path, monkeypat
     wrong = {}
     for behaviour, absent in lost.items():
         seen, _ = watched(behaviour, tmp_path, monkeypatch)
-        names = {track.name for track in seen.tracks if track.values} - {"energy_j"}
+        names = {track.name for track in seen.tracks if track.values} - {"energy_j", *SELDOM}
         devices = seen.environment["accelerators"]
         if names != SERIES - absent or seen.notes or len(devices) != 1 + behaviour.startswith("has "):
             wrong[behaviour] = names, seen.notes, devices

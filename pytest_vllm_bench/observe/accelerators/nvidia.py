@@ -82,7 +82,7 @@ class Nvidia:
         now = perf_counter()
         if self._log.devices and not interrupted:
             self._start(self._census)
-            await self._until(lambda: self._log.last() > now, LAST)
+            await self._until(lambda: self._log.last() > now and not self._threads[-1].is_alive(), LAST)
         ended = self._over.is_set() or not self._log.devices
         self._over.set()
         self._kill()
@@ -180,6 +180,8 @@ class Nvidia:
 
     def _census(self) -> None:
         """Errors of memory and who else is there: that costs a process, and is asked before the load and after it."""
+        while not self._log.devices and not self._over.wait(0.01):
+            pass
         how = "--format=csv,noheader,nounits"
         asked = [f"--query-gpu=index,{ECC}", how], ["--query-compute-apps=gpu_uuid,pid", how]
         try:
