@@ -79,7 +79,7 @@ def _rule_lines(results: Sequence[Result], lang: str) -> list[dict[str, Any]]:
     return [
         {
             say("report.col.scenario", one): result.id,
-            heads["rule"]: judged.rule.text,
+            heads["rule"]: words.ruled(judged, one),
             heads["observed"]: judged.observed,
             heads["limit"]: float(judged.rule.limit),
             heads["n"]: judged.n,

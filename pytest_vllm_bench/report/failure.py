@@ -23,9 +23,10 @@ def failure(result: Result, lang: str = "en", *, width: int = 80) -> str:
     if rules:
         lines += ["", *rule_table(rules, lang, width), ""]
         for judged in rules:
-            reason, name = words.said(judged.reason, lang), safe(judged.rule.text)
+            reason, name = words.said(judged.reason, lang), words.ruled(judged, lang)
             if judged.verdict is not Verdict.PASS and reason:
-                lines.append(f"  {reason}" if reason.startswith(name) else f"  {words.because(name, reason, lang)}")
+                told_so = reason.startswith(safe(judged.rule.text))
+                lines.append(f"  {reason}" if told_so else f"  {words.because(name, reason, lang)}")
     lines += _baseline(result, lang)
     lines += _errors(result, lang)
     told = {words.said(judged.reason, lang) for judged in rules}
@@ -65,7 +66,7 @@ def _rule_columns(rules: Sequence[RuleVerdict], lang: str) -> dict[str, list[str
         return "" if value is None else words.number(value)
 
     return {
-        "rule": [safe(one.rule.metric) for one in rules],
+        "rule": [words.ruled(one, lang, metric=True) for one in rules],
         "observed": [observed(one, lang) for one in rules],
         "limit": [f"{one.rule.op} {words.number(float(one.rule.limit))}" for one in rules],
         "by": [by_how_much(one) for one in rules],
@@ -131,10 +132,9 @@ def _errors(result: Result, lang: str) -> list[str]:
     counts = result.requests.error_counts
     if not counts:
         return []
-    shown = ", ".join(f"{kind} {n}" for kind, n in sorted(counts.items(), key=lambda item: -item[1]))
-    lines = [say("report.failure.errors", lang, errors=shown)]
+    lines = [say("report.failure.errors", lang, errors=words.kinds(counts))]
     if result.requests.first_error:
-        lines.append(say("report.failure.first_error", lang, words=result.requests.first_error))
+        lines.append(say("report.failure.first_error", lang, words=words.detail(result.requests.first_error, lang)))
     return lines
 
 

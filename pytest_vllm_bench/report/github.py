@@ -67,7 +67,7 @@ def _broken(results: Sequence[Result], lang: str) -> list[str]:
     body = [
         [
             one.id,
-            judged.rule.text,
+            words.ruled(judged, lang),
             observed(judged, lang),
             words.number(float(judged.rule.limit)),
             words.number(judged.n),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
 from typing import Any
 
 from pytest_vllm_bench.metric_table import ERROR_COUNTS
@@ -67,12 +66,9 @@ def _broken(v: RuleVerdict, result: Result) -> Message:
         values["observed"] = Message(key="report.inf", values={"n": v.misses})
     elif v.rule.op == "==":
         values["op"] = ">" if float(v.observed) > v.rule.limit else "<"
-    kinds = [(kind, n) for kind in ERROR_COUNTS if (n := result.metrics.get(f"failed_{kind}"))]
+    kinds = {kind: n for kind in ERROR_COUNTS if (n := int(result.metrics.get(f"failed_{kind}") or 0))}
     if v.rule.metric == "failed" and kinds:
-        told = [Message(key="report.kind_count", values={"kind": Message(key=f"page.error.{kind}"), "n": n})
-                for kind, n in kinds]  # fmt: skip
-        listed = reduce(lambda a, b: Message(key="report.short.listed", values={"first": a, "then": b}), told)
-        return Message(key="report.short.failed", values={**values, "kinds": listed})
+        return Message(key="report.short.failed", values={**values, "kinds": words.kinds(kinds)})
     if isinstance(v.observed, float | int) and v.rule.limit:
         by = 100 * (v.observed / float(v.rule.limit) - 1)
         return Message(key="report.short.over", values={**values, "by": f"{by:+.{0 if abs(by) >= 10 else 1}f}"})
@@ -81,7 +77,7 @@ def _broken(v: RuleVerdict, result: Result) -> Message:
 
 def _named(v: RuleVerdict) -> Any:
     """The metric as it was written; what nobody wrote is called so."""
-    name = v.rule.text.split()[0] if v.rule.text else v.rule.metric
+    name = v.rule.text.split()[0]
     return Message(key="report.short.implied", values={"metric": name}) if v.rule.implied else name
 
 

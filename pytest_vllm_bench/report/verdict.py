@@ -142,7 +142,9 @@ def reasons(result: Result, lang: str) -> list[str]:
     for judged in result.verdicts:
         if judged.verdict is not Verdict.PASS:
             reason = words.said(judged.reason, lang)
-            parts.append(f"{judged.rule.text}: {observed(judged, lang)}" + (f" ({reason})" if reason else ""))
+            parts.append(
+                f"{words.ruled(judged, lang)}: {observed(judged, lang)}" + (f" ({reason})" if reason else "")
+            )
     parts += baseline.reasons(result, lang)
     if not parts and result.verdict is not Verdict.PASS:  # of what no rule stands for: a restart
         parts = [words.said(note, lang) for note in result.notes]
@@ -203,6 +205,7 @@ def _scenario(result: Result) -> dict[str, Any]:
         "rules": [
             {
                 "rule": one.rule.text,
+                **({"implied": True} if one.rule.implied else {}),
                 "verdict": one.verdict,
                 "observed": plain(one.observed),
                 "limit": plain(one.rule.limit),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from pytest_vllm_bench.model import AbsentResult, Message, Metrics, Result
+from pytest_vllm_bench.model import AbsentResult, Message, Metrics, Result, RuleVerdict, Verdict
 from pytest_vllm_bench.text import LANGUAGES, safe, say, table
 
 #: ``steady_p99_response_ttft_ms`` → window, statistic, from due, quantity.
@@ -147,6 +148,26 @@ def taints(results: Sequence[Result], lang: str) -> list[str]:
 def tainted(taint: str, lang: str, key: str = "report.taint") -> str:
     """A taint in a sentence; ``key`` "report.mark": in a word.  One of a later version is shown as it is written."""
     return say(f"{key}.{taint}", lang) if f"{key}.{taint}" in table() else safe(taint)
+
+
+def ruled(judged: RuleVerdict, lang: str, *, metric: bool = False) -> str:
+    """A rule, or its metric alone; one that nobody wrote is called so where it does not pass."""
+    rule, told = judged.rule, judged.rule.implied and judged.verdict is not Verdict.PASS
+    shown = safe(rule.metric if metric else rule.text)
+    return say("report.short.implied", lang, metric=shown) if told else shown
+
+
+def kinds(counts: Mapping[str, int]) -> Message:
+    """Kinds of failed requests, the most frequent first."""
+    told = [Message(key="report.kind_count", values={"kind": Message(key=f"page.error.{kind}"), "n": n})
+            for kind, n in sorted(counts.items(), key=lambda item: -item[1])]  # fmt: skip
+    return reduce(lambda a, b: Message(key="report.short.listed", values={"first": a, "then": b}), told)
+
+
+def detail(told: str, lang: str) -> str:
+    """What a failed request was told, in the server's words; what we say ourselves is said in ``lang``."""
+    ours = {pair[0]: pair for key, pair in table().items() if key.startswith("measure.detail.")}
+    return ours[told][LANGUAGES.index(lang)] if told in ours else told
 
 
 def because(subject: str, reason: str, lang: str) -> str:

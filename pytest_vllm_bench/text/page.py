@@ -130,6 +130,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.note.every": ("Drawn from every {every}th request.", "每 {every} 个请求取 1 个绘制。"),
     "page.note.max": ("The largest in each span of time.", "每个时间段内的最大值。"),
     # ---------------------------------------------------------------------------------- kinds of error
+    "page.implied": ("(implied)", "（自动补上）"),
     "page.error.connect": ("no connection", "连接失败"),
     "page.error.timeout": ("timeout", "超时"),
     "page.error.http": ("HTTP error", "HTTP 错误"),

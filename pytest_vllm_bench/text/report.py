@@ -247,7 +247,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.failure.verdict": ("verdict", "判定"),
     "report.failure.errors": ("  failed requests: {errors}", "  失败请求：{errors}"),
     "report.failure.first_error": ("  the first said: {words}", "  首个错误信息：{words}"),
-    "report.kind_count": ("{kind}: {n}", "{kind} {n} 个"),
+    "report.kind_count": ("{kind} {n}", "{kind} {n} 个"),
     # the one line that pytest keeps
     "report.short.more": ("{first}; {more} more", "{first}；另有 {more} 条"),
     "report.short.listed": ("{first}, {then}", "{first}，{then}"),

@@ -89,5 +89,5 @@ def test_the_reason_comes_first(verdict: Verdict, more: dict[str, Any], en: str,
 def test_the_kinds_of_failed_requests_are_named() -> None:
     made = result(verdict=FAIL, verdicts=(judged(FAILED, observed=5.0),), checks=(), notes=())
     made = type(made)(**{**vars(made), "metrics": {**made.metrics, "failed_rejected": 3, "failed_reset": 2}})
-    assert headline(made) == "failed (implied) 5 > 0 (rejected (429/503): 3, connection reset: 2)"
+    assert headline(made) == "failed (implied) 5 > 0 (rejected (429/503) 3, connection reset 2)"
     assert headline(made, "zh") == "failed（自动补上） 5 > 0（被拒绝 (429/503) 3 个，连接被重置 2 个）"
