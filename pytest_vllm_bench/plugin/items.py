@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -243,7 +244,7 @@ class Items:
         commands = [say("plugin.starts", self.lang, count=len(runs))] if runs else []
         for target in {s.target.name: s.target for s in scenarios}.values():
             if (launch := target.launch) is not None:
-                given = [f"{name}={shlex.quote(value)}" for name, value in launch.env.items()]
+                given = [f"{name}={written([value])}" for name, value in launch.env.items()]
                 count = sum(name == target.name for name, _ in runs)
                 values = {"count": count, "command": target.discreet(" ".join([*given, written(launch.command)]))}
                 commands.append(say("plugin.start", self.lang, name=target.name or "server", **values))
@@ -315,7 +316,7 @@ class Items:
 
 def written(command: Sequence[str]) -> str:
     """As it could be typed, placeholders as they are."""
-    return " ".join(word if word in ("{port}", "{model}") else shlex.quote(word) for word in command)
+    return " ".join(word if re.fullmatch(r"[\w./=:{}-]+", word) else shlex.quote(word) for word in command)
 
 
 def last_session(results: Path) -> str:

@@ -1,7 +1,8 @@
 """A command in a process group of its own, that ends with whoever holds our standard input: nothing of it is left.
 
-    python guardian.py LOG GRACE FAREWELL -- COMMAND …
+    python guardian.py LOG GRACE FAREWELL FRESH -- COMMAND …
 
+FAREWELL is a command, in JSON, for what is not a descendant of ours; FRESH a folder that goes with the server, if any.
 Says ``began PID``, ``ended CODE`` when the command did, and ``killed N`` where a signal was not enough.  It runs as a
 script, with nothing but the standard library, and outlives a ``kill -9`` of those who started it.
 """
@@ -13,11 +14,12 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: ``prctl``: what loses its parent is given to us, and not to the first process of all (Linux).
 SUBREAPER = 36
@@ -95,7 +97,20 @@ def end(child: subprocess.Popen[bytes], grace: float) -> None:
     reap(child)
 
 
-def main(log: str, grace: str, farewell: str, dashes: str, *command: str) -> None:
+def main(log: str, grace: str, farewell: str, fresh: str, dashes: str, *command: str) -> None:
+    try:
+        guard(log, grace, command)
+    finally:
+        if words := json.loads(farewell):
+            quiet = subprocess.DEVNULL
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(words, stdin=quiet, stdout=quiet, stderr=quiet, timeout=PATIENCE, check=False)
+        if fresh:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def guard(log: str, grace: str, command: Sequence[str]) -> None:
+    """Run the command until it ends, or we are told to end it."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
@@ -125,11 +140,6 @@ def main(log: str, grace: str, farewell: str, dashes: str, *command: str) -> Non
         if 0 in ready and not os.read(0, 4096):
             break
     end(child, grace=float(grace) if child.returncode is None else 0.0)
-    if words := json.loads(farewell):
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE
-            )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -45,16 +46,18 @@ class RunningServer:
         self.forget = ask.Resets(launch.reset)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        filled = {"{port}": str(port), "{model}": model}
+        wanted = any("{fresh}" in word for word in (*launch.command, *launch.env.values()))
+        fresh = tempfile.mkdtemp(prefix="vllm-bench-") if wanted else ""  # its guardian removes it
+        filled = {"{port}": str(port), "{model}": model, "{fresh}": fresh}
         command, farewell = contained(executable([fill(word, filled) for word in launch.command]), f"vllm-bench-{port}")
         self.command = command
         env = {key: fill(value, filled) for key, value in launch.env.items()}
         self.begun = perf_counter()
         self.seconds: dict[str, float] = {}  # ``ready_s``, ``first_token_s``: since it was begun
         self._said = b""
-        guardian = [sys.executable, "-I", "-S", str(GUARDIAN), str(file), f"{launch.grace_s:g}", json.dumps(farewell)]
+        asked = (str(file), f"{launch.grace_s:g}", json.dumps(farewell), fresh)
         self._guardian = subprocess.Popen(
-            [*guardian, "--", *command],
+            [sys.executable, "-I", "-S", str(GUARDIAN), *asked, "--", *command],
             env={"PYTHONUNBUFFERED": "1", **os.environ, **env},
             cwd=folder,
             stdin=subprocess.PIPE,  # its end, also by our death, ends the server

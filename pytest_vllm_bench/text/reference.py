@@ -25,9 +25,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "reference.server.command": (
         "Words as in a shell, or a list of them; no shell is involved. `{{port}}` and `{{model}}` are filled in; without "
-        "`{{port}}` anywhere, `--port` is added. `simulator` is the built-in server.",
+        "`{{port}}` anywhere, `--port` is added; `{{fresh}}` is a folder that is empty at each start. `simulator` is the "
+        "built-in server.",
         "像在终端中那样书写，或写成单词列表；不经过 shell。其中的 `{{port}}` 和 `{{model}}` 会被填入；"
-        "如果没有 `{{port}}`，会在末尾加上 `--port`。`simulator` 是内置服务。",
+        "如果没有 `{{port}}`，会在末尾加上 `--port`；`{{fresh}}` 是每次启动时都为空的目录。`simulator` 是内置服务。",
     ),
     "reference.server.args": (
         "Flags. A list of values is an axis, and each combination a target of its own; or a list of settings; or the name "

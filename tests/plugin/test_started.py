@@ -282,11 +282,15 @@ def test_a_container_is_removed_by_its_name(bench: Bench, pytester: pytest.Pytes
     note, docker = str(pytester.path / "note"), pytester.path / "docker"
     docker.write_text(f"#!{sys.executable}\n" + DOCKER.format(note=note, script=str(SCRIPTED)))
     docker.chmod(0o755)
-    bench(**ONE | {"server": f"{docker} run --rm -p {{port}}:8000 image"}).assert_outcomes(passed=1)
+    command = f"{docker} run --rm -p {{port}}:8000 -v {{fresh}}:/cache image"
+    bench(**ONE | {"server": command}).assert_outcomes(passed=1)
     run, removed = Path(note).read_text().splitlines()
     name = run.split()[2]
     assert run.startswith(f"run --name {name} --rm -p ")
     assert removed == f"rm -f {name}"
+    fresh = run.split(" -v ")[1].partition(":")[0]
+    assert Path(fresh).is_absolute()
+    assert not Path(fresh).exists()
     assert not left(pytester)
 
 

@@ -28,7 +28,7 @@ time.sleep(600)
 
 @contextlib.contextmanager
 def guarded(log: Path, code: str, grace: str = "0.2") -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-I", "-S", str(GUARDIAN), str(log), grace, "[]", "--", sys.executable, "-c", code]
+    command = [sys.executable, "-I", "-S", str(GUARDIAN), str(log), grace, "[]", "", "--", sys.executable, "-c", code]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
         yield process
@@ -77,6 +77,6 @@ def test_workers_end_with_a_server_that_died(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_started_is_said(tmp_path: Path) -> None:
-    command = [sys.executable, str(GUARDIAN), str(tmp_path / "log"), "1", "[]", "--", "/no/such/server"]
+    command = [sys.executable, str(GUARDIAN), str(tmp_path / "log"), "1", "[]", "", "--", "/no/such/server"]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("failed No such file or directory\n", "")
