@@ -16,9 +16,9 @@ from benchmarks.seen import Seen
 from benchmarks.truth import Case, Server
 from pytest_vllm_bench import environment, load, plan
 from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench.measure.columns import MetricSettings
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.metrics import metrics
-from pytest_vllm_bench.measure.rows import MetricSettings
 from pytest_vllm_bench.model import INDEX_ROW, Ask, Backend, LoadFacts, Plan, Prompt, Record, Target
 
 

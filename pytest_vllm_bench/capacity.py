@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.judge import before
+from pytest_vllm_bench.judge import enough
 from pytest_vllm_bench.judge.capacity import Outcome, Probe, at_least, search
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.memory import alike
@@ -84,7 +84,7 @@ def later(scenario: Scenario, probes: Probes) -> Probes:
 def probed(scenario: Scenario, probe: Probe, probes: Probes = Probes()) -> Scenario:
     """The scenario of one probe: the level, and ``multiple`` times the requests that every tier can decide with."""
     assert scenario.search is not None
-    fewest = max(FEWEST, *(before.enough(tier) for tier in (scenario, *probes.tiers)))
+    fewest = max(FEWEST, *(enough.enough(tier) for tier in (scenario, *probes.tiers)))
     if scenario.search.over == "concurrency":
         cap = int(probe.level)
         n = max(fewest, EACH * cap) * probe.multiple

@@ -15,9 +15,9 @@ from pytest_vllm_bench.judge import devices, stopping
 from pytest_vllm_bench.measure import brief, energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
+from pytest_vllm_bench.measure.columns import sample
 from pytest_vllm_bench.measure.findings import findings
 from pytest_vllm_bench.measure.metrics import summary
-from pytest_vllm_bench.measure.rows import sample
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
 from pytest_vllm_bench.metric_table import parse_name
 from pytest_vllm_bench.model import Measurement, Message, Metrics, Result, Sample, Scenario, Track, Verdict

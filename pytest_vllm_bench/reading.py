@@ -13,8 +13,8 @@ from typing import Any
 from pytest_vllm_bench import environment, load, plan
 from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.judge import stopping
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.measure.decode import Decoder
-from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import OURS, Message, Plan, Record, RuleVerdict, Scenario
 from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.world import Watch, World

@@ -13,7 +13,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import doubts, imports
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.judging import judge, limits
-from pytest_vllm_bench.measure.rows import sample
+from pytest_vllm_bench.measure.columns import sample
 from pytest_vllm_bench.measure.settings import settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import (

@@ -1,6 +1,6 @@
 """Mutants of modules → which of them the tests notice, in the files that ``mutmut results`` and ``mutmut show`` read.
 
-``python tests/mutmut_run.py judge.misses [more modules] [--survivors]``, after ``pip install mutmut``.  mutmut makes
+``python tests/mutmut_run.py judge.shares [more modules] [--survivors]``, after ``pip install mutmut``.  mutmut makes
 the mutants and finds the tests that run each function.  Here the tests are collected once, not once a mutant; a mutant
 is a fork in which those tests run, the ones that killed its neighbours first, and its processor time is limited, not
 its wall time.  Only mutants without a verdict are tried; with ``--survivors`` those that are left as well, by more
@@ -44,7 +44,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 #: longer than the last is left out altogether.
 QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
-OWN = {"misses": "statistics", "means": "sla", "comparison": "baseline", "before": "stopping",
+OWN = {"shares": "statistics", "averages": "sla", "comparison": "baseline", "enough": "stopping",
        "summary": "imports", "judge": "sla", "answer": "decode", "noise": "gate", "standing": "gate", "rounds": "gate",
        "devices": "devices_judged", "oddities": "doubts"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.

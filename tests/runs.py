@@ -10,8 +10,8 @@ from itertools import zip_longest
 from typing import Any
 
 from pytest_vllm_bench.judge import effective_rules, judge
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.measure.metrics import summary
-from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import (
     Cell,

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
+from pytest_vllm_bench.backends.complaints import capped
 from pytest_vllm_bench.backends.lenient import reason
 from pytest_vllm_bench.backends.payload import aside, encode, parse, reads
-from pytest_vllm_bench.backends.words import capped
 from pytest_vllm_bench.model import Ask, Backend, Delta
 
 _SAMPLES = frozenset({"temperature", "top_p", "top_k", "stop", "min_tokens"})

@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from pytest_vllm_bench.backends.complaints import capped, complaint
 from pytest_vllm_bench.backends.lenient import fitted, type_of
-from pytest_vllm_bench.backends.words import capped, complaint
 from pytest_vllm_bench.model import Ask, Delta
 
 T = TypeVar("T")

@@ -9,10 +9,10 @@ import msgspec
 from msgspec.structs import replace
 
 from pytest_vllm_bench.backends.chat import messages
+from pytest_vllm_bench.backends.complaints import failing
 from pytest_vllm_bench.backends.lenient import arguments, reason, said
 from pytest_vllm_bench.backends.payload import NOTHING, aside, encode, parse
 from pytest_vllm_bench.backends.usage import Usage, counted, of_request
-from pytest_vllm_bench.backends.words import failing
 from pytest_vllm_bench.model import Ask, Backend, Delta, Prompt
 
 

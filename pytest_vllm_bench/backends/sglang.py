@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from pytest_vllm_bench.backends.complaints import capped, shed
 from pytest_vllm_bench.backends.lenient import reason
 from pytest_vllm_bench.backends.payload import encode, reads
-from pytest_vllm_bench.backends.words import capped, shed
 from pytest_vllm_bench.model import Ask, Backend, Delta, ErrorKind
 
 _RENAMED = {"seed": "sampling_seed", "min_tokens": "min_new_tokens"}

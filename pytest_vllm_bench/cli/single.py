@@ -38,7 +38,7 @@ from pytest_vllm_bench.config.values import MOST_PROMPTS
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.metric_table import SAMPLED, SLO_IDS
 from pytest_vllm_bench.model import Message, Problem
-from pytest_vllm_bench.plan import rows
+from pytest_vllm_bench.plan import tables
 from pytest_vllm_bench.plan.source import FileReading
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.suggest import suggestion
@@ -306,7 +306,7 @@ def _rows(made: dict[str, Any], file: Path | None, told: list[Message]) -> None:
         if cell[1] == -1 or cell[1] > MOST_PROMPTS:
             raise BenchError("cli.single.all_rows", asked=cell[1])
         return
-    n = len(rows.read(file, FileReading(note=told.append)))
+    n = len(tables.read(file, FileReading(note=told.append)))
     if cell[1] == -1 or cell[1] > n:
         told.append(_said("rows_there", asked=cell[1], n=n))
         cell[1] = n

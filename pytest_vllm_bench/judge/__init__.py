@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_vllm_bench.judge import doubts, means
-from pytest_vllm_bench.judge.before import undecidable
-from pytest_vllm_bench.judge.misses import Levels
+from pytest_vllm_bench.judge import averages, doubts
+from pytest_vllm_bench.judge.enough import undecidable
+from pytest_vllm_bench.judge.shares import Levels
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
 from pytest_vllm_bench.judge.validity import checks
 from pytest_vllm_bench.metric_table import effective_rules
@@ -94,4 +94,4 @@ def _of_queue(scenario: Scenario, samples: Sequence[Sample]) -> list[Message]:
         return []
     if any(sample.steady is None for sample in samples):
         return [Message(key="judge.rate_without_window")]
-    return [Message(key="judge.queue_grows")] if means.queue_grows(samples) else []
+    return [Message(key="judge.queue_grows")] if averages.queue_grows(samples) else []

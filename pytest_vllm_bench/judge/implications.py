@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pytest_vllm_bench.judge.series import CLIENT_FIGURES, allowed_share, metric_id
+from pytest_vllm_bench.judge.selection import CLIENT_FIGURES, allowed_share, metric_id
 from pytest_vllm_bench.metric_table import FROM_DUE, Name, parse_name
 from pytest_vllm_bench.model import Message, Rule, RuleVerdict, Verdict
 

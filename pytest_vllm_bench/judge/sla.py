@@ -8,11 +8,19 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
-from pytest_vllm_bench.judge import means, misses
+from pytest_vllm_bench.judge import averages, shares
 from pytest_vllm_bench.judge.doubts import doubted
 from pytest_vllm_bench.judge.implications import settled
-from pytest_vllm_bench.judge.misses import Levels
-from pytest_vllm_bench.judge.series import Series, Window, allowed_share, metric_id, nothing_to_count, observed, series
+from pytest_vllm_bench.judge.selection import (
+    Series,
+    Window,
+    allowed_share,
+    metric_id,
+    nothing_to_count,
+    observed,
+    series,
+)
+from pytest_vllm_bench.judge.shares import Levels
 from pytest_vllm_bench.metric_table import COMPARE, Name, parse_name, percentile_label, sampled_key
 from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleVerdict, Sample, Verdict
 
@@ -170,7 +178,7 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
         reason = Message(key="judge.counted", values={**values, "seen": _seen(rule, name, found)})
         return RuleVerdict(**facts, verdict=verdict, reason=reason)
     alpha = case.levels.alpha
-    seen = misses.count(found, share)
+    seen = shares.count(found, share)
     far = seen.proven_far(alpha) and not seen.counted_within(alpha)
     facts["interval"] = _interval(rule, name, found, seen, alpha)
     told = seen.each_for_itself() if far else seen
@@ -182,11 +190,11 @@ def _counted(rule: Rule, name: Name, case: Case, window: Window, share: Fraction
     if seen.proven_within(alpha):
         reason = Message(key="judge.proven_far" if far else "judge.proven_within", values=values)
         return RuleVerdict(**facts, verdict=Verdict.PASS, reason=reason, proven=True)
-    needed = misses.more(seen, case.levels)
+    needed = shares.more(seen, case.levels)
     return _undecided(facts, values, _more_words(needed, values["seen"]), needed)
 
 
-def _seen(rule: Rule, name: Name, found: Series, counted: misses.Count | None = None) -> Message:
+def _seen(rule: Rule, name: Name, found: Series, counted: shares.Count | None = None) -> Message:
     """What the requests did, in words: how near they came or how many missed, and what that many are worth."""
     values: dict[str, Any] = {"n": found.n, "misses": found.k}
     key = "some" if found.k else "none"
@@ -219,12 +227,12 @@ def _shown(rule: Rule, name: Name, found: Series, share: Fraction) -> float | Li
     return observed(found, share, rule)
 
 
-def _interval(rule: Rule, name: Name, found: Series, seen: misses.Count, alpha: float) -> tuple[float, float]:
+def _interval(rule: Rule, name: Name, found: Series, seen: shares.Count, alpha: float) -> tuple[float, float]:
     """The interval in the metric's own unit and direction."""
     if name.row.per == "run":
-        low, high = misses.share_interval(seen, alpha)
+        low, high = shares.share_interval(seen, alpha)
         return (low, high) if name.row.id == "failed_ratio" else (1 - high, 1 - low)
-    low, high = misses.value_interval(found, seen, alpha)
+    low, high = shares.value_interval(found, seen, alpha)
     return (max(low, 0.0), high) if rule.op in ("<=", "<") else (max(-high, 0.0), -low)
 
 
@@ -248,7 +256,7 @@ def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
     if case.settings.mode == "exact":
         return _compared(rule, name, case, window)
     key = f"steady_{figure_key(name, case.open_loop)}" if window == "steady" else figure_key(name, case.open_loop)
-    found = means.spread(name, case.samples, case.per_repeat, key)
+    found = averages.spread(name, case.samples, case.per_repeat, key)
     limit = float(rule.limit)
     facts: dict[str, Any] = {"rule": rule, "observed": value, "within": bool(COMPARE[rule.op](value, limit)),
                              "window": window, "other": _other(name, case, window),
@@ -257,11 +265,11 @@ def _averaged(rule: Rule, name: Name, case: Case, window: Window) -> RuleVerdict
     if found is None:
         return _undecided(facts, values, Message(key="judge.no_blocks"), None)
     blocks, n = found
-    borrowed = window == "whole" and len(case.per_repeat) < means.FEWEST_REPEATS
-    low, high = means.interval(value, blocks, 1 - case.levels.alpha, borrowed=borrowed)
+    borrowed = window == "whole" and len(case.per_repeat) < averages.FEWEST_REPEATS
+    low, high = averages.interval(value, blocks, 1 - case.levels.alpha, borrowed=borrowed)
     facts |= {"n": n, "interval": (low, high)}
     values |= {"low": number(low), "high": number(high)}
-    edges = means.interval(value, blocks, 1 - case.levels.alpha_fail, borrowed=borrowed)
+    edges = averages.interval(value, blocks, 1 - case.levels.alpha_fail, borrowed=borrowed)
     upper = rule.op in ("<=", "<")
     if not COMPARE[rule.op](edges[0] if upper else edges[1], limit):
         reason = Message(key="judge.mean_over", values=values)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_vllm_bench.judge import misses
-from pytest_vllm_bench.judge.series import Window, allowed_share, nothing_to_count, series
+from pytest_vllm_bench.judge import shares
+from pytest_vllm_bench.judge.selection import Window, allowed_share, nothing_to_count, series
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical
 from pytest_vllm_bench.judge.statistics import half_width
 from pytest_vllm_bench.metric_table import effective_rules, parse_name
@@ -52,7 +52,7 @@ def _broken(rule: Rule, scenario: Scenario, so_far: Sample, in_flight: int, alph
         return None
     window: Window = "steady" if steady else "whole"
     found = series(rule, name, [so_far], window, scenario.goodput)
-    seen = misses.count(found, share)
+    seen = shares.count(found, share)
     seen = replace(seen, n_eff=(found.n + in_flight) / seen.tau)
     if not seen.proven_over(alpha):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pytest_vllm_bench.judge.series import allowed_share
+from pytest_vllm_bench.judge.selection import allowed_share
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
 from pytest_vllm_bench.metric_table import parse_name
 from pytest_vllm_bench.model import JudgeSettings, Message, Metrics, Rule, RuleVerdict, Verdict

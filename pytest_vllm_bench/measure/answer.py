@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from io import StringIO
 
-from pytest_vllm_bench.backends.words import LIMIT
+from pytest_vllm_bench.backends.complaints import LIMIT
 from pytest_vllm_bench.framing import Events, TooLong
 from pytest_vllm_bench.http import Response
 from pytest_vllm_bench.model import MOST_TOKENS, Backend, Delta, Ending, ErrorKind, Record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_vllm_bench.measure.columns import MetricSettings
 from pytest_vllm_bench.measure.metrics import Figures, metrics
-from pytest_vllm_bench.measure.rows import MetricSettings
 from pytest_vllm_bench.model import Record
 
 

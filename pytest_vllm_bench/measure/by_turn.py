@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from pytest_vllm_bench.measure.columns import MetricSettings
 from pytest_vllm_bench.measure.metrics import Figures, metrics
-from pytest_vllm_bench.measure.rows import MetricSettings
 from pytest_vllm_bench.model import Record
 
 

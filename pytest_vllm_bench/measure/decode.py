@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pytest_vllm_bench.backends.words import capped, failing, of_body
+from pytest_vllm_bench.backends.complaints import capped, failing, of_body
 from pytest_vllm_bench.measure.answer import Answer
 from pytest_vllm_bench.measure.tokens import Counter, count
 from pytest_vllm_bench.model import SENT_FIELDS, Backend, Ending, Entry, EntryKind, ErrorKind, Plan, Record

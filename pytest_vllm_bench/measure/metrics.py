@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pytest_vllm_bench.measure import energy
-from pytest_vllm_bench.measure.rows import MetricSettings, sample
+from pytest_vllm_bench.measure.columns import MetricSettings, sample
 from pytest_vllm_bench.metric_table import (
     ERROR_COUNTS,
     SAMPLED,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from pytest_vllm_bench.backends.words import of_body
+from pytest_vllm_bench.backends.complaints import of_body
 from pytest_vllm_bench.errors import NotReady, ServerError
 from pytest_vllm_bench.model import Target
 

@@ -17,7 +17,7 @@ from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import INDEX_ROW, Backend, Message, Plan, Prompt, Scenario
 from pytest_vllm_bench.plan.alphabet import Alphabet, alphabet
-from pytest_vllm_bench.plan.asks import Asks
+from pytest_vllm_bench.plan.bodies import Asks
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.datasets import DATASETS
 from pytest_vllm_bench.plan.options import parse

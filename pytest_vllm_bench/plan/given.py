@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from pytest_vllm_bench.model import Message, Prompt
-from pytest_vllm_bench.plan import rows
+from pytest_vllm_bench.plan import tables
 from pytest_vllm_bench.plan.dataset import Wanted
 from pytest_vllm_bench.plan.seeds import stream
 from pytest_vllm_bench.plan.spelling import SALT
@@ -126,10 +126,10 @@ LENGTHS = ("output_tokens", "output_len", "output_length", "max_tokens", "max_ou
 
 def asked_length(row: Mapping[str, Any], column: str, wanted: Wanted) -> int | None:
     """Tokens to ask for: the config's, else the row's own.  ValueError: what stands there is no such number."""
-    name = rows.column(row, LENGTHS if column == LENGTHS[0] else (column,))
+    name = tables.column(row, LENGTHS if column == LENGTHS[0] else (column,))
     if wanted.output_len is not None:
         return wanted.output_len
-    if (length := rows.whole(row.get(name))) == 0:
+    if (length := tables.whole(row.get(name))) == 0:
         raise ValueError("0")
     return length
 

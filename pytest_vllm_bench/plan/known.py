@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Media, Prompt
-from pytest_vllm_bench.plan import given, media, rows, talk
+from pytest_vllm_bench.plan import given, media, tables, talk
 from pytest_vllm_bench.plan.dataset import Wanted
 
 #: What is asked: the first of these that a row has, all its columns in this order.
@@ -55,7 +55,7 @@ def columns(has: tuple[str, ...]) -> DatasetColumns:
     row = dict.fromkeys(has)
 
     def first(names: tuple[str, ...]) -> str:
-        return rows.column(row, names)
+        return tables.column(row, names)
 
     shown = [(kind, name) for kind, names in MEDIA.items() if (name := first(names))]
     shown += [("image", name) for name in has if re.fullmatch(r"image_\d+", str(name))]  # MMMU

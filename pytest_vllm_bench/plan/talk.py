@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_vllm_bench.plan import rows
+from pytest_vllm_bench.plan import tables
 from pytest_vllm_bench.plan.dataset import Wanted
 
 #: Columns that hold conversations: a list of turns, lists of those, or a text of "Human: … Assistant: …".
@@ -48,7 +48,7 @@ def of(row: Mapping[str, Any], wanted: Wanted, columns: Sequence[str] = COLUMNS 
     Turns of one side that follow one another are one; an answer before the first question is left out, and a tool's
     result is put to the model as the user's words: both are counted, as is a conversation whose speakers are not known.
     """
-    column = rows.column(row, columns)
+    column = tables.column(row, columns)
     system, pairs = list[str](), list[tuple[str, str]]()
     asked, answered, odd = list[str](), list[str](), set[str]()
 

@@ -70,7 +70,9 @@ def save(measurement: Measurement, stem: Path) -> Measurement:
     lines = stem.with_name(stem.name + records.SUFFIX)
     with folder.writing(stem.parent):
         tracks.save(measurement.observed.tracks, stem)
-        folder.write_bytes(stem.with_name(stem.name + SUFFIX), dump(measurement))  # last: by it a load is known as whole
+        folder.write_bytes(
+            stem.with_name(stem.name + SUFFIX), dump(measurement)
+        )  # last: by it a load is known as whole
     if not lines.exists():
         return measurement
     return replace(measurement, records=RecordsOnDisk(lines, len(measurement.records)))

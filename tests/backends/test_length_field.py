@@ -9,7 +9,7 @@ from every import every
 
 from pytest_vllm_bench.backends import BACKENDS, another, asked_by, field_of, length_field
 from pytest_vllm_bench.model import Ask, Cell, Prompt, Scenario, Target
-from pytest_vllm_bench.plan.asks import Asks
+from pytest_vllm_bench.plan.bodies import Asks
 
 FIELDS = {
     "vllm-chat": "max_completion_tokens",

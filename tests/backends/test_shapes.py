@@ -20,7 +20,7 @@ from transcripts_captured import CAPTURED
 from transcripts_native import NATIVE
 
 from pytest_vllm_bench.backends import BACKENDS
-from pytest_vllm_bench.backends.words import of_body
+from pytest_vllm_bench.backends.complaints import of_body
 from pytest_vllm_bench.framing import Events
 from pytest_vllm_bench.http import Response
 from pytest_vllm_bench.model import Backend, Ending, Record

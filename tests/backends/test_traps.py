@@ -17,7 +17,7 @@ from transcripts import DONE, chat, event, vllm
 
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.framing import Events
-from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.model import Ask, Ending, Media, Prompt, Record
 
 VLLM, CHAT, RESPONSES = BACKENDS["vllm"], BACKENDS["openai-chat"], BACKENDS["openai-responses"]

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import pytest
 from runs import judged, scenario
 
-from pytest_vllm_bench.judge.before import enough
 from pytest_vllm_bench.judge.capacity import CapacityGate, Outcome, Probe, _State, at_least, search
+from pytest_vllm_bench.judge.enough import enough
 from pytest_vllm_bench.model import CapacityAnswer, CapacityLevel, Judgement, Record, Search, Verdict
 from pytest_vllm_bench.simulator.engine import Arrival, LatencyModel, Timeline, simulate
 from pytest_vllm_bench.text import say

@@ -21,8 +21,8 @@ from pytest_vllm_bench.judge.comparison import (
     comparisons_planned,
     default_noise,
 )
-from pytest_vllm_bench.judge.misses import Count, count
-from pytest_vllm_bench.judge.series import Series
+from pytest_vllm_bench.judge.selection import Series
+from pytest_vllm_bench.judge.shares import Count, count
 from pytest_vllm_bench.judge.statistics import tau, worst_tenth
 from pytest_vllm_bench.model import Comparison
 

@@ -15,7 +15,7 @@ from runs import facts, failure, judged, request, scenario
 from pytest_vllm_bench.capacity import answered, outcome, probed
 from pytest_vllm_bench.judge.capacity import Probe
 from pytest_vllm_bench.judge.sla import is_statistical
-from pytest_vllm_bench.measure.rows import sample
+from pytest_vllm_bench.measure.columns import sample
 from pytest_vllm_bench.measure.settings import settings_of
 from pytest_vllm_bench.metric_table import ERROR_COUNTS, ROWS, SLO_IDS, STARTUP, all_names, parse_name, parse_rule
 from pytest_vllm_bench.model import (

@@ -13,8 +13,8 @@ from processes import autoregressive, queue, regimes
 from runs import closed, in_mode, judged, request, scenario, verdict
 from scipy import stats
 
-from pytest_vllm_bench.judge.misses import FAR, Count, count, fewest_to_pass
-from pytest_vllm_bench.judge.series import Series
+from pytest_vllm_bench.judge.selection import Series
+from pytest_vllm_bench.judge.shares import FAR, Count, count, fewest_to_pass
 from pytest_vllm_bench.model import Verdict
 from pytest_vllm_bench.text import say
 

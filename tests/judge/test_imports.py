@@ -15,8 +15,8 @@ from runs import closed, of_samples, rule, scenario
 from pytest_vllm_bench.judge import imports
 from pytest_vllm_bench.judge.imports import ForeignResult
 from pytest_vllm_bench.judge.summary import judge_figures
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.measure.metrics import summary
-from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import JudgeSettings, Message, Record, Verdict
 from pytest_vllm_bench.text import say
 

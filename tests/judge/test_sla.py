@@ -14,11 +14,11 @@ import pytest
 from every import every
 from runs import closed, facts, failure, in_mode, judged, opened, request, rule, scenario, verdict
 
-from pytest_vllm_bench.judge import means, of_one_repeat
+from pytest_vllm_bench.judge import averages, of_one_repeat
 from pytest_vllm_bench.judge.sla import figure_key, is_statistical, number
 from pytest_vllm_bench.judge.summary import judge_figures
 from pytest_vllm_bench.judging import judge
-from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
+from pytest_vllm_bench.measure.columns import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
 from pytest_vllm_bench.model import JudgeSettings, Measurement, Message, Observed, Record, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
@@ -363,7 +363,7 @@ def test_ten_blocks_from_a_thousand_requests() -> None:
     name = parse_name("mean_ttft_ms")
     assert name is not None
     for n, blocks in ((1000, 5), (1001, 10)):  # the first request is before the window
-        found = means.spread(name, [sample(closed(noisy(n)), MetricSettings(concurrency=1))], (), "mean_ttft_ms")
+        found = averages.spread(name, [sample(closed(noisy(n)), MetricSettings(concurrency=1))], (), "mean_ttft_ms")
         assert found is not None
         assert (len(found[0]), found[1]) == (blocks, n - 1)
 
@@ -413,7 +413,7 @@ def test_the_blocks_by_hand(shuffled: bool) -> None:
     for text, values in expected.items():
         name = parse_name(text)
         assert name is not None
-        found = means.spread(name, [seen], (), text)
+        found = averages.spread(name, [seen], (), text)
         assert found is not None
         assert (found[1], found[0]) == (len(inside), pytest.approx(values)), text
 
@@ -422,7 +422,7 @@ def test_a_repeat_without_an_answer_is_evidence_of_a_throughput_of_nothing() -> 
     name = parse_name("request_throughput")
     assert name is not None
     good, dead = (sample(closed(ttfts), MetricSettings(concurrency=1)) for ttfts in (noisy(40), [None] * 40))
-    alone, both = (means.spread(name, samples, (), "request_throughput") for samples in ([good], [good, dead]))
+    alone, both = (averages.spread(name, samples, (), "request_throughput") for samples in ([good], [good, dead]))
     assert alone is not None
     assert both == (alone[0] + [0.0] * 5, 39 + 39)
 
@@ -450,11 +450,11 @@ def test_a_whole_run_borrows_the_relative_width_of_its_steady_window() -> None:
 
 
 def test_a_borrowed_width_is_relative() -> None:
-    low, high = means.interval(10.0, [0.4, 0.6], 0.95, borrowed=False)
-    assert means.interval(10.0, [0.4, 0.6], 0.95, borrowed=True) == pytest.approx(
+    low, high = averages.interval(10.0, [0.4, 0.6], 0.95, borrowed=False)
+    assert averages.interval(10.0, [0.4, 0.6], 0.95, borrowed=True) == pytest.approx(
         (10 - 20 * (10 - low), 20 * high - 190)
     )
-    assert means.interval(10.0, [0.0, 0.0], 0.95, borrowed=True) == (-math.inf, math.inf)
+    assert averages.interval(10.0, [0.0, 0.0], 0.95, borrowed=True) == (-math.inf, math.inf)
 
 
 @every("id", ["response_ttft", "response_e2el"])
@@ -466,14 +466,14 @@ def test_a_queue_grows_where_the_last_fifth_waits_half_as_long_again(id: str, fa
     values = np.full(300, 0.0)
     values[chosen] = 0.1 * np.linspace(1, factor, len(chosen))
     ramp = replace(seen, values={id: values})
-    assert means.queue_grows([ramp]) is grows
+    assert averages.queue_grows([ramp]) is grows
     if id == "response_e2el":
         unseen = replace(ramp, values={id: values, "response_ttft": np.full(300, np.nan)})
-        assert means.queue_grows([unseen]) is grows
+        assert averages.queue_grows([unseen]) is grows
     order = np.random.default_rng(3).permutation(300)
     mixed = replace(ramp, values={id: values[order]}, due=seen.due[order], in_steady=seen.in_steady[order])
-    assert means.queue_grows([mixed]) is grows
-    assert not means.queue_grows([replace(ramp, values={})])
+    assert averages.queue_grows([mixed]) is grows
+    assert not averages.queue_grows([replace(ramp, values={})])
 
 
 def test_five_answers_show_whether_a_queue_grows() -> None:
@@ -481,9 +481,9 @@ def test_five_answers_show_whether_a_queue_grows() -> None:
     for few in (4, 5):
         values = np.full(300, np.nan)
         values[np.flatnonzero(seen.in_steady)[-few:]] = np.linspace(0.1, 0.3, few)
-        assert means.queue_grows([replace(seen, values={"response_ttft": values})]) is (few == 5)
+        assert averages.queue_grows([replace(seen, values={"response_ttft": values})]) is (few == 5)
     values[np.isfinite(values)] = [1, 1.125, 1.25, 1.375, 1.5]
-    assert not means.queue_grows([replace(seen, values={"response_ttft": values})]), "by half and no more"
+    assert not averages.queue_grows([replace(seen, values={"response_ttft": values})]), "by half and no more"
 
 
 @pytest.mark.parametrize("window", ["", "whole_"])

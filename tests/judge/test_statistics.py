@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from pytest_vllm_bench.judge import statistics as ours
-from pytest_vllm_bench.judge.misses import Count, Levels, fewest_to_pass, more, share_interval, value_interval
-from pytest_vllm_bench.judge.series import Series
+from pytest_vllm_bench.judge.selection import Series
+from pytest_vllm_bench.judge.shares import Count, Levels, fewest_to_pass, more, share_interval, value_interval
 
 
 @settings(deadline=None)

@@ -11,7 +11,7 @@ from every import every
 from runs import closed, failure, in_mode, judged, rule, scenario
 
 from pytest_vllm_bench.judge import effective_rules
-from pytest_vllm_bench.judge.before import enough, undecidable
+from pytest_vllm_bench.judge.enough import enough, undecidable
 from pytest_vllm_bench.judge.statistics import at_least
 from pytest_vllm_bench.judge.stopping import (
     between_runs,
@@ -21,7 +21,7 @@ from pytest_vllm_bench.judge.stopping import (
     judged_means,
     spread_said,
 )
-from pytest_vllm_bench.measure.rows import sample, settings_of
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.model import JudgeSettings, Record, Repeats, RuleVerdict, Scenario, Verdict
 from pytest_vllm_bench.text import say
 

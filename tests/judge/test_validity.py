@@ -17,8 +17,8 @@ from every import every
 from runs import closed, facts, failure, judged, opened, request, scenario
 
 from pytest_vllm_bench.judge.validity import checks, lag_limit
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.measure.metrics import summary
-from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import (
     Check,
     LoadFacts,

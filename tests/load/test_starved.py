@@ -20,8 +20,8 @@ from answering import answering, make_plan, measuring_process
 from pytest_vllm_bench import load, plan
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.judge.validity import checks
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.measure.decode import Decoder
-from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.model import Cell, Check, Measurement, Scenario, Target, ValiditySettings
 
 pytestmark = [

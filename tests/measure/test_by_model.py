@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_vllm_bench.measure.by_model import by_model
-from pytest_vllm_bench.measure.rows import settings_of
+from pytest_vllm_bench.measure.columns import settings_of
 from pytest_vllm_bench.model import Cell, Record, Scenario, Target
 
 SCENARIO = Scenario(cell=Cell(place="x"), target=Target(), backend="vllm", concurrency=2, num_prompts=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_vllm_bench.measure.by_turn import by_turn
-from pytest_vllm_bench.measure.rows import MetricSettings
+from pytest_vllm_bench.measure.columns import MetricSettings
 from pytest_vllm_bench.model import Record
 
 

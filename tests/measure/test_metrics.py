@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import closed, failure, opened, request, scenario
 
+from pytest_vllm_bench.measure.columns import MetricSettings, sample, settings_of
 from pytest_vllm_bench.measure.metrics import metrics
-from pytest_vllm_bench.measure.rows import MetricSettings, sample, settings_of
 from pytest_vllm_bench.metric_table import SAMPLED, SCALAR, parse_name
 from pytest_vllm_bench.model import Record, Stage
 

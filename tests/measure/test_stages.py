@@ -16,8 +16,8 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.http import Response
 from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.measure.findings import GRAIN, findings
-from pytest_vllm_bench.measure.rows import sample, settings_of
 from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import Measurement, Record, Rule
 from pytest_vllm_bench.simulator import SimulatorOptions

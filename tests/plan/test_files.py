@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from plans import Built
 
 from pytest_vllm_bench.errors import DataError
-from pytest_vllm_bench.plan import rows
+from pytest_vllm_bench.plan import tables
 from pytest_vllm_bench.text import say
 from pytest_vllm_bench.tokenizer import Tokenizer, common_words
 
@@ -385,7 +385,7 @@ def test_a_list_reads_alike_wherever_its_blocks_end(
 ) -> None:
     path = tmp_path / "any.json"
     path.write_text(json.dumps(found, indent=indent, ensure_ascii=ascii_only), "utf-8", errors="surrogatepass")
-    spans = list(rows.elements(path, block=block))
+    spans = list(tables.elements(path, block=block))
     data = path.read_bytes()
     assert [json.loads(data[a:b]) for a, b in spans] == found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message, Prompt
-from pytest_vllm_bench.plan import given, rows, talk
+from pytest_vllm_bench.plan import given, tables, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 
@@ -27,15 +27,15 @@ class CustomOptions:
 def prompts(wanted: Wanted) -> Iterator[Prompt]:
     """DataError where rows have no prompt: all of them at once, each with its line."""
     options: CustomOptions = wanted.options
-    source = rows.read(wanted.path(options.path), wanted.reading)
+    source = tables.read(wanted.path(options.path), wanted.reading)
     names = (options.prompt_column,) if options.prompt_column else ("prompt", "messages")
-    rows.require(source, names)
+    tables.require(source, names)
     salter = given.Salter(wanted)
     return given.sampled(wanted, len(source), options, lambda numbers: _rows(wanted, source, names, salter, numbers))
 
 
 def _rows(
-    wanted: Wanted, source: rows.Rows, names: tuple[str, ...], salter: given.Salter, numbers: Iterator[int]
+    wanted: Wanted, source: tables.Rows, names: tuple[str, ...], salter: given.Salter, numbers: Iterator[int]
 ) -> Iterator[Prompt]:
     options: CustomOptions = wanted.options
     problems: list[Message] = []
@@ -51,7 +51,7 @@ def _rows(
                 problems.append(
                     Message(key="plan.row_problem", values={"where": source.where(number), "what": problem})
                 )
-        rows.fail(source.path, problems)
+        tables.fail(source.path, problems)
         for prompt in salter.measured(found):
             yield salter.salted(prompt)
 
@@ -61,7 +61,7 @@ def _prompt(
 ) -> tuple[Prompt | None, Message]:
     """The row's prompt, or None and what is wrong with it."""
     fine = Message(key="plan.row_fine")
-    called = (rows.column(row, (n,)) for n in names)
+    called = (tables.column(row, (n,)) for n in names)
     name = next((n for n in called if row.get(n) not in (None, "")), None)
     if name is None:
         found = ", ".join(map(str, row)) or "–"

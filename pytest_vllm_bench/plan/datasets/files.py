@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Media, Message, Prompt
-from pytest_vllm_bench.plan import given, known, media, rows, talk
+from pytest_vllm_bench.plan import given, known, media, tables, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 
@@ -59,8 +59,8 @@ def _folder(path: Path, kind: str) -> tuple[int, Fetch]:
 
 
 def _listed(path: Path, kind: str, wanted: Wanted) -> tuple[int, Fetch]:
-    source = rows.read(path, wanted.reading)
-    column = rows.require(source, (kind, f"{kind}s", f"{kind}_path", f"{kind}_files", "file", "path"))
+    source = tables.read(path, wanted.reading)
+    column = tables.require(source, (kind, f"{kind}s", f"{kind}_path", f"{kind}_files", "file", "path"))
 
     def fetch(numbers: list[int]) -> list[Prompt]:
         return [

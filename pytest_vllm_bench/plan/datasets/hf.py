@@ -11,11 +11,11 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message, Prompt
-from pytest_vllm_bench.plan import given, known, rows, talk
+from pytest_vllm_bench.plan import given, known, tables, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
-from pytest_vllm_bench.plan.rows import Rows
 from pytest_vllm_bench.plan.source import PACKED_NAMES, plain
+from pytest_vllm_bench.plan.tables import Rows
 from pytest_vllm_bench.tokenizer import unreachable
 
 
@@ -56,7 +56,7 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
 
 def _file(wanted: Wanted, path: Path) -> Rows:
     """One file of a data set, read as any of the user's."""
-    found = rows.read(path, wanted.reading)
+    found = tables.read(path, wanted.reading)
     if not wanted.options.shuffle:
         return found
     order = wanted.stream("order").permutation(found.count).tolist()

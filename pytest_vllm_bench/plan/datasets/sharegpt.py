@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Prompt
-from pytest_vllm_bench.plan import given, rows, talk
+from pytest_vllm_bench.plan import given, tables, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 
@@ -33,13 +33,13 @@ def prompts(wanted: Wanted) -> Iterator[Prompt]:
     if wanted.tokenizer is None or not wanted.tokenizer.takes_text:
         raise DataError("plan.needs_tokenizer", dataset="sharegpt")
     options: ShareGPTOptions = wanted.options
-    source = rows.read(wanted.path(options.path), wanted.reading)
-    rows.require(source, talk.COLUMNS + talk.MAYBE)
+    source = tables.read(wanted.path(options.path), wanted.reading)
+    tables.require(source, talk.COLUMNS + talk.MAYBE)
     salter = given.Salter(wanted)
     return given.sampled(wanted, len(source), options, lambda numbers: _kept(wanted, source, salter, numbers))
 
 
-def _kept(wanted: Wanted, source: rows.Rows, salter: given.Salter, numbers: Iterator[int]) -> Iterator[Prompt]:
+def _kept(wanted: Wanted, source: tables.Rows, salter: given.Salter, numbers: Iterator[int]) -> Iterator[Prompt]:
     options: ShareGPTOptions = wanted.options
     most = 1 if not options.multi_turn else options.max_turns
     for batch in given.batches(numbers):
@@ -55,7 +55,7 @@ def _kept(wanted: Wanted, source: rows.Rows, salter: given.Salter, numbers: Iter
 
 
 def _fitting(
-    wanted: Wanted, options: ShareGPTOptions, talks: list[tuple[talk.Talk, rows.Row]]
+    wanted: Wanted, options: ShareGPTOptions, talks: list[tuple[talk.Talk, tables.Row]]
 ) -> Iterator[tuple[talk.Talk, list[int]]]:
     """The conversations that stay within the limits in every turn, with the tokens to ask for in each."""
     assert wanted.tokenizer is not None

@@ -11,8 +11,8 @@ from pytest_vllm_bench.model import Prompt
 from pytest_vllm_bench.plan import given
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
-from pytest_vllm_bench.plan.rows import ROW
 from pytest_vllm_bench.plan.source import plain, regular
+from pytest_vllm_bench.plan.tables import ROW
 
 POEM = Path(__file__).parents[1] / "data" / "poem.txt"
 INSTRUCTION = "Continue the poem below in the same metre. These are its lines so far:\n"

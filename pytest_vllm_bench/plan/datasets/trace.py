@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_vllm_bench.errors import DataError
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.plan import given, rows, talk
+from pytest_vllm_bench.plan import given, tables, talk
 from pytest_vllm_bench.plan.dataset import Dataset, Wanted
 from pytest_vllm_bench.plan.options import option
 from pytest_vllm_bench.plan.seeds import stream
@@ -105,8 +105,8 @@ class TraceColumns:
         self.output_len.append(answered)
 
 
-def _loaded(wanted: Wanted, unit: str) -> tuple[rows.Rows, TraceColumns]:
-    source = rows.read(wanted.path(wanted.options.path), wanted.reading)
+def _loaded(wanted: Wanted, unit: str) -> tuple[tables.Rows, TraceColumns]:
+    source = tables.read(wanted.path(wanted.options.path), wanted.reading)
     columns = _read(source, unit, wanted)
     n = min(wanted.n, len(columns.time), bisect_left(columns.time, wanted.until))
     if n:
@@ -132,10 +132,10 @@ def _worth(columns: TraceColumns, n: int, wanted: Wanted) -> Message:
     return Message(key="plan.trace_odd" if odd else "plan.trace_worth", values=told)
 
 
-def _read(source: rows.Rows, unit: str, wanted: Wanted) -> TraceColumns:
+def _read(source: tables.Rows, unit: str, wanted: Wanted) -> TraceColumns:
     """Times and lengths of the rows within the window; every row that cannot be meant is told at once."""
     options: TraceOptions = wanted.options
-    names = [rows.require(source, choices) for choices in (TIMES, INPUTS, OUTPUTS)]
+    names = [tables.require(source, choices) for choices in (TIMES, INPUTS, OUTPUTS)]
     seconds = clock(names[0], source.fetch([0])[0][names[0]], options.unit, unit)
     found, problems = TraceColumns(), list[Message]()
     before: tuple[float, int, int, tuple[int, ...] | None] = (-math.inf, 0, 0, None)
@@ -144,7 +144,7 @@ def _read(source: rows.Rows, unit: str, wanted: Wanted) -> TraceColumns:
         wanted.count("")
         try:
             time = seconds(row.get(names[0]))
-            asked, answered = rows.whole(row.get(names[1])), rows.whole(row.get(names[2]))
+            asked, answered = tables.whole(row.get(names[1])), tables.whole(row.get(names[2]))
             if asked is None or answered is None:
                 raise ValueError("–")
             ids = hash_ids(row)
@@ -164,13 +164,13 @@ def _read(source: rows.Rows, unit: str, wanted: Wanted) -> TraceColumns:
         found.hashed = found.hashed or ids is not None
     if blocks.off:
         problems.append(blocks.cure())
-    rows.fail(source.path, problems)
+    tables.fail(source.path, problems)
     return _window(found, options)
 
 
-def hash_ids(row: rows.Row) -> tuple[int, ...] | None:
+def hash_ids(row: tables.Row) -> tuple[int, ...] | None:
     """A row's blocks; ids may be numbers or texts, in a list or in a cell that holds one."""
-    value = row.get(rows.column(row, ("hash_ids", "block_hashes", "block_ids")))
+    value = row.get(tables.column(row, ("hash_ids", "block_hashes", "block_ids")))
     if isinstance(value, str):
         value = talk.parsed(value) if value.strip().startswith("[") else value.replace(",", " ").split()
     if value in (None, []):
@@ -228,7 +228,7 @@ def _window(found: TraceColumns, options: TraceOptions) -> TraceColumns:
     )
 
 
-def _drafts(wanted: Wanted, source: rows.Rows, columns: TraceColumns) -> Iterator[Draft]:
+def _drafts(wanted: Wanted, source: tables.Rows, columns: TraceColumns) -> Iterator[Draft]:
     """Letters of each request: its blocks where the trace names them, else letters of its own."""
     size = wanted.alphabet().size
     text = wanted.stream("prompts")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_vllm_bench.judge.series import metric_id
+from pytest_vllm_bench.judge.selection import metric_id
 from pytest_vllm_bench.judge.statistics import half_width, slope_t
 from pytest_vllm_bench.metric_table import Name
 from pytest_vllm_bench.model import Metrics, Sample

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_vllm_bench.judge.series import Series
+from pytest_vllm_bench.judge.selection import Series
 from pytest_vllm_bench.judge.statistics import at_least, at_most, level_of_estimate, tau, tau_between, tau_of_misses
 
 FEWEST_FOR_PASS = 25

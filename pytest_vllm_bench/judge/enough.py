@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_vllm_bench.judge.misses import FEWEST_FOR_PASS, fewest_to_pass
-from pytest_vllm_bench.judge.series import allowed_share
+from pytest_vllm_bench.judge.selection import allowed_share
+from pytest_vllm_bench.judge.shares import FEWEST_FOR_PASS, fewest_to_pass
 from pytest_vllm_bench.metric_table import Name, effective_rules, parse_name
 from pytest_vllm_bench.model import Message, Rule, Scenario
 

@@ -12,8 +12,8 @@ import pytest
 from every import every
 from runs import failure, request, rule, verdict
 
-from pytest_vllm_bench.judge.series import Series, allowed_share, observed, series
-from pytest_vllm_bench.measure.rows import MetricSettings, sample
+from pytest_vllm_bench.judge.selection import Series, allowed_share, observed, series
+from pytest_vllm_bench.measure.columns import MetricSettings, sample
 from pytest_vllm_bench.metric_table import parse_name
 from pytest_vllm_bench.model import Record, Sample
 from pytest_vllm_bench.text import say
