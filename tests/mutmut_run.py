@@ -45,6 +45,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"shares": "statistics", "averages": "sla", "comparison": "baseline", "enough": "stopping",
+       "selection": "series",
        "summary": "imports", "judge": "sla", "answer": "decode", "noise": "gate", "standing": "gate", "rounds": "gate",
        "devices": "devices_judged", "oddities": "doubts"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
