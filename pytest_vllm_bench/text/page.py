@@ -56,7 +56,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.window": ("Window", "窗口"),
     "page.why": ("Why", "说明"),
     "page.check": ("Check", "检查项"),
-    "page.implied": ("implied", "隐含"),
     "page.rule_failed": ("{n} of {of} failed", "{of} 个场景中 {n} 个未通过"),
     "page.chip.all": ("All", "全部"),
     "page.chip.INVALID": ("Invalid", "无效"),
