@@ -372,6 +372,8 @@ class BaselineFile(Strict):
     tolerance: dict[str, Tolerance] = {}
     noise: dict[str, Share] = {}
     keep: Runs = 5
+    again: Repeated = 4
+    absent: Annotated[Literal["pass", "fail"], *_words("pass", "fail")] = "pass"
     target: Label | None = None
     other_environment: Annotated[Literal["warn", "refuse"], *_words("warn", "refuse")] = "warn"
 

@@ -495,16 +495,41 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{detectable} 的变化有五分之四的机会被发现",
     ),
     "judge.baseline_suspected": (
-        "{metric} {change} ({low} to {high}): worse by more than {tolerance}, to be confirmed by a fresh measurement",
-        "{metric} {change}（{low} 至 {high}）：变差超过 {tolerance}，需重新测量一次加以确认",
+        "{metric} {change} ({low} to {high}): looks worse by more than {tolerance}, to be confirmed by fresh measurements",
+        "{metric} {change}（{low} 至 {high}）：看起来变差超过 {tolerance}，需重新测量加以确认",
     ),
     "judge.baseline_worse": (
-        "{metric} {change} ({low} to {high}), measured afresh {again}: worse by more than {tolerance}",
-        "{metric} {change}（{low} 至 {high}），重新测量为 {again}：变差超过 {tolerance}",
+        "{metric} {first}, measured afresh ({times}×) {change} ({low} to {high}): worse by more than {tolerance}",
+        "{metric} {first}，重新测量（{times} 次）为 {change}（{low} 至 {high}）：变差超过 {tolerance}",
+    ),
+    "judge.baseline_worse_beside": (
+        "{metric} {first}, measured afresh ({times}×) {change} ({low} to {high}), the other scenarios {others}: worse by "
+        "more than {tolerance}",
+        "{metric} {first}，重新测量（{times} 次）为 {change}（{low} 至 {high}），其他场景为 {others}：变差超过 {tolerance}",
     ),
     "judge.baseline_not_confirmed": (
-        "{metric} {change} ({low} to {high}), but measured afresh {again}: not confirmed to be worse by {tolerance}",
-        "{metric} {change}（{low} 至 {high}），但重新测量为 {again}：未能确认变差超过 {tolerance}",
+        "{metric} {first}, but measured afresh ({times}×) {change}: not confirmed to be worse by {tolerance}",
+        "{metric} {first}，但重新测量（{times} 次）为 {change}：未能确认变差超过 {tolerance}",
+    ),
+    "judge.baseline_undecided": (
+        "{metric} {first}, measured afresh ({times}×) {change} ({low} to {high}): still looks worse by more than "
+        "{tolerance}, and is not proven; a change of {detectable} would be",
+        "{metric} {first}，重新测量（{times} 次）为 {change}（{low} 至 {high}）：仍像是变差超过 {tolerance}，但未能证实；"
+        "达到 {detectable} 的变化可被证实",
+    ),
+    "judge.matrix_worse": (
+        "all {scenarios} scenarios together: {metric} {change} ({low} to {high}): worse by more than {tolerance}",
+        "全部 {scenarios} 个场景合计：{metric} {change}（{low} 至 {high}）：变差超过 {tolerance}",
+    ),
+    "judge.matrix_within": (
+        "all {scenarios} scenarios together: {metric} {change} ({low} to {high}): not worse by {tolerance}",
+        "全部 {scenarios} 个场景合计：{metric} {change}（{low} 至 {high}）：变差不超过 {tolerance}",
+    ),
+    "judge.matrix_unproven": (
+        "all {scenarios} scenarios together: {metric} {change} ({low} to {high}): neither shown to be worse by {tolerance} "
+        "nor shown not to be; a change of {detectable} would be noticed four times in five",
+        "全部 {scenarios} 个场景合计：{metric} {change}（{low} 至 {high}）：既不能证实变差超过 {tolerance}，也不能排除；"
+        "{detectable} 的变化有五分之四的机会被发现",
     ),
     "judge.target_missing": (
         "nothing was measured of {target}, so that nothing was compared, and this fails (baseline.target); "

@@ -347,8 +347,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Metric → how much worse is accepted: `5%`, `-3%`, or a number in the metric's unit.",
         "指标 → 允许变差多少：`5%`、`-3%`，或以该指标单位计的数。",
     ),
-    "reference.baseline.noise": ("Metric → how much it varies from session to session.", "指标 → 各次会话之间的波动。"),
+    "reference.baseline.noise": ("Metric → how much it varies from session to session: what is assumed until the baseline shows it.", "指标 → 各次会话之间的波动；在基线尚未体现之前以此为准。"),
     "reference.baseline.keep": ("Sessions of a reference that are kept.", "基线保留的会话数。"),
+    "reference.baseline.again": (
+        "How often what looks worse is measured again, at most, before it fails.",
+        "疑似变差的场景在判为失败之前最多重新测量几次。",
+    ),
+    "reference.baseline.absent": (
+        "Where there is no such baseline yet: `pass` measures and saves the first one, `fail` ends before any load.",
+        "尚无该基线时：`pass` 照常测量并保存为第一份基线，`fail` 在发送负载之前就结束。",
+    ),
     "reference.baseline.target": (
         "One of `targets`: each of the others fails where it is worse, by rounds (`repeats: 5` or more). Without it a "
         "difference is only shown.",
