@@ -6,6 +6,7 @@ nothing changed, 1 % of comparisons show a change.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ import numpy as np
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
 from pytest_vllm_bench.judge.baseline import SessionFigures
-from pytest_vllm_bench.judge.comparison import BaselineSettings, at_once, compare
+from pytest_vllm_bench.judge.comparison import BaselineSettings, at_once, compare_two
 from pytest_vllm_bench.metric_table import COMPARE, parse_name, unknown
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.report.compare import Change, Condition, Finding, SideBySide
@@ -149,7 +150,7 @@ def _proof(
     for relative in (True, False):
         gated: dict[str, str | float] = {c.metric: "0%" if relative else 0.0 for c in asked if c.relative is relative}
         settings = BaselineSettings(tolerance=gated, confidence=1 - at_once(planned))
-        made = compare(pair[:1], pair[1], settings, planned, shown, afresh=False) if gated else ()
+        made = compare_two(pair[0], pair[1], settings, planned, shown) if gated else ()
         found |= {(c.metric, relative): c for c in made if c.gated}
     return found
 
@@ -167,7 +168,7 @@ def _change(scenario: str, asked: Condition, pair: Sequence[SessionFigures], pro
         condition=asked.text,
         finding="untested",
     )
-    if proof is None or (proof.interval[0] == proof.interval[1] and proof.change):  # no noise known: 0 before
+    if proof is None or (math.isclose(*proof.interval, rel_tol=1e-9) and proof.change):  # no noise known: 0 before
         return made
     finding = _finding(asked, proof.interval)
     return replace(made, before=proof.reference, after=proof.observed, interval=proof.interval, finding=finding)

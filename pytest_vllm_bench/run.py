@@ -16,7 +16,6 @@ from pathlib import Path
 from pytest_vllm_bench import environment, files, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
-from pytest_vllm_bench.judge.comparison import confirmed
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.merge import together
 from pytest_vllm_bench.memory import without_secrets
@@ -73,6 +72,7 @@ async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, ke
         one = memory.recall(scenario, kept) or await measure(scenario, world, watch, work)
         measured, last = memory.keep(one), memory.judges(scenario)
         result, interrupted = judge(scenario, measured, waits=not last), one.interrupted
+        regression.note(world.gate, result)
         if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
         memory.keep(one := save(result, world, keep, one, work))
@@ -179,50 +179,55 @@ async def changed(world: World) -> Message | None:
 
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple[Result, bool]:
-    """Hold the result against the reference; what looks worse is measured once more, and fails if it does again.
+    """Hold the result against the reference; what looks worse is measured again until it is decided, at most ``again``
+    times, and after the last scenario all of them are looked at together.
 
-    A comparison that is refused fails, the fresh one too: the reference is there, and nobody has looked.  Also →
-    whether the fresh measurement was interrupted, which leaves its question open.
+    A comparison that is refused fails, a fresh one too: the reference is there, and nobody has looked.  Also → whether
+    a fresh measurement was interrupted, which leaves its question open.
     """
     assert world.gate is not None
     held = regression.hold(world.gate, result)
     if held is None:
         return result, False
-    comparisons, again, interrupted = held.comparisons, regression.GateOutcome(), False
-    if held.suspected:
-        watch.phase(Message(key="plugin.again"))
+    comparisons, notes, interrupted, times = held.comparisons, held.notes, False, 0
+    while held.suspected and not interrupted:
+        times += 1
+        values = {"times": times, "most": world.gate.settings.again}
+        watch.phase(Message(key="plugin.again", values=values))
         try:
-            fresh = await afresh(result, world, watch, work)
-            again = regression.hold(world.gate, fresh) or again
+            fresh = await afresh(result, world, watch, work / f"again-{times}")
+            held = regression.hold(world.gate, fresh, fresh=True) or held
         except ServerError as error:
-            again = regression.GateOutcome(notes=(error.message,), refused=True)
+            held = regression.GateOutcome(notes=(error.message,), refused=True)
         except asyncio.CancelledError:
             interrupted = True
-        comparisons = confirmed(comparisons, again.comparisons)
-    refused = held.refused or again.refused
-    failed = refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
+        comparisons = held.comparisons or comparisons
+    comparisons = (*comparisons, *(() if interrupted else regression.at_the_end(world.gate)))
+    failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
     at_best = Verdict.FAIL if failed else Verdict.INCONCLUSIVE if interrupted else Verdict.PASS
-    notes = (*held.notes, *(note for note in again.notes if again.refused and note not in held.notes))
+    notes = (*notes, *(note for note in held.notes if held.refused and note not in notes))
     cut = (Message(key="judge.interrupted"),) if interrupted else ()
+    outcome = BaselineOutcome(
+        reference=world.gate.name, comparisons=tuple(comparisons), notes=notes, refused=held.refused
+    )
     made = replace(
         result,
         verdict=Verdict.worst([result.verdict, at_best]),
         complete=result.complete and not interrupted,
         taints=(*result.taints, *(("interrupted",) if interrupted else ())),
         notes=(*result.notes, *cut, *notes),
-        baseline=BaselineOutcome(
-            reference=world.gate.name, comparisons=tuple(comparisons), notes=notes, refused=refused
-        ),
+        baseline=outcome,
     )
     return made, interrupted
 
 
 async def afresh(result: Result, world: World, watch: Watch, work: Path) -> Result:
     """Measure a result once more, each of the repeats that it pools: a mean of three is confirmed by one of three."""
-    last, cell, fresh = result.scenario.repeat, result.scenario.cell, list[Measurement]()
+    last, fresh = result.scenario.repeat, list[Measurement]()
     for number in range(last - max(0, len(result.per_repeat) - 1), last + 1):
-        one = replace(result.scenario, cell=replace(cell, repeat=cell.repeat and number))
-        fresh.append(await measure(one, world, watch, work / f"again-{number}"))
+        asked = replace(result.scenario, cell=replace(result.scenario.cell, repeat=number))
+        place = private_folder(private_folder(work) / str(number))
+        fresh.append(await measure(asked, world, watch, place))
         if fresh[-1].interrupted:
             raise asyncio.CancelledError
     return judge(result.scenario, fresh)

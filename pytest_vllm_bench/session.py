@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -59,36 +59,25 @@ class Session:
             for key in {s.cell.of_search for s in scenarios if s.search}
         }
         self.gate: ReferenceGate | Rounds | None = self._rounds()
+        self.begins: str | None = None  # the reference that this session is the first of
         self._said: list[Message] = []  # notes, once each
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, Any]] = {}
 
     def hold_against(self, named: str) -> None:
-        """Load the reference that this session's results are held against; BenchError if there is none."""
-        settings = self._comparing()
-        self.gate = ReferenceGate(
-            name=named,
-            reference=regression.load(self.reference(named)),
-            settings=settings,
-            planned=comparisons_planned(len({s.cell.repeated for s in self.scenarios if s.search is None}), settings),
-            refuse_other=self.config.settings.baseline.other_environment == "refuse",
-        )
+        """Load the reference that this session's results are held against; where there is none yet, they will be the
+        first of it."""
+        if not self.reference(named).exists():
+            self.begins = named
+            return
+        self.gate = against(named, regression.load(self.reference(named)), self.config, self.scenarios)
 
     def _rounds(self) -> Rounds | None:
         """The target that the others are held against, where the config names one."""
         if (named := self.config.settings.baseline.target) is None:
             return None
-        settings = self._comparing()
+        settings = comparing(self.config, self.scenarios)
         others = {s.cell.repeated for s in self.scenarios if s.search is None and s.target.name != named}
         return Rounds(name=named, settings=settings, planned=comparisons_planned(len(others), settings))
-
-    def _comparing(self) -> BaselineSettings:
-        asked = self.config.settings.baseline
-        return BaselineSettings(
-            tolerance=asked.tolerance,
-            noise=asked.noise,
-            keep=asked.keep,
-            confidence=max((s.judge.confidence for s in self.scenarios), default=0.95),
-        )
 
     def reference(self, named: str) -> Path:
         """Where a reference lies: beside the config, so that it is committed with it."""
@@ -242,4 +231,27 @@ async def trial_of(scenario: Scenario, world: World) -> trial.Trial:
         output_len=output_len if output_len >= 0 else None,
         forced=made.force_length,
         seconds=scenario.timeouts.total if world.backend.framing == "json" else scenario.timeouts.first_token,
+    )
+
+
+def comparing(config: Config, scenarios: Sequence[Scenario]) -> BaselineSettings:
+    """How results are held against a reference."""
+    asked = config.settings.baseline
+    return BaselineSettings(
+        tolerance=asked.tolerance,
+        noise=asked.noise,
+        keep=asked.keep,
+        again=asked.again,
+        confidence=max((s.judge.confidence for s in scenarios), default=0.95),
+    )
+
+
+def against(named: str, reference: Mapping[str, Any], config: Config, scenarios: Sequence[Scenario]) -> ReferenceGate:
+    """The reference as a gate for the scenarios that will run."""
+    return ReferenceGate(
+        name=named,
+        reference=reference,
+        settings=comparing(config, scenarios),
+        keys=frozenset(s.cell.key for s in scenarios if s.search is None and not s.skip),
+        refuse_other=config.settings.baseline.other_environment == "refuse",
     )

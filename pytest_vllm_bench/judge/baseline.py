@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from pytest_vllm_bench.model import Message, Result, Verdict
+from pytest_vllm_bench.model import Message, Result, Scenario, Verdict
 
 #: What is kept of a session and shown beside the new one.
 KEPT = (
@@ -90,6 +90,12 @@ def _figures(metric: str, repeats: Sequence[Mapping[str, Any]], *, rated: bool) 
     return ()
 
 
+#: What of a scenario is not in its key, and makes its plan another one.
+LOAD = (
+    "num_prompts", "duration", "seed", "burstiness", "ramp_up", "stages", "cache", "sampling", "extra_body",
+    "tokenizer", "chat_template",
+)  # fmt: skip
+GREEDY = {"temperature": 0}
 #: What makes two environments differ: its name in a message → where it lies in a result's environment, if not beside.
 ENVIRONMENT = {
     "model": (),
@@ -110,7 +116,25 @@ def relevant(result: Result) -> dict[str, Any]:
         for part in path:
             value = value.get(part) if isinstance(value, Mapping) else None
         found[name] = _devices(value) if value and name == "accelerators" else value
-    return {name: value for name, value in found.items() if value is not None}
+    found["load"] = load_of(result.scenario)
+    return {name: value for name, value in found.items() if value}
+
+
+def load_of(asked: Scenario) -> dict[str, str]:
+    """What of a scenario is not in its key and makes its plan another one, as far as it is not what is usual."""
+    usual = {field.name: field.default for field in fields(Scenario)}
+    told = {name: value for name in LOAD if (value := getattr(asked, name)) and value not in (usual[name], GREEDY)}
+    options = "".join(f" {key}={value}" for key, value in sorted(asked.dataset.options.items()))
+    return {name: str(value) for name, value in told.items()} | ({"dataset": options.strip()} if options else {})
+
+
+def load_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What was asked of two loads and differs, as far as both say: ``num_prompts 40 → 80``."""
+    one, two = (side.get("load") for side in (old, new))
+    if not (isinstance(one, Mapping) and isinstance(two, Mapping)):
+        return ""
+    names = [name for name in (*LOAD, "dataset") if one.get(name) != two.get(name)]
+    return ", ".join(f"{name} {one.get(name, '–')} → {two.get(name, '–')}" for name in names)
 
 
 def _devices(told: Sequence[Mapping[str, Any]]) -> str:
@@ -144,14 +168,18 @@ def fold(
     newest are dropped: nothing can be compared with both.
     """
     scenarios: dict[str, Any] = dict((reference or {}).get("scenarios", {}))
+    results = list(results)
+    compared = [c for one in results if one.baseline for c in one.baseline.comparisons]
+    worse = {c.scenario for c in compared if c.verdict is Verdict.FAIL}
     refused = []
     for key, result in {result.scenario.cell.key: result for result in results}.items():
         made = session_of(result, gated)
         if spoilt := [taint for taint in result.taints if taint in SPOILING]:
             taint = Message(key=f"report.taint.{spoilt[0]}")
             refused.append(Message(key="judge.baseline_tainted", values={"scenario": key, "taint": taint}))
-        elif result.verdict in (Verdict.FAIL, Verdict.INVALID):
-            verdict = Message(key=f"report.verdict.{result.verdict}")
+        elif result.verdict in (Verdict.FAIL, Verdict.INVALID) or worse & {key, "*"}:
+            spoilt_by = result.verdict if result.verdict is Verdict.INVALID else Verdict.FAIL
+            verdict = Message(key=f"report.verdict.{spoilt_by}")
             refused.append(Message(key="judge.baseline_verdict", values={"scenario": key, "verdict": verdict}))
         elif is_part(result):
             refused.append(Message(key="judge.baseline_part", values={"scenario": key}))
@@ -180,11 +208,6 @@ def sessions_of(reference: Mapping[str, Any], key: str) -> list[SessionFigures]:
         )
         for s in reference.get("scenarios", {}).get(key, ())
     ]
-
-
-def scenarios_of(reference: Mapping[str, Any]) -> list[list[SessionFigures]]:
-    """The sessions of each scenario that a reference holds."""
-    return [sessions_of(reference, key) for key in reference.get("scenarios", {})]
 
 
 def noise_shown(scenarios: Iterable[Sequence[SessionFigures]], repeats: int) -> dict[str, float]:

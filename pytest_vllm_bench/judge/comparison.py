@@ -1,42 +1,32 @@
-"""Sessions kept of a reference and a new one → is it worse, beyond what the noise of both explains?
+"""Settings, tolerances and figures → a comparison of one metric; two sets of results → their comparisons.
 
-y = mean over repeats of ln(metric), d = y_new − mean(y₁…y_K) counted positive when worse, and
-
-    s₀ = max(assumed noise, what the whole reference has shown; see ``baseline.noise_shown``)
-    s² = (3·s₀² + (K−1)·var(y₁…y_K)) / (K+2);  df = K+2;  h(q) = t[q, df]·s·√(1 + 1/K)
-    FAIL iff d − h(1−α_b) > tolerance in two measurements;  α_b = min(0.01, 0.6/M)
-    printed: tolerance + h(1−α_b) + h(√0.8), which both measurements are over in four of five cases
-
-One scenario's few sessions say little about noise, a matrix of fifty says much.  Without the maximum, noise four times
-what is assumed fails up to 31 % of sessions in which nothing changed, with it fewer than 1 %.  Where nothing at all has
-been seen (K = 1 without repeats, no ``noise`` written), the assumed noise counts double.  The new session's own repeats
-do not enter s: both measurements and the printed figure share one yardstick, and the reference's repeats say as much.
+A reference's sessions are compared in ``standing``, targets in ``rounds``.  Of two sets of results nothing is known but
+what is assumed of the noise, or what repeats have shown of it, if more; worth three degrees of freedom.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
+from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures, load_differences
 from pytest_vllm_bench.judge.statistics import t_quantile
 from pytest_vllm_bench.metric_table import parse_name
-from pytest_vllm_bench.model import FEWEST_ROUNDS, Comparison, Message, Verdict
+from pytest_vllm_bench.model import Comparison, Message, Verdict
 
 #: What is gated unless the config names other metrics.
 GATED = ("output_throughput", "mean_tpot_ms", "mean_e2el_ms")
 DEFAULT_TOLERANCE = "5%"
-#: Degrees of freedom that the prior knowledge of the noise is worth.
+#: Degrees of freedom that the noise of two sets of results is worth.
 PRIOR = 3
 #: How many times the assumed noise is believed possible before anything has been seen of it.
 UNSEEN = 2
-#: Each of two measurements must be over this often to be over together in four of five cases.
-BOTH = math.sqrt(0.8)
+#: What is printed as noticeable is noticed so often.
+POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,52 +65,15 @@ def comparable(reference: Sequence[SessionFigures], new: SessionFigures, key: st
     if not reference:
         return Message(key="judge.baseline_missing", values={"scenario": key})
     if reference[-1].digest != new.digest:
-        return Message(key="judge.baseline_other_plan", values={"scenario": key, "session": reference[-1].session})
+        what = load_differences(reference[-1].environment, new.environment)
+        values = {"scenario": key, "session": reference[-1].session, "what": what}
+        return Message(key="judge.baseline_other_plan" + ("_by" if what else ""), values=values)
     return None
-
-
-def compare(
-    reference: Sequence[SessionFigures],
-    new: SessionFigures,
-    settings: BaselineSettings,
-    planned: int,
-    shown: Mapping[str, float] = MappingProxyType({}),
-    *,
-    afresh: bool = True,
-) -> list[Comparison]:
-    """Every kept metric against the reference's sessions (see ``comparable``).
-
-    ``planned``: M of this session; ``shown``: the noise that the whole reference has shown; ``afresh``: what is over
-    will be measured once more.  Where it will not, it is FAIL at once, and α is a sixtieth.
-    """
-    found = []
-    for metric in dict.fromkeys((*settings.gated, *KEPT)):
-        tolerance, relative = tolerance_of(metric, settings)
-        old = [s.values[metric] for s in reference if has(s, metric, relative)]
-        if not old or not has(new, metric, relative):
-            continue
-        transform = math.log if relative else float
-        means = [float(np.mean([transform(v) for v in values])) for values in (*old, new.values[metric])]
-        noise = _noise(metric, settings, shown, alone=len(old) == 1)
-        prior = noise if relative else noise * abs(float(np.mean(means[:-1])))
-        alpha, power = (min(0.01, 0.6 / planned), BOTH) if afresh else (at_once(planned), 0.8)
-        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=alpha, power=power)
-        made = _comparison(metric, Difference.between(means[:-1], means[-1], prior), settings, bounds)
-        found.append(made if afresh else _at_once(made))
-    return found
 
 
 def at_once(planned: int) -> float:
     """α where nothing is measured afresh: 1 % of sessions err."""
     return 0.01 / planned
-
-
-def _noise(metric: str, settings: BaselineSettings, shown: Mapping[str, float], *, alone: bool) -> float:
-    """s₀: what is assumed (``noise``), or more if the reference has shown more; ``alone``: one session is kept."""
-    assumed = settings.noise.get(metric, default_noise(metric))
-    if alone and metric not in shown and metric not in settings.noise:
-        return UNSEEN * assumed
-    return max(assumed, shown.get(metric, 0.0))
 
 
 def has(session: SessionFigures, metric: str, relative: bool) -> bool:
@@ -190,6 +143,10 @@ class Place:
         tolerance, relative = tolerance_of(self.metric, self.settings)
         return (math.log1p(tolerance) if relative else tolerance) / abs(self.scale)
 
+    def within(self, most: float) -> bool:
+        """Whether so much is accepted; nothing before and nothing now is, even where nothing else would be."""
+        return (most - self.limit) * abs(self.scale) <= 1e-9
+
     def shown(self, change: float) -> float:
         """As the metric's own: a share, or in its unit; positive = more."""
         moved = change * self.scale
@@ -226,90 +183,6 @@ class Place:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """A difference d on the scale of the comparison (ln, or the metric's own), with its standard error and df."""
-
-    reference: float
-    observed: float
-    error: float
-    df: int
-    sessions: int
-
-    @staticmethod
-    def between(means: Sequence[float], observed: float, prior: float) -> Difference:
-        """A new session against K old ones: the prior noise and the sessions' own, weighed by degrees of freedom."""
-        k = len(means)
-        own = k * float(np.var(means))  # (K−1)·var
-        variance = (PRIOR * prior * prior + own) / (k + 2)
-        return Difference(
-            reference=float(np.mean(means)),
-            observed=observed,
-            error=math.sqrt(variance) * math.sqrt(1 + 1 / k),
-            df=k + 2,
-            sessions=k,
-        )
-
-    @staticmethod
-    def paired(a: Sequence[float], b: Sequence[float]) -> Difference:
-        """Rounds in which both were measured in turn: the noise is that of their differences."""
-        d = np.array(b) - np.array(a)
-        return Difference(
-            reference=float(np.mean(a)),
-            observed=float(np.mean(b)),
-            error=float(d.std(ddof=1)) / math.sqrt(len(d)),
-            df=len(d) - 1,
-            sessions=len(d),
-        )
-
-    def width(self, q: float) -> float:
-        return t_quantile(q, self.df) * self.error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How much worse is accepted, how sure a FAIL must be, how often one measurement is to find what is printed."""
-
-    tolerance: float
-    relative: bool
-    alpha: float
-    power: float
-
-
-def _comparison(metric: str, seen: Difference, settings: BaselineSettings, bounds: Bounds) -> Comparison:
-    up = higher_is_better(metric)
-    change = seen.observed - seen.reference
-    worse = -change if up else change
-    limit = math.log1p(bounds.tolerance) if bounds.relative else bounds.tolerance
-    least, most = worse - seen.width(1 - bounds.alpha), worse + seen.width(settings.confidence)
-    over, within = least > limit, most <= limit  # none before and none now are within 0
-    shown = as_share if bounds.relative else float
-    low, high = (shown(-most), shown(-least)) if up else (shown(least), shown(most))
-    detectable = limit + seen.width(1 - bounds.alpha) + seen.width(bounds.power)
-    verdict = Verdict.PASS if within else Verdict.INCONCLUSIVE
-    back = math.exp if bounds.relative else float
-    values = {"metric": metric, "change": in_words(shown(change), bounds.relative),
-              "low": in_words(low, bounds.relative), "high": in_words(high, bounds.relative),
-              "detectable": in_words(_worsening(detectable, up, bounds.relative), bounds.relative),
-              "tolerance": in_words(bounds.tolerance, bounds.relative).removeprefix("+")}  # fmt: skip
-    key = "judge.baseline_suspected" if over else "judge.baseline_within" if within else "judge.baseline_unproven"
-    return Comparison(
-        metric=metric,
-        gated=metric in settings.gated,
-        verdict=verdict,
-        reason=Message(key=key, values=values),
-        reference=back(seen.reference),
-        observed=back(seen.observed),
-        change=shown(change),
-        interval=(low, high),
-        tolerance=bounds.tolerance,
-        detectable=_worsening(detectable, up, bounds.relative),
-        sessions=seen.sessions,
-        relative=bounds.relative,
-        suspected=over,
-    )
-
-
 def higher_is_better(metric: str) -> bool:
     name = parse_name(metric)
     return name is not None and name.row.better == "higher"
@@ -319,62 +192,56 @@ def as_share(logarithm: float) -> float:
     return math.expm1(min(logarithm, 700.0))  # beyond which no float is
 
 
-def _worsening(distance: float, higher_is_better: bool, relative: bool) -> float:
-    """A distance towards worse as a signed change of the metric."""
-    signed = -distance if higher_is_better else distance
-    return as_share(signed) if relative else signed
-
-
 def in_words(change: float, relative: bool) -> str:
-    return f"{change:+.1%}" if relative else f"{change:+.4g}"
+    if not relative:
+        return f"{change:+.4g}"
+    return f"{change:+.1%}" if change < 10 else "> +1000%"
 
 
-def confirmed(first: Sequence[Comparison], again: Sequence[Comparison]) -> list[Comparison]:
-    """The first comparison, its suspicions settled by a fresh measurement: FAIL only if both are over."""
-    second = {c.metric: c for c in again}
-    return [_settled(c, second.get(c.metric)) if c.suspected else c for c in first]
+def runs_of(one: SessionFigures, metric: str, settings: BaselineSettings) -> Any:
+    """y of each run: ln(metric), or the metric itself where the tolerance is in its unit; None without figures."""
+    relative = tolerance_of(metric, settings)[1]
+    if not has(one, metric, relative):
+        return None
+    runs = np.log(one.values[metric]) if relative else np.array(one.values[metric], dtype=float)
+    return runs if np.isfinite(runs).all() else None
 
 
-def _settled(first: Comparison, again: Comparison | None) -> Comparison:
-    if again is not None and again.suspected:
-        values = {**first.reason.values, "again": again.reason.values["change"]}
-        reason = Message(key="judge.baseline_worse", values=values)
-        return replace(first, verdict=Verdict.FAIL, reason=reason)
-    seen = again.reason.values["change"] if again else "–"
-    reason = Message(key="judge.baseline_not_confirmed", values={**first.reason.values, "again": seen})
-    return replace(first, reason=reason)
+def scale_of(metric: str, mean: float, settings: BaselineSettings, noise: float | None = None) -> float:
+    """What a change of a metric is divided by: the noise that is assumed of it, negative where more is better."""
+    tolerance, relative = tolerance_of(metric, settings)
+    if noise is None:
+        noise = settings.noise.get(metric, default_noise(metric))
+    if not relative:  # of what was 0 any change is beyond its noise
+        noise = noise * abs(mean) if math.isfinite(mean) else 1.0
+    size = max(noise, 1e-6 * (1.0 if relative else tolerance), 1e-12)
+    return -size if higher_is_better(metric) else size
 
 
-# ------------------------------------------------------------------------------- two targets, one session
-
-
-def compare_targets(
-    a: SessionFigures, b: SessionFigures, settings: BaselineSettings, planned: int
-) -> list[Comparison] | Message:
-    """B against A, measured in rounds AB, BA, …: a t interval over the rounds' differences; 5 rounds or more.
-
-    Where one of them took more rounds than the other (``until``), those that both took are compared.  Nothing is
-    measured afresh, so α is a sixtieth of what it is for a baseline: 1 % of sessions err.
-    """
-    rounds = min(a.repeats, b.repeats)
-    if rounds < FEWEST_ROUNDS:
-        return Message(key="judge.targets_rounds", values={"rounds": rounds, "needed": FEWEST_ROUNDS})
+def compare_two(
+    old: SessionFigures, new: SessionFigures, settings: BaselineSettings, planned: int, shown: Mapping[str, float]
+) -> list[Comparison]:
+    """Every kept metric of two sets of results, at once; ``shown``: the noise that repeats have shown."""
     found = []
     for metric in dict.fromkeys((*settings.gated, *KEPT)):
-        tolerance, relative = tolerance_of(metric, settings)
-        if not all(has(s, metric, relative) and len(s.values[metric]) == s.repeats for s in (a, b)):
+        before, after = (runs_of(one, metric, settings) for one in (old, new))
+        if before is None or after is None:
             continue
-        transform = math.log if relative else float
-        ours, theirs = ([transform(v) for v in s.values[metric][:rounds]] for s in (a, b))
-        seen = Difference.paired(ours, theirs)
-        bounds = Bounds(tolerance=tolerance, relative=relative, alpha=at_once(planned), power=0.8)
-        found.append(_at_once(_comparison(metric, seen, settings, bounds)))
+        assumed = settings.noise.get(metric, default_noise(metric))
+        unseen = metric not in shown and metric not in settings.noise
+        noise = UNSEEN * assumed if unseen else max(assumed, shown.get(metric, 0.0))
+        base = float(before.mean())
+        place = Place(
+            metric=metric, settings=settings, base=base, scale=scale_of(metric, base, settings, noise), sessions=1
+        )
+        change, sure = (
+            (float(after.mean()) - base) / place.scale,
+            t_quantile(1 - at_once(planned), PRIOR) * math.sqrt(2),
+        )
+        least, most = change - sure, change + t_quantile(settings.confidence, PRIOR) * math.sqrt(2)
+        noticed = place.limit + sure + t_quantile(POWER, PRIOR) * math.sqrt(2)
+        reason = (
+            "targets_worse" if least > place.limit else "baseline_within" if place.within(most) else "baseline_unproven"
+        )
+        found.append(place.compared((change, least, most), noticed, f"judge.{reason}", {}))
     return found
-
-
-def _at_once(made: Comparison) -> Comparison:
-    """What is not measured afresh: what is over is FAIL."""
-    if not made.suspected:
-        return made
-    reason = Message(key="judge.targets_worse", values=made.reason.values)
-    return replace(made, verdict=Verdict.FAIL, reason=reason)

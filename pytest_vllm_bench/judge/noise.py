@@ -122,10 +122,10 @@ def moderated(variances: Any, df: Any, most: Any) -> tuple[Any, Any]:
 
 
 def weighed(variance: Any, df: Any, assumed: float, worth: float) -> list[Ruler]:
-    """What a history has shown, beside what is assumed, and alone; where it has shown more, nothing is assumed."""
+    """What a history has shown, beside what is assumed, and alone; where it has shown more, half of that is assumed."""
     more = variance > assumed**2
     both = np.where(more, variance, (worth * assumed**2 + df * variance) / (worth + df))
-    df_of_both = np.where(more, df, worth + df)
+    df_of_both = df + np.where(more, worth / 2, worth)
     return [Ruler(variance=both, df=df_of_both, share=1 - ALONE), Ruler(variance=variance, df=df, share=ALONE)]
 
 

@@ -14,17 +14,18 @@ import numpy as np
 
 from pytest_vllm_bench.judge import noise
 from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
-from pytest_vllm_bench.judge.comparison import BaselineSettings, Place, at_once, has, tolerance_of
+from pytest_vllm_bench.judge.comparison import BaselineSettings, Place, at_once, has, runs_of, scale_of, tolerance_of
 from pytest_vllm_bench.judge.gate import Apart
-from pytest_vllm_bench.judge.standing import noticeable, runs_of, scale_of
+from pytest_vllm_bench.judge.standing import noticeable
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Comparison, Message
 
-#: By cell: what A and B took of it, rounds of the same number beside one another.
-Pairs = Mapping[str, tuple[SessionFigures, SessionFigures]]
+#: By cell, whatever names it: what A and B took of it, rounds of the same number beside one another.
+Pairs = Mapping[Any, tuple[SessionFigures, SessionFigures]]
 
 
+@np.errstate(all="ignore")
 def compare_rounds(
-    pairs: Pairs, cell: str, settings: BaselineSettings, planned: int, looks: int = 1
+    pairs: Pairs, cell: Any, settings: BaselineSettings, planned: int, looks: int = 1
 ) -> list[Comparison] | Message:
     """B against A in one cell, the others saying how much rounds vary; ``planned``: comparisons in this session;
     ``looks``: how often they may be made.  Where one took more rounds than the other, those that both took count."""
@@ -67,12 +68,7 @@ def _place(pair: tuple[SessionFigures, SessionFigures], metric: str, settings: B
 def _compared(apart: Apart, alpha: float, place: Place) -> Comparison:
     sure = place.settings.confidence
     width, over = float(apart.width(sure)), bool(apart.x > apart.needed(alpha, place.limit, sure))
-    within = apart.x + width <= place.limit
+    within = place.within(float(apart.x) + width)
     reason = "targets_worse" if over else "baseline_within" if within else "baseline_unproven"
     seen = (float(apart.x), float(apart.x) - width, float(apart.x) + width)
     return place.compared(seen, noticeable(apart, alpha, place), f"judge.{reason}", {})
-
-
-def decided(made: list[Comparison] | Message) -> bool:
-    """Whether no more rounds are needed: each gated figure is worse, or is not."""
-    return not isinstance(made, Message) and all(c.verdict != "INCONCLUSIVE" for c in made if c.gated)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy as np
 from pytest_vllm_bench.judge import gate, noise
 from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
 from pytest_vllm_bench.judge.comparison import (
+    POWER,
     BaselineSettings,
     Place,
-    default_noise,
-    has,
-    higher_is_better,
+    runs_of,
+    scale_of,
     tolerance_of,
 )
 from pytest_vllm_bench.judge.gate import Alphas, Apart, Fresh
@@ -27,8 +27,8 @@ from pytest_vllm_bench.model import Comparison
 
 #: Of each scenario its sessions, or of this session its measurements: the first one, then the fresh ones.
 Sessions = Mapping[str, Sequence[SessionFigures]]
-#: What is printed is noticed so often.
-POWER = 0.8
+#: The name of all scenarios together.
+ALL = "*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,7 @@ def _latest(moved: Any) -> float:
     return float(moved[1:].mean() if len(moved) > 1 else moved[0])
 
 
+@np.errstate(all="ignore")
 def standing(reference: Sessions, settings: BaselineSettings, scenarios: int) -> Standing:
     """``scenarios``: how many this session will compare, so that its false alarms are counted together."""
     keys, metrics = tuple(key for key in reference if reference[key]), tuple(dict.fromkeys((*settings.gated, *KEPT)))
@@ -120,26 +121,10 @@ def _places(scenarios: Sequence[Sequence[SessionFigures]]) -> list[list[int]]:
     return [list(range(longest - len(old), longest)) for old in scenarios]
 
 
-def runs_of(one: SessionFigures, metric: str, settings: BaselineSettings) -> Any:
-    """y of each run of a session; None where it has no figure that can be compared."""
-    relative = tolerance_of(metric, settings)[1]
-    if not has(one, metric, relative):
-        return None
-    return np.log(one.values[metric]) if relative else np.array(one.values[metric], dtype=float)
-
-
-def scale_of(metric: str, mean: float, settings: BaselineSettings) -> float:
-    """What a change of a metric is divided by: the noise that is assumed of it, negative where more is better."""
-    tolerance, relative = tolerance_of(metric, settings)
-    noise_of_one = settings.noise.get(metric, default_noise(metric))
-    if not relative:  # of what was 0 any change is beyond its noise
-        noise_of_one = max(noise_of_one * abs(mean), 1e-6 * tolerance, 1e-12) if math.isfinite(mean) else 1.0
-    return -max(noise_of_one, 1e-6) if higher_is_better(metric) else max(noise_of_one, 1e-6 if relative else 0.0)
-
-
 # ------------------------------------------------------------------------------------------ one scenario
 
 
+@np.errstate(all="ignore")
 def compare_one(of: Standing, measured: Sessions, key: str, *, last: bool = False) -> list[Comparison]:
     """One scenario beside those that this session has measured so far; ``last``: they are all there, nothing will be
     measured again, and what is suspected and was measured afresh is judged once more."""
@@ -161,7 +146,7 @@ def _one(of: Standing, measured: Sessions, key: str, m: int, last: bool) -> Comp
         reason = "judge.baseline_worse_beside" if len(others) > 1 else "judge.baseline_worse"
     elif suspected:
         reason = "judge.baseline_suspected" if times < of.settings.again and not last else "judge.baseline_undecided"
-    elif most <= limit:
+    elif place.within(most):
         reason = "judge.baseline_within"
     else:
         reason = "judge.baseline_not_confirmed" if times else "judge.baseline_unproven"
@@ -190,6 +175,7 @@ def _scatter(of: Standing, measured: Sessions, key: str, m: int) -> Any:
 # ------------------------------------------------------------------------------------------ all scenarios
 
 
+@np.errstate(all="ignore")
 def compare_all(of: Standing, measured: Sessions) -> list[Comparison]:
     """The gated metrics of all scenarios together, the geometric mean of their changes: a uniform shift, which no
     scenario shows alone.  Nothing of a single scenario."""
@@ -202,12 +188,14 @@ def compare_all(of: Standing, measured: Sessions) -> list[Comparison]:
         place, sure = of.place(m, of.keys.index(next(iter(changes)))), of.settings.confidence
         change, width = float(np.mean(list(changes.values()))), float(apart.width(sure))
         over = bool(apart.x > apart.needed(of.levels.together, place.limit, sure))
-        reason = "worse" if over else "within" if change + width <= place.limit else "unproven"
+        reason = "worse" if over else "within" if place.within(change + width) else "unproven"
         seen, noticed = (change, change - width, change + width), noticeable(apart, of.levels.together, place)
-        found.append(place.compared(seen, noticed, f"judge.matrix_{reason}", {"scenarios": len(changes)}))
+        made = place.compared(seen, noticed, f"judge.matrix_{reason}", {"scenarios": len(changes)})
+        found.append(replace(made, scenario=ALL, reference=1.0, observed=1.0 + made.change))
     return found
 
 
+@np.errstate(all="ignore")
 def foreseen(of: Standing, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     """By gated metric the worsening that this gate can find, before anything is measured: of one scenario (what the
     noisiest needs), and of all."""

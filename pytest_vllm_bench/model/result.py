@@ -95,7 +95,8 @@ class Comparison:
     detectable: float
     sessions: int
     relative: bool = True
-    suspected: bool = False  # over the tolerance: FAIL if a fresh measurement says so too
+    suspected: bool = False  # over the tolerance, to be measured again
+    scenario: str = ""  # another than the result's own, that the end of the session showed; "*": all of them together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,13 +100,14 @@ class Runner:
         shown = str(config.relative_to(root) if config.is_relative_to(root) else config)
         session = self.items.session(config)
         asked, given = session.config.settings.baseline, chosen(self.items.pytest, "save-baseline")
+        into = str(given[0]) if given else session.begins
         test = TestEnd(id=ungrouped(self.node.nodeid), config_file=shown)
         made = Delivery(
             result=replace(result, test=test, records=()),
             folder=session.memory.folder,
             tolerance=dict(asked.tolerance),
             rounds=asked.target is not None,
-            reference=session.reference(str(given[0])) if given else None,
+            reference=session.reference(into) if into else None,
             keep=asked.keep,
         )
         self.node.stash.setdefault(MINE, {})[result.id] = made

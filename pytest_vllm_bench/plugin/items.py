@@ -189,11 +189,30 @@ class Items:
         for config in self.configs.values() if given else ():
             if (named := config.settings.baseline.target) is not None:
                 found.append(say("plugin.two_references", self.lang, path=relative(config.file), target=named))
+            path = regression.locate(str(given[0]), config.base_dir)  # type: ignore[index]
             try:
-                regression.load(regression.locate(str(given[0]), config.base_dir))  # type: ignore[index]
+                if config.settings.baseline.absent == "fail" or path.exists():
+                    regression.load(path)
             except BenchError as error:
                 found.append(say(error.message, self.lang))
         return found
+
+    def gate(self, config: Config, scenarios: Sequence[Scenario]) -> list[str]:
+        """What the reference that results are held against holds, and what it can find; or that there is none yet."""
+        from pytest_vllm_bench import regression
+        from pytest_vllm_bench.session import against
+
+        if (given := chosen(self.pytest, "baseline")) is None:
+            return []
+        path = regression.locate(str(given[0]), config.base_dir)
+        if not path.exists():
+            known = ", ".join(regression.others(path)) or "–"
+            return [say("plugin.no_baseline_yet", self.lang, path=path, known=known)]
+        try:
+            gate = against(str(given[0]), regression.load(path), config, scenarios)
+        except BenchError:  # said by ``no_reference``
+            return []
+        return [say(message, self.lang) for message in regression.seen_by(gate)]
 
     def select(self, items: Sequence[pytest.Item]) -> dict[Path, Roll]:
         """Note which scenarios will run (the last of a scenario's repeats judges them all); → those of each folder."""
@@ -230,7 +249,7 @@ class Items:
             lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
-            lines += [*self.unsavable(config), *self.foreseen(mine, config.base_dir)]
+            lines += [*self.unsavable(config), *self.gate(config, mine), *self.foreseen(mine, config.base_dir)]
             if self.pytest.option.collectonly:
                 lines += self.starts(mine)
         if lines and turned_on(self.pytest, "resume"):

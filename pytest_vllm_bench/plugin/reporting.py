@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.model import Message, Result
 from pytest_vllm_bench.plugin import DELIVERIES, SIGNALS, chosen, language
 from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.plugin.roll import RollCall
@@ -85,7 +85,24 @@ def save_baselines(made: list[Delivery], lang: str) -> list[str]:
         count = len({result.scenario.cell.key for result in results}) - len(refused)
         lines += [say("plugin.saved_baseline", lang, count=count, path=path)] if count > 0 else []
         lines += list(dict.fromkeys(say(message, lang) for message in refused))
+        lines += worth(path, results, lang) if count > 0 else []
     return lines
+
+
+def worth(path: Path, results: list[Result], lang: str) -> list[str]:
+    """What a reference that holds one session can find, and what would help."""
+    from pytest_vllm_bench import regression
+    from pytest_vllm_bench.judge.comparison import BaselineSettings
+
+    keys = frozenset(result.scenario.cell.key for result in results)
+    gate = regression.ReferenceGate(
+        name=path.stem, reference=regression.load(path), settings=BaselineSettings(), keys=keys
+    )
+    said = regression.seen_by(gate)
+    if not said or said[-1].key != "plugin.gate_alone":
+        return []
+    single = all(len(result.per_repeat) < 2 for result in results)
+    return [say(m, lang) for m in (*said[1:], *([Message(key="plugin.gate_repeats")] if single else []))]
 
 
 def compare_targets(made: list[Delivery], lang: str) -> list[str]:

@@ -32,7 +32,7 @@ def amount(value: float, *, relative: bool, sign: str = "") -> str:
 def cells(one: Comparison, lang: str) -> list[str]:
     """Metric, reference, observed, change, tolerance, verdict."""
     return [
-        one.metric,
+        ": ".join(filter(None, (of_which(one, lang), one.metric))),
         words.number(one.reference),
         words.number(one.observed),
         amount(one.change, relative=one.relative, sign="+"),
@@ -41,6 +41,8 @@ def cells(one: Comparison, lang: str) -> list[str]:
     ]
 
 
+#: Rows of the session's table.
+MOST = 12
 HEADS = ("metric", "before", "after", "change", "tolerance", "verdict")
 
 
@@ -48,17 +50,50 @@ def heads(lang: str) -> list[str]:
     return [say(f"report.compare.{name}", lang) for name in HEADS]
 
 
+def of_which(one: Comparison, lang: str) -> str:
+    """The scenario that a comparison is about, where that is not the result's own."""
+    return say("report.baseline.all", lang) if one.scenario == "*" else one.scenario
+
+
 def warnings(results: Sequence[Result], lang: str) -> Iterator[str]:
-    """A line for each scenario whose gate could not decide or compare."""
+    """A line for each scenario whose gate could not compare."""
     for result in results:
-        name = reference(result)
         if result.baseline and result.baseline.notes:
             said = say("report.and_also", lang).join(words.said(note, lang) for note in result.baseline.notes)
-            yield say("report.baseline.said", lang, scenario=result.id, name=name, said=said)
-        undecided = [c for c in comparisons(result, gated=True) if c.verdict is Verdict.INCONCLUSIVE]
-        if undecided:
-            reasons = say("report.and_also", lang).join(words.said(c.reason, lang) for c in undecided)
-            yield say("report.baseline.undecided", lang, scenario=result.id, name=name, reasons=reasons)
+            yield say("report.baseline.said", lang, scenario=result.id, name=reference(result), said=said)
+
+
+def gate(results: Sequence[Result], lang: str) -> list[str]:
+    """What the session is beside its reference: all scenarios together, what is worse, and the largest change."""
+    found = [(one.id, c) for one in results for c in comparisons(one, gated=True)]
+    if not found:
+        return []
+    whole = [(id, c) for id, c in found if c.scenario == "*"]
+    single = [(id, c) for id, c in found if c.scenario != "*"]
+    failed = [(id, c) for id, c in single if c.verdict is Verdict.FAIL]
+    largest = max(single, key=lambda pair: _worsening(pair[1]), default=None)
+    shown = [*whole, *failed, *([largest] if largest and largest not in failed else [])]
+    heads_ = [say(f"report.{name}", lang) for name in ("col.scenario", "compare.metric", "compare.change",
+                                                       "baseline.noticed", "compare.verdict")]  # fmt: skip
+    rows = [
+        [of_which(c, lang) or id, c.metric, amount(c.change, relative=c.relative, sign="+"),
+         amount(c.detectable, relative=c.relative, sign="+"), say(f"report.verdict.{c.verdict}", lang)]
+        for id, c in shown[:MOST]
+    ]  # fmt: skip
+    lines = [
+        say("report.baseline.title", lang, name=reference(results[-1])),
+        *words.aligned([heads_, *rows], right={2, 3}),
+    ]
+    if largest:
+        id, c = largest
+        values = {"scenario": of_which(c, lang) or id, "said": words.said(c.reason, lang)}
+        lines.append(say("report.baseline.largest", lang, **values))
+    return [line.rstrip() for line in lines]
+
+
+def _worsening(one: Comparison) -> float:
+    """A change by what would be noticed of it."""
+    return one.change / one.detectable if one.detectable else 0.0
 
 
 def reasons(result: Result, lang: str) -> list[str]:

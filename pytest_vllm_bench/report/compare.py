@@ -103,7 +103,7 @@ def heads(lang: str) -> list[str]:
 
 def text(made: SideBySide, lang: str = "en") -> str:
     """The comparison as a plain table."""
-    from pytest_vllm_bench.report.failure import aligned
+    from pytest_vllm_bench.report.words import aligned
 
     body = [heads(lang), *(cells(c, lang) for c in made.changes)]
     lines = [say("report.compare.title", lang, before=made.before, after=made.after), ""]

@@ -53,7 +53,7 @@ def rule_table(rules: Sequence[RuleVerdict], lang: str, width: int = 80) -> list
         heads = [say(f"report.failure.{name}", lang) for name in left]
         body = [list(line) for line in zip(*(columns[name] for name in left), strict=True)]
         right = {k for k, name in enumerate(left) if name in ("observed", "by", "n", "n_eff", "other")}
-        lines = aligned([heads, *body], right=right)
+        lines = words.aligned([heads, *body], right=right)
         if max(map(cell_len, lines)) <= width:
             break
     return lines
@@ -76,21 +76,6 @@ def _rule_columns(rules: Sequence[RuleVerdict], lang: str) -> dict[str, list[str
         "other": [figure(one.other) for one in rules],
         "verdict": [say(f"report.verdict.{one.verdict}", lang) for one in rules],
     }
-
-
-def aligned(body: Sequence[Sequence[str]], *, right: set[int]) -> list[str]:
-    """Cells in columns, by the width a terminal gives them (Chinese takes two)."""
-    from rich.cells import cell_len
-
-    widths = [max(cell_len(line[i]) for line in body) for i in range(len(body[0]))]
-    lines = []
-    for line in body:
-        cells = [
-            " " * (size - cell_len(text)) + text if i in right else text + " " * (size - cell_len(text))
-            for i, (text, size) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return lines
 
 
 def observed(judged: RuleVerdict, lang: str) -> str:
@@ -119,7 +104,7 @@ def _baseline(result: Result, lang: str) -> list[str]:
     if not worse:
         return []
     body = (baseline.cells(c, lang) for c in baseline.comparisons(result, gated=True))
-    table = aligned([baseline.heads(lang), *body], right={1, 2, 3, 4})
+    table = words.aligned([baseline.heads(lang), *body], right={1, 2, 3, 4})
     reasons = [f"  {words.said(c.reason, lang)}" for c in worse]
     return [say("report.baseline.title", lang, name=baseline.reference(result)), *table, "", *reasons]
 

@@ -185,7 +185,7 @@ def notes(results: Sequence[Result], roll: Roll, lang: str, most: int | None = N
         list(baseline.warnings(results, lang)),
     ):
         lines += few(kind, lang, most)
-    return lines
+    return [*lines, *baseline.gate(results, lang)]
 
 
 def unrun(results: Sequence[Result], roll: Roll, lang: str) -> list[str]:

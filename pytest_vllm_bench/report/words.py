@@ -192,3 +192,18 @@ def fold(line: str, width: int, indent: str = "    ") -> list[str]:
         else:
             current += piece
     return [*lines, current.rstrip()]
+
+
+def aligned(body: Sequence[Sequence[str]], *, right: set[int]) -> list[str]:
+    """Cells in columns, by the width a terminal gives them (Chinese takes two)."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(line[i]) for line in body) for i in range(len(body[0]))]
+    lines = []
+    for line in body:
+        cells = [
+            " " * (size - cell_len(text)) + text if i in right else text + " " * (size - cell_len(text))
+            for i, (text, size) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return lines

@@ -471,6 +471,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "rate, lengths and seed, or save the baseline anew",
         "{scenario} 保存基线时（{session}）发送的计划不同；请用相同的请求数、速率、长度和种子比较，或重新保存基线",
     ),
+    "judge.baseline_other_plan_by": (
+        "{scenario} was sent another plan when its baseline was saved ({session}): {what}; send the same, or save the "
+        "baseline anew",
+        "{scenario} 保存基线时（{session}）发送的计划不同：{what}；请改回相同的设置，或重新保存基线",
+    ),
     "judge.baseline_part": (
         "{scenario}: not all of its repeats were run, and a baseline holds them all; run it whole, without -k or --lf",
         "{scenario}：并非所有重复都已运行，而基线需要全部；请完整运行该场景，不要用 -k 或 --lf 只选其中几次",

@@ -94,8 +94,33 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plugin.tokenizer": ("loading the tokenizer", "正在加载分词器"),
     "plugin.building": ("building prompts", "正在构造提示词"),
     "plugin.again": (
-        "it looks worse than the baseline: measuring once more",
-        "结果似乎劣于基线，正在复测确认",
+        "it looks worse than the baseline: measuring again ({times} of at most {most})",
+        "结果似乎劣于基线，正在复测确认（第 {times} 次，最多 {most} 次）",
+    ),
+    "plugin.no_baseline_yet": (
+        "  WARNING: there is no baseline {path} yet (there are: {known}), so that nothing is compared; this session will "
+        "be saved as its first",
+        "  警告：尚无基线 {path}（现有：{known}），因此不作比较；本次会话将保存为它的第一次会话",
+    ),
+    "plugin.gate_holds": (
+        "  baseline {name}: sessions: {count}, from {since} to {until}",
+        "  基线 {name}：{count} 次会话，自 {since} 至 {until}",
+    ),
+    "plugin.gate_sees_one": (
+        "    {metric}: noticed four times in five from {one} on",
+        "    {metric}：变化 {one} 起，五次中有四次能发现",
+    ),
+    "plugin.gate_sees": (
+        "    {metric}: noticed four times in five from {one} of one scenario on, from {all} of all together",
+        "    {metric}：单个场景变化 {one}、全部合计变化 {all} 起，五次中有四次能发现",
+    ),
+    "plugin.gate_alone": (
+        "    one session tells nothing of how sessions vary, so that smaller changes cannot be seen: save two more",
+        "    只有一次会话，看不出会话之间的波动，因此发现不了更小的变化：请再保存两次",
+    ),
+    "plugin.gate_repeats": (
+        "    each is worth more with repeats: 3",
+        "    设置 repeats: 3 后每次会话更有价值",
     ),
     "plugin.report_failed": (
         "a report could not be made ({why}); the results themselves are written: pytest-vllm-bench report",

@@ -347,7 +347,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Metric → how much worse is accepted: `5%`, `-3%`, or a number in the metric's unit.",
         "指标 → 允许变差多少：`5%`、`-3%`，或以该指标单位计的数。",
     ),
-    "reference.baseline.noise": ("Metric → how much it varies from session to session: what is assumed until the baseline shows it.", "指标 → 各次会话之间的波动；在基线尚未体现之前以此为准。"),
+    "reference.baseline.noise": (
+        "Metric → how much it varies from session to session: what is assumed until the baseline shows it.",
+        "指标 → 各次会话之间的波动；在基线尚未体现之前以此为准。",
+    ),
     "reference.baseline.keep": ("Sessions of a reference that are kept.", "基线保留的会话数。"),
     "reference.baseline.again": (
         "How often what looks worse is measured again, at most, before it fails.",

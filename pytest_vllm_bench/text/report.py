@@ -290,9 +290,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{scenario}: against the baseline {name}: {said}",
         "{scenario}：与基线 {name} 相比：{said}",
     ),
-    "report.baseline.undecided": (
-        "{scenario}: undecided against the baseline {name}: {reasons}",
-        "{scenario}：与基线 {name} 相比无法判定：{reasons}",
+    "report.baseline.all": ("all together", "全部合计"),
+    "report.baseline.noticed": ("noticed from", "可发现的变化"),
+    "report.baseline.largest": (
+        "  largest change: {scenario}: {said}",
+        "  最大的变化：{scenario}：{said}",
     ),
     "report.compare.only_before": ("only before: {names}", "仅之前有：{names}"),
     "report.compare.only_after": ("only after: {names}", "仅之后有：{names}"),

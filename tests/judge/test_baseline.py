@@ -15,9 +15,11 @@ import pytest
 from every import every
 from scipy import stats
 
-from pytest_vllm_bench.judge import baseline, comparison
+from pytest_vllm_bench.judge import baseline, comparison, noise
 from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings
+from pytest_vllm_bench.judge.rounds import compare_rounds
+from pytest_vllm_bench.judge.standing import ALL, compare_all, compare_one, foreseen, standing
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import say
@@ -196,66 +198,54 @@ def test_only_the_same_plan_is_comparable() -> None:
 
 
 def compared(
-    reference: list[SessionFigures],
-    new: SessionFigures,
-    planned: int = 1,
-    shown: dict[str, float] | None = None,
-    **settings: Any,
+    reference: list[SessionFigures], new: SessionFigures, *fresh: SessionFigures, **settings: Any
 ) -> dict[str, Comparison]:
-    found = comparison.compare(reference, new, BaselineSettings(**settings), planned, shown or {})
+    """The only scenario of a session."""
+    of = standing({"k": reference}, BaselineSettings(**settings), 1)
+    found = compare_one(of, {"k": [new, *fresh]}, "k")
     for c in found:
         assert say(c.reason, "en") != say(c.reason, "zh")
     return {c.metric: c for c in found}
 
 
-def by_hand(old: list[float], new: list[float], noise: float, planned: int) -> tuple[float, float, float]:
-    """(d, h(1 − α), h(c)) as written."""
-    k = len(old)
-    y = np.log(old)
-    s2 = (3 * noise**2 + ((k - 1) * np.var(y, ddof=1) if k > 1 else 0)) / (k + 2)
-    scale = math.sqrt(s2 * (1 + 1 / k))
-    alpha = min(0.01, 0.6 / planned)
-    d = float(np.mean(np.log(new)) - y.mean())
-    return d, float(stats.t.ppf(1 - alpha, k + 2)) * scale, float(stats.t.ppf(0.95, k + 2)) * scale
+def t(q: float, df: float) -> float:
+    return float(stats.t.ppf(q, df))
 
 
-@every("old", [[10.0], [10.0, 11.0], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
-@every("new", [[10.0], [13.0, 13.5], [10.5, 30.0], [20.0]])
-@every("planned", [1, 300])
-@every("shown", [0.01, 0.08])
-def test_the_decision_as_written(old: list[float], new: list[float], planned: int, shown: float) -> None:
+def by_hand(old: list[float], fresh: list[float], alpha: float) -> tuple[float, float, float]:
+    """(x, the x that fails, half the interval) of one scenario, as the documentation has it."""
+    k, limit = len(old), math.log(1.05) / 0.03
+    y = np.log(old) / 0.03
+    x = float(np.mean(np.log(fresh) / 0.03) - y.mean())
+    if k == 1:
+        rulers = [(1.0, 4.0, 1.0)]
+    else:
+        seen, df = max(float(np.var(y, ddof=1)), noise.LEAST**2), k - 1.0
+        both = (seen, df + 2) if seen > 1 else ((4 + df * seen) / (df + 4), df + 4)
+        rulers = [(*both, 0.75), (seen, df, 0.25)]
+    errors = [(math.sqrt(v + v / k), df, share) for v, df, share in rulers]
+    needed = min(max(t(1 - alpha * share, df) * e, limit + t(0.95, df) * e) for e, df, share in errors)
+    return x, needed, min(t(0.95, df) * e for e, df, _ in errors)
+
+
+@every("old", [[10.0], [10.0, 10.1], [10.0, 10.5, 9.8], [10, 12, 9, 11, 10]])
+@every("new", [10.0, 10.8, 11.5, 13.0, 20.0, 40.0])
+def test_the_decision_as_written(old: list[float], new: float) -> None:
     reference = [session(mean_tpot_ms=v) for v in old]
-    found = compared(reference, session(mean_tpot_ms=tuple(new)), planned, {"mean_tpot_ms": shown})["mean_tpot_ms"]
-    d, h_fail, h_pass = by_hand(old, new, max(0.03, shown), planned)
-    assert found.suspected is (d - h_fail > math.log(1.05))
-    assert (found.verdict is PASS) is (d + h_pass < math.log(1.05))
-    assert found.change == pytest.approx(math.expm1(d))
-    assert found.interval == pytest.approx((math.expm1(d - h_fail), math.expm1(d + h_pass)))
+    settings = {"again": 1, "tolerance": {"mean_tpot_ms": "5%"}}
+    found = compared(reference, session(mean_tpot_ms=new), session(mean_tpot_ms=new), **settings)["mean_tpot_ms"]
+    x, needed, half = by_hand(old, [new], 0.0025)
+    assert (found.verdict is FAIL) is (x > needed)
+    assert (found.verdict is PASS) is (x + half <= math.log(1.05) / 0.03)
+    assert found.change == pytest.approx(math.expm1(0.03 * x))
+    assert found.interval == pytest.approx((math.expm1(0.03 * (x - half)), math.expm1(0.03 * (x + half))))
     assert found.sessions == len(old)
-    power = h_pass / float(stats.t.ppf(0.95, len(old) + 2)) * float(stats.t.ppf(math.sqrt(0.8), len(old) + 2))
-    assert found.detectable == pytest.approx(math.expm1(math.log(1.05) + h_fail + power))
 
 
-def interval_of(old: list[float], **more: Any) -> float:
-    """Half the width of the interval on the scale of ln: proportional to the noise that is reckoned with."""
-    reference = [session(mean_tpot_ms=v) for v in old]
-    low, high = compared(reference, session(mean_tpot_ms=10.0), **more)["mean_tpot_ms"].interval
-    return (math.log1p(high) - math.log1p(low)) / 2
-
-
-def shown_by(reference: dict[str, Any], repeats: int) -> dict[str, float]:
-    return baseline.noise_shown(baseline.scenarios_of(reference), repeats)
-
-
-def test_noise_of_which_nothing_was_seen_counts_double() -> None:
-    """… but what was written is believed, and what the reference has shown too; never less than was assumed."""
-    assumed = interval_of([10.0], noise={"mean_tpot_ms": 0.03})
-    assert interval_of([10.0]) == pytest.approx(2 * assumed)
-    assert interval_of([10.0], shown={"mean_tpot_ms": 0.001}) == pytest.approx(assumed)
-    assert interval_of([10.0], shown={"mean_tpot_ms": 0.09}) == pytest.approx(3 * assumed)
-    assert interval_of([10.0], shown={"mean_tpot_ms": 0.09}, noise={"mean_tpot_ms": 0.3}) == pytest.approx(10 * assumed)
-    two = interval_of([10.0, 10.0], noise={"mean_tpot_ms": 0.03})
-    assert interval_of([10.0, 10.0]) == pytest.approx(two)
+def test_history_makes_the_noise_smaller_than_it_is_assumed() -> None:
+    quiet = [session(mean_tpot_ms=10 * v) for v in (1.0, 1.002, 0.999, 1.001, 0.998)]
+    assert compared(quiet[:1], session(mean_tpot_ms=10.0))["mean_tpot_ms"].detectable > 0.25
+    assert compared(quiet, session(mean_tpot_ms=10.0))["mean_tpot_ms"].detectable < 0.07
 
 
 def kept(**scenarios: list[SessionFigures]) -> dict[str, Any]:
@@ -266,6 +256,11 @@ def kept(**scenarios: list[SessionFigures]) -> dict[str, Any]:
             for key, old in scenarios.items()
         }
     }
+
+
+def shown_by(reference: dict[str, Any], repeats: int) -> dict[str, float]:
+    kept_of = [baseline.sessions_of(reference, key) for key in reference.get("scenarios", {})]
+    return baseline.noise_shown(kept_of, repeats)
 
 
 def test_noise_is_what_the_whole_reference_has_shown() -> None:
@@ -320,7 +315,7 @@ def test_worse_is_lower_for_a_throughput() -> None:
     better = compared(reference, session(output_throughput=200.0))["output_throughput"]
     assert (better.suspected, better.verdict) == (False, PASS)
     assert better.detectable < 0
-    assert compared(reference, session(output_throughput=99.0))["output_throughput"].verdict is INCONCLUSIVE
+    assert compared(reference[:1], session(output_throughput=99.0))["output_throughput"].verdict is INCONCLUSIVE
 
 
 @every(
@@ -334,7 +329,7 @@ def test_the_noise_assumed(metric: str, noise: float) -> None:
 
 
 def test_noise_and_tolerance_may_be_written() -> None:
-    reference, new = [session(mean_tpot_ms=10.0)] * 5, session(mean_tpot_ms=11.0)
+    reference, new = [session(mean_tpot_ms=10.0)], session(mean_tpot_ms=10.8)
     assert not compared(reference, new)["mean_tpot_ms"].suspected
     assert compared(reference, new, noise={"mean_tpot_ms": 0.005})["mean_tpot_ms"].suspected
     loose = compared(reference, new, noise={"mean_tpot_ms": 0.005}, tolerance={"mean_tpot_ms": "-20%"})["mean_tpot_ms"]
@@ -416,7 +411,8 @@ def test_no_percentage_of_nothing(
     """A figure of 0 has no ratio: the gate says so, and a tolerance in numbers compares it."""
     settings = BaselineSettings(tolerance={"request_goodput": tolerance})
     before, after = [session(request_goodput=old)], session(request_goodput=new)
-    made = [c.suspected for c in comparison.compare(before, after, settings, 1)]
+    of = standing({"k": before}, settings, 1)
+    made = [c.suspected for c in compare_one(of, {"k": [after]}, "k")]
     said = [m.key for m in comparison.missing_gates(before, after, settings)]
     assert made == ([] if suspected is None else [suspected])
     assert said == (["judge.baseline_not_positive"] if suspected is None else [])
@@ -426,7 +422,7 @@ def test_no_percentage_of_nothing(
 @pytest.mark.parametrize(("new", "verdict"), [(0.0, PASS), (1.0, INCONCLUSIVE)])
 def test_no_failure_before_and_none_now_is_within_nothing(new: float, verdict: Verdict) -> None:
     settings = BaselineSettings(tolerance={"failed": 0})
-    (made,) = comparison.compare([session(failed=0.0)], session(failed=new), settings, 1)
+    (made,) = compare_one(standing({"k": [session(failed=0.0)]}, settings, 1), {"k": [session(failed=new)]}, "k")
     assert (made.verdict, made.suspected) == (verdict, new > 0)
 
 
@@ -442,68 +438,35 @@ def test_a_gate_that_was_never_above_nothing_is_not_lost() -> None:
     assert comparison.lost_gates([session(output_throughput=1.0)], nothing, BaselineSettings())
 
 
-def test_a_suspicion_fails_only_when_a_fresh_measurement_agrees() -> None:
-    reference = [session(mean_tpot_ms=10.0)] * 5
+def test_a_suspicion_fails_only_when_fresh_measurements_agree() -> None:
+    reference = [session(mean_tpot_ms=v) for v in (10.0, 10.1, 9.9, 10.0, 10.05)]
     bad, fine = session(mean_tpot_ms=20.0), session(mean_tpot_ms=10.1)
-    first = comparison.compare(reference, bad, BaselineSettings(), 1)
-    again = comparison.compare(reference, bad, BaselineSettings(), 1)
-    (failed,) = comparison.confirmed(first, again)
-    assert (failed.verdict, failed.reason.key) == (FAIL, "judge.baseline_worse")
-    (cleared,) = comparison.confirmed(first, comparison.compare(reference, fine, BaselineSettings(), 1))
-    assert (cleared.verdict, cleared.reason.key) == (INCONCLUSIVE, "judge.baseline_not_confirmed")
-    (alone,) = comparison.confirmed(first, [])
-    assert alone.verdict is INCONCLUSIVE
-    for c in (failed, cleared, alone):
-        assert say(c.reason, "en") != say(c.reason, "zh")
+    keys = []
+    for fresh in ((), (bad,), (fine,)):
+        found = compared(reference, bad, *fresh)["mean_tpot_ms"]
+        keys.append((found.verdict, found.suspected, found.reason.key.removeprefix("judge.baseline_")))
+    assert keys == [(INCONCLUSIVE, True, "suspected"), (FAIL, False, "worse"), (INCONCLUSIVE, False, "not_confirmed")]
+
+
+def test_what_cannot_be_decided_is_measured_as_often_as_is_asked() -> None:
+    reference = [session(mean_tpot_ms=10.0)]
+    odd = session(mean_tpot_ms=11.8)
+    found = [compared(reference, *[odd] * n, again=3)["mean_tpot_ms"] for n in (1, 2, 3, 4)]
+    assert [c.suspected for c in found] == [True, True, True, False]
+    assert (found[-1].verdict, found[-1].reason.key) == (INCONCLUSIVE, "judge.baseline_undecided")
+    assert "measured afresh (3×) +18.0%" in say(found[-1].reason)
 
 
 def test_what_is_not_gated_fails_nobody() -> None:
     reference = [session(p99_ttft_ms=10.0)] * 5
-    first = comparison.compare(reference, session(p99_ttft_ms=90.0), BaselineSettings(), 1)
-    assert first[0].suspected
+    found = compared(reference, session(p99_ttft_ms=90.0))["p99_ttft_ms"]
+    assert (found.suspected, found.gated) == (True, False)
 
 
-THREE = [session(mean_tpot_ms=v, output_throughput=100.0) for v in (10.0, 10.5, 9.8)]
-
-
-@pytest.mark.parametrize(
-    ("metric", "now", "expected", "words"),
-    [
-        ("output_throughput", 101.0, (PASS, 100.0, 101.0, 0.01, (-0.04316, 0.10544), -0.16268),
-         "+1.0% (-4.3% to +10.5%): not worse by 5.0%"),
-        ("output_throughput", 60.0, (INCONCLUSIVE, 100.0, 60.0, -0.4, (-0.43158, -0.34330), -0.16268),
-         "-40.0% (-43.2% to -34.3%): worse by more than 5.0%, to be confirmed by a fresh measurement"),
-        ("mean_tpot_ms", 10.2, (INCONCLUSIVE, 10.09575, 10.2, 0.01033, (-0.10883, 0.08918), 0.25578),
-         "+1.0% (-10.9% to +8.9%): neither shown to be worse by 5.0% nor shown not to be; a change of +25.6% would be "
-         "noticed four times in five"),
-    ],
-)  # fmt: skip
-def test_a_comparison_and_its_words_to_the_digit(
-    metric: str, now: float, expected: tuple[Any, ...], words: str
-) -> None:
-    found = compared(THREE, session({metric: now}))[metric]
-    verdict, reference, observed, change, interval, detectable = expected
-    assert found == Comparison(
-        metric=metric, gated=True, verdict=verdict, reason=found.reason, reference=near(reference, 1e-4),
-        observed=near(observed, 1e-6), change=near(change, 1e-3),
-        interval=near(interval, 1e-3), tolerance=0.05, detectable=near(detectable, 1e-4),
-        sessions=3, relative=True, suspected=now == 60,
-    )  # fmt: skip
-    assert say(found.reason) == f"{metric} {words}"
-
-
-@pytest.mark.parametrize(
-    ("again", "words"),
-    [(13.9, ", measured afresh +37.7%: worse by more than 5.0%"),
-     (10.1, ", but measured afresh +0.0%: not confirmed to be worse by 5.0%"),
-     (None, ", but measured afresh –: not confirmed to be worse by 5.0%")],
-)  # fmt: skip
-def test_the_words_of_a_confirmation(again: float | None, words: str) -> None:
-    def measured(value: float) -> list[Comparison]:
-        return comparison.compare(THREE, session(mean_tpot_ms=value), BaselineSettings(), 1)
-
-    (found,) = comparison.confirmed(measured(14.0), [] if again is None else measured(again))
-    assert say(found.reason) == f"mean_tpot_ms +38.7% (+22.3% to +49.5%){words}"
+def compare_targets(
+    a: SessionFigures, b: SessionFigures, settings: BaselineSettings, planned: int
+) -> list[Comparison] | Message:
+    return compare_rounds({"k": (a, b)}, "k", settings, planned)
 
 
 def test_the_words_where_nothing_is_compared() -> None:
@@ -514,49 +477,67 @@ def test_the_words_where_nothing_is_compared() -> None:
     assert say(other).startswith("k was sent another plan when its baseline was saved (s); ")
     assert say(nothing) == "the baseline has nothing on k; save it with --vllm-save-baseline"
     four = session(mean_tpot_ms=(1.0,) * 4)
-    rounds = comparison.compare_targets(four, session(mean_tpot_ms=(1.0,) * 6), BaselineSettings(), 1)
+    rounds = compare_targets(four, session(mean_tpot_ms=(1.0,) * 6), BaselineSettings(), 1)
     assert isinstance(rounds, Message)
     assert "takes 5 rounds, and there were 4; set repeats: 5, and run all of them" in say(rounds)
 
 
-def test_targets_to_the_digit() -> None:
-    a = tuple(10 * math.exp(x) for x in (0.3, -0.2, 0.1, 0.0, -0.3))
-    b = tuple(v * 1.3 * math.exp(x) for v, x in zip(a, (0.01, -0.01, 0.0, 0.005, -0.005), strict=True))
-    for planned, detectable in ((1, 0.0676), (2, 0.07079)):
-        found = comparison.compare_targets(
-            session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), planned
-        )
-        assert isinstance(found, list)
-        d = np.log(b) - np.log(a)
-        alpha, error = 0.01 / planned, d.std(ddof=1) / math.sqrt(5)
-        wide = float(stats.t.ppf(1 - alpha, 4) + stats.t.ppf(0.8, 4)) * error
-        assert (
-            found[0].detectable
-            == pytest.approx(math.expm1(math.log(1.05) + wide))
-            == pytest.approx(detectable, abs=1e-4)
-        )
-        assert (found[0].sessions, found[0].reference) == (5, pytest.approx(float(np.exp(np.log(a).mean()))))
-        low = {1: "+28.3%", 2: "+27.9%"}[planned]
-        assert say(found[0].reason) == f"mean_tpot_ms +30.0% ({low} to +31.0%) over the rounds: worse by more than 5.0%"
+# ----------------------------------------------------------------------------------------- several scenarios
 
 
-def test_an_absolute_comparison_by_hand() -> None:
-    """The noise assumed is a share of the reference's mean; in two sessions they show their own as well."""
-    found = compared([session(goodput_ratio=0.9), session(goodput_ratio=0.8)], session(goodput_ratio=0.82),
-                     tolerance={"goodput_ratio": 0.05}, noise={"goodput_ratio": 0.1})["goodput_ratio"]  # fmt: skip
-    error = math.sqrt((3 * 0.085**2 + np.var([0.9, 0.8], ddof=1)) / 4 * 1.5)
-    half, wide = (float(stats.t.ppf(q, 4)) * error for q in (0.95, 0.99))
-    assert (found.reference, found.observed, found.relative) == (pytest.approx(0.85), pytest.approx(0.82), False)
-    assert found.interval == pytest.approx((-0.03 - half, -0.03 + wide))
-    assert found.detectable == pytest.approx(-0.05 - wide - float(stats.t.ppf(math.sqrt(0.8), 4)) * error)
-    words = (f"{value:+.4g}" for value in (-0.03, -0.03 - half, -0.03 + wide, found.detectable))
-    assert [found.reason.values[k] for k in ("change", "low", "high", "detectable")] == list(words)
-    assert found.reason.values["tolerance"] == "0.05"
+def matrix(worse: Mapping[int, float] = {}, *, sessions: int = 3, scenarios: int = 4) -> tuple[Any, Any]:
+    """A reference that varies by 0.3 %, and a session in which some scenarios are worse."""
+    rng = np.random.default_rng(sessions)
+    metrics = ("mean_tpot_ms", "mean_e2el_ms", "output_throughput")
+
+    def figures(name: str, i: int, mood: float, worse: float) -> SessionFigures:
+        signs = np.array([1, 1, -1])
+        y = 100 * np.exp(signs * (mood + worse + 0.003 * rng.standard_normal(3)))
+        values = {m: (float(v),) for m, v in zip(metrics, y, strict=True)}
+        return SessionFigures(session=name, digest="d1", values=values)
+
+    moods = 0.003 * rng.standard_normal(sessions)
+    reference = {f"s{i}": [figures(f"{k}", i, mood, 0) for k, mood in enumerate(moods)] for i in range(scenarios)}
+    measured = {f"s{i}": [figures("new", i, 0.0, worse.get(i, 0.0)) for _ in range(3)] for i in range(scenarios)}
+    return reference, measured
 
 
-def test_what_is_not_suspected_needs_no_confirmation() -> None:
-    first = comparison.compare(THREE, session(mean_tpot_ms=10.0), BaselineSettings(), 1)
-    assert comparison.confirmed(first, first) == first
+@every(("worse", "sessions"), [(0.3, 1), (0.15, 3), (0.08, 5)])
+def test_a_shift_of_all_scenarios_is_seen_by_all_of_them_together(worse: float, sessions: int) -> None:
+    reference, measured = matrix(dict.fromkeys(range(4), worse), sessions=sessions)
+    of = standing(reference, BaselineSettings(), 4)
+    found = compare_all(of, measured)
+    assert {c.scenario for c in found} == {ALL}
+    assert FAIL in [c.verdict for c in found]
+    assert all(c.change == pytest.approx(math.expm1(worse if c.change > 0 else -worse), abs=0.02) for c in found)
+    assert all(say(c.reason, "en").startswith("all 4 scenarios together: ") for c in found)
+    assert all(say(c.reason, "en") != say(c.reason, "zh") for c in found)
+    whole = {m: all_ for m, (_, all_) in foreseen(of, reference).items()}
+    assert set(whole) == set(BaselineSettings().gated)
+
+
+@every("which", [0, 3])
+def test_one_scenario_is_seen_beside_the_others_wherever_it_stands(which: int) -> None:
+    """The first one has nothing beside it when it is measured: then at the end."""
+    reference, measured = matrix({which: 0.1})
+    of = standing(reference, BaselineSettings(), 4)
+    late = {
+        key: [c for c in compare_one(of, measured, key, last=True) if c.gated and c.verdict is FAIL] for key in measured
+    }
+    assert [key for key, failed in late.items() if failed] == [f"s{which}"]
+    (worst, *_) = late[f"s{which}"]
+    assert worst.reason.key == "judge.baseline_worse_beside"
+    assert "the other scenarios" in say(worst.reason)
+    assert FAIL not in [c.verdict for c in compare_all(of, measured)]
+
+
+def test_a_scenario_that_only_the_reference_or_only_the_session_has_says_nothing() -> None:
+    reference, measured = matrix()
+    of = standing(reference | {"gone": reference["s0"][:1]}, BaselineSettings(), 4)
+    assert compare_one(of, measured | {"new": measured["s0"]}, "new") == []
+    assert len(compare_all(of, measured | {"new": measured["s0"]})) == 3
+    assert compare_all(of, {"s0": measured["s0"]}) == []
+    assert foreseen(of, ["elsewhere"]) == {}
 
 
 # ------------------------------------------------------------------------------------------------ targets
@@ -565,31 +546,51 @@ def test_what_is_not_suspected_needs_no_confirmation() -> None:
 def test_two_targets_are_compared_by_rounds() -> None:
     a = tuple(10 * math.exp(x) for x in (0.3, -0.2, 0.1, 0.0, -0.3))
     b = tuple(v * 1.3 * math.exp(x) for v, x in zip(a, (0.01, -0.01, 0.0, 0.005, -0.005), strict=True))
-    found = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), 1)
+    found = compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), 1)
     assert isinstance(found, list)
     (one,) = found
     assert one.verdict is FAIL
     assert one.change == pytest.approx(0.3)
     d = np.log(b) - np.log(a)
-    below, above = (float(stats.t.ppf(q, 4)) * d.std(ddof=1) / math.sqrt(5) for q in (0.99, 0.95))
-    assert one.interval == pytest.approx((math.expm1(d.mean() - below), math.expm1(d.mean() + above)))
-    same = comparison.compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
+    error = d.std(ddof=1) / math.sqrt(5)
+    half = t(0.95, 4) * error
+    assert one.interval == pytest.approx((math.expm1(d.mean() - half), math.expm1(d.mean() + half)))
+    needed = max(t(0.99, 4) * error, math.log(1.05) + half)
+    assert one.detectable == pytest.approx(math.expm1(needed + t(0.8, 4) * error))
+    assert say(one.reason) == "mean_tpot_ms +30.0% (+29.0% to +31.0%) over the rounds: worse by more than 5.0%"
+    same = compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
     assert isinstance(same, list)
     assert same[0].verdict is PASS
+
+
+def test_the_rounds_of_other_scenarios_say_how_much_rounds_vary() -> None:
+    """Five rounds are four degrees of freedom, those of four scenarios sixteen."""
+    rng = np.random.default_rng(4)
+
+    def rounds(worse: float) -> tuple[SessionFigures, SessionFigures]:
+        a, b = 10 * np.exp(0.01 * rng.standard_normal((2, 5)))
+        return session(mean_tpot_ms=tuple(a)), session(mean_tpot_ms=tuple(b * (1 + worse)))
+
+    pairs = {name: rounds(0.0) for name in "abcd"}
+    alone, beside = (compare_rounds(p, "a", BaselineSettings(), 12) for p in ({"a": pairs["a"]}, pairs))
+    assert isinstance(alone, list)
+    assert isinstance(beside, list)
+    assert beside[0].change == alone[0].change
+    assert beside[0].detectable < alone[0].detectable
 
 
 def test_targets_keep_to_the_tolerance_written_and_to_whole_rounds() -> None:
     five = {"mean_tpot_ms": (1.0,) * 5, "goodput_ratio": (0.0, 0.0, 0.0, 0.0, 0.01), "p99_ttft_ms": (0.5,) * 5}
     other = {"mean_tpot_ms": (1.1,) * 5, "goodput_ratio": (0.0,) * 5, "p99_ttft_ms": (0.5,) * 5}
     settings = BaselineSettings(tolerance={"mean_tpot_ms": "20%", "goodput_ratio": 0.1})
-    found = comparison.compare_targets(session(five), session(other), settings, 1)
+    found = compare_targets(session(five), session(other), settings, 1)
     assert isinstance(found, list)
     assert {c.metric: (c.verdict, c.tolerance) for c in found} == {
         "mean_tpot_ms": (PASS, 0.2), "goodput_ratio": (PASS, 0.1), "p99_ttft_ms": (PASS, 0.05)}  # fmt: skip
     for less in ({"mean_tpot_ms": (1.1,) * 4}, {"mean_tpot_ms": (0.0, *[1.1] * 4)}, {}):  # rounds without a figure
         both = session(less, p99_ttft_ms=(0.5,) * 5), session(five)
         for a, b in (both, both[::-1]):
-            left = comparison.compare_targets(a, b, settings, 1)
+            left = compare_targets(a, b, settings, 1)
             assert isinstance(left, list)
             assert {c.metric for c in left} == {"p99_ttft_ms"}
 
@@ -597,13 +598,13 @@ def test_targets_keep_to_the_tolerance_written_and_to_whole_rounds() -> None:
 def test_rounds_that_only_one_target_took_are_left_out() -> None:
     a, b = session(mean_tpot_ms=(1.0,) * 5), session(mean_tpot_ms=(1.5,) * 5 + (0.01,) * 2)
     for one, other, verdict in ((a, b, FAIL), (b, a, PASS)):
-        found = comparison.compare_targets(one, other, BaselineSettings(), 1)
+        found = compare_targets(one, other, BaselineSettings(), 1)
         assert isinstance(found, list)
         assert [(c.verdict, c.sessions) for c in found] == [(verdict, 5)]
 
 
 def test_fewer_than_five_rounds_are_refused() -> None:
     four = session(mean_tpot_ms=(1.0, 1.0, 1.0, 1.0))
-    said = comparison.compare_targets(four, four, BaselineSettings(), 1)
+    said = compare_targets(four, four, BaselineSettings(), 1)
     assert isinstance(said, Message)
     assert said.key == "judge.targets_rounds"

@@ -59,8 +59,26 @@ def test_a_simulated_run_is_never_saved(bench: Bench, pytester: pytest.Pytester)
     assert "simulat" in result.stdout.str()
 
 
-def test_a_reference_that_is_not_there_is_a_usage_error(bench: Bench, fast: str) -> None:
-    result = bench(f"--vllm-url={fast}", "--vllm-baseline=nowhere", **ONE)
+def test_a_reference_that_is_not_there_yet_begins_with_this_session(
+    bench: Bench, pytester: pytest.Pytester, fast: str
+) -> None:
+    """Said before the load and after it, with what one session is worth; a mistyped name shows by the others."""
+    bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **ONE).assert_outcomes(passed=1)
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=mian", **ONE)
+    result.assert_outcomes(passed=1)
+    said = " ".join(result.stdout.str().split())
+    assert "there is no baseline" in said
+    assert "mian.json yet (there are: main), so that nothing is compared" in said
+    assert "one session tells nothing of how sessions vary" in said
+    assert "each is worth more with repeats: 3" in said
+    assert (pytester.path / "cases" / "baselines" / "mian.json").exists()
+    said = " ".join(bench(f"--vllm-url={fast}", "--vllm-baseline=mian", **ONE).stdout.str().split())
+    assert "baseline mian: sessions: 1, from 2" in said
+    assert "mean_tpot_ms: noticed four times in five from +" in said
+
+
+def test_a_reference_that_is_not_there_is_a_usage_error_where_that_is_asked(bench: Bench, fast: str) -> None:
+    result = bench(f"--vllm-url={fast}", "--vllm-baseline=nowhere", **ONE, baseline={"absent": "fail"})
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "nowhere.json" in result.stderr.str() + result.stdout.str()
 
@@ -76,6 +94,7 @@ def test_what_cannot_be_compared_is_said(bench: Bench, fast: str, pytester: pyte
     outcome, said = against(seed=7)
     assert outcome == {"failed": 1}
     assert "was sent another plan when its baseline was saved" in said
+    assert "seed – → 7; send the same, or save the baseline anew" in said
     outcome, said = against(input_output=[[32, 16]])
     assert outcome == {"passed": 1}
     assert "the baseline has nothing on io32x16-mc4" in said
@@ -153,7 +172,7 @@ def test_an_interrupted_fresh_measurement_ends_the_session(
     bench(f"--vllm-url={fast}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=1)
     with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.03))) as server:
         process = begin(f"--vllm-url={server.base_url}", "--vllm-baseline=main")
-        tape = pytester.path / "results" / ".running" / "bench_io64x16_mc4_np40" / "again-1" / "tape"
+        tape = pytester.path / "results" / ".running" / "bench_io64x16_mc4_np40" / "again-1" / "1" / "tape"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not any(p.stat().st_size for p in tape.glob("*")):
             time.sleep(0.02)
