@@ -262,10 +262,13 @@ def test_the_step_summary_has_a_line_for_each_figure_that_is_worse() -> None:
     assert "Compared with" not in github.step_summary([held("PASS")])
 
 
-def test_an_undecided_baseline_is_a_warning_below_the_table() -> None:
+def test_what_became_of_a_baseline_is_a_table_below_the_table() -> None:
+    """The largest change is singled out; of what is undecided there are no lines beside it."""
     text = terminal.summary([held("INCONCLUSIVE")], width=120)
-    assert "io1024x256-mc16-np160: undecided against the baseline main: no data" in text
-    assert "undecided" not in terminal.summary([held("PASS")], width=120)
+    below = text.split("against the baseline main:")[1].splitlines()
+    assert below[1].split() == ["Scenario", "metric", "change", "noticed", "from", "verdict"]
+    assert below[2].split()[:4] == ["io1024x256-mc16-np160", "output_throughput", "-10.0%", "+10.0%"]
+    assert "largest change: io1024x256-mc16-np160: no data" in text
 
 
 def test_what_failed_against_a_reference_is_found_first() -> None:
