@@ -6,6 +6,7 @@ is in ``checks``.
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 from collections.abc import Mapping
@@ -155,6 +156,7 @@ def _command(value: Any) -> list[str]:
     if not isinstance(words, list) or not words or not all(isinstance(word, str | int | float) for word in words):
         raise v.wrong("server_command", got=v.show(value))
     words = [v.text(words[0]), *map(str, words[1:])]
+    _written(words)
     shell = next((word for word in words if word in ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")), None)
     if shell or "=" in words[0]:
         raise v.wrong("server_shell", word=shell or words[0])
@@ -177,7 +179,14 @@ def _args(value: Any) -> Any:
 def _flags(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) and key.strip("-_ ") for key in value):
         raise v.wrong("server_args", got=v.show(value))
+    _written(value)
     return value
+
+
+def _written(value: Any) -> None:
+    """No command line holds the character U+0000."""
+    if "\\u0000" in json.dumps(value, default=str):
+        raise v.wrong("control_character", code="U+0000")
 
 
 def _environment(value: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,10 +79,12 @@ def settings_of(server: ServerFile, path: str, where: Where) -> Iterator[Setting
     args = server.args
     if isinstance(args, str):
         args = read(where.base_dir / files.path(args), path, where)
+    axes = [value if isinstance(value, list) else [value] for value in args.values()] if isinstance(args, dict) else []
+    if (many := math.prod(map(len, axes)) if axes else len(args)) > MOST_SETTINGS:
+        where.add(path, Message(key="config.too_many", values={"got": many, "most": MOST_SETTINGS}))
     if isinstance(args, list):
         yield from args[:MOST_SETTINGS]
         return
-    axes = [value if isinstance(value, list) else [value] for value in args.values()]
     for values in itertools.islice(itertools.product(*axes), MOST_SETTINGS):
         yield dict(zip(args, values, strict=True))
 

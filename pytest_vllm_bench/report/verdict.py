@@ -142,9 +142,7 @@ def reasons(result: Result, lang: str) -> list[str]:
     for judged in result.verdicts:
         if judged.verdict is not Verdict.PASS:
             reason = words.said(judged.reason, lang)
-            parts.append(
-                f"{words.ruled(judged, lang)}: {observed(judged, lang)}" + (f" ({reason})" if reason else "")
-            )
+            parts.append(f"{words.ruled(judged, lang)}: {observed(judged, lang)}" + (f" ({reason})" if reason else ""))
     parts += baseline.reasons(result, lang)
     if not parts and result.verdict is not Verdict.PASS:  # of what no rule stands for: a restart
         parts = [words.said(note, lang) for note in result.notes]
