@@ -341,19 +341,19 @@ def test_an_interrupted_search_keeps_its_partial_answer(
     """What held is kept and said; the gate, although met so far, proves nothing."""
     search = {"over": "request_rate", "at_least": 30, "max": 60}
     keys = {**ONE, "request_rate": [30], "concurrency_prompts": [[None, 12]], "sla": ["p50_ttft_ms <= 60000"]}
-    bench("--collect-only", test=GATE, search=search, judge={"mode": "exact"}, **{**keys, "input_output": [[64, 400]]})
+    bench("--collect-only", test=GATE, search=search, judge={"mode": "exact"}, **{**keys, "input_output": [[64, 80]]})
     process = begin("-k", "capacity")
-    first, tapes = pytester.path / "results" / "bench_io64x400_capacity_rr30_np600.json", pytester.path / "results"
+    first, tapes = pytester.path / "results" / "bench_io64x80_capacity_rr30_np600.json", pytester.path / "results"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (first.exists() and [*tapes.glob(".running/*rr60*/tape/*")]):
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    row = saved(pytester, "io64x400_capacity")
+    row = saved(pytester, "io64x80_capacity")
     assert (row["complete"], row["verdict"], row["capacity"]["stopped"]) == (False, "INCONCLUSIVE", "interrupted")
     assert (row["capacity_held"], row["capacity_broken"]) == (30, None)
-    assert saved(pytester, "io64x400_capacity_rr30_np600")["complete"] is True
+    assert saved(pytester, "io64x80_capacity_rr30_np600")["complete"] is True
     shown = " ".join(output.split())
     assert shown.count("capacity (request_rate): 30 held (observed), nothing broke") == 1
     assert "it was interrupted" in shown
