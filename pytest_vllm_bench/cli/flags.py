@@ -136,7 +136,7 @@ FLAGS: dict[str, Flag] = {
     "probe-request-rate": Flag(note="probes", aloud=True),
     "disable-tqdm": Flag(kind="on", note="tqdm", aloud=True),
     "num-warmups": Flag("warmup", int),
-    "profile": Flag(kind="on", note="profile", aloud=True),
+    "profile": Flag("observe.profile", "on"),
     "save-result": Flag(kind="on", note="save_result"),
     "save-detailed": Flag("keep_text", "on", note="save_detailed"),
     "append-result": Flag(kind="on", note="append_result"),
@@ -188,7 +188,7 @@ def own() -> tuple[str, ...]:
 
     theirs = {flag.place.partition(".")[0].partition("[")[0] for flag in FLAGS.values()}
     whole = {flag.place for flag in FLAGS.values()}
-    split = {key for key in theirs - whole if key not in ("tls", "sampling", "ramp_up")}
+    split = {key for key in theirs - whole if key not in ("tls", "sampling", "ramp_up", "observe")}
     return tuple(key for key in File.model_fields if key not in whole | split | {"targets", "overrides"})
 
 

@@ -370,6 +370,7 @@ class ObserveFile(Strict):
     accelerators: Annotated[
         str, *_field(v.accelerators, {"anyOf": [{"enum": list(v.ACCELERATORS)}, {"pattern": "^https?://"}]})
     ] = "auto"
+    profile: Boolean = False
 
 
 class DeploymentFile(Strict):

@@ -105,6 +105,7 @@ class Watching:
     interval: float = 1.0
     urls: tuple[str, ...] = ()
     accelerators: str = "auto"  # what watches them: off, a maker, or an exporter's URL
+    profile: bool = False  # the server's own profiler runs meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,5 +115,6 @@ class Measurement:
             "interrupted": self.interrupted,
             "salvaged": self.salvaged,
             "resumed": self.resumed,
+            "profiled": any(note.key == "server.profiled" for note in self.observed.notes),
         }
         return tuple(taint for taint, holds in there.items() if holds)

@@ -49,7 +49,7 @@ class RuleVerdict:
 
 
 #: What a reader must know of where figures come from, in the order in which it is said.
-Taint = Literal["simulated", "interrupted", "salvaged", "resumed", "throttled", "broken", "shared"]
+Taint = Literal["simulated", "interrupted", "salvaged", "resumed", "throttled", "broken", "shared", "profiled"]
 #: What pytest makes of a verdict.
 TestOutcome = Literal["pass", "fail", "skip"]
 

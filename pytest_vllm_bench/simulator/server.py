@@ -101,7 +101,12 @@ GETS = {
     "/prometheus/metrics": _metrics_of_trtllm,
     "/v2/models/{model}": _triton,
 }
-POSTS = {"/tokenize": _tokenize, "/detokenize": _detokenize, "/reset_prefix_cache": _forget}
+POSTS = {
+    "/tokenize": _tokenize,
+    "/detokenize": _detokenize,
+    "/reset_prefix_cache": _forget,
+    **dict.fromkeys(("/start_profile", "/stop_profile"), _health),
+}
 
 
 async def beside(service: Service, request: web.Request) -> web.StreamResponse | None:

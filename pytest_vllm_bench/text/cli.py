@@ -94,10 +94,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "progress is shown on a terminal only",
         "进度只在终端上显示",
     ),
-    "cli.single.profile": (
-        "the server's profiler is not started; call /start_profile and /stop_profile around this",
-        "不会启动服务端的 profiler；请在前后自行调用 /start_profile 和 /stop_profile",
-    ),
     "cli.single.save_result": (
         "the file of vllm bench serve too, where --result-dir and --result-filename say; ours are written always",
         "另外按 --result-dir 和 --result-filename 写一份 vllm bench serve 的结果文件；本工具的结果总会写入",

@@ -401,6 +401,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The folder for results, relative to pytest's rootdir.",
         "结果目录，相对于 pytest 的 rootdir。",
     ),
+    "reference.observe.profile": (
+        "The server's own profiler runs while load runs (`/start_profile`, `/stop_profile`); the result is marked, as that slows it.",
+        "压测期间开启服务端自带的 profiler（`/start_profile`、`/stop_profile`）；由于会拖慢服务，结果会带上标记。",
+    ),
     "reference.keep_text": ("The answers' text is kept in the records.", "在逐请求记录中保留回答文本。"),
     "reference.tape": (
         "What becomes of the raw bytes of a run: `keep`, `compress`, or `drop` (kept where something went wrong).",

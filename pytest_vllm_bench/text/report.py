@@ -153,6 +153,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.mark.throttled": ("throttled", "已降频"),
     "report.mark.broken": ("device error", "加速卡出错"),
     "report.mark.shared": ("shared device", "加速卡被共用"),
+    "report.mark.profiled": ("profiled", "带 profiler"),
+    "report.taint.profiled": (
+        "Profiled: the server's profiler ran meanwhile, which slows it; these figures are for finding out why, not how fast.",
+        "带 profiler：压测期间服务端 profiler 处于开启状态，会拖慢服务；以上数字只用于分析原因，不代表速度。",
+    ),
     "report.taint.throttled": (
         "Throttled: an accelerator was slowed by heat or by its own protection; these figures are of a slower machine.",
         "已降频：加速卡因过热或自身保护而降频，以上数字来自一台变慢的机器。",

@@ -1,15 +1,25 @@
 """Texts about the server before any load: key → (English, Chinese)."""
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "server.profiled": (
+        "The server's profiler ran while load ran; where its traces lie is the server's affair (vllm serve "
+        "--profiler-config).",
+        "压测期间服务端 profiler 处于开启状态；其结果的存放位置由服务端决定（vllm serve --profiler-config）。",
+    ),
+    "server.no_profile": (
+        "The server was not profiled as asked: POST {path} gave {said}. A vLLM server takes it when started with "
+        "--profiler-config.",
+        "服务端 profiler 未按要求运行：POST {path} 返回 {said}。vLLM 需以 --profiler-config 启动才支持。",
+    ),
     "server.model": (
         "The server at {url} does not serve the model {asked!r} ({status}: {said}). It serves: {served}. "
-        "Write one of these as model: in the config, or pass --vllm-model.",
+        "Write one of these as model: in the config, or pass --vllm-model (--model of single).",
         "{url} 上的服务没有模型 {asked!r}（{status}：{said}），现有模型：{served}。"
-        "请在配置中把 model: 改为其中之一，或使用 --vllm-model。",
+        "请在配置中把 model: 改为其中之一，或使用 --vllm-model（single 用 --model）。",
     ),
     "server.model_choice": (
-        "The server at {url} serves several models: {served}. Write one as model: in the config, or pass --vllm-model.",
-        "{url} 上的服务有多个模型：{served}。请在配置中用 model: 指定一个，或使用 --vllm-model。",
+        "The server at {url} serves several models: {served}. Write one as model: in the config, or pass --vllm-model (--model of single).",
+        "{url} 上的服务有多个模型：{served}。请在配置中用 model: 指定一个，或使用 --vllm-model（single 用 --model）。",
     ),
     "server.model_unknown": (
         "The server at {url} does not list its models. {why} Write its model's name as model: in the config, "

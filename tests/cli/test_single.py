@@ -279,6 +279,7 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
         --metadata tp=8 date=then completed=99
         --percentile-metrics ttft,e2el,client_queue_time,e2el_including_client_queue
         --metric-percentiles 0,25,99.9,100 --request-rate 200 --goodput ttft:60000 --plot-timeline --disable-tqdm
+        --profile
     """
     for n in (1, 2):
         done = ran("single", *shlex.split(line), *RELAXED, cwd=data, PYTEST_VLLM_URL=server)
@@ -287,6 +288,7 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
         assert len(rows) == n, "a line a run"
     assert "--disable-tqdm: progress" in done.stderr
     row = rows[-1]
+    assert row["taints"] == ["profiled"], "its server is not known to be a simulator, and was slowed"
     assert (row["label"], row["tp"], row["date"], row["completed"]) == ("mine", "8", "then", 12)
     assert row["p0_ttft_ms"] == row["min_ttft_ms"] <= row["p25_ttft_ms"] <= row["p100_ttft_ms"] == row["max_ttft_ms"]
     for metric in ("ttft", "e2el", "client_queue_time", "e2el_including_client_queue"):
