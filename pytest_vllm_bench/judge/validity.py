@@ -49,11 +49,11 @@ def _check(id: str, ok: bool, observed: float, limit: float, **values: Any) -> C
 # ------------------------------------------------------------------------------------ the client's lateness
 
 
-#: Seconds that a send may be late where no rule limits a latency.
+#: Seconds that a send may be late where no rule limits a latency, and none is longer than 250 ms.
 LATE_S = 0.005
 
 
-def lag_limit(scenario: Scenario) -> float:
+def lag_limit(scenario: Scenario, usual: float = LATE_S) -> float:
     """Seconds that a send or a timestamp may be late: 2 % of the smallest latency limit, within 1 to 10 ms."""
     if scenario.validity.lag_ms is not None:
         return scenario.validity.lag_ms / 1000
@@ -62,7 +62,14 @@ def lag_limit(scenario: Scenario) -> float:
         name = parse_name(rule.metric)
         if name and rule.op in ("<=", "<") and name.row.id in _GUARDED:
             limits.append(float(rule.limit))
-    return min(10.0, max(1.0, 0.02 * min(limits))) / 1000 if limits else LATE_S
+    return min(10.0, max(1.0, 0.02 * min(limits))) / 1000 if limits else usual
+
+
+def _allowed(run: _Run) -> float:
+    """Where no rule limits a latency, what was measured is in its place: 2 % of the usual wait for a first token."""
+    waits = run.sample.values["ttft"]
+    waits = waits[np.isfinite(waits)]
+    return lag_limit(run.scenario, min(0.010, max(LATE_S, 0.02 * float(np.median(waits)))) if len(waits) else LATE_S)
 
 
 def _late(id: str, lags: Any, limit: float) -> Check | None:
@@ -89,7 +96,7 @@ def _send_lag(run: _Run) -> Check | None:
         lags = lags[cap:]
     elif (first := _all_at_once(run)) is not None:
         lags = np.where(first[order], np.minimum(lags, np.diff(run.sample.sent[order], prepend=-math.inf)), lags)
-    return _late("send_lag", lags, lag_limit(run.scenario))
+    return _late("send_lag", lags, _allowed(run))
 
 
 def _all_at_once(run: _Run) -> Any:
@@ -111,13 +118,13 @@ def _burst(run: _Run) -> Check | None:
         return None
     values = run.sample.values
     waits = np.where(np.isfinite(values["ttft"]), values["ttft"], values["e2el"])
-    lags = values["send_lag"]
+    lags = run.sample.sent - np.min(run.sample.sent, where=first & np.isfinite(run.sample.sent), initial=math.inf)
     known = first & np.isfinite(waits) & np.isfinite(lags)
     if known.sum() < 2:
         return None
     late, until = float(lags[known].mean()), float((lags + waits)[known].mean())
     off, limit = late / until if until > 0 else math.inf, 1 - run.scenario.validity.concurrency
-    ok = off <= limit or late <= lag_limit(run.scenario)
+    ok = off <= limit or late <= _allowed(run)
     spread = float(np.ptp(run.sample.sent[known]))
     return _check("burst", ok, off, limit, n=int(known.sum()), spread=f"{spread * 1000:.1f}", off=f"{off:.1%}",
                   most=f"{limit:.0%}")  # fmt: skip
@@ -127,7 +134,7 @@ def _sentinel_lag(run: _Run) -> Check | None:
     if run.measured.facts is None:
         return None
     lags = [lag for worker in run.measured.facts.workers for lag in worker.sentinel_lags]
-    return _late("sentinel_lag", lags, lag_limit(run.scenario))
+    return _late("sentinel_lag", lags, _allowed(run))
 
 
 # ------------------------------------------------------------------------------------- the load asked for
@@ -186,7 +193,7 @@ def _reconnected(run: _Run) -> Check | None:
     again, n = int(run.sample.reconnected.sum()), int(np.isfinite(run.sample.sent).sum())
     if not again:
         return None
-    allowed = lag_limit(run.scenario)
+    allowed = _allowed(run)
     late = int((run.sample.reconnected & (run.sample.values["connect"] > allowed)).sum())
     share, limit = late / n, run.scenario.validity.reconnected
     values = {"again": again, "n": n, "share": f"{again / n:.1%}", "late": late, "limit_ms": f"{allowed * 1000:g}"}

@@ -110,9 +110,9 @@ def test_where_the_start_burst_is_all_there_is_each_send_counts_from_the_one_bef
     assert not ok("send_lag", burst, concurrency=8)
 
 
-def volley(n: int, apart: float, ttft: float) -> list[Record]:
+def volley(n: int, apart: float, ttft: float, begin: float = 0.0) -> list[Record]:
     """``n`` requests that are all due at the start, and were sent one after another."""
-    made = [request(i, sent=apart * i, ttft=ttft) for i in range(n)]
+    made = [request(i, sent=begin + apart * i, ttft=ttft) for i in range(n)]
     for record in made:
         record.due = record.ready = 0.0
     return made
@@ -130,7 +130,7 @@ UNCAPPED: dict[str, Any] = {"concurrency": None}
         (1000, 0.0001, 0.05, None, True, False),  # the first are answered when half are sent
         (100, 0.0001, 0.05, None, True, True),
         (30, 0.004, 1.2, None, True, True),
-        (30, 0.006, 9.9, None, False, True),  # nothing takes so long from one to the next but a client held up
+        (30, 0.011, 9.9, None, False, True),  # nothing takes so long from one to the next but a client held up
         (30, 0.004, 0.01, None, True, False),
         (20, 0.0004, 0.001, None, True, True),  # less than a send may be late
     ],
@@ -141,6 +141,11 @@ def test_requests_that_all_leave_at_once(
     records = volley(n, apart, ttft)
     assert ok("send_lag", records, concurrency=cap) is sends
     assert ok("burst", records, concurrency=cap) is burst
+
+
+def test_a_burst_that_begins_a_little_later_is_the_same_burst() -> None:
+    records = volley(30, 0.0001, 0.05, begin=0.03)
+    assert (figure("burst", records, **UNCAPPED) or 1) < 0.03
 
 
 def test_a_client_that_stands_still_in_its_burst_is_found_out() -> None:
@@ -189,6 +194,21 @@ def test_the_lag_allowed_is_two_percent_of_the_smallest_limit(
 ) -> None:
     asked = scenario(*rules, goodput=goodput)
     assert lag_limit(asked) == pytest.approx(limit)
+
+
+@every(
+    ("ttft", "lag", "holds"),
+    [(0.1, 0.0055, False), (0.2, 0.0055, False), (0.4, 0.0055, True), (0.4, 0.0085, False), (1.2, 0.0095, True),
+     (9.0, 0.0105, False)],
+)  # fmt: skip
+def test_without_a_limit_what_was_measured_is_in_its_place(ttft: float, lag: float, holds: bool) -> None:
+    records = closed([ttft] * 50)
+    seen = [facts(sentinel_lags=[lag] * 50)]
+    assert ok("sentinel_lag", records, facts=seen) is holds
+    assert not ok("sentinel_lag", records, facts=seen, rules=("p99_ttft_ms <= 60",)), "1.2 ms"
+    failed = [failure(i, 0.1 * i) for i in range(50)]
+    assert ok("sentinel_lag", failed, facts=[facts(sentinel_lags=[0.0049] * 50)]), "as ever"
+    assert not ok("sentinel_lag", failed, facts=[facts(sentinel_lags=[0.0051] * 50)])
 
 
 def test_the_lag_allowed_may_be_written() -> None:
