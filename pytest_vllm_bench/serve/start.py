@@ -136,8 +136,13 @@ class Launcher:
         """The one that runs, if it is this target's."""
         return self.running if self._serves is not None and self._serves[0] == target else None
 
-    async def reach(self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud) -> RunningServer:
-        """The scenario's server, its readiness page answered; ServerError says how it ended, or what it did last."""
+    async def reach(
+        self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud, *, again: bool = False
+    ) -> RunningServer:
+        """The scenario's server, its readiness page answered; ServerError says how it ended, or what it did last.
+
+        A port may be taken between its choice and its use: such a start is tried ``again``.
+        """
         target, launch = scenario.target, scenario.target.launch
         assert launch is not None
         if self.running is not None and self._serves == (target, scenario.start) and self.running.death() is None:
@@ -156,9 +161,12 @@ class Launcher:
         aloud(Message(key="serve.starting", values={"command": command, "log": str(self.running.log)}))
         try:
             await until_ready(self.running, target, aloud)
-        except ServerError:
+        except ServerError as error:
             self.stop(aloud)
-            raise
+            why = error.message.values.get("why")
+            if again or not isinstance(why, Message) or why.key != "serve.why.port":
+                raise
+            return await self.reach(scenario, results, base_dir, aloud, again=True)
         self.running.reached("ready_s")
         return self.running
 
