@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 #: English page → Chinese page.
 PAGES = {
     ROOT / "README.md": ROOT / "README.zh-CN.md",
+    ROOT / "CONTRIBUTING.md": ROOT / "CONTRIBUTING.zh-CN.md",
     **{page: ROOT / "docs" / "zh" / page.name for page in sorted((ROOT / "docs" / "en").glob("*.md"))},
 }
 _FENCE = re.compile(r"^ {0,3}```(.*)$")
@@ -73,6 +74,21 @@ def anchors(page: Path) -> set[str]:
     """What ``page#...`` may name, as Git hosts make it of headings."""
     titles = [line.lstrip("#").strip().lower() for line in prose(page) if re.match(r"#{1,6} ", line)]
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
+
+
+def tables(page: Path) -> list[list[list[str]]]:
+    """The tables outside fences: rows of cells, without the line of dashes."""
+    found: list[list[list[str]]] = []
+    inside = False
+    for line in prose(page):
+        if line.startswith("|"):
+            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if not inside:
+                found.append([])
+            if not all(re.fullmatch(r":?-+:?", cell) for cell in cells):
+                found[-1].append(cells)
+        inside = line.startswith("|")
+    return found
 
 
 def links(page: Path) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
-from blocks import PAGES, ROOT, Block, anchors, blocks, headings, links, prose
+from blocks import PAGES, ROOT, Block, anchors, blocks, headings, links, prose, tables
 from every import every
 
 EVERY = [page for pair in PAGES.items() for page in pair]
@@ -42,6 +43,18 @@ def test_both_languages_have_the_same_examples(page: Path) -> None:
     assert theirs == ours
 
 
+@every("page", PAGES, ids=name)
+def test_both_languages_have_the_same_tables(page: Path) -> None:
+    """As many rows and columns, and in the first column the same code: nothing is left out in one language."""
+
+    def shape(of: Path) -> list[tuple[int, list[str]]]:
+        return [
+            (len(row), sorted(re.findall(r"`([^`\u4e00-\u9fff]+)`", row[0]))) for table in tables(of) for row in table
+        ]
+
+    assert shape(PAGES[page]) == shape(page)
+
+
 @every("page", EVERY, ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in links(page):
@@ -62,3 +75,17 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 def test_chinese_pages_are_in_chinese(page: Path) -> None:
     words = "".join(line for line in prose(page) if not line.startswith("|"))
     assert len(re.findall(r"[\u4e00-\u9fff]", words)) > len(words) / 8
+
+
+def test_every_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {k: v for k, v in project["optional-dependencies"].items() if k not in ("all", "docs", "test")}
+    asked = [re.split(r"[<>=;\[ ]", one)[0] for those in (project["dependencies"], *extras.values()) for one in those]
+    for lang in ("en", "zh"):
+        table = tables(ROOT / "docs" / lang / "installation.md")[0][1:]
+        assert sorted(row[0].strip("`") for row in table) == sorted(asked)
+        assert all(cell for row in table for cell in row)
+        said = {row[0].strip("`"): re.findall(r"(?:extra|附加包) `(\w+)`", row[1]) for row in table}
+        assert said == {one.split(">")[0]: [] for one in asked} | {
+            one.split(">")[0]: [extra] for extra, those in extras.items() for one in those
+        }
