@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import chart, clients, kernel, limits, rounds, truth
+from benchmarks.chinese import chinese
 from benchmarks.truth import Case
 from pytest_vllm_bench import environment
 
@@ -48,7 +49,8 @@ def write_docs(part: str, text: str) -> None:
     for page in DOCS.glob("*/accuracy.md"):
         before, mark, rest = page.read_text("utf-8").partition(f"<!-- {part} -->\n")
         _, end, after = rest.partition("<!-- end -->")
-        page.write_text(f"{before}{mark}\n{text}\n\n{end}{after}", "utf-8")
+        said = chinese(text) if page.parent.name == "zh" else text
+        page.write_text(f"{before}{mark}\n{said}\n\n{end}{after}", "utf-8")
 
 
 def arguments() -> argparse.Namespace:
