@@ -26,7 +26,7 @@ ALLOWED = {
     "store": {"judge", "text"},  # ``earlier`` knows the judge's notes
     "report": {"store", "text"},
     "environment": set(),
-    "simulator": {"text"},  # its own command line
+    "simulator": set(),
     "config": {"plan"},
     "registry": {"backends", "observe", "plan"},
     "regression": {"judge", "store"},

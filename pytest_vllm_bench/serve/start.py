@@ -232,7 +232,9 @@ def fill(word: str, values: Mapping[str, str]) -> str:
 def executable(command: list[str]) -> list[str]:
     """``simulator`` is the built-in server, in a process of its own."""
     if command[0] == SIMULATOR:
-        return [sys.executable, "-m", "pytest_vllm_bench.simulator", *command[1:]]
+        from pytest_vllm_bench import simulator
+
+        return [sys.executable, "-m", simulator.COMMAND, *command[1:]]
     return command
 
 

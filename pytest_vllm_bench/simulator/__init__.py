@@ -19,6 +19,8 @@ from pytest_vllm_bench.simulator.options import SimulatorOptions, arguments
 
 __all__ = ["LatencyModel", "Simulator", "SimulatorOptions", "start"]
 
+#: The module that is run: a face of ours, which has the words.
+COMMAND = "pytest_vllm_bench.cli.simulate"
 END_S = 5.0  # a process that does not end by itself in this time is killed
 
 
@@ -36,7 +38,7 @@ def start(options: SimulatorOptions = SimulatorOptions()) -> Iterator[Simulator]
 
     Raises ServerError with the process's last words if it does not start.
     """
-    command = [sys.executable, "-m", "pytest_vllm_bench.simulator", "--with-parent", *arguments(options)]
+    command = [sys.executable, "-m", COMMAND, "--with-parent", *arguments(options)]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,

@@ -1,14 +1,10 @@
-"""What can be chosen about the built-in server → SimulatorOptions, as nouns and as a command line."""
+"""What can be chosen about the built-in server → SimulatorOptions, and the command line that says them."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from pytest_vllm_bench.simulator.engine import LatencyModel
-from pytest_vllm_bench.text import say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,38 +42,3 @@ def arguments(options: SimulatorOptions) -> list[str]:
         values = value if isinstance(value, tuple) else (value,)
         args += [f"--{name.replace('_', '-')}", *(str(v) for v in values)]
     return args
-
-
-def parse(args: Sequence[str] | None = None, lang: str = "en") -> tuple[SimulatorOptions, bool]:
-    """A command line → the options, and whether to end when stdin is closed."""
-    from pytest_vllm_bench.simulator import formats
-
-    parser = argparse.ArgumentParser(
-        prog="python -m pytest_vllm_bench.simulator",
-        description=say("simulator.help", lang),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--with-parent", action="store_true", help=say("simulator.help.with_parent", lang))
-    for kind in (SimulatorOptions, LatencyModel):
-        group = parser.add_argument_group(say(f"simulator.help.{kind.__name__}", lang))
-        for f in fields(kind):
-            if f.name != "latency":
-                _option(
-                    group, f.name, f.default, say(f"simulator.help.{f.name}", lang, dialects=", ".join(formats.NAMES))
-                )
-    given = vars(parser.parse_args(args))
-    if not 0 <= given["port"] < 2**16:  # the system would take the rest of a division
-        parser.error(say("simulator.port", lang, port=given["port"]))
-    with_parent = given.pop("with_parent")
-    latency = LatencyModel(**{f.name: given.pop(f.name) for f in fields(LatencyModel)})
-    return SimulatorOptions(**{**given, "models": tuple(given["models"]), "latency": latency}), with_parent
-
-
-def _option(group: argparse._ArgumentGroup, name: str, default: Any, words: str) -> None:
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(default, tuple):
-        group.add_argument(flag, nargs="+", default=default, metavar="NAME", help=words)
-    elif isinstance(default, bool):
-        group.add_argument(flag, type=lambda text: text.lower() == "true", default=default, metavar="BOOL", help=words)
-    else:
-        group.add_argument(flag, type=type(default), default=default, metavar=type(default).__name__, help=words)

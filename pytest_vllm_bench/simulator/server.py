@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from pytest_vllm_bench import __version__
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.simulator import exchange, formats, prometheus
 from pytest_vllm_bench.simulator.faults import strike
 from pytest_vllm_bench.simulator.formats import triton
@@ -21,7 +22,6 @@ from pytest_vllm_bench.simulator.formats.shape import CREATED, text_of
 from pytest_vllm_bench.simulator.options import SimulatorOptions
 from pytest_vllm_bench.simulator.service import Service
 from pytest_vllm_bench.simulator.wire import answer_at_once
-from pytest_vllm_bench.text import say
 
 MOST_BYTES = 1 << 30  # of a request's body: images and audio are large
 
@@ -121,7 +121,7 @@ async def beside(service: Service, request: web.Request) -> web.StreamResponse |
     return await answer_at_once(request, None, faults)
 
 
-def _guard(service: Service, started: float) -> Middleware:
+def _guard(service: Service, started: float, say: Callable[[Message], str]) -> Middleware:
     """Everybody waits until the model is there; /v1 and /v2 need the key, if there is one."""
 
     @web.middleware
@@ -144,10 +144,10 @@ def _guard(service: Service, started: float) -> Middleware:
     return guard
 
 
-def application(options: SimulatorOptions) -> web.Application:
-    """The whole server as an aiohttp application."""
+def application(options: SimulatorOptions, say: Callable[[Message], str]) -> web.Application:
+    """The whole server as an aiohttp application; ``say`` has the words for what is wrong with a fault."""
     service = Service(options)
-    app = web.Application(client_max_size=MOST_BYTES, middlewares=[_guard(service, perf_counter())])
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[_guard(service, perf_counter(), say)])
     for path, forms in formats.routes(options.dialect).items():
         app.router.add_post(path, partial(exchange.answered, service, forms))
     gets = {**GETS, "/metrics": _iterations} if options.dialect == "trtllm" else GETS
@@ -165,9 +165,11 @@ def application(options: SimulatorOptions) -> web.Application:
     return app
 
 
-async def serve(options: SimulatorOptions, started: Callable[[str], None], until: asyncio.Event) -> None:
+async def serve(
+    options: SimulatorOptions, started: Callable[[str], None], until: asyncio.Event, say: Callable[[Message], str]
+) -> None:
     """Serve ``until`` that is set; ``started`` is called with the URL."""
-    runner = web.AppRunner(application(options), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(application(options, say), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.host, options.port, backlog=4096)

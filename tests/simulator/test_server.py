@@ -11,8 +11,9 @@ import pytest
 from asking import Post, ask
 
 from pytest_vllm_bench import simulator
+from pytest_vllm_bench.cli.simulate import parse
 from pytest_vllm_bench.errors import ServerError
-from pytest_vllm_bench.simulator.options import arguments, parse
+from pytest_vllm_bench.simulator.options import arguments
 
 QUICK = simulator.LatencyModel(step_s=0.0005, jitter=0.0)
 COMPLETION = {"model": "m", "prompt": "Hello world", "max_tokens": 4, "ignore_eos": True, "stream": True}
