@@ -1,8 +1,7 @@
 """Two targets measured in turn within one session, AB, BA, … → what of B is worse than A, by the rounds' differences.
 
 d = ln(B) − ln(A) of a round, worse = more; its variance is moderated over all cells that both have taken, as that of a
-reference's scenarios is (``noise``).  Nothing is measured afresh, so each comparison has its share of the 1 %; where
-rounds go on until all is decided, that is spent on the looks, evenly.
+reference's scenarios is (``noise``).  Nothing is measured afresh, so each comparison has its share of the 1 %.
 """
 
 from __future__ import annotations
@@ -24,11 +23,9 @@ Pairs = Mapping[Any, tuple[SessionFigures, SessionFigures]]
 
 
 @np.errstate(all="ignore")
-def compare_rounds(
-    pairs: Pairs, cell: Any, settings: BaselineSettings, planned: int, looks: int = 1
-) -> list[Comparison] | Message:
-    """B against A in one cell, the others saying how much rounds vary; ``planned``: comparisons in this session;
-    ``looks``: how often they may be made.  Where one took more rounds than the other, those that both took count."""
+def compare_rounds(pairs: Pairs, cell: Any, settings: BaselineSettings, planned: int) -> list[Comparison] | Message:
+    """B against A in one cell, the others saying how much rounds vary; ``planned``: comparisons in this session.
+    Where one took more rounds than the other, those that both took count."""
     rounds = min(one.repeats for one in pairs[cell])
     if rounds < FEWEST_ROUNDS:
         return Message(key="judge.targets_rounds", values={"rounds": rounds, "needed": FEWEST_ROUNDS})
@@ -41,7 +38,7 @@ def compare_rounds(
     together = [i for i, m in enumerate(metrics) if m in settings.gated and tolerance_of(m, settings)[1]]
     floored = noise.at_least(variances.reshape(df.shape), together, -2)
     moderated, worth = noise.moderated(floored, df, df.sum(-1, keepdims=True))
-    alpha, found = at_once(planned) / looks, []
+    alpha, found = at_once(planned), []
     for i, metric in enumerate(metrics):
         d = drawn[metric, cell]
         apart = Apart(x=d.mean(), errors=[(np.sqrt(moderated[i, 0] / len(d)), worth[i, 0], 1.0)])

@@ -181,3 +181,32 @@ def test_an_interrupted_fresh_measurement_ends_the_session(
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40.json").read_text())
     assert (row["verdict"], row["complete"], row["completed"]) == ("INCONCLUSIVE", False, 40)
+
+
+def test_a_shift_of_all_scenarios_fails_together_and_nothing_of_it_is_kept(
+    bench: Bench, pytester: pytest.Pytester, fast: str, slow: str
+) -> None:
+    """The last scenario's test carries what the session shows as a whole; the rolling gate learns nothing from it."""
+    keys: dict[str, Any] = {**ONE, "concurrency_prompts": [[1, 4], [2, 8], [4, 16]], "baseline": {"again": 1}}
+    bench(f"--vllm-url={fast}", "--vllm-baseline=main", **keys).assert_outcomes(passed=3)
+    path = pytester.path / "cases" / "baselines" / "main.json"
+    reference = json.loads(path.read_text())
+    for key, (first,) in reference["scenarios"].items():  # five sessions that vary by 1 %
+        reference["scenarios"][key] = [
+            {**first, "session": f"2026-01-0{i}", "metrics": {
+                name: [value * factor for value in values] for name, values in first["metrics"].items()}}
+            for i, factor in enumerate((1.0, 1.01, 0.99, 1.005, 0.995))
+        ]  # fmt: skip
+    path.write_text(json.dumps(reference))
+    result = bench(f"--vllm-url={slow}", "--vllm-baseline=main", "--vllm-save-baseline=main", **keys)
+    assert result.parseoutcomes().get("failed", 0) >= 1
+    said = " ".join(result.stdout.str().split())
+    assert "baseline main: sessions: 5, from 2026-01-00 to 2026-01-04" in said
+    assert "all 3 scenarios together: mean_tpot_ms +" in said
+    assert said.count("is not saved as a baseline: it is FAIL") == 3
+    assert json.loads(path.read_text()) == reference
+    row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np16.json").read_text())
+    together = [c for c in row["baseline"]["comparisons"] if c["scenario"] == "*"]
+    assert {c["metric"] for c in together} == {"output_throughput", "mean_tpot_ms", "mean_e2el_ms"}
+    assert "FAIL" in {c["verdict"] for c in together}
+    assert row["verdict"] == "FAIL"
