@@ -39,7 +39,10 @@ SERVER = {"prefix_cache_hit_rate": 0.5, **dict.fromkeys(STARTUP, 30.0)}
 REQUESTS, RATE, CAP = 400, 20.0, 4
 #: p90 for p99: what can be proven of a tail takes a run that is long enough for it.
 NAMES = [*all_names((50, 90)), "server.prefix_cache_hit_rate", "service_p50_ttft_ms"[8:]]
-TRACKS = (Track(name="power_w", every=0.5, times=(*(i / 2 for i in range(-2, 60)),), values=(300.0,) * 62),)
+TRACKS = tuple(
+    Track(name="power_w", device=device, every=0.5, times=(*(i / 2 for i in range(-2, 60)),), values=(150.0,) * 62)
+    for device in "01"
+)
 #: Figures that no request changes: there they are 0, or nothing is wrong with any value.
 FREE = {"unsent"}
 
@@ -60,9 +63,20 @@ def run(kind: Literal["usual", "failing", "waiting"]) -> tuple[Record, ...]:
         made.append(
             request(i, due + late + rng.uniform(0.0001, 0.0003), ttft, gaps, **times,
                     connect_s=rng.uniform(0.001, 0.002), audio_s=1.5, sequences=2,
-                    arrival_tokens=array("i", [1] * 10), reconnected=i % 100 == 7)
+                    arrival_tokens=array("i", [1] * 10), reconnected=i % 100 == 7, server=told(i, ttft, sum(gaps)))
         )  # fmt: skip
     return tuple(made)
+
+
+def told(i: int, ttft: float, decoding: float) -> dict[str, float]:
+    """What the server says of its own time: of each part some, so that some is left outside."""
+    rng = random.Random(i)
+    queue, prefill, decode = (
+        rng.uniform(0.1, 0.2) * ttft,
+        rng.uniform(0.3, 0.6) * ttft,
+        rng.uniform(0.7, 0.9) * decoding,
+    )
+    return {"queue_time_ms": queue * 1e3, "time_to_first_token_ms": prefill * 1e3, "generation_time_ms": decode * 1e3}
 
 
 @cache
