@@ -335,7 +335,8 @@ def _load(args: argparse.Namespace, made: dict[str, Any], told: list[Message]) -
     if "stages" in made or "search" in made or "duration" in made:
         cell[1] = args.num_prompts  # theirs is only the default
     if args.ramp_up_strategy is None:
-        made.pop("ramp_up", None)
+        if args.ramp_up is None:
+            made.pop("ramp_up", None)
         made["request_rate"] = args.request_rate
     elif args.ramp_up_start_rps is None or args.ramp_up_end_rps is None:
         raise BenchError("cli.single.ramp_up")

@@ -20,7 +20,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.cli import main, parser, single
 from pytest_vllm_bench.cli.flags import FLAGS
 from pytest_vllm_bench.config import Overrides, matrix, read
-from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.model import Message, Scenario
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
@@ -180,6 +180,14 @@ def test_traces_and_ramps(data: Path) -> None:
     one = scenario(data, asked(*ramp.split())[0])
     assert one.ramp_up is not None
     assert (one.request_rate, one.ramp_up.start, one.ramp_up.over, one.ramp_up.shape) == (50, 2, None, "exponential")
+
+
+def test_a_ramp_over_the_requests_needs_their_number(data: Path) -> None:
+    made, _ = asked("--ramp-up", "over=requests", "--request-rate", "4", "--duration", "9s")
+    with pytest.raises(ConfigError) as found:
+        scenario(data, made)
+    (problem,) = found.value.problems
+    assert (problem.message.key, problem.path) == ("config.ramp_unbounded", "ramp_up.over")
 
 
 @every(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -80,7 +80,15 @@ def test_a_duration_bounds_the_load_and_not_its_size() -> None:
     rate=st.floats(0.1, 5000),
     burst=st.sampled_from([0.3, 1.0, 4.0, math.inf]),
     n=st.integers(1, 3000),
-    ramp=st.sampled_from([None, RampUp(over=3.0), RampUp(over=3.0, shape="exponential")]),
+    ramp=st.sampled_from(
+        [
+            None,
+            RampUp(over=3.0),
+            RampUp(over=3.0, shape="exponential", start=0.05),
+            RampUp(over=None),
+            RampUp(over=None, shape="exponential"),
+        ]
+    ),
     seed=st.integers(0, 5),
 )
 def test_arrivals_begin_at_zero_and_never_decrease(
@@ -121,6 +129,23 @@ def test_a_poisson_ramp_is_poisson_in_stretched_time() -> None:
         times = due(seed, request_rate=100.0, num_prompts=900, ramp_up=RampUp(over=20.0))
         samples.append(np.diff(2.5 * times**2))  # back to the time in which the rate is 1
     fits(samples, stats.expon.cdf)
+
+
+@pytest.mark.parametrize("shape", ["linear", "exponential"])
+def test_a_ramp_over_the_requests_gives_each_a_rate_of_its_own(shape: Literal["linear", "exponential"]) -> None:
+    """As vllm bench serve has it: from --ramp-up-start-rps to --ramp-up-end-rps, from one request to the next."""
+    ramp = RampUp(over=None, start=2.0, shape=shape)
+    times = due(request_rate=50.0, burstiness=math.inf, num_prompts=10_001, ramp_up=ramp)
+    share = np.arange(1, 10_001) / 10_000
+    rates = 2 * 25**share if shape == "exponential" else 2 + 48 * share
+    assert 1 / np.diff(times) == pytest.approx(rates)
+    assert due(request_rate=50.0, num_prompts=1, ramp_up=ramp).tolist() == [0]
+
+
+def test_a_ramp_may_begin_at_a_rate() -> None:
+    times = due(request_rate=30.0, burstiness=math.inf, num_prompts=900, ramp_up=RampUp(over=10.0, start=10.0))
+    assert np.searchsorted(times, 10.0) == pytest.approx(200, abs=1.5)
+    assert times[1] == pytest.approx(0.1, rel=0.01)
 
 
 def test_stages_hold_each_rate_for_its_time() -> None:
