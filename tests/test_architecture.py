@@ -31,6 +31,7 @@ ALLOWED = {
     "registry": {"backends", "observe", "plan"},
     "regression": {"judge", "store"},
     "comparing": {"judge", "report", "store"},
+    "trend": {"judge", "store"},
     "judging": {"judge", "measure"},
     "memory": {"judging", "store"},
     "serve": {"observe", "simulator"},

@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "report",
     "visualize": "report",
     "compare": "compare",
+    "trend": "trend",
     "judge": "judge",
     "salvage": "salvage",
     "decode": "decode",

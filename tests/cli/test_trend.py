@@ -1,0 +1,103 @@
+"""``trend``: a folder's sessions, or a history that several fill, and what fails of what has changed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_vllm_bench.cli import main
+from pytest_vllm_bench.store import history
+from pytest_vllm_bench.store.row import SCHEMA_VERSION, from_json
+
+
+def session(n: int, tpot: float, **more: Any) -> dict[str, Any]:
+    day = f"{2026 + n // 336:04}-{1 + n // 28 % 12:02}-{1 + n % 28:02}"
+    return {
+        "schema_version": SCHEMA_VERSION, "scenario_id": "io64x8-mc1-np9", "scenario_key": "io64x8-mc1",
+        "verdict": "PASS", "session": f"s{n:04}", "date_utc": f"{day}T02:00:00+00:00", "plan_digest": "d",
+        "mean_tpot_ms": tpot,
+        "environment": {"commit": {"id": f"{n:012x}"}, "server": f"vllm 0.{32 + (n >= 30)}"}, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Forty nights, of which the last ten are 8 % slower."""
+    rng = np.random.default_rng(3)
+    for n in range(40):
+        folder = tmp_path / "results" / ("" if n == 39 else f"history/s{n:04}")
+        folder.mkdir(parents=True, exist_ok=True)
+        tpot = 10 * float(np.exp(rng.normal() * 0.01)) * (1.08 if n >= 30 else 1)
+        (folder / "bench_io64x8_mc1_np9.json").write_text(json.dumps(session(n, tpot)))
+    return tmp_path / "results"
+
+
+def test_a_new_worsening_fails_and_is_told(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trend", str(results), "--metrics", "mean_tpot_ms"]) == 1
+    said = capsys.readouterr().out
+    assert "1 series of up to 40 sessions" in said
+    assert "00000000" in said
+    assert "worse: fails" in said
+    assert "vllm 0.33" in said, "what of the environment changed with it"
+    assert main(["--lang", "zh", "trend", str(results), "--metrics", "mean_tpot_ms"]) == 1
+    assert "变差：未通过" in capsys.readouterr().out
+
+
+def test_what_is_known_or_old_or_small_does_not_fail(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["trend", str(results), "--metrics", "mean_tpot_ms"]
+    assert main([*asked, "--acknowledged", f"mean_tpot_ms:{30:012x}:new driver"]) == 0
+    assert "new driver" in capsys.readouterr().out
+    assert main([*asked, "--fail-on", "5"]) == 0
+    assert main([*asked, "--min-change", "12%"]) == 0
+    assert "nothing has changed" in capsys.readouterr().out
+    assert main(["trend", str(results), "--metrics", "mean_tpotms"]) == 2
+    assert main(["trend", str(results), "--metrics", "p99_ttft_ms"]) == 0
+    assert "too few" in capsys.readouterr().out
+
+
+def test_a_history_grows_by_what_is_new(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = ["--history", str(tmp_path / "nights.db"), "--metrics", "mean_tpot_ms"]
+    assert main(["trend", str(results), *store]) == 1
+    assert "40 figures added" in capsys.readouterr().err
+    assert main(["trend", str(results), *store]) == 1
+    assert "0 figures added" in capsys.readouterr().err
+    assert main(["trend", *store, "--format", "json"]) == 1
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["fails"], one["worse"], one["point"]["at"]) == (True, True, 30)
+    assert main(["trend", *store, "--format", "otava-csv"]) == 0
+    head, first, *rest = csv.reader(capsys.readouterr().out.splitlines())
+    assert (head, len(rest)) == (["time", "commit", "io64x8-mc1.mean_tpot_ms"], 39)
+    assert first[:2] == ["2026-01-01T02:00:00+00:00", "0" * 12]
+
+
+def test_several_write_at_once(tmp_path: Path) -> None:
+    """Each figure once, whoever was first."""
+    named = str(tmp_path / "nights.db")
+    crew = []
+    for first in (0, 15, 30):
+        folder = tmp_path / str(first)
+        for n in range(first, first + 30):
+            (place := folder / f"history/s{n:04}").mkdir(parents=True)
+            (place / "bench_io64x8_mc1_np9.json").write_text(json.dumps(session(n, 10.0)))
+        words = ["trend", str(folder), "--history", named, "--metrics", "mean_tpot_ms"]
+        crew.append(subprocess.Popen([sys.executable, "-m", "pytest_vllm_bench", *words], stderr=subprocess.PIPE))
+    said = [one.communicate()[1].decode() for one in crew]
+    assert [one.returncode for one in crew] == [0, 0, 0], said
+    assert sum(int(words.split()[0]) for words in said) == len(history.read(named)) == 60
+
+
+def test_unsound_sessions_are_left_out_and_a_bad_place_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    odd: list[dict[str, Any]] = [{"verdict": "INVALID"}, {"complete": False}, {"taints": ["simulated"]}, {}]
+    found = [from_json(session(n, 10.0, **more)) for n, more in enumerate(odd)]
+    assert len(history.points(found, ["mean_tpot_ms"])) == 1
+    assert main(["trend", "--history", "oracle9://user:secret@there/db"]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be used" in said
+    assert "secret" not in said
