@@ -43,7 +43,7 @@ TITLES: dict[str, tuple[str, str]] = {
     "told": ("It runs, and says something of the server", "可以运行，但提示了服务的情况"),
     "odd": ("Answers are not what was asked", "回答与要求不符"),
     "invalid": ("A scenario is INVALID", "场景为 INVALID"),
-    "fail": ("A scenario fails, or requests do", "场景不通过，或请求失败"),
+    "fail": ("A scenario fails, or requests do", "场景未通过，或请求失败"),
     "undecided": ("A rule is INCONCLUSIVE", "规则为 INCONCLUSIVE"),
 }
 HEADS = (("What it says", "What it means, and what to do"), ("提示", "含义与处理办法"))
@@ -108,7 +108,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "judge.doubt.uncounted": (
         "Where the server can be told to send usage, do. Else name the served model's `tokenizer`.",
-        "如果服务可以发送 usage，请开启；否则请把 `tokenizer` 设为所部署模型的分词器。",
+        "如果服务可以发送 usage，请开启；否则请把 `tokenizer` 设为所部署模型的tokenizer。",
     ),
     "page.error.connect": (
         "The server takes no more connections: look at its limits and at `ulimit -n` on both sides.",

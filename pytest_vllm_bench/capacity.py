@@ -202,7 +202,7 @@ def said(scenario: Scenario, answer: CapacityAnswer) -> Message:
     return Message(
         key="judge.capacity" if asked.at_least is None else "judge.capacity_asked",
         values={
-            "over": asked.over,
+            "over": Message(key=f"judge.over.{asked.over}"),
             "held": side("held", answer.held, answer.held_proven),
             "broken": side("broke", answer.broken, answer.broken_proven),
             "wanted": f"{asked.at_least or 0:g}",

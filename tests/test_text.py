@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import string
+from pathlib import Path
 
 import pytest
 from every import every
 
 from pytest_vllm_bench.model import Message
 from pytest_vllm_bench.text import language, safe, say, table
+from pytest_vllm_bench.text.glossary import GLOSSARY
+
+ROOT = Path(__file__).parent.parent
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
@@ -89,3 +93,24 @@ def test_words_from_elsewhere_command_nobody() -> None:
         "café 👩‍💻",
     ):
         assert safe(words) == words
+
+
+#: What is written as the machine reads it is nobody's word.
+CODE = re.compile(r"```.*?```|`[^`]*`|^    .*?$", re.DOTALL | re.MULTILINE)
+PAGES = [*sorted(ROOT.glob("docs/zh/*.md")), ROOT / "README.zh-CN.md"]
+
+
+@every(("term", "others"), list(GLOSSARY.values()))
+def test_one_thing_has_one_word(term: str, others: tuple[str, ...]) -> None:
+    pages = {path.name: CODE.sub("", path.read_text(encoding="utf-8")) for path in PAGES}
+    texts = {key: pair[1] for key, pair in table().items()}
+    assert term
+    for other in others:
+        word = re.compile(rf"(?<=\d){other}" if other.startswith(" ") else re.escape(other))
+        found = [name for name, text in (pages | texts).items() if word.search(text)]
+        assert not found, f"{other} stands for {term} in {found}"
+
+
+def test_chinese_has_no_space_before_percent() -> None:
+    assert "5%" in say(Message(key="judge.check.steal", values={"share": "5 %"}), "zh")
+    assert "5 %" in say(Message(key="judge.check.steal", values={"share": "5 %"}), "en")

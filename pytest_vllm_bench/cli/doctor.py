@@ -50,7 +50,8 @@ def run(args: argparse.Namespace, lang: str) -> int:
     healthy = True
     for part in (machine, client_speed, server):
         for good, text in part(args, lang):
-            print({True: "ok    ", False: "BAD   ", None: "note  "}[good] + text, flush=True)
+            label = {True: "ok", False: "bad", None: "note"}[good]
+            print(say(f"cli.doctor.is.{label}", lang) + text, flush=True)
             healthy &= good is not False
     return int(not healthy)
 

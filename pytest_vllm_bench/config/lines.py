@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,11 @@ MAX_DIGITS = 25
 MERGE = "tag:yaml.org,2002:merge"
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "map", "seq")}
 FULL_WIDTH = "：，、［］【】｛｝“”‘’＜＞＝≤≥"
+#: A key and the colon of a Chinese keyboard.
+_KEY = re.compile(r"\s*(?:-\s+)?[\"']?([A-Za-z_][\w.-]{0,40})[\"']?\s*：", re.ASCII)
+#: What YAML's own words mean, by a part of them.
+_MEANS = {"flow ": "bracket", "mapping values are not allowed": "colon", "could not find expected ':'": "no_colon",
+          "quoted scalar": "quote", "block": "indent"}  # fmt: skip
 
 
 class _Loader(yaml.SafeLoader):
@@ -132,12 +137,23 @@ def parse(text: str) -> Document:
     return document
 
 
-def full_width(document: Document, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """The likely cause of problems: a line with the punctuation of a Chinese keyboard, which YAML takes for text."""
-    for line in {p.line for p in problems if p.line is not None and p.line <= len(document.rows)}:
-        row = re.sub(r"(^|\s)#.*", "", document.rows[line - 1])
-        if found := next((c for c in row if c in FULL_WIDTH), None):
+def full_width(document: Document, problems: Sequence[Problem]) -> Iterator[Problem]:
+    """The likely cause of problems: a line with the punctuation of a Chinese keyboard, which YAML takes for text.
+
+    A colon of that kind after a key is looked for in every line: YAML trips over the next one.
+    """
+    told = {p.line for p in problems}
+    for line, written in enumerate(document.rows if told else (), 1):
+        row = re.sub(r"(^|\s)#.*", "", written)
+        found = "：" if _KEY.match(row) else next((c for c in row if c in FULL_WIDTH), None) if line in told else None
+        if found:
             yield Problem(message=Message(key="config.full_width", values={"found": found}), line=line)
+
+
+def consequences(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems without YAML's own words on what a full-width colon has made of the file."""
+    cause = any(p.message == Message(key="config.full_width", values={"found": "："}) for p in problems)
+    return [p for p in problems if not (cause and p.message.key in ("config.yaml_syntax", "config.file_not_mapping"))]
 
 
 def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:
@@ -154,7 +170,9 @@ def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:
     else:
         words = ", ".join(w for w in (error.context, error.problem) if w)
         key = re.match(r"[\s-]*([\w.-]{1,40})\s*:", row)  # not its value: it may be a key or a password
-        document.add("config.yaml_syntax", line, words=words, row=f"{key[1]}: ..." if key else "...")
+        meant = next((name for part, name in _MEANS.items() if part in words), "other")
+        means = Message(key=f"config.yaml_means.{meant}")
+        document.add("config.yaml_syntax", line, words=words, means=means, row=f"{key[1]}: ..." if key else "...")
 
 
 def _value(

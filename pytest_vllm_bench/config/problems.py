@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -55,6 +56,14 @@ def translated(
         yield Problem(message=message, path=join(parts), line=line_of(lines, parts))
 
 
+def either(words: Sequence[str]) -> Message | str:
+    """One of them, as people say it."""
+    *others, last = words
+    several: list[Message | str] = [*others]
+    listed = reduce(lambda a, b: Message(key="config.listed", values={"first": a, "then": b}), several or [""])
+    return Message(key="config.either", values={"first": listed, "then": last}) if others else last
+
+
 def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) -> Message:
     kind, context = item["type"], item.get("ctx", {})
     if parts and parts[-1] == "api_key_env" and kind != "config.empty_text":
@@ -66,7 +75,7 @@ def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) ->
         return Message(key="config.unknown_key", values=values)
     if kind == "config.want_one_of":
         hint = suggestion(context["word"], context["known"])
-        return Message(key=kind, values={"got": context["got"], "known": " | ".join(context["known"]), "hint": hint})
+        return Message(key=kind, values={"got": context["got"], "known": either(context["known"]), "hint": hint})
     if kind.startswith("config."):
         return Message(key=kind, values=context)
     if kind == "missing" and isinstance(parts[-1], int):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.config.checks import cross_checks
-from pytest_vllm_bench.config.lines import Document, full_width, parse
+from pytest_vllm_bench.config.lines import Document, consequences, full_width, parse
 from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Overrides
 from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.schema import File
@@ -51,6 +51,7 @@ def read(path: Path, given: Overrides, registry: Registry) -> Config:
         if not found.problems:
             return config
     found.problems += full_width(document, found.problems)
+    found.problems = consequences(found.problems)
     told_of = {*found.origins.values(), *(chosen[1] for chosen in _chosen(given).values())}
     raise ConfigError(
         [p if p.file or p.path in told_of else replace(p, file=str(path)) for p in _sorted(found.problems)]

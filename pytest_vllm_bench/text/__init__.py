@@ -65,13 +65,18 @@ def safe(words: str) -> str:
     return _COMMAND.sub(r"\g<0> ", _UNSEEN.sub("�", words))
 
 
+#: Between a number and its percent sign Chinese has no space.
+_SPACED = re.compile(r"(?<=\d) %")
+
+
 def say(what: Message | str, lang: str = "en", **values: Any) -> str:
     """Put ``what`` into words; ``lang`` is "en" or "zh" (see ``language``).  An unknown key is a KeyError."""
     key = what
     if isinstance(what, Message):
         key, values = what.key, {**what.values, **values}
     filled = {k: _filled(v, lang) for k, v in values.items()}
-    return table()[str(key)][LANGUAGES.index(lang)].format(**filled)
+    said = table()[str(key)][LANGUAGES.index(lang)].format(**filled)
+    return _SPACED.sub("%", said) if lang == "zh" else said
 
 
 def _filled(value: Any, lang: str) -> Any:

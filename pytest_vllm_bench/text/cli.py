@@ -28,7 +28,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.single.model": ("the model's name, where the server has several", "模型名（服务有多个模型时必填）"),
     "cli.single.tokenizer": (
         'a folder, a file, a hub name, "server" or "ids" (default: the model\'s)',
-        '分词器：目录、文件、模型仓库名、"server" 或 "ids"（默认与模型一致）',
+        'tokenizer：目录、文件、模型仓库名、"server" 或 "ids"（默认与模型一致）',
     ),
     # single: what a flag becomes beside its place in config.yaml
     "cli.single.trust_remote_code": (
@@ -221,7 +221,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cli.doctor.help": (
         "is everything in order: server, tokenizer, limits, clock, and how fast this client can go",
-        "体检：服务是否可达、分词器、系统限制、时钟，以及本机压测能力",
+        "体检：服务是否可达、tokenizer、系统限制、时钟，以及本机压测能力",
     ),
     "cli.report.help": (
         "write reports again from saved results: HTML, CSV, Markdown, charts, and more",
@@ -305,11 +305,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.trend.col.what": ("finding", "结论"),
     "cli.compare.folders": (
         "folders of results; the first is what the others are held against",
-        "结果目录；以第一个为基准",
+        "结果目录；以第一个为基线",
     ),
     "cli.compare.one_folder": (
         "there is only {folder}: name two folders or more, the first being what the others are held against",
-        "只给出了 {folder}：请给出两个或更多目录，以第一个为基准",
+        "只给出了 {folder}：请给出两个或更多目录，以第一个为基线",
     ),
     "cli.compare.format": ("how the comparison is written", "对比结果的格式"),
     "cli.compare.fail_if": (
@@ -377,13 +377,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "next: pytest {folder} --vllm-url=http://host:8000",
         "下一步：pytest {folder} --vllm-url=http://host:8000",
     ),
-    "cli.doctor.machine": ("{cpu}, {cpus} cores{limit}", "{cpu},{cpus} 核{limit}"),
+    "cli.doctor.is.ok": ("ok    ", "正常  "),
+    "cli.doctor.is.bad": ("BAD   ", "异常  "),
+    "cli.doctor.is.note": ("note  ", "提示  "),
+    "cli.doctor.machine": ("{cpu}, {cpus} cores{limit}", "{cpu}，{cpus} 核{limit}"),
     "cli.doctor.clock": ("clock {source}, resolution {resolution} s", "时钟 {source}，分辨率 {resolution} 秒"),
     "cli.doctor.loop": ("event loop: {loop}", "事件循环：{loop}"),
     "cli.doctor.files": ("room for {n} connections", "可同时打开 {n} 个连接"),
     "cli.doctor.speed": (
         "an event costs {cost} µs here: one measuring process takes about {rate} events/s in comfort",
-        "本机每个事件耗时 {cost} µs：单个压测进程可从容处理约 {rate} 个事件/秒",
+        "本机每个事件耗时 {cost} µs：单个测量进程可从容处理约 {rate} 个事件/秒",
     ),
     "cli.doctor.accelerators": (
         "accelerators here: {names}, driver {driver}; energy by {how}",
@@ -407,7 +410,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cli.doctor.tokenizer": (
         "tokens are counted with {source} ({size} in its vocabulary)",
-        "使用 {source} 计数 token（词表 {size}）",
+        "由 {source} 计数 token（词表大小 {size}）",
     ),
     "cli.doctor.config": (
         "a config.yaml: a request of each shape that its scenarios have is tried",

@@ -40,6 +40,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "<< 后面应是映射（*名称，或它们的列表）",
     ),
     "config.yaml_deep": ("brackets or indents are nested too deeply", "括号或缩进嵌套过深"),
+    "config.yaml_means.bracket": (
+        "a bracket is not closed, or something in it lacks a comma",
+        "括号没有配对，或其中缺少逗号",
+    ),
+    "config.yaml_means.colon": (
+        "a colon too many, or the line before is not finished",
+        "多了一个冒号，或上一行没有写完",
+    ),
+    "config.yaml_means.no_colon": ("a colon and a space are missing after a key", "键后面缺少冒号和空格"),
+    "config.yaml_means.quote": ("a quote is not closed", "引号没有配对"),
+    "config.yaml_means.indent": ("the indents do not fit together", "缩进不一致"),
+    "config.yaml_means.other": ("look at this line and the one before", "请检查本行与上一行"),
     "config.full_width": (
         'this line has "{found}", which to YAML is text; punctuation is written in ASCII: : , [ ] {{ }} < > =',
         "本行含有 “{found}”，在 YAML 中只是普通文本；请改用半角标点 : , [ ] {{ }} < > =",
@@ -56,7 +68,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         'a second YAML document begins here; remove the "---"',
         "这里开始了第二个 YAML 文档；请删掉 “---”",
     ),
-    "config.yaml_syntax": ("not YAML: {words}: {row}", "不是合法的 YAML: {words}: {row}"),
+    "config.yaml_syntax": ("not YAML: {means} ({words}): {row}", "不是合法的 YAML：{means}（{words}）：{row}"),
     "config.yaml_character": (
         "the character {code} may not stand in YAML; delete it",
         "YAML 中不允许出现字符 {code}；请删掉",
@@ -75,7 +87,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "config.proxy": (
         'unknown key "{key}": load goes to the server directly, since a proxy would be measured with it; give the '
         "server's own address as base_url",
-        "未知的键 “{key}”：压测直接发往服务器，不支持代理，否则代理的时延也会被计入；请在 base_url 中填写服务器自己的地址",
+        "未知的键 “{key}”：压测直接发往服务端，不支持代理，否则代理的时延也会被计入；请在 base_url 中填写服务端自己的地址",
     ),
     "config.cpu": (
         "this process may not use processor {got}; it may use: {usable}",
@@ -162,7 +174,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.percentile_range": (
         "a percentile lies from 1 to below 100, got {got}; did you mean {instead}?",
-        "百分位应在 1 到 100 之间（不含 100），现为 {got}；是不是想写 {instead}？",
+        "分位数应在 1 到 100 之间（不含 100），现为 {got}；是不是想写 {instead}？",
     ),
     "config.want_prompts": (
         'expected a number of requests, a multiple of the concurrency ("10x") or null, got {got}',
@@ -180,7 +192,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         'expected a tolerance, e.g. "5%" or a number in the metric\'s unit, got {got}',
         '应为容差，例如 "5%" 或以该指标单位计的数，现为 {got}',
     ),
-    "config.want_one_of": ("expected {known}, got {got}; {hint}", "应为 {known} 之一，现为 {got}；{hint}"),
+    "config.listed": ("{first} | {then}", "{first}、{then}"),
+    "config.either": ("{first} | {then}", "{first} 或 {then}"),
+    "config.want_one_of": ("expected {known}, got {got}; {hint}", "应为 {known}，现为 {got}；{hint}"),
     "config.label": (
         "a name that becomes part of ids has at most {most} letters, digits, _ . - and nothing else, got {got}",
         "会写入 id 的名称只能含字母、数字、_ . -，且不超过 {most} 个字符，现为 {got}",
@@ -195,7 +209,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.endpoint_path": (
         "an endpoint is a path on the server, e.g. {instead}; got {got}",
-        "endpoint 是服务器上的路径，例如 {instead}；现为 {got}",
+        "endpoint 是服务端上的路径，例如 {instead}；现为 {got}",
     ),
     "config.header_name": ("{got} cannot be the name of a header", "{got} 不能作为请求头名称"),
     "config.header_value": (
@@ -219,7 +233,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.given_empty": (
         "{origin} is there but empty (an unset variable?); give it a value or leave it out altogether",
-        "{origin} 给出了但是空的（变量没有设置？）；请给它一个值，或干脆不写",
+        "{origin}：值为空（变量没有设置？）；请填写，或去掉它",
     ),
     "config.url": ("{url} is not a URL; write http://host:8000", "{url} 不是合法的 URL；请写成 http://host:8000"),
     "config.url_scheme": (

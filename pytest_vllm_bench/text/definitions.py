@@ -72,7 +72,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "failed_ratio": ("The share of requests that failed.", "失败请求所占比例。"),
     "reconnected": (
         "Requests whose open connection the server had just closed: sent again, timed from the first sending.",
-        "所用的已建立连接刚被服务器关闭、因而重发的请求数；时间从首次发送算起。",
+        "所用的已建立连接刚被服务端关闭、因而重发的请求数；时间从首次发送算起。",
     ),
     "duration": ("The span of the measured requests.", "被测请求的总时间跨度。"),
     "total_input_tokens": ("Prompt tokens, as the server counts them.", "输入 token 总数（以服务端计数为准）。"),
@@ -89,7 +89,7 @@ _MEANINGS: dict[str, tuple[str, str]] = {
     "good_output_throughput": ("The tokens of those requests per second.", "达标请求的输出 token 吞吐。"),
     "goodput_ratio": (
         "Their share; failed and rejected requests count as misses.",
-        "达标请求所占比例，失败与被拒绝的请求算不达标。",
+        "达标请求所占比例，失败与被拒绝的请求算未达标。",
     ),
     "output_throughput_per_accelerator": (
         "Output tokens per second for each accelerator of the deployment.",

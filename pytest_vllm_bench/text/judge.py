@@ -3,21 +3,23 @@
 _RECONNECTED = (
     "{again} of {n} requests were sent again on a new connection ({share}): the server had just closed the open one; "
     "their time counts from the first sending",
-    "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发；其时间从首次发送算起",
+    "{n} 个请求中有 {again} 个（{share}）因服务端刚刚关闭了已建立的连接而在新连接上重发；其时间从首次发送算起",
 )
 TEXTS: dict[str, tuple[str, str]] = {
+    "judge.over.concurrency": ("concurrency", "并发"),
+    "judge.over.request_rate": ("request_rate", "请求速率"),
     "judge.capacity": (
         "capacity ({over}): {held}, {broken}; {levels} levels, {runs} runs of its own",
-        "容量（{over}）：{held}，{broken}；共 {levels} 级，本次自行试探 {runs} 次",
+        "最大{over}：{held}，{broken}；共测 {levels} 档，发压 {runs} 次",
     ),
     "judge.capacity_asked": (
         "capacity ({over}): {held}, {broken}; at least {wanted} was asked; {levels} levels, {runs} runs of its own",
-        "容量（{over}）：{held}，{broken}；要求至少 {wanted}；共 {levels} 级，本次自行试探 {runs} 次",
+        "最大{over}：{held}，{broken}；要求 ≥ {wanted}；共测 {levels} 档，发压 {runs} 次",
     ),
     "judge.capacity_held": ("{level} held ({how})", "{level} 达标（{how}）"),
-    "judge.capacity_broke": ("{level} broke ({how})", "{level} 不达标（{how}）"),
-    "judge.capacity_none_held": ("nothing held", "没有任何一级达标"),
-    "judge.capacity_none_broke": ("nothing broke", "没有任何一级不达标"),
+    "judge.capacity_broke": ("{level} broke ({how})", "{level} 未达标（{how}）"),
+    "judge.capacity_none_held": ("nothing held", "没有任何一档达标"),
+    "judge.capacity_none_broke": ("nothing broke", "到搜索上限为止全部达标"),
     "judge.capacity_stopped.runs": (
         "the search ended before it was done: its runs were used up (search.runs)",
         "搜索未完成即结束：运行次数已用完（search.runs）",
@@ -28,18 +30,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.capacity_stopped.invalid": (
         "the search ended before it was done: a probe was invalid twice, or told nothing",
-        "搜索未完成即结束：某一级两次均无效，或没有给出任何信息",
+        "搜索未完成即结束：某一档两次均无效，或没有给出任何信息",
     ),
     "judge.capacity_stopped.gone": (
         "the search ended before it was done: the server went away",
-        "搜索未完成即结束：服务器已不可用",
+        "搜索未完成即结束：服务端已不可用",
     ),
     "judge.capacity_stopped.interrupted": (
         "the search ended before it was done: it was interrupted",
         "搜索未完成即结束：已被中断",
     ),
     "judge.proven": ("proven", "已证实"),
-    "judge.observed": ("observed", "观测值"),
+    "judge.observed": ("observed", "仅观测，未证实"),
     "judge.baseline_no_file": (
         "There is no baseline {path} (there are: {known}). Save one first with --vllm-save-baseline.",
         "没有基线文件 {path}（现有：{known}）。请先用 --vllm-save-baseline 保存。",
@@ -68,7 +70,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.ratio_limit": (
         "{rule}: a ratio lies between 0 and 1; write 0.99 for 99 %",
-        "{rule}：比率在 0 与 1 之间；99 % 请写成 0.99",
+        "{rule}：比率在 0 与 1 之间；99% 请写成 0.99",
     ),
     "judge.negative_limit": (
         "{rule}: this metric is never negative; write a limit of 0 or more",
@@ -77,7 +79,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     # rules that no gate can mean
     "judge.always_holds": (
         "{rule}: this holds whatever the server does, so it can never fail; write {instead}, or leave it out",
-        "{rule}：无论服务器表现如何都成立，永远不会失败；请写 {instead}，或删掉它",
+        "{rule}：无论服务端表现如何都成立，永远不会失败；请写 {instead}，或删掉它",
     ),
     "judge.never_holds": (
         "{rule}: this can never hold, so every run would fail; write {instead}",
@@ -95,11 +97,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.backwards": (
         "{rule}: this passes where the server is bad and fails where it is good; write {instead} (where a range is "
         "meant, write both ends)",
-        "{rule}：服务器差时反而通过、好时反而失败；请写 {instead}（若要规定一个范围，请把两端都写上）",
+        "{rule}：服务端差时反而通过、好时反而失败；请写 {instead}（若要规定一个范围，请把两端都写上）",
     ),
     "judge.odd_direction": (
         "WARNING: {rule} passes where the server is slow and fails where it is fast; is >= meant?",
-        "警告：{rule} 在服务器慢时通过、快时失败；是不是想写 >=？",
+        "警告：{rule} 在服务端慢时通过、快时失败；是不是想写 >=？",
     ),
     # rules that this scenario cannot have
     "judge.cannot_have": ("{metric} cannot be had here: {why}", "这里得不到 {metric}：{why}"),
@@ -251,19 +253,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.undecidable": (
         "{rule}: {n} requests cannot prove this even if none misses; it takes {needed} independent ones "
         "(at least {more} more)",
-        "{rule}：即使无一超限，{n} 个请求也不足以证明；至少需要 {needed} 个相互独立的请求（还差 {more} 个以上）",
+        "{rule}：即使无一未达标，{n} 个请求也不足以证明；至少需要 {needed} 个相互独立的请求（还差 {more} 个以上）",
     ),
     # verdicts of rules
-    "judge.no_data": ("{metric}: no data, which never passes: {why}", "{metric}：没有数据，没有数据不能算通过：{why}"),
+    "judge.no_data": ("{metric}: no data ({why}), which never passes", "{metric}：没有数据（{why}），不能算通过"),
     "judge.no_steady_window": (
         "there is no steady window; ask for more requests (at least 3 per slot) or write whole_ before the metric",
         "没有稳态窗口；请增加请求数（每个并发至少 3 个），或在指标前加 whole_",
     ),
-    "judge.not_measured": ("it was not measured", "没有测到该指标"),
+    "judge.not_measured": ("it was not measured", "未测到该指标"),
     "judge.no_requests": ("no request is in the sample", "样本中没有任何请求"),
     "judge.waits": (
         "one of up to {repeats} repeats: the rules are judged on all of them together, with the last",
-        "这是最多 {repeats} 轮重复测量中的一轮：规则在最后一轮时按全部轮次一并判定",
+        "这是最多 {repeats} 次重复中的一次：规则在最后一次时按全部重复一并判定",
     ),
     "judge.not_pooled": (
         "judged by this repeat alone: the requests of the {repeats} that were judged together are not all beside it",
@@ -345,40 +347,40 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{n} of {m} answers are not as long as asked: {asked} tokens were asked for, {got} came; the field sent was "
         "{field} (if the server knows another, name it: output_field: max_tokens)",
         "{m} 个回答中有 {n} 个的长度与要求不符：要求 {asked} 个 token，实得 {got} 个；发送的字段是 {field}"
-        "（如果服务器使用其他字段名，请写明，例如 output_field: max_tokens）",
+        "（如果服务端使用其他字段名，请写明，例如 output_field: max_tokens）",
     ),
     "judge.doubt.lumps": (
         "answers arrive in lumps of {events} events ({n} of {m} looked at); something between server and client "
         "collects them (or the server drafts as many tokens at a time), so gaps between tokens are not the model's: look "
         "for a proxy that buffers",
-        "回答成批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批"
-        "（或服务器以投机解码一次产出这么多 token），token 间隔并非模型的真实间隔：请检查代理是否开启了缓冲",
+        "回答成批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务端与客户端之间有环节在攒批"
+        "（或服务端以投机解码一次产出这么多 token），token 间隔并非模型的真实间隔：请检查代理是否开启了缓冲",
     ),
     "judge.doubt.few_lumps": (
         "answers arrive in a few lumps of {events} events ({n} of {m} looked at); something between server and client "
         "collects them (or the server drafts as many tokens at a time), so neither gaps between tokens nor TPOT are the "
         "model's: look for a proxy that buffers",
-        "回答分少数几批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批"
-        "（或服务器以投机解码一次产出这么多 token），token 间隔与 TPOT 都不是模型的真实值：请检查代理是否开启了缓冲",
+        "回答分少数几批到达，每批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务端与客户端之间有环节在攒批"
+        "（或服务端以投机解码一次产出这么多 token），token 间隔与 TPOT 都不是模型的真实值：请检查代理是否开启了缓冲",
     ),
     "judge.doubt.at_once": (
         "answers arrive all at once, in one lump of {events} events ({n} of {m} looked at); something between server "
         "and client collects them, or they are not made anew, so TTFT, TPOT and ITL are not the server's: look for a "
         "proxy that buffers or a cache of answers",
-        "整个回答一次性到达，一批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节在攒批，"
-        "或者回答并非即时生成，TTFT、TPOT 与 ITL 都不是服务器的真实值：请检查代理缓冲与回答缓存",
+        "整个回答一次性到达，一批 {events} 个事件（查看的 {m} 个中有 {n} 个如此）；服务端与客户端之间有环节在攒批，"
+        "或者回答并非即时生成，TTFT、TPOT 与 ITL 都不是服务端的真实值：请检查代理缓冲与回答缓存",
     ),
     "judge.doubt.held": (
         "the first {events} events of an answer arrive together and the rest one by one ({n} of {m} looked at); something "
         "between server and client keeps the beginning back, so TTFT is not the server's: look for a proxy that buffers",
-        "回答开头的 {events} 个事件一起到达，其余逐个到达（查看的 {m} 个中有 {n} 个如此）；服务器与客户端之间有环节"
-        "扣住了开头，TTFT 不是服务器的真实值：请检查代理是否开启了缓冲",
+        "回答开头的 {events} 个事件一起到达，其余逐个到达（查看的 {m} 个中有 {n} 个如此）；服务端与客户端之间有环节"
+        "扣住了开头，TTFT 不是服务端的真实值：请检查代理是否开启了缓冲",
     ),
     "judge.doubt.unstreamed": (
         "{n} of {m} answers came in one piece although a stream was asked for, so they have no TTFT, TPOT and ITL; "
         "something between server and client, or the server itself, does not stream",
         "要求的是流式回答，但 {m} 个回答中有 {n} 个是一次性返回的，因而没有 TTFT、TPOT 与 ITL；"
-        "服务器与客户端之间的环节（或服务器自身）不支持流式",
+        "服务端与客户端之间的环节（或服务端自身）不支持流式",
     ),
     "judge.doubt.canned": (
         "{n} of {m} answers came from a cache of answers, as its header says, and were not made anew; switch it off "
@@ -388,20 +390,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.doubt.miscounted": (
         "the server's count of tokens does not agree with what came in {n} of {m} answers ({got} tokens or events "
         "came); no figure counted in tokens can be relied on",
-        "{m} 个回答中有 {n} 个，服务器统计的 token 数与实际收到的不一致（收到 {got} 个 token 或事件）；"
+        "{m} 个回答中有 {n} 个，服务端统计的 token 数与实际收到的不一致（收到 {got} 个 token 或事件）；"
         "以 token 计的指标都不可靠",
     ),
     "judge.doubt.silent": (
         "{n} of {m} answers brought not one token, although the server counts {got} for them",
-        "{m} 个回答中有 {n} 个没有带来任何 token，而服务器却统计了 {got} 个",
+        "{m} 个回答中有 {n} 个没有带来任何 token，而服务端却统计了 {got} 个",
     ),
     "judge.doubt.uncounted": (
         "the server sent no token counts (usage) with {n} of {m} answers; {how}",
-        "{m} 个回答中有 {n} 个没有附带服务器的 token 计数（usage）；{how}",
+        "{m} 个回答中有 {n} 个没有附带服务端的 token 计数（usage）；{how}",
     ),
     "judge.counted_by.tokenizer": (
         "the tokenizer counted their texts instead",
-        "已改由分词器对文本计数",
+        "已改由tokenizer对文本计数",
     ),
     "judge.counted_by.events": (
         "their stream events were counted instead, which need not be tokens",
@@ -415,22 +417,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.hopeless": (
         "{rule}: proven broken before the end ({misses} of {n} missed it), so the run was stopped; what was measured "
         "is kept",
-        "{rule}：运行未结束即已证实未达标（{n} 个中有 {misses} 个超限），因此提前停止；已测得的数据予以保留",
+        "{rule}：运行未结束即已证实未达标（{n} 个中有 {misses} 个未达标），因此提前停止；已测得的数据予以保留",
     ),
     # baselines
     "judge.environment": ("{what} was {old}, now it is {new}", "{what} 原为 {old}，现为 {new}"),
     "judge.environment_refused": (
         "nothing was compared, so this fails (baseline.other_environment: refuse); save the baseline anew, or set warn",
-        "未作任何比较，因此不通过（baseline.other_environment: refuse）；请重新保存基线，或设为 warn",
+        "未作任何比较，因此未通过（baseline.other_environment: refuse）；请重新保存基线，或设为 warn",
     ),
     # what pytest makes of a verdict, where that alone does not say
     "judge.outcome.lean": (
         "not proven; the observed side decides (inconclusive: lean), and it keeps to the limits: the test passes",
-        "证据不足；按实测值判断 (inconclusive: lean)，未超出限值，测试通过",
+        "证据不足；按实测值判断 (inconclusive: lean)，达到要求，测试通过",
     ),
     "judge.outcome.lean_over": (
         "not proven; the observed side decides (inconclusive: lean), and it is on the wrong side: the test fails",
-        "证据不足；按实测值判断 (inconclusive: lean)，已超出限值，测试失败",
+        "证据不足；按实测值判断 (inconclusive: lean)，未达到要求，测试未通过",
     ),
     "judge.outcome.pass": (
         "not proven: the test passes (inconclusive: pass)",
@@ -438,13 +440,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.outcome.fail": (
         "not proven: the test fails (inconclusive: fail)",
-        "证据不足，测试失败 (inconclusive: fail)",
+        "证据不足，测试未通过 (inconclusive: fail)",
     ),
     "judge.outcome.skip": (
         "not proven: the test is skipped (inconclusive: skip)",
         "证据不足，测试跳过 (inconclusive: skip)",
     ),
-    "judge.outcome.strict": ("not proven: the test fails (--vllm-strict)", "证据不足，测试失败 (--vllm-strict)"),
+    "judge.outcome.strict": ("not proven: the test fails (--vllm-strict)", "证据不足，测试未通过 (--vllm-strict)"),
     "judge.outcome.strict_simulated": (
         "--vllm-strict refuses the built-in simulator: its figures say nothing about a server. Give --vllm-url.",
         "--vllm-strict 不接受内置模拟器：它的数字不代表任何真实服务。请用 --vllm-url 指定服务。",
@@ -496,8 +498,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.baseline_unproven": (
         "{metric} {change} ({low} to {high}): neither shown to be worse by {tolerance} nor shown not to be; a change "
         "of {detectable} would be noticed four times in five",
-        "{metric} {change}（{low} 至 {high}）：既不能证实变差超过 {tolerance}，也不能排除；"
-        "{detectable} 的变化有五分之四的机会被发现",
+        "{metric} {change}（{low} 至 {high}）：尚不能确认变差超过 {tolerance}，也不能排除；"
+        "以现有基线，变差达到 {detectable} 才有八成把握发现",
     ),
     "judge.baseline_suspected": (
         "{metric} {change} ({low} to {high}): looks worse by more than {tolerance}, to be confirmed by fresh measurements",
@@ -539,7 +541,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.target_missing": (
         "nothing was measured of {target}, so that nothing was compared, and this fails (baseline.target); "
         "run both targets together",
-        "没有 {target} 的测量结果，未作任何比较，因此不通过（baseline.target）；请让两个目标一起运行",
+        "没有 {target} 的测量结果，未作任何比较，因此未通过（baseline.target）；请让两个目标一起运行",
     ),
     "judge.targets_worse": (
         "{metric} {change} ({low} to {high}) over the rounds: worse by more than {tolerance}",
@@ -614,7 +616,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.check.send_lag.bad": (
         "the client sent late: {over} of {n} requests more than {limit_ms} ms; free the client's CPU or set workers: 2",
-        "客户端发送迟缓：{n} 个请求中有 {over} 个晚于 {limit_ms} ms；请腾出客户端 CPU，或设置 workers: 2",
+        "客户端发送过慢：{n} 个请求中有 {over} 个的发送延迟超过 {limit_ms} ms；请释放客户端 CPU，或设置 workers: 2",
     ),
     "judge.check.burst": (
         "{n} requests left at once, within {spread} ms: {off} of the time until their answers began",
@@ -633,7 +635,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.check.sentinel_lag.bad": (
         "the client took timestamps late: {over} of {n} probes more than {limit_ms} ms; free the client's CPU or set "
         "workers: 2",
-        "客户端打时间戳迟缓：{n} 次探测中有 {over} 次晚于 {limit_ms} ms；请腾出客户端 CPU，或设置 workers: 2",
+        "客户端时间戳不及时：{n} 次探测中有 {over} 次延迟超过 {limit_ms} ms；请释放客户端 CPU，或设置 workers: 2",
     ),
     "judge.check.rate": (
         "sent at {share} of the planned {rate} requests/s (nominal {nominal})",
@@ -642,7 +644,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.check.rate.bad": (
         "sent at only {share} of the planned {rate} requests/s; free the client's CPU, set workers: 2 or lower "
         "request_rate",
-        "发送速率只有计划 {rate} 请求/秒的 {share}；请腾出客户端 CPU、设置 workers: 2，或降低 request_rate",
+        "发送速率只有计划 {rate} 请求/秒的 {share}；请释放客户端 CPU、设置 workers: 2，或降低 request_rate",
     ),
     "judge.check.concurrency": (
         "{mean} of {cap} slots were busy on average",
@@ -651,7 +653,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.check.concurrency.bad": (
         "only {mean} of {cap} slots were busy on average (a free slot waited {lag} ms); free the client's CPU or set "
         "workers: 2",
-        "{cap} 个并发槽平均只有 {mean} 个在用（空闲槽平均等待 {lag} ms）；请腾出客户端 CPU，或设置 workers: 2",
+        "{cap} 个并发槽平均只有 {mean} 个在用（空闲槽平均等待 {lag} ms）；请释放客户端 CPU，或设置 workers: 2",
     ),
     "judge.check.cpu": (
         "the busiest of {workers} measuring processes used {share} of a core",
@@ -685,18 +687,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{again} of {n} requests were sent again on a new connection ({share}), {late} of them over {limit_ms} ms late: the "
         "server had just closed the open one, so latencies hold reconnections; let the server or the proxy before it keep idle connections open for longer, "
         "or set keep_alive: false",
-        "{n} 个请求中有 {again} 个（{share}）因服务器刚刚关闭了已建立的连接而在新连接上重发，其中 {late} 个因此延迟超过 "
+        "{n} 个请求中有 {again} 个（{share}）因服务端刚刚关闭了已建立的连接而在新连接上重发，其中 {late} 个因此延迟超过 "
         "{limit_ms} ms，时延中含有重连时间；"
-        "请调大服务器或其前置代理的空闲连接保持时间，或设置 keep_alive: false",
+        "请调大服务端或其前置代理的空闲连接保持时间，或设置 keep_alive: false",
     ),
     "judge.check.length": (
         "prompts had {counted} tokens by the server's count, {asked} asked (off by {off})",
-        "按服务器统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）",
+        "按服务端统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）",
     ),
     "judge.check.length.bad": (
         "prompts had {counted} tokens by the server's count, {asked} asked (off by {off}); set tokenizer to the "
         "served model's",
-        "按服务器统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）；请把 tokenizer 设为所部署模型的分词器",
+        "按服务端统计，输入共 {counted} 个 token，要求 {asked} 个（相差 {off}）；请把 tokenizer 设为所部署模型的tokenizer",
     ),
     "judge.check.output_length": (
         "answers had {counted} tokens, {asked} asked (off by {off})",
@@ -705,7 +707,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.check.output_length.bad": (
         "answers had {counted} tokens, {asked} asked (off by {off}); the server does not keep to the length: set "
         "ignore_eos: false or another backend",
-        "回答共 {counted} 个 token，要求 {asked} 个（相差 {off}）；服务器未按要求的长度生成："
+        "回答共 {counted} 个 token，要求 {asked} 个（相差 {off}）；服务端未按要求的长度生成："
         "请设置 ignore_eos: false 或更换 backend",
     ),
     "judge.check.flags.bad": (
@@ -715,21 +717,21 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "judge.check.cache": (
         "{share} of the prompt tokens were in the server's cache",
-        "{share} 的输入 token 命中了服务器缓存",
+        "{share} 的输入 token 命中了服务端缓存",
     ),
     "judge.check.cache.bad": (
         "{share} of the prompt tokens were in the server's cache although cache: cold was asked; restart the server, "
         "or set cache: warm",
-        "要求 cache: cold，却有 {share} 的输入 token 命中服务器缓存；请重启服务器，或设置 cache: warm",
+        "要求 cache: cold，却有 {share} 的输入 token 命中服务端缓存；请重启服务端，或设置 cache: warm",
     ),
     "judge.check.media_cache": (
         "{share} of the images, clips and videos were in the server's cache",
-        "{share} 的图片、音频和视频命中了服务器缓存",
+        "{share} 的图片、音频和视频命中了服务端缓存",
     ),
     "judge.check.media_cache.bad": (
         "{share} of the images, clips and videos were in the server's cache although cache: cold was asked; restart "
         "the server, use more of them than are repeated, or set cache: warm",
-        "要求 cache: cold，却有 {share} 的图片、音频和视频命中服务器缓存；请重启服务器、使用不重复的素材，或设置 cache: warm",
+        "要求 cache: cold，却有 {share} 的图片、音频和视频命中服务端缓存；请重启服务端、使用不重复的素材，或设置 cache: warm",
     ),
     "judge.check.token_source": ("tokens were counted, not guessed", "token 数来自统计而非估计"),
     "judge.check.token_source.bad": (

@@ -4,11 +4,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "load.behind": (
         "{size} wait to be read: the server sends faster than answers can be understood; the load is stopped before the "
         "disk is full. Ask for shorter answers or a lower concurrency",
-        "已有 {size} 数据等待读取：服务器的发送速度超过了解析回答的速度；为避免写满磁盘，负载已停止。请缩短回答或降低并发",
+        "已有 {size} 数据等待读取：服务端的发送速度超过了解析回答的速度；为避免写满磁盘，负载已停止。请缩短回答或降低并发",
     ),
     "load.no_backend": (
         "its backend {backend} is registered by a conftest of yours: run pytest there, which reads what was left too",
-        "它使用的后端 {backend} 由您的 conftest 注册：请在那里运行 pytest，同样会读取遗留的数据",
+        "它使用的后端 {backend} 由你的 conftest 注册：请在那里运行 pytest，同样会读取遗留的数据",
     ),
     "load.no_tape": (
         "{folder} is no tape with what it takes to read it; `tape: keep` leaves such a folder beside the result",
@@ -30,7 +30,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "load.proxy_ignored": (
         "{names} is set and ignored: load goes to the server directly, a proxy would be measured too",
-        "已设置 {names}，但压测不经过代理：请求直接发往服务器，否则代理的时延也会被计入",
+        "已设置 {names}，但压测不经过代理：请求直接发往服务端，否则代理的时延也会被计入",
     ),
     "load.too_much": (
         "this load is too much for {workers} measuring process(es) on this machine: in the warm-up they read {rate} "

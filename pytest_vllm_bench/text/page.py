@@ -129,7 +129,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.note.every": ("Drawn from every {every}th request.", "每 {every} 个请求取 1 个绘制。"),
     "page.note.max": ("The largest in each span of time.", "每个时间段内的最大值。"),
     # ---------------------------------------------------------------------------------- kinds of error
-    "page.implied": ("(implied)", "（自动补上）"),
     "page.error.connect": ("no connection", "连接失败"),
     "page.error.timeout": ("timeout", "超时"),
     "page.error.http": ("HTTP error", "HTTP 错误"),
@@ -157,11 +156,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.note": ("Note", "备注"),
     "page.finding.breach": (
         "Worst breach: {scenario} missed “{rule}” by {over} % (observed {observed}).",
-        "超限最严重：{scenario} 未满足“{rule}”，偏离 {over}%（实测 {observed}）。",
+        "最严重的未达标项：{scenario} “{rule}”，实测 {observed}，偏离 {over}%。",
     ),
     "page.finding.no_data": (
         "Worst breach: {scenario} broke “{rule}” (observed {observed}).",
-        "超限最严重：{scenario} 未满足“{rule}”（实测 {observed}）。",
+        "最严重的未达标项：{scenario} “{rule}”，实测 {observed}。",
     ),
     "page.finding.more_breaches": ("{n} more rule(s) were broken.", "另有 {n} 条规则未满足。"),
     "page.finding.regression": ("{scenario} fails against {name}:", "{scenario} 与 {name} 对比未通过："),
@@ -192,7 +191,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{scenario} and {others} more have too little evidence.",
         "{scenario} 及另外 {others} 个场景样本不足，无法判定。",
     ),
-    "page.finding.more": ("About {more} more requests would decide.", "再增加约 {more} 个请求即可判定。"),
+    "page.finding.more": ("About {more} more requests would make it proof.", "约需再多 {more} 个请求才能判定。"),
     "page.finding.best_within": (
         "Best output throughput within the rules: {value} tok/s, in {scenario}.",
         "满足规则的最高输出吞吐：{value} tok/s（{scenario}）。",
@@ -203,12 +202,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "page.finding.knee": (
         "Knee for {shape}: beyond a load of {load}, going to {next} changes throughput by only {gain} %.",
-        "{shape} 的拐点：负载超过 {load} 后，升到 {next} 时吞吐仅变化 {gain}%。",
+        "{shape} 的拐点：负载 {load} → {next}，吞吐只变化 {gain}%。",
     ),
     "page.finding.knee_ttft": (
         "Knee for {shape}: beyond a load of {load}, going to {next} changes throughput by only {gain} %,"
         " while p99 TTFT goes from {before} to {after} ms.",
-        "{shape} 的拐点：负载超过 {load} 后，升到 {next} 时吞吐仅变化 {gain}%，"
+        "{shape} 的拐点：负载 {load} → {next}，吞吐只变化 {gain}%，"
         "而 p99 TTFT 由 {before} 变为 {after} ms。",
     ),
     # ------------------------------------------------------------------------ set by the page's script

@@ -23,7 +23,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Write one of:  tokenizer: /folder/with/tokenizer.json  |  tokenizer: server (the server counts)\n"
         "  |  tokenizer: ids (random token ids, nothing is counted here)  |  set HF_ENDPOINT to a mirror",
         "tokenizer {name}：本机没有该目录，hub 缓存中没有，也无法从 hub 获取（{error}）。\n"
-        "可改写为：tokenizer: /含/tokenizer.json/的目录  |  tokenizer: server（由服务端计数）\n"
+        "可改写为：tokenizer: /models/模型目录（其中有 tokenizer.json）  |  tokenizer: server（由服务端计数）\n"
         "  |  tokenizer: ids（随机 token id，本地不计数）  |  将 HF_ENDPOINT 设为镜像地址",
     ),
     "plan.tokenizer_modelscope": (
@@ -40,7 +40,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "dataset {dataset}: its lengths are counted in tokens, which needs a tokenizer. "
         "Write tokenizer: /folder/with/tokenizer.json, or tokenizer: server.",
         "数据集 {dataset}：长度以 token 计，需要 tokenizer。"
-        "请填写 tokenizer: /含/tokenizer.json/的目录，或 tokenizer: server。",
+        "请填写 tokenizer: /models/模型目录（其中有 tokenizer.json），或 tokenizer: server。",
     ),
     "plan.no_stable_words": (
         "{source}: no words of this vocabulary keep their length, so exact prompt lengths cannot be had. "
@@ -55,7 +55,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan.ids_not_taken": (
         "backend {backend} takes no token ids, so tokenizer: ids cannot be used with it. "
         "Write tokenizer: /folder/with/tokenizer.json.",
-        "后端 {backend} 不接受 token id，不能与 tokenizer: ids 同用。请填写 tokenizer: /含/tokenizer.json/的目录。",
+        "后端 {backend} 不接受 token id，不能与 tokenizer: ids 同用。请填写 tokenizer: /models/模型目录（其中有 tokenizer.json）。",
     ),
     # chat templates
     "plan.template_of_none": (

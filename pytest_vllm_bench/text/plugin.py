@@ -91,7 +91,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "https://github.com/pytest-vllm-bench/pytest-vllm-bench/blob/main/docs/zh/troubleshooting.md",
     ),
     "plugin.summary": ("LLM serving benchmark", "LLM 服务压测结果"),
-    "plugin.tokenizer": ("loading the tokenizer", "正在加载分词器"),
+    "plugin.tokenizer": ("loading the tokenizer", "正在加载tokenizer"),
     "plugin.building": ("building prompts", "正在构造提示词"),
     "plugin.again": (
         "it looks worse than the baseline: measuring again ({times} of at most {most})",

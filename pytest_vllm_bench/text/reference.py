@@ -209,7 +209,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.output_field": (
         "The body's field that asks for the output length, where the server knows another than the backend's own: "
         "`max_tokens`, or an inner one such as `options.num_predict`. The length stays the scenario's.",
-        "请求体中表示输出长度的字段，用于服务器使用的字段名与后端默认不同的情况：`max_tokens`，或内层字段如 "
+        "请求体中表示输出长度的字段，用于服务端使用的字段名与后端默认不同的情况：`max_tokens`，或内层字段如 "
         "`options.num_predict`。长度仍由场景决定。",
     ),
     "reference.sampling": (
@@ -304,7 +304,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Ask the server for token ids or running counts in every event: exact token times, at some cost.",
         "要求服务端在每个事件中给出 token id 或计数：token 时刻更精确，但有一定开销。",
     ),
-    "reference.percentiles": ("Which percentiles are reported.", "报告哪些百分位。"),
+    "reference.percentiles": ("Which percentiles are reported.", "报告哪些分位数。"),
     # repeats, capacity, baselines
     "reference.repeats": (
         "How often each scenario is measured: a number, or `{{min: 5, max: 10, until: 5%}}`.",
@@ -328,7 +328,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.search.tiers": (
         "Name → a gate of its own, `...-NAME-capacity`, with its `at_least`, `sla` and `goodput` (default: those of the "
         "file). Tiers share their probes.",
-        "名称 → 单独的门槛测试 `...-NAME-capacity`，各有 `at_least`、`sla` 与 `goodput`（默认沿用全局设置）。各等级共用试探结果。",
+        "名称 → 单独的门禁测试 `...-NAME-capacity`，各有 `at_least`、`sla` 与 `goodput`（默认沿用全局设置）。各等级共用试探结果。",
     ),
     "reference.search.tiers.at_least": (
         "The tier's test fails where less than this holds.",
@@ -363,11 +363,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.baseline.target": (
         "One of `targets`: each of the others fails where it is worse, by rounds (`repeats: 5` or more). Without it a "
         "difference is only shown.",
-        "`targets` 之一：其余目标按轮（`repeats: 5` 或更多）与它比较，变差则不通过。不写则只显示差异。",
+        "`targets` 之一：其余目标按轮（`repeats: 5` 或更多）与它比较，变差则未通过。不写则只显示差异。",
     ),
     "reference.baseline.other_environment": (
         "Where model, server or machine differ: `warn` compares and says so, `refuse` compares nothing and fails.",
-        "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为不通过。",
+        "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为未通过。",
     ),
     # results
     "reference.observe": ("What is watched beside the load.", "压测时同步观测的内容。"),

@@ -82,7 +82,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.not_http": (
         "What answers at {url} does not speak HTTP as expected: {said}. Is the port right?",
-        "{url} 的应答不是预期的 HTTP:{said}。端口对吗？",
+        "{url} 的应答不是预期的 HTTP：{said}。端口对吗？",
     ),
     "server.redirect": (
         "{url} answered {status}, a redirect to {to!r}. Write the final address as base_url: a benchmark does not "
@@ -106,7 +106,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "server.status": (
         "{url} answered {status}: {said}",
-        "{url} 返回 {status}:{said}",
+        "{url} 返回 {status}：{said}",
     ),
     "server.error": (
         "{url} answered a small request of this scenario's shape with an error: {said}",

@@ -25,11 +25,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "simulator.port": ("--port {port} is not a number from 0 to 65535", "--port {port} 不是 0 到 65535 之间的数"),
     "simulator.not_started": (
         "The built-in simulator did not start: {detail}",
-        "内置模拟服务器未能启动：{detail}",
+        "内置模拟服务端未能启动：{detail}",
     ),
     "simulator.dialect": (
         "The simulator speaks no dialect {name!r}; it speaks: {known}.",
-        "模拟服务器不支持方言 {name!r}；支持的有：{known}。",
+        "模拟服务端不支持方言 {name!r}；支持的有：{known}。",
     ),
     "simulator.help": (
         "An LLM server without a model: it answers at a known speed, in many servers' languages.",

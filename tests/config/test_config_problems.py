@@ -377,6 +377,9 @@ def test_problems_come_in_the_order_of_the_file_and_once(wrong: Wrong) -> None:
     ("text", "found", "line"),
     [
         ("base_url： simulator\n", "：", 1),
+        ("base_url： simulator\nmodel: x\n", "：", 1),
+        ("model: x\n- base_url：simulator\ngoodput: {ttft: 5}\n", "：", 2),
+        ("base_url: simulator\ngoodput:\n  ttft：500\n", "：", 3),
         ("# 说明：无\nbase_url: simulator\ninput_output: [[32，8]]\nconcurrency_prompts: [[1, 4]]\n", "，", 3),
         ("base_url: http：//localhost:8000  # 地址，端口\n", "：", 1),
     ],
