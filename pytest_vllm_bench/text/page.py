@@ -129,6 +129,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.note.every": ("Drawn from every {every}th request.", "每 {every} 个请求取 1 个绘制。"),
     "page.note.max": ("The largest in each span of time.", "每个时间段内的最大值。"),
     # ---------------------------------------------------------------------------------- kinds of error
+    "page.implied": ("implied", "自动补上"),
     "page.error.connect": ("no connection", "连接失败"),
     "page.error.timeout": ("timeout", "超时"),
     "page.error.http": ("HTTP error", "HTTP 错误"),
@@ -207,8 +208,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.finding.knee_ttft": (
         "Knee for {shape}: beyond a load of {load}, going to {next} changes throughput by only {gain} %,"
         " while p99 TTFT goes from {before} to {after} ms.",
-        "{shape} 的拐点：负载 {load} → {next}，吞吐只变化 {gain}%，"
-        "而 p99 TTFT 由 {before} 变为 {after} ms。",
+        "{shape} 的拐点：负载 {load} → {next}，吞吐只变化 {gain}%，而 p99 TTFT 由 {before} 变为 {after} ms。",
     ),
     # ------------------------------------------------------------------------ set by the page's script
     "page.js.log_x": ("log x", "X 轴对数刻度"),
