@@ -109,6 +109,9 @@ def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
     notes = (*other, *missing_gates(old, new, gate.settings))
     gate.measured.setdefault(key, []).append(new)
     made = compare_one(gate.standing, gate.measured, key)
+    if result.verdict is Verdict.INVALID:  # says nothing of the others, nor needs to be measured again
+        del gate.measured[key]
+        made = [replace(c, suspected=False) for c in made]
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
 
 

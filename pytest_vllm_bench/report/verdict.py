@@ -219,8 +219,11 @@ def _scenario(result: Result) -> dict[str, Any]:
 
 def _baseline(result: Result) -> dict[str, Any]:
     """The reference, what was gated against it, and why that failed."""
-    kept = ("metric", "verdict", "observed", "reference", "change", "tolerance")
-    gated = [{key: plain(getattr(c, key)) for key in kept} for c in baseline.comparisons(result, gated=True)]
+    kept = ("scenario", "metric", "verdict", "observed", "reference", "change", "tolerance")
+    told = [{key: plain(getattr(c, key)) for key in kept} for c in baseline.comparisons(result, gated=True)]
+    gated = [
+        {key: value for key, value in one.items() if key != "scenario" or value} for one in told
+    ]  # the result's own
     return {"reference": baseline.reference(result), "comparisons": gated, "failed": baseline.reasons(result, "en")}
 
 
