@@ -10,6 +10,7 @@ import pytest
 from every import every
 
 from pytest_vllm_bench.model import Message
+from pytest_vllm_bench.plugin import OPTIONS
 from pytest_vllm_bench.text import language, safe, say, table
 from pytest_vllm_bench.text.glossary import GLOSSARY
 
@@ -114,3 +115,7 @@ def test_one_thing_has_one_word(term: str, others: tuple[str, ...]) -> None:
 def test_chinese_has_no_space_before_percent() -> None:
     assert "5%" in say(Message(key="judge.check.steal", values={"share": "5 %"}), "zh")
     assert "5 %" in say(Message(key="judge.check.steal", values={"share": "5 %"}), "en")
+
+
+def test_pytests_help_says_of_each_option_what_the_option_says_itself() -> None:
+    assert {name: say(f"plugin.help.{name}") for name in OPTIONS} == {name: text for name, (text, _) in OPTIONS.items()}

@@ -10,13 +10,14 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from gettext import gettext
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.model import Problem
-from pytest_vllm_bench.text import language, safe, say
+from pytest_vllm_bench.text import language, safe, say, table
 
 #: Command → its module; an alias names the module of another.
 COMMANDS = {
@@ -34,6 +35,12 @@ COMMANDS = {
     "init": "init",
     "doctor": "doctor",
 }
+
+
+def spoken(lang: str) -> None:
+    """argparse's own words in the language: it asks gettext, which has no catalogue of them anywhere."""
+    ours = {pair[0]: pair[1] for key, pair in table().items() if key.startswith("cli.argparse.")}
+    argparse._ = (lambda said: ours.get(said, said)) if lang == "zh" else gettext  # type: ignore[attr-defined]
 
 
 def parser(lang: str, only: str | None = None) -> argparse.ArgumentParser:
@@ -58,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot spell a character gets its code
     asked = argv[argv.index("--lang") + 1 : argv.index("--lang") + 2] if "--lang" in argv else []
     lang = language(asked[0] if asked else os.environ.get("PYTEST_VLLM_LANG"))
+    spoken(lang)
     complete(lang)
     command = next((a for a in argv if a in COMMANDS), None)
     try:

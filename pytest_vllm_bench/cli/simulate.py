@@ -25,18 +25,19 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
-    return main(args.rest)
+    return main(args.rest, lang)
 
 
-def main(args: Sequence[str] | None = None) -> int:
+def main(args: Sequence[str] | None = None, lang: str = "") -> int:
     """Serve until SIGTERM, Ctrl-C, or (with ``--with-parent``) the end of standard input."""
-    options, with_parent = parse(args, language())
+    lang = lang or language()
+    options, with_parent = parse(args, lang)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 65_536)), hard))
     try:
         _run(options, with_parent)
     except BenchError as error:
-        print(say(error.message, language()), file=sys.stderr)
+        print(say(error.message, lang), file=sys.stderr)
         return 2
     except OSError as error:
         print(error, file=sys.stderr)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import sys
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
@@ -114,9 +116,22 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+def helped() -> Callable[[str, str], str] | None:
+    """What puts an option's help into the reader's language; None where nobody reads it: words take time to load."""
+    if not {"-h", "--help"} & {*sys.argv}:
+        return None
+    from pytest_vllm_bench.text import language, say
+
+    given = re.search(r"--vllm-lang[= ](\w+)", " ".join(sys.argv))
+    lang = language(given[1] if given else os.environ.get("PYTEST_VLLM_LANG"))
+    return lambda name, _: say(f"plugin.help.{name}".rstrip("."), lang)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("vllm-bench", "benchmarks of LLM servers (pytest-vllm-bench)")
-    for name, (text, kind) in OPTIONS.items():
+    said = helped() or (lambda name, words: words)
+    group = parser.getgroup("vllm-bench", said("", "benchmarks of LLM servers (pytest-vllm-bench)"))
+    for name, (words, kind) in OPTIONS.items():
+        text = said(name, words)
         dest = "vllm_" + name.replace("-", "_")
         twins = f"{text} [PYTEST_{dest.upper()}, ini {dest}]"
         if kind == "flag":

@@ -69,6 +69,40 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.starts": ("  servers will be started, starts: {count}", "  将启动服务，启动次数：{count}"),
     "plugin.start": ("    {name} ({count} ×): {command}", "    {name}（{count} 次）：{command}"),
+    # pytest --help
+    "plugin.help": ("benchmarks of LLM servers (pytest-vllm-bench)", "LLM 服务压测 (pytest-vllm-bench)"),
+    "plugin.help.config": (
+        "the config.yaml to use instead of the one beside the test file",
+        "所用的 config.yaml（默认为测试文件旁的那一个）",
+    ),
+    "plugin.help.url": (
+        'the server, http://host:8000, or "simulator" for the built-in one',
+        "服务地址，如 http://host:8000；写 simulator 则使用内置模拟器",
+    ),
+    "plugin.help.model": ("the model's name, where the server has several", "模型名（服务有多个模型时必填）"),
+    "plugin.help.tokenizer": (
+        'a folder, a file, a hub name, "server" or "ids"',
+        '目录、文件、模型仓库名、"server" 或 "ids"',
+    ),
+    "plugin.help.results": ("the folder for results (default: results)", "结果目录（默认 results）"),
+    "plugin.help.baseline": (
+        "hold results against this reference: a name, or a file",
+        "与该基线比较：名称或文件",
+    ),
+    "plugin.help.save-baseline": ("add this session's results to a reference", "把本次会话的结果存入基线"),
+    "plugin.help.ready-timeout": (
+        "seconds to wait for the server to become ready (default: 600)",
+        "等待服务就绪的秒数（默认 600）",
+    ),
+    "plugin.help.lang": (
+        "en, zh, or both for CSV headers in both (default: the locale's)",
+        "en、zh，或 both（CSV 表头中英并列）；默认跟随系统区域设置",
+    ),
+    "plugin.help.resume": (
+        "run only what is missing of the last session in the results folder",
+        "只运行结果目录中上次会话尚缺的部分",
+    ),
+    "plugin.help.strict": ("unproven verdicts and simulated servers fail", "证据不足的结论与模拟服务均视为失败"),
     "plugin.implied_again": (
         "implied: {rules}, since the override in line {line} replaces the rules that spoke of it",
         "自动补上的规则：{rules}（第 {line} 行的 overrides 替换了原来与此有关的规则）",

@@ -347,3 +347,17 @@ def test_results_of_an_earlier_version_are_taken_as_before(tmp_path: Path) -> No
     assert (tmp_path / "results" / "report.html").stat().st_size > 1 << 20
     compared = shell("compare", "results", str(OF_0_1), cwd=tmp_path)
     assert re.search(r"io32x4-mc2 +Mean TTFT \(ms\) +6.45 +6.45 +\+0.0%", compared)
+
+
+def test_what_argparse_says_itself_is_said_in_the_language_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for args, zh, en in (
+        (["report", "--no-such"], "错误：无法识别的参数：--no-such", "error: unrecognized arguments: --no-such"),
+        (["simulate", "--port"], "参数 --port：需要一个值", "argument --port: expected one argument"),
+        (["--lang", "xx", "report"], "", "invalid choice: 'xx'"),
+    ):
+        for lang, said in (("zh", zh), ("en", en)):
+            with pytest.raises(SystemExit):
+                main(["--lang", lang, *args] if args[0] != "--lang" else args)
+            assert said in capsys.readouterr().err
+            if args[0] == "--lang":
+                break
