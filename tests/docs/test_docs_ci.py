@@ -22,7 +22,8 @@ GITLAB = yaml.safe_load((HERE / "gitlab-ci.yml").read_text(encoding="utf-8"))
 @pytest.fixture
 def repository(project: Path) -> Path:
     """As it is checked out: without results."""
-    shutil.rmtree(project / "results", ignore_errors=True)
+    for left_there in (project / "results", project / "bench_cases" / "baselines"):
+        shutil.rmtree(left_there, ignore_errors=True)
     return project
 
 
@@ -34,26 +35,41 @@ def steps() -> list[dict[str, Any]]:
 def test_the_steps_for_github_run(repository: Path, server: str, tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     variables = {"PYTEST_VLLM_URL": server, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "CI": "true"}
-    printed = "".join(run(["bash", "-ec", s["run"]], repository, more=variables) for s in steps()[3:] if "run" in s)
+    variables["SAVE"] = nightly(GITHUB["jobs"]["benchmark"]["env"]["SAVE"])
+    measuring = [s["run"] for s in steps()[3:] if "run" in s and "if" not in s]
+    printed = "".join(run(["bash", "-ec", one], repository, more=variables) for one in measuring)
     assert "io1024x8-mc16-np32" in printed
     assert "io1024x8-mc16-np32" in summary.read_text(encoding="utf-8")
-    left(repository, GITHUB["jobs"]["benchmark"]["steps"][-1]["with"]["path"])
+    left(repository, *GITHUB["jobs"]["benchmark"]["steps"][-1]["with"]["path"].split())
+    (commented,) = [s["run"] for s in steps() if "pull_request" in s.get("if", "")]
+    made, given = commented.splitlines()
+    run(["bash", "-ec", made], repository)
+    assert (repository / given.split()[-1]).exists()
+
+
+def nightly(said: str) -> str:
+    """The one option in an expression, or in a rule's variable."""
+    (option,) = re.findall(r"--[\w-]+=\w+", said)
+    return str(option)
 
 
 def test_the_steps_for_gitlab_run(repository: Path, server: str) -> None:
     variables = {"PYTEST_VLLM_URL": server, "GITLAB_CI": "true", "CI": "true"}
+    variables["SAVE"] = nightly(GITLAB["benchmark"]["rules"][0]["variables"]["SAVE"])
     for line in GITLAB["benchmark"]["script"][1:]:
         run(["bash", "-ec", line], repository, more=variables)
     artifacts = GITLAB["benchmark"]["artifacts"]
-    left(repository, artifacts["paths"][0])
+    left(repository, *artifacts["paths"])
     assert (repository / artifacts["reports"]["junit"]).exists()
     metrics = (repository / artifacts["reports"]["metrics"]).read_text(encoding="utf-8")
     assert re.search(r'^output_throughput\{scenario="io256x8-mc1-np4"\} \d', metrics, re.MULTILINE)
 
 
-def left(repository: Path, folder: str) -> None:
-    """What the pages say lies in the results."""
+def left(repository: Path, folder: str, references: str) -> None:
+    """What the pages say lies in the results, and among the references after a night."""
     results = repository / folder
+    kept = json.loads((repository / references / "main.json").read_text(encoding="utf-8"))
+    assert len(kept["scenarios"]) == 4
     for name in ("junit.xml", "verdict.json", "report.html", "aggregate_results.csv"):
         assert (results / name).exists(), name
     suite = ElementTree.parse(results / "junit.xml").getroot()
@@ -70,6 +86,16 @@ def test_a_variable_that_is_not_set_stops_the_job(repository: Path) -> None:
 def test_jobs_wait_for_one_another() -> None:
     assert GITHUB["concurrency"]["cancel-in-progress"] is False
     assert GITLAB["benchmark"]["resource_group"]
+
+
+def test_only_the_nightly_job_writes_the_reference() -> None:
+    assert "'schedule'" in GITHUB["jobs"]["benchmark"]["env"]["SAVE"]
+    assert all("schedule" in s["if"] for s in steps() if "cache/save" in s.get("uses", ""))
+    rules, otherwise = GITLAB["benchmark"]["rules"], GITLAB["benchmark"]["variables"]
+    assert [rule["if"] for rule in rules if "SAVE" in rule.get("variables", {})] == [
+        '$CI_PIPELINE_SOURCE == "schedule"'
+    ]
+    assert (otherwise["SAVE"], otherwise["POLICY"]) == ("", "pull")
 
 
 def test_the_keys_are_github_s_own() -> None:
