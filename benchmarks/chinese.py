@@ -14,7 +14,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     (
         r"memory: (\d+) MB at most over ([\d,]+) events, (\d+) MB over ([\d,]+); a tape write holds the loop "
         r"for ([\d.]+) ms at p99.9 of ([\d,]+)",
-        r"内存：\2 个事件时最多 \1 MB，\4 个时 \3 MB；\6 次磁带写入中，p99.9 占住事件循环 \5 ms",
+        r"内存：\2 个事件时最多 \1 MB，\4 个时 \3 MB；\6 次记录带写入中，p99.9 占住事件循环 \5 ms",
     ),
     (
         r"stages, µs of CPU: send ([\d.]+) a request, receive ([\d.]+) an event, decode beside it ([\d.]+) an "
@@ -23,7 +23,7 @@ WORDS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"tape: ([\d.]+) × the bytes received; decoded alone on a core ([\d.]+) µs an event",
-        r"磁带：大小为所收字节的 \1 倍；单独占一个核解码时每个事件 \2 µs",
+        r"记录带：大小为所收字节的 \1 倍；单独占一个核解码时每个事件 \2 µs",
     ),
     (r"the whole command takes ([\d.]+) s beyond the load of ([\d.]+) s", r"整条命令比 \2 s 的负载本身多用 \1 s"),
     (

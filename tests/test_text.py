@@ -98,7 +98,7 @@ def test_words_from_elsewhere_command_nobody() -> None:
 
 #: What is written as the machine reads it is nobody's word.
 CODE = re.compile(r"```.*?```|`[^`]*`|^    .*?$", re.DOTALL | re.MULTILINE)
-PAGES = [*sorted(ROOT.glob("docs/zh/*.md")), ROOT / "README.zh-CN.md"]
+PAGES = [*sorted(ROOT.glob("docs/zh/*.md")), *sorted(ROOT.glob("*.zh-CN.md"))]
 
 
 @every(("term", "others"), list(GLOSSARY.values()))
