@@ -19,10 +19,11 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "server.unavailable",
         "server.not_ready", "server.model", "server.model_choice", "server.model_unknown", "server.context",
         "server.shape", "server.no_tokenize", "server.odd_tokenize", "plugin.warmup_failed",
+        "serve.died", "serve.not_ready", "serve.no_command", "serve.no_room", "serve.why.*",
     ),
     "told": (
         "server.not_told", "server.not_listed", "server.window", "server.output_field", "server.several",
-        "plugin.warmup_some",
+        "plugin.warmup_some", "serve.no_reset", "serve.reset_failed", "serve.killed",
     ),
     "odd": ("judge.doubt.*",),
     "invalid": ("judge.check.*.bad",),
@@ -199,6 +200,10 @@ ADVICE: dict[str, tuple[str, str]] = {
     "page.error.empty": (
         'The answer ended without a token: see "no token" before the load.',
         "回答结束时没有任何 token：参见上文压测前的同类提示。",
+    ),
+    "serve.died": (
+        "The whole log is in `results/logs`; [what happens](servers.md#what-happens) before and after.",
+        "完整日志在 `results/logs` 中；前后过程见[过程](servers.md)。",
     ),
     "judge.rate_without_window": ("See also `duration`.", "也可使用 `duration`。"),
 }

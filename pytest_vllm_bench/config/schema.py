@@ -6,9 +6,7 @@ is in ``checks``.
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -22,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from pytest_vllm_bench.config import servers
 from pytest_vllm_bench.config import values as v
 from pytest_vllm_bench.model import MOST_TOKENS, Warmup
 
@@ -147,59 +146,6 @@ def _model_choice(value: Any) -> str | tuple[float, ...]:
     return v.one_of("round_robin", "random")(value)
 
 
-def _command(value: Any) -> list[str]:
-    """Words as a shell would take them apart, or a list of them; no shell ever sees them."""
-    try:
-        words = shlex.split(v.text(value)) if isinstance(value, str) else value
-    except ValueError as error:
-        raise v.wrong("server_quotes", words=str(error)) from None
-    if not isinstance(words, list) or not words or not all(isinstance(word, str | int | float) for word in words):
-        raise v.wrong("server_command", got=v.show(value))
-    words = [v.text(words[0]), *map(str, words[1:])]
-    _written(words)
-    shell = next((word for word in words if word in ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")), None)
-    if shell or "=" in words[0]:
-        raise v.wrong("server_shell", word=shell or words[0])
-    return words
-
-
-def _args(value: Any) -> Any:
-    """Axes, settings, or the file that holds them."""
-    if isinstance(value, str):
-        return v.text(value)
-    if isinstance(value, list):
-        for one in _few(_not_empty(value)):
-            _flags(one)
-        return value
-    for inner in _flags(value).values():
-        _few(_not_empty(inner))
-    return value
-
-
-def _flags(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) and key.strip("-_ ") for key in value):
-        raise v.wrong("server_args", got=v.show(value))
-    _written(value)
-    return value
-
-
-def _written(value: Any) -> None:
-    """No command line holds the character U+0000."""
-    if "\\u0000" in json.dumps(value, default=str):
-        raise v.wrong("control_character", code="U+0000")
-
-
-def _environment(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise v.wrong("want_mapping", got=v.show(value))
-    for name, content in value.items():
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise v.wrong("server_variable", name=v.show(name))
-        if not isinstance(content, str) or "\0" in content:
-            raise v.wrong("server_value", name=name, got=v.show(content))  # nor a number: 010 would be 8
-    return value
-
-
 def _reset(value: Any) -> str:
     return value if value in ("auto", "none") else _endpoint(value)
 
@@ -259,10 +205,12 @@ class StopFile(Strict):
 class ServerFile(Strict):
     command: Annotated[
         list[str],
-        *_field(_command, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]}),
+        *_field(
+            servers.command, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]}
+        ),
     ]
-    args: Annotated[Any, *_field(_args, {"type": ["object", "array", "string"]})] = {}
-    env: Annotated[dict[str, str], *_field(_environment, {"type": "object"})] = {}
+    args: Annotated[Any, *_field(servers.args, {"type": ["object", "array", "string"]})] = {}
+    env: Annotated[dict[str, str], *_field(servers.environment, {"type": "object"})] = {}
     ready: ReadyFile = ReadyFile()
     stop: StopFile = StopFile()
     reset: Annotated[str, *_field(_reset, {"type": "string"})] = "auto"

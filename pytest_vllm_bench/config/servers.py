@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench import files
+from pytest_vllm_bench.config import values as v
 from pytest_vllm_bench.config.starter import sweep
-from pytest_vllm_bench.config.values import MOST_LETTERS
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, ServerCommand, Target
 
@@ -35,6 +36,68 @@ SECRET = re.compile(
     r"(?:(?<!cache_)key|(?<!stop_)(?<!eos_)token|secret|passwo?r?d|pwd|auth|authorization|sig|signature|credentials?)$",
     re.IGNORECASE,
 )
+
+
+def command(value: Any) -> list[str]:
+    """Words as a shell would take them apart, or a list of them; no shell ever sees them."""
+    try:
+        words = shlex.split(v.text(value)) if isinstance(value, str) else value
+    except ValueError as error:
+        raise v.wrong("server_quotes", words=str(error)) from None
+    if not isinstance(words, list) or not words or not all(isinstance(word, str | int | float) for word in words):
+        raise v.wrong("server_command", got=v.show(value))
+    words = [v.text(words[0]), *map(str, words[1:])]
+    _written(words)
+    shell = next((word for word in words if word in ("&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1")), None)
+    if shell or "=" in words[0]:
+        raise v.wrong("server_shell", word=shell or words[0])
+    return words
+
+
+def args(value: Any) -> Any:
+    """Axes, settings, or the file that holds them."""
+    if isinstance(value, str):
+        return v.text(value)
+    if isinstance(value, list):
+        for one in _few(value):
+            _flags(one)
+        return value
+    for inner in _flags(value).values():
+        _few(inner)
+    return value
+
+
+def _few(value: Any) -> Any:
+    """Settings, or values on an axis: at least one, and no more than can be gone through."""
+    if isinstance(value, list) and not value:
+        raise v.wrong("empty_list")
+    if isinstance(value, list) and len(value) > MOST_SETTINGS:
+        raise v.wrong("too_many", got=len(value), most=MOST_SETTINGS)
+    return value
+
+
+def _flags(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) and key.strip("-_ ") for key in value):
+        raise v.wrong("server_args", got=v.show(value))
+    _written(value)
+    return value
+
+
+def _written(value: Any) -> None:
+    """No command line holds the character U+0000."""
+    if "\\u0000" in json.dumps(value, default=str):
+        raise v.wrong("control_character", code="U+0000")
+
+
+def environment(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise v.wrong("want_mapping", got=v.show(value))
+    for name, content in value.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise v.wrong("server_variable", name=v.show(name))
+        if not isinstance(content, str) or "\0" in content:
+            raise v.wrong("server_value", name=name, got=v.show(content))  # nor a number: 010 would be 8
+    return value
 
 
 def launched(settings: File, like: Target, where: Where) -> tuple[Target, ...]:
@@ -110,7 +173,7 @@ def labelled(settings: Sequence[Setting], path: str, where: Where) -> dict[str, 
     for one in settings:
         named = next((str(one[key]) for key in NAMES if one.get(key)), "")
         parts = [short[key] + _value(one.get(key), values[key]) for key in varied if key in one]
-        label = re.sub(r"[^\w.-]+", "_", named or "-".join(parts), flags=re.ASCII)[:MOST_LETTERS].strip("-")
+        label = re.sub(r"[^\w.-]+", "_", named or "-".join(parts), flags=re.ASCII)[: v.MOST_LETTERS].strip("-")
         if label.lower() in {other.lower() for other in found}:
             where.add(path, Message(key="config.server_label", values={"label": label or "–"}))
         found[label] = {key: value for key, value in one.items() if key not in NAMES}

@@ -64,7 +64,7 @@ class RollCall:
         from pytest_vllm_bench.text import say
 
         items = self.config.stash[ITEMS]
-        targets = {s.target.base_url: s.target for scenarios in items.scenarios.values() for s in scenarios}
+        targets = {repr(s.target): s.target for scenarios in items.scenarios.values() for s in scenarios}
         for found in recover(left, folder, items.registry.backends, [*targets.values()]):
             if isinstance(found, Message):
                 yield say(found, items.lang)

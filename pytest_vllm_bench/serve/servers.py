@@ -92,10 +92,9 @@ class Servers:
 
     def address(self, target: Target) -> str:
         """Where a target is; "" where it was not started yet."""
-        if target.launch is not None:
-            running = self.launcher.serving(target)
-            return running.url if running else ""
-        return self._simulator if target.simulated else target.base_url
+        if target.launch is not None and (running := self.launcher.serving(target)):
+            return running.url
+        return self._simulator if target.simulated and target.launch is None else target.base_url
 
     async def reach(self, scenario: Scenario, aloud: Callable[[Message], None]) -> Target:
         """Where a scenario's target really is: a server is started when first needed, the built-in one too."""

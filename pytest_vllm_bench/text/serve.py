@@ -18,14 +18,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "服务自行退出（{how}）。{why}日志 {log} 的最后内容：\n{lines}",
     ),
     "serve.not_ready": (
-        "The server was not ready after {seconds} s; server: {{ready: {{timeout: …}}}} waits longer, and path: names "
-        "another page than /health to ask. Its log, {log}, says last:\n{lines}",
+        "The server was not ready after {seconds} s. More time is given by server: {{ready: {{timeout: …}}}}, where path: "
+        "names another page than /health to ask. Its log, {log}, says last:\n{lines}",
         "等待 {seconds} 秒后服务仍未就绪；可用 server: {{ready: {{timeout: …}}}} 延长等待时间，"
         "若探测页面不是 /health，请用其中的 path: 指定。日志 {log} 的最后内容：\n{lines}",
     ),
     "serve.killed": (
-        "The server did not end within {grace} s of SIGTERM: {n} of its processes were killed (log: {log}); "
-        "server: {{stop: {{grace: …}}}} waits longer.",
+        "The server did not end within {grace} s of SIGTERM: {n} of its processes were killed (log: {log}). "
+        "More time is given by server: {{stop: {{grace: …}}}}.",
         "服务在收到 SIGTERM 后 {grace} 秒内没有退出：强制结束了其中 {n} 个进程（日志：{log}）；"
         "可用 server: {{stop: {{grace: …}}}} 延长等待时间。",
     ),
@@ -34,7 +34,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "加速卡 {device} 的显存已被占用 {used:,} MiB（共 {total:,} MiB；pid、名称、显存：{by}）。",
     ),
     "serve.no_room": (
-        "No server is started: {why} More than {share} may not be in use before; server: {{free_memory: …}} allows more.",
+        "No server is started: {why} More than {share} may not be in use before. More is allowed by server: {{free_memory: …}}.",
         "没有启动服务：{why}启动之前显存占用不得超过 {share}；可用 server: {{free_memory: …}} 放宽。",
     ),
     "serve.no_reset": (

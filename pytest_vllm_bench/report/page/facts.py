@@ -10,11 +10,16 @@ from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.store.row import to_json
 
 
+def server(result: Result) -> str:
+    """Its address; of one that was started its command, as its port was anybody's."""
+    return result.scenario.target.base_url or str(result.environment.get("launch", {}).get("command", ""))
+
+
 def facts(results: Sequence[Result]) -> list[tuple[Message, str]]:
     """What was tested, each fact once; several values are listed."""
     found = [
         (message("page.fact.model"), distinct(result.model for result in results)),
-        (message("page.fact.server"), distinct(result.scenario.target.base_url for result in results)),
+        (message("page.fact.server"), distinct(map(server, results))),
         (message("page.fact.version"), server_version(results)),
         (message("page.fact.client"), client(results)),
         (
