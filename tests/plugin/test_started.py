@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.model import ServerCommand
+from pytest_vllm_bench.serve import room
 from pytest_vllm_bench.serve.start import RunningServer
 from pytest_vllm_bench.tokenizer import SMALL
 
 pytestmark = pytest.mark.slow  # whole sessions
 
+pytestmark = pytest.mark.slow  # whole sessions
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 SCRIPTED = Path(__file__).parent.parent / "serve" / "scripted.py"
@@ -232,9 +234,8 @@ def test_what_holds_the_accelerators_is_waited_for_and_named(
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
-    pytester.makepyfile(no_patience="from pytest_vllm_bench.serve import room\nroom.PATIENCE = 0.5")
-    monkeypatch.setenv("PYTHONPATH", f"{pytester.path}:{os.environ.get('PYTHONPATH', '')}")
-    result = bench("-p", "no_patience", **ONE | {"server": server(free_memory="0%")})
+    monkeypatch.setattr(room, "PATIENCE", 0.5)
+    result = bench(**ONE | {"server": server(free_memory="0%")})
     result.assert_outcomes(errors=1)
     assert "No server is started" in told(result)
     assert "4711, python3, 70000 MiB" in told(result)
