@@ -26,7 +26,11 @@ THEIRS = {"client_queue_time": "slot_wait", "e2el_including_client_queue": "resp
 
 def unknown(text: str) -> list[str]:
     """Names among --percentile-metrics that are no latencies."""
-    return [id for id in text.split(",") if THEIRS.get(id.strip(), id.strip()) not in SAMPLED]
+    return [id for id in latencies(text) if THEIRS.get(id, id) not in SAMPLED]
+
+
+def latencies(text: str) -> list[str]:
+    return list(filter(None, map(str.strip, text.split(","))))
 
 
 def percents(text: str) -> list[float]:
@@ -50,13 +54,14 @@ def save(args: argparse.Namespace, began: str) -> Iterator[Path]:
         path = args.results / name if args.result_dir else files.path(name)
         if number and not args.append_result:
             path = path.with_stem(f"{path.stem}-{number + 1}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if args.save_result or args.append_result:
-            _write(path, theirs(args, result), append=bool(args.append_result))
-            yield path
         page = args.results / "report.html"
-        if (args.plot_timeline or args.plot_dataset_stats) and page.is_file():
-            yield Path(shutil.copyfile(page, path.with_suffix(".timeline.html" if args.plot_timeline else ".html")))
+        with folder.writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if args.save_result or args.append_result:
+                _write(path, theirs(args, result), append=bool(args.append_result), secret=bool(args.save_detailed))
+                yield path
+            if (args.plot_timeline or args.plot_dataset_stats) and page.is_file():
+                yield Path(shutil.copyfile(page, path.with_suffix(".timeline.html" if args.plot_timeline else ".html")))
 
 
 def named(args: argparse.Namespace, result: Result) -> str:
@@ -72,9 +77,9 @@ def named(args: argparse.Namespace, result: Result) -> str:
     return f"{kind}-{rate}{cap}-{model}-{vllm_date(result.date)}.json"
 
 
-def _write(path: Path, found: Mapping[str, Any], *, append: bool) -> None:
-    """One object a line where it is appended, as there."""
-    with files.private(path, "ab" if append else "wb") as file:
+def _write(path: Path, found: Mapping[str, Any], *, append: bool, secret: bool) -> None:
+    """One object a line where it is appended, as there; with answers in it, it is its owner's alone."""
+    with (files.private if secret else open)(path, "ab" if append else "wb") as file:
         if append and file.tell():
             file.write(b"\n")
         file.write(json.dumps(found).encode())
@@ -89,7 +94,7 @@ def theirs(args: argparse.Namespace, result: Result) -> dict[str, Any]:
     made = {**setup, **added, **rest}
     if args.ramp_up_strategy:
         made |= {f"ramp_up_{key}": getattr(args, f"ramp_up_{key}") for key in ("strategy", "start_rps", "end_rps")}
-    for id in (args.percentile_metrics or "").split(","):
+    for id in latencies(args.percentile_metrics or ""):
         for statistic in ("mean", "median", "std", *map(percentile_label, percents(args.metric_percentiles or "99"))):
             ours = {"p0": "min", "p100": "max"}.get(statistic, statistic)
             if (value := row.get(f"{ours}_{THEIRS.get(id, id)}_ms")) is not None:

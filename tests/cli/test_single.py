@@ -285,7 +285,7 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
         --num-prompts 12 --max-concurrency 3 --random-input-len 32 --random-output-len 6 --seed 3 --model Qwen3.5-27B
         --save-result --save-detailed --append-result --result-dir out --result-filename all.jsonl --label mine
         --metadata tp=8 date=then completed=99
-        --percentile-metrics ttft,e2el,client_queue_time,e2el_including_client_queue
+        --percentile-metrics 'ttft, e2el,client_queue_time,e2el_including_client_queue'
         --metric-percentiles 0,25,99.9,100 --request-rate 200 --goodput ttft:60000 --plot-timeline --disable-tqdm
         --profile
     """
@@ -312,6 +312,15 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
     assert (data / "out" / "all.timeline.html").stat().st_size > 1 << 20
     assert ran("judge", "out/all.jsonl", "--rule", "failed == 0", cwd=data).returncode == 0
     assert "io32x6" in ran("aggregate", "out", cwd=data).stdout
+
+
+def test_a_file_that_cannot_be_written_is_said(data: Path, server: str) -> None:
+    (data / "taken").write_text("")
+    line = "--num-prompts 3 --random-input-len 8 --random-output-len 4 --model Qwen3.5-27B --save-result"
+    done = ran("single", *line.split(), "--result-filename", "taken/x.json", cwd=data, PYTEST_VLLM_URL=server)
+    assert done.returncode == 2
+    assert "taken" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @every("lang", ["en", "zh"])
