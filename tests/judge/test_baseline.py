@@ -36,6 +36,8 @@ def row(session: str | None = "s1", **changed: Any) -> Result:
         "output_throughput": 100.0, "mean_tpot_ms": 10.0, "mean_e2el_ms": 1000.0, "mean_ttft_ms": 50.0,
         "p99_ttft_ms": 80.0, "steady_output_throughput": 110.0, "goodput_ratio": None,
     }  # fmt: skip
+    if "repeat" in changed:
+        changed["scenario_id"] = f"io1x1-mc1-np10-r{changed['repeat']}"
     return from_json({key: value for key, value in {**values, **changed}.items() if value is not None})
 
 
@@ -114,7 +116,9 @@ def test_folding_keeps_the_last_sessions_sorted_and_small() -> None:
     reference: dict[str, Any] | None = None
     for i in range(7):
         reference, refused = baseline.fold(
-            reference, [row(f"s{i}", mean_tpot_ms=10 + i / 3), row(f"s{i}", scenario_key="a")], keep=5
+            reference,
+            [row(f"s{i}", mean_tpot_ms=10 + i / 3), row(f"s{i}", scenario_id="a-np10", scenario_key="a")],
+            keep=5,
         )
         assert refused == []
     assert reference is not None
