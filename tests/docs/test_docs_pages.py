@@ -89,3 +89,18 @@ def test_every_dependency_is_explained() -> None:
         assert said == {one.split(">")[0]: [] for one in asked} | {
             one.split(">")[0]: [extra] for extra, those in extras.items() for one in those
         }
+
+
+def test_the_code_guide_names_files_that_there_are() -> None:
+    package = ROOT / "pytest_vllm_bench"
+    for lang in ("en", "zh"):
+        words = " ".join(prose(ROOT / "docs" / lang / "code-guide.md"))
+        named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+(?:\.py|/))`", words)
+        assert named
+        for file in named:
+            there = any(base.joinpath(file).exists() for base in (ROOT, package, package / "plan" / "datasets"))
+            assert there, f"{lang}: {file}"
+        modules = re.findall(r"`((?:[a-z_]+/)*[a-z_]+)\.([A-Za-z_]+)`", words)
+        for module, word in modules:
+            if (file := package / f"{module}.py").exists() or (file := package / module / "__init__.py").exists():
+                assert word == "py" or re.search(rf"\b{word}\b", file.read_text(encoding="utf-8")), f"{module}.{word}"
