@@ -90,7 +90,7 @@ def table(lang: str) -> dict[tuple[str, int], float]:
     kept = [int(cell) for cell in re.findall(r"\b\d+\b", lines[0])]
     found: dict[tuple[str, int], float] = {}
     for which, line in zip(("one", "all", "one alike", "all alike"), lines[2:], strict=True):
-        cells = [float(cell) / 100 for cell in re.findall(r"(\d+(?:\.\d)?) %", line)]
+        cells = [float(cell) / 100 for cell in re.findall(r"(\d+(?:\.\d)?) ?%", line)]
         found |= {(which, k): cell for k, cell in zip(kept, cells, strict=True)}
     return found
 
