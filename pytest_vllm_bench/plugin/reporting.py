@@ -48,6 +48,8 @@ def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[s
     made = [one for one in config.stash[DELIVERIES].values() if one.folder == folder]
     saved, lost = tried(partial(save_baselines, made, lang), lang)
     ended = replace(roll.last(folder), lost=tuple(lost))
+    if part := verdict.part_of(results, ended):
+        lines.append(say(part, lang))
     for write in session.writers(results, folder, os.environ, lang=lang, headers=headers, roll=ended):
         paths, said = tried(write, lang)
         lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]

@@ -55,6 +55,14 @@ class Roll:
         return [absent for absent in self.missing if not absent.xfail]
 
 
+def part_of(results: Sequence[Result], roll: Roll) -> Message | None:
+    """That the session's files hold a part of its matrix alone (``-k``, ``-m``, ``--lf``)."""
+    selected = sum(not result.scenario.probe_of for result in results) + len(roll.rest)
+    if selected >= roll.matrix:
+        return None
+    return Message(key="report.part", values={"selected": selected, "matrix": roll.matrix})
+
+
 def gates(results: Sequence[Result]) -> list[Result]:
     """Those whose verdict is a test's: a probe's belongs to the search, of which some must break, and what is expected
     to fail fails nothing."""

@@ -36,6 +36,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{scenario} 有两份时间相同的结果，以后一份为准",
     ),
     "report.left_out": ("left out, not a result that can be read: {why}", "已跳过，无法作为结果读取：{why}"),
+    "report.part": (
+        "a part: {selected} of {matrix} scenarios were selected; the table, report.html and verdict.json hold these alone",
+        "仅为一部分：{matrix} 个场景中选中 {selected} 个；表格、report.html 和 verdict.json 只含这些场景",
+    ),
     "report.written": ("wrote {path}", "已写入 {path}"),
     "report.written_one": ("wrote {folder}{name}", "已写入 {folder}{name}"),
     "report.written_results": ("wrote {n} result files in {folder}", "已在 {folder} 写入 {n} 个结果文件"),

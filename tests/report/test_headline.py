@@ -12,6 +12,9 @@ from results_made import FAILED, RULE, result
 from pytest_vllm_bench.model import Check, Comparison, JudgeSettings, Message, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.model.result import BaselineOutcome, CapacityAnswer, CapacityLevel
 from pytest_vllm_bench.report.headline import headline
+from pytest_vllm_bench.report.page import Extra, page
+from pytest_vllm_bench.report.verdict import Roll, part_of
+from pytest_vllm_bench.text import say
 
 FAIL, INVALID, INCONCLUSIVE = Verdict.FAIL, Verdict.INVALID, Verdict.INCONCLUSIVE
 WHY = Message(key="judge.not_measured")
@@ -91,3 +94,16 @@ def test_the_kinds_of_failed_requests_are_named() -> None:
     made = type(made)(**{**vars(made), "metrics": {**made.metrics, "failed_rejected": 3, "failed_reset": 2}})
     assert headline(made) == "failed (implied) 5 > 0 (rejected (429/503) 3, connection reset 2)"
     assert headline(made, "zh") == "failed（自动补上） 5 > 0（被拒绝 (429/503) 3 个，连接被重置 2 个）"
+
+
+def test_a_part_of_the_matrix_is_called_a_part() -> None:
+    """``-k`` and ``--lf`` leave out what the files then do not hold."""
+    made = [result(verdict=Verdict.PASS)]
+    assert part_of(made, Roll(matrix=1)) is None
+    assert part_of(made, Roll()) is None
+    part = part_of(made, Roll(matrix=4))
+    assert part is not None
+    for lang, words in (("en", "1 of 4 scenarios"), ("zh", "4 个场景中选中 1 个")):
+        assert words in say(part, lang)
+        assert words in page(made, lang=lang, extra=Extra(roll=Roll(matrix=4)))
+        assert words not in page(made, lang=lang, extra=Extra(roll=Roll(matrix=1)))

@@ -27,7 +27,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.page.facts import facts, settings
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, red, tally
+from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, part_of, red, tally
 from pytest_vllm_bench.store.folder import latest, make, records_of, write_text, writing
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
@@ -103,6 +103,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         tally=[tally(tested, roll, one) for one in LANGUAGES],
         outcome=outcome(tested, roll),
         taints=list(zip(*(words.taints(results, one) for one in LANGUAGES), strict=True)),
+        part=part_of(tested, roll),
         steady=any(judged.window == "steady" for one in results for judged in one.verdicts),
         facts=facts(results),
         first=listed[:FINDINGS],
