@@ -94,7 +94,7 @@ def cleared(folder: Path) -> Iterator[Path]:
             if not alive(part.name.split(".")[1]):  # the command ``report`` asks nobody before it writes
                 part.unlink()
     for left in sorted((folder / RUNNING).glob("*")):
-        if any(left.glob("begun.*")) or any(tape.stat().st_size for tape in left.glob("tape/*")):
+        if any(left.glob("begun.measurement.*")) or any(tape.stat().st_size for tape in left.glob("tape/*")):
             yield keep(left)
         else:
             shutil.rmtree(left, ignore_errors=True)

@@ -181,6 +181,7 @@ def test_what_a_killed_session_measured_is_put_aside_and_the_rest_goes(tmp_path:
     for place in (f"{NAME}/tape", "bench_planned/plan", "bench_sent_nothing/tape", "trial-1"):
         (tmp_path / folder.RUNNING / place).mkdir(parents=True)
         (tmp_path / folder.RUNNING / place / "w0-000000.tape").write_bytes(b"read" if NAME in place else b"")
+    (tmp_path / folder.RUNNING / "bench_planned" / "begun.tracks.jsonl.gz").write_bytes(b"of a result that is saved")
     (tmp_path / "verdict.json").write_text("{}")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
