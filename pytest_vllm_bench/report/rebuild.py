@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem, Result
-from pytest_vllm_bench.report import csv, exports, page, pictures, verdict
+from pytest_vllm_bench.report import badge, csv, exports, page, pictures, verdict
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -18,7 +18,7 @@ from pytest_vllm_bench.report.samples import read as read_samples
 from pytest_vllm_bench.store.folder import latest, make, read, records_of, session_of, stem, write_pytorch, writing
 
 #: What ``report`` can write.
-FORMATS = ("html", "csv", "verdict", *exports.FORMATS, "pytorch", "gitlab", "svg", "png")
+FORMATS = ("html", "csv", "verdict", *exports.FORMATS, "pytorch", "gitlab", "badge", "svg", "png")
 USUAL = ("html", "csv", "verdict", "markdown")
 #: Points of one scenario's chart in a file.
 POINTS = 300
@@ -65,6 +65,8 @@ def report(
             written.append(verdict.write(results, out, roll))
         elif name == "pytorch":
             written += _pytorch(figures, out)
+        elif name == "badge":
+            written.append(badge.write(results, out, roll, asked.lang))
         elif name == "gitlab":
             written.append(gitlab_metrics(results, out, roll))
         elif name in ("svg", "png"):

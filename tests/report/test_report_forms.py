@@ -15,7 +15,7 @@ from results_made import edited, named, result, results
 from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Cell, Message, Problem, Result, TestEnd, Verdict
-from pytest_vllm_bench.report import exports, failure, github, page, pictures, rebuild, session, terminal
+from pytest_vllm_bench.report import badge, exports, failure, github, page, pictures, rebuild, session, terminal
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.verdict import Roll
@@ -290,3 +290,27 @@ def test_what_failed_against_a_reference_is_found_first() -> None:
 def test_a_baseline_is_in_page_and_properties() -> None:
     assert 'id="baseline"' in page.page([held("FAIL")])
     assert failure.properties(held("PASS"))["baseline_output_throughput_change"] == -0.1
+
+
+def test_a_badge_says_what_became_of_the_session(tmp_path: Path) -> None:
+    """In one word that the colour repeats; where the test failed unproven it is no pass."""
+    from xml.etree import ElementTree
+
+    lean = [named(result(verdict=Verdict.INCONCLUSIVE), "a")]
+    over = [replace(one, verdicts=tuple(replace(v, within=False) for v in one.verdicts)) for one in lean]
+    told = {}
+    for name, made in {
+        "pass": [result()],
+        "lean": lean,
+        "over": over,
+        "invalid": [result(verdict=Verdict.INVALID)],
+    }.items():
+        root = ElementTree.fromstring(badge.badge(made))
+        told[name] = (root.attrib["aria-label"], root.findall(".//{*}rect")[2].attrib["fill"])
+    assert told == {
+        "pass": ("LLM serving: PASS", "#1a7f37"),
+        "lean": ("LLM serving: INCONCLUSIVE", "#9a6700"),
+        "over": ("LLM serving: FAIL", "#cf222e"),
+        "invalid": ("LLM serving: INVALID", "#8250df"),
+    }
+    assert "推理服务压测: 通过" in badge.write([result()], tmp_path, lang="zh").read_text(encoding="utf-8")
