@@ -127,7 +127,8 @@ def test_without_a_network_the_error_comes_soon_and_names_every_way_out(tmp_path
     told = subprocess.run(
         [sys.executable, "-c", code], env=around, capture_output=True, text=True, timeout=30, check=True
     )
-    assert all(way in told.stdout for way in ("tokenizer.json", "tokenizer: server", "tokenizer: ids", "HF_ENDPOINT"))
+    ways = ("tokenizer.json", "tokenizer: server", "tokenizer: ids", "HF_ENDPOINT", "VLLM_USE_MODELSCOPE=1")
+    assert all(way in told.stdout for way in ways)
 
 
 def test_a_device_or_a_pipe_is_no_tokenizer(tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan.tokenizer_unreachable": (
         "tokenizer {name}: neither a folder here, nor in the hub's cache, and the hub gave none ({error}).\n"
         "Write one of:  tokenizer: /folder/with/tokenizer.json  |  tokenizer: server (the server counts)\n"
-        "  |  tokenizer: ids (random token ids, nothing is counted here)  |  set HF_ENDPOINT to a mirror",
+        "  |  tokenizer: ids (random token ids, nothing is counted here)\n"
+        "  |  set HF_ENDPOINT to a mirror  |  set VLLM_USE_MODELSCOPE=1 to fetch it from ModelScope",
         "tokenizer {name}：本机没有该目录，hub 缓存中没有，也无法从 hub 获取（{error}）。\n"
         "可改写为：tokenizer: /models/模型目录（其中有 tokenizer.json）  |  tokenizer: server（由服务端计数）\n"
-        "  |  tokenizer: ids（随机 token id，本地不计数）  |  将 HF_ENDPOINT 设为镜像地址",
+        "  |  tokenizer: ids（随机 token id，本地不计数）\n"
+        "  |  将 HF_ENDPOINT 设为镜像地址  |  设置 VLLM_USE_MODELSCOPE=1 从 ModelScope 获取",
     ),
     "plan.tokenizer_modelscope": (
         "tokenizer {name}: VLLM_USE_MODELSCOPE is set, but the package modelscope is not installed. "

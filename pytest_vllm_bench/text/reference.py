@@ -133,14 +133,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.input_output": (
         "Pairs `[prompt, answer]` in tokens; an axis. `[null, 128]` sets only the answer's length, for datasets that "
         "bring their own prompts; such datasets need none.",
-        "成对的长度 `[输入，输出]`，以 token 计；是一个维度。对自带输入的数据集，`[null, 128]` 只规定输出长度；"
+        "成对的长度 `[输入, 输出]`，以 token 计；是一个维度。对自带输入的数据集，`[null, 128]` 只规定输出长度；"
         "这类数据集也可以不写。",
     ),
     "reference.concurrency_prompts": (
         'Pairs `[concurrency, requests]`; an axis. `"10x"`: ten requests per slot. `null` concurrency: no cap. '
         "`null` "
         "requests: as many as `duration`, `stages` or the trace last for.",
-        '成对的 `[并发数，请求总数]`；是一个维度。`"10x"`：并发数的 10 倍。并发数为 `null`：不设上限。请求数为 '
+        '成对的 `[并发数, 请求总数]`；是一个维度。`"10x"`：并发数的 10 倍。并发数为 `null`：不设上限。请求数为 '
         "`null`："
         "由 `duration`、`stages` 或轨迹决定。",
     ),

@@ -104,3 +104,11 @@ def test_the_code_guide_names_files_that_there_are() -> None:
         for module, word in modules:
             if (file := package / f"{module}.py").exists() or (file := package / module / "__init__.py").exists():
                 assert word == "py" or re.search(rf"\b{word}\b", file.read_text(encoding="utf-8")), f"{module}.{word}"
+
+
+def test_chinese_pages_have_full_width_punctuation() -> None:
+    """After a Chinese character and before one, outside code; a key with its colon is code."""
+    code = re.compile(r"```.*?```|`[^`]*`|^    .*?$|\]\([^)]*\)|<!--.*?-->", re.DOTALL | re.MULTILINE)
+    half = re.compile(r"[\u4e00-\u9fff] ?[,;:!?](?=\s|[\u4e00-\u9fff`]|$)|[,;!?] ?[\u4e00-\u9fff]")
+    for page in PAGES.values():
+        assert half.findall(code.sub("`", page.read_text(encoding="utf-8"))) == [], name(page)

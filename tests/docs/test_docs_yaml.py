@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from blocks import PAGES, Block, blocks
+from blocks import PAGES, ROOT, Block, blocks
 
 from pytest_vllm_bench.config import Overrides, matrix, read
 from pytest_vllm_bench.config.lines import parse
+from pytest_vllm_bench.errors import ConfigError
+from pytest_vllm_bench.plugin.items import shown
 from pytest_vllm_bench.registry import builtin
 
 EVERY = [block for pair in PAGES.items() for page in pair for block in blocks(page, "yaml")]
@@ -62,3 +65,15 @@ def test_other_yaml_is_yaml(block: Block) -> None:
 
 def test_no_other_kind() -> None:
     assert len(of("config", "part", "")) == len(EVERY)
+
+
+def test_the_errors_that_are_shown_are_those_that_are_said(tmp_path: Path) -> None:
+    wrong = "{base_url: 'http://localhost:8000', model: m,\n\ninput_output: [[1024, 256]],\nconcurrency_prompts: [[16, 8]],\n"
+    wrong += "sla: [p99_tttf_ms <= 500],\ntimeouts: {conect: 5s}}\n"
+    (tmp_path / "config.yaml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path / "config.yaml", Overrides(), builtin())
+    for lang in ("en", "zh"):
+        *_, shown_there = blocks(ROOT / "docs" / lang / "configuration.md", "text")
+        said = [re.sub(r"^.*config\.yaml", "config.yaml", shown(one, lang)) for one in caught.value.problems]
+        assert shown_there.text.splitlines() == said
