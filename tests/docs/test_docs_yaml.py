@@ -68,8 +68,8 @@ def test_no_other_kind() -> None:
 
 
 def test_the_errors_that_are_shown_are_those_that_are_said(tmp_path: Path) -> None:
-    wrong = "{base_url: 'http://localhost:8000', model: m,\n\ninput_output: [[1024, 256]],\nconcurrency_prompts: [[16, 8]],\n"
-    wrong += "sla: [p99_tttf_ms <= 500],\ntimeouts: {conect: 5s}}\n"
+    wrong = "base_url: http://localhost:8000\nmodel: m\ninput_output: [[1024, 256]]\nconcurrency_prompts: [[16, 8]]\n"
+    wrong += "sla: [p99_tttf_ms <= 500]\ntimeouts: {conect: 5s}\n"
     (tmp_path / "config.yaml").write_text(wrong, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         read(tmp_path / "config.yaml", Overrides(), builtin())
