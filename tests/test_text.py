@@ -35,7 +35,7 @@ def test_both_languages_say_the_same(key: str) -> None:
 #: A Chinese character beside half-width punctuation, or code with a half-width colon before Chinese.
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:!?()]|[,;:!?()][\u4e00-\u9fff]|`: ?[\u4e00-\u9fff]")
 #: YAML's own "key: value", and the address of a link.
-AS_WRITTEN = re.compile(r"键: 值|\]\([^)]*\)")
+AS_WRITTEN = re.compile(r"键: 值|`\[[^`]*\]`|\]\([^)]*\)")
 
 
 @every("key", [k for k in sorted(table()) if not k.startswith("definitions.formula.")])
