@@ -213,6 +213,7 @@ def test_what_is_wrong_is_said_of_the_flag(words: str, says: str, data: Path) ->
         assert says in say(found.value.message, lang)
 
 
+@pytest.mark.slow
 @every(
     "words, says",
     [
@@ -255,6 +256,7 @@ def server() -> Iterator[str]:
         yield running.base_url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "has",
     ["10 --plot", "conversation_trace", "Qwen3.8-27B-FP8", "result_sla", "4-8K", "spec_bench", "--top-k 10"],
@@ -279,6 +281,7 @@ def found(folder: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     return [json.loads(text) for path in paths for text in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
     """Where it was asked for, under their keys: metadata, percentiles, an entry a request; appended as a line."""
     line = """

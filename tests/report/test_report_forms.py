@@ -117,6 +117,7 @@ def test_the_step_summary_says_what_matters(golden: Any) -> None:
     golden("step_summary.en.md", github.step_summary(results()))
 
 
+@pytest.mark.slow
 def test_the_step_summary_stays_small_with_many_scenarios() -> None:
     text = github.step_summary([named(results()[0], f"{'x' * 400}-{k}") for k in range(3000)])
     assert len(text.encode()) <= github.MOST_BYTES
