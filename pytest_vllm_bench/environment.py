@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -60,8 +61,11 @@ def yield_priority() -> None:
 
 
 def facts(rootdir: Path) -> dict[str, Any]:
-    """JSON-able: ``client`` (the machine that measures), ``commit`` (what ``rootdir`` has checked out), ``ci``."""
-    return {"client": client(), "commit": commit(rootdir), "ci": ci(os.environ)}
+    """JSON-able: ``client`` (the machine that measures), ``commit`` (what ``rootdir`` has checked out), ``ci``, and the
+    ``command`` that this process was called by."""
+    name = Path(sys.argv[0]).name
+    command = shlex.join([name, *sys.argv[1:]]) if name != "-c" else None  # a worker of xdist
+    return {"client": client(), "commit": commit(rootdir), "ci": ci(os.environ), "command": command}
 
 
 def client(root: Path = Path("/")) -> dict[str, Any]:

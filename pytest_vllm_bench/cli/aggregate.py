@@ -17,11 +17,14 @@ from pytest_vllm_bench.text import say
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument("folder", nargs="?", default="results", type=files.path, help=say("cli.aggregate.folder", lang))
     parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default=None, help=say("cli.csv_lang", lang))
+    parser.add_argument("--repeats", action="store_true", help=say("cli.aggregate.repeats", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
     folder, problems = args.folder, list[Problem]()
-    written = rebuild.aggregate(folder, lang=headers(args), day=environment.stamp()[:10].replace("-", ""))
+    written = rebuild.aggregate(
+        folder, repeats=args.repeats, lang=headers(args), day=environment.stamp()[:10].replace("-", "")
+    )
     results = latest(rebuild.gather([folder], problems, history=False))
     problems_shown(problems, lang)
     unrun_shown([folder], lang)

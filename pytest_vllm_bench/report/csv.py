@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import words
+from pytest_vllm_bench.report.shown import pooled, spread
 from pytest_vllm_bench.store.folder import order, write_text, writing
 from pytest_vllm_bench.store.row import flat, vllm_date
 
@@ -38,6 +39,8 @@ COLUMNS = (
     *(f"{stat}_{quantity}_ms" for quantity in LATENCIES for stat in ("mean", "median", "p99")),
     "verdict",
 )
+#: How far repeats lie apart, where a row is of several: (largest − smallest) ÷ mean.
+SPREADS = tuple(f"spread_{key}" for key in ("output_throughput", "mean_ttft_ms", "mean_tpot_ms", "mean_e2el_ms"))
 #: Shown where some row has a value.
 OPTIONAL = (
     "few_samples",
@@ -49,6 +52,8 @@ OPTIONAL = (
     "target",
     "dataset",
     "repeat",
+    "repeats",
+    *SPREADS,
     "model_id",
     "date",
     "session",
@@ -79,7 +84,7 @@ def frame(results: Sequence[Result]) -> pd.DataFrame:
     """One row a scenario, sorted by input, output, concurrency; whole numbers stay whole beside missing ones."""
     import pandas as pd
 
-    rows = [flat(result) for result in sorted(results, key=order)]
+    rows = [_row(result) for result in sorted(results, key=order)]
     for row in rows:  # which of its percentiles stand on too few: they are there for those who look for them
         row["few_samples"] = " ".join(key for key in columns([row]) if not words.trusted(row, key))
     data = {key: [row.get(key) for row in rows] for key in columns(rows)}
@@ -91,6 +96,18 @@ def frame(results: Sequence[Result]) -> pd.DataFrame:
     return table
 
 
+def _row(result: Result) -> dict[str, Any]:
+    """A result's figures; where repeats were pooled how many, and how far they lie apart."""
+    row = flat(result)
+    if len(result.per_repeat) > 1 and result.scenario.cell.repeat is None:
+        row |= {"repeat": None, "repeats": len(result.per_repeat)}
+        for name in SPREADS:
+            key = name.removeprefix("spread_")
+            if (ends := spread(result, key)) and (mean := row.get(key)):
+                row[name] = (ends[1] - ends[0]) / mean
+    return row
+
+
 def headers(keys: Iterable[str], lang: str) -> list[str]:
     """English: the JSON's keys, units included; "zh": Chinese with units; "both": the two beside each other."""
     if lang == "en":
@@ -100,13 +117,15 @@ def headers(keys: Iterable[str], lang: str) -> list[str]:
     return [f"{key} {words.with_unit(key, 'zh')}" for key in keys]
 
 
-def write(results: Sequence[Result], folder: Path, *, day: str = "", lang: str = "en") -> tuple[Path, ...]:
+def write(
+    results: Sequence[Result], folder: Path, *, day: str = "", lang: str = "en", repeats: bool = False
+) -> tuple[Path, ...]:
     """Write ``aggregate_results_{day}.csv`` and the latest under its plain name; ``day`` is YYYYMMDD (UTC).
 
     Without a day it is that of the newest result.  ``lang`` is "en", "zh" or "both"; with Chinese a byte order mark
-    tells Excel that this is UTF-8.
+    tells Excel that this is UTF-8.  ``repeats``: a row each, instead of one that holds them all.
     """
-    table = frame(results)
+    table = frame(results if repeats else pooled(results))
     table.columns = headers(list(table.columns), lang)
     text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     day = day or max((vllm_date(result.date)[:8] for result in results), default="")

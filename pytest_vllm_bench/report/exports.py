@@ -35,7 +35,7 @@ def excel(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Pat
     import pandas as pd
 
     need("openpyxl", "excel")
-    table = csv.frame(results)
+    table = csv.frame(pooled(results))
     table.columns = [_header(key, lang) for key in table.columns]
     rules = pd.DataFrame(_rule_lines(results, lang))
     data = io.BytesIO()

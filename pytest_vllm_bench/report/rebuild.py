@@ -82,10 +82,11 @@ def _pytorch(results: Sequence[Result], out: Path) -> list[Path]:
 
 
 def aggregate(
-    folder: Path, *, lang: str = "en", day: str = "", problems: list[Problem] | None = None
+    folder: Path, *, lang: str = "en", day: str = "", problems: list[Problem] | None = None, repeats: bool = False
 ) -> tuple[Path, ...]:
-    """The CSV files of a whole folder, whatever sessions its results are of."""
-    return csv.write(latest(gather([folder], problems, history=False)), folder, day=day, lang=lang)
+    """The CSV files of a whole folder, whatever sessions its results are of; ``repeats``: a row each."""
+    results = latest(gather([folder], problems, history=False))
+    return csv.write(results, folder, day=day, lang=lang, repeats=repeats)
 
 
 def visualize(

@@ -116,7 +116,10 @@ def fitting(results: Sequence[Result], width: int, lang: str) -> list[str]:
 
 
 def _name(result: Result) -> str:
-    return result.id + ("" if result.complete else " *")
+    several = (
+        f" ×{len(result.per_repeat)}" if result.scenario.cell.repeat is None and len(result.per_repeat) > 1 else ""
+    )
+    return result.id + several + ("" if result.complete else " *")
 
 
 def _cell(result: Result, key: str) -> str:

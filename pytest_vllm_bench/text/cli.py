@@ -264,6 +264,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the CSV of a whole results folder, old results too",
         "汇总整个结果目录（包括旧结果）为 CSV",
     ),
+    "cli.aggregate.repeats": ("a row for each repeat", "每次重复各占一行"),
     "cli.aggregate.folder": ("the folder of results (default: results)", "结果目录（默认 results）"),
     "cli.decode.help": (
         "read a tape that was kept once more, and write its records and result anew",

@@ -95,6 +95,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.fact.version": ("Server software", "服务端软件"),
     "page.fact.client": ("Client", "客户端"),
     "page.fact.dataset": ("Dataset", "数据集"),
+    "page.fact.command": ("Command", "命令"),
+    "page.fact.total": ("Total", "总量"),
+    "page.total": (
+        "{scenarios} scenarios · {requests} requests · {minutes} min",
+        "{scenarios} 个场景 · {requests} 个请求 · {minutes} 分钟",
+    ),
     "page.fact.date": ("Date", "日期"),
     "page.fact.commit": ("Commit", "代码版本"),
     # ------------------------------------------------------------------------------------------ charts

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv as read_csv
 import io
 import json
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from every import every
 from results_made import RULE, edited, named, record, result, results
 from rich.cells import cell_len
 
-from pytest_vllm_bench.model import Message, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Cell, Message, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.report import csv, failure, github, progress, terminal, verdict, words
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.store.row import from_json
@@ -283,3 +284,26 @@ def test_a_chinese_note_fills_its_lines() -> None:
     shown = terminal.summary(made, width=45, lang="zh").splitlines()
     first = next(line for line in shown if text.startswith(line) and "次运行之间" in line)
     assert 45 - 2 <= cell_len(first) <= 45
+
+
+def test_repeats_are_one_row_and_single_ones_on_demand(tmp_path: Path) -> None:
+    """With the figures of all, how many they are and how far they lie apart; the worst scenario comes first."""
+    runs = []
+    for number, speed in ((1, 100.0), (2, 110.0), (3, 120.0)):
+        one = result(scenario={"cell": Cell(place="io8x8", bound="np9", repeat=number)})
+        runs.append(replace(one, metrics={**one.metrics, "output_throughput": speed}))
+    last = runs[-1]
+    whole = {**last.metrics, "output_throughput": 110.0}
+    runs[-1] = replace(last, per_repeat=tuple(run.metrics for run in runs), pooled=whole)
+    bad = named(result(verdict=Verdict.FAIL), "io9x9-np9")
+    text = csv.write([*runs, bad], tmp_path)[0].read_text(encoding="utf-8")
+    row, other = read_csv.DictReader(text.splitlines())
+    assert [row[key] for key in ("scenario_id", "repeats", "repeat")] == ["io8x8-np9", "3", ""]
+    assert float(row["output_throughput"]) == 110
+    assert float(row["spread_output_throughput"]) == pytest.approx(20 / 110, rel=1e-4)
+    assert (other["repeats"], other["spread_output_throughput"]) == ("", "")
+    apart = csv.write([*runs, bad], tmp_path, repeats=True)[0].read_text(encoding="utf-8")
+    assert [line["repeat"] for line in read_csv.DictReader(apart.splitlines())][:3] == ["1", "2", "3"]
+    table = terminal.summary([*runs, bad], width=160)
+    assert [line.split()[0] for line in table.splitlines() if line.startswith("io")] == ["io9x9-np9", "io8x8-np9"]
+    assert "io8x8-np9 ×3" in table

@@ -25,7 +25,7 @@ from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import SideBySide
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import Finding, findings
-from pytest_vllm_bench.report.page.facts import facts, settings
+from pytest_vllm_bench.report.page.facts import facts, settings, total
 from pytest_vllm_bench.report.samples import read as read_samples
 from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, part_of, red, tally
 from pytest_vllm_bench.store.folder import latest, make, records_of, write_text, writing
@@ -106,6 +106,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         part=part_of(tested, roll),
         steady=any(judged.window == "steady" for one in results for judged in one.verdicts),
         facts=facts(results),
+        total=total(tested),
         first=listed[:FINDINGS],
         rest=listed[FINDINGS:LISTED],
         compared=extra.compared,

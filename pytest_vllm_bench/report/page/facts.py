@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_vllm_bench.model import Message, Result
+from pytest_vllm_bench.report import words
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.store.row import to_json
 
@@ -27,9 +28,18 @@ def facts(results: Sequence[Result]) -> list[tuple[Message, str]]:
             distinct(one.scenario.dataset.label or one.scenario.dataset.name for one in results),
         ),
         (message("page.fact.date"), dates(results)),
+        (message("page.fact.command"), distinct(str(one.environment.get("command") or "") for one in results)),
         (message("page.fact.commit"), commit(results)),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def total(results: Sequence[Result]) -> dict[str, str]:
+    """How much was measured, over all repeats and probes."""
+    sent = sum(int(one.metrics.get(key) or 0) for one in results for key in ("completed", "failed"))
+    minutes = sum(one.metrics.get("duration") or 0.0 for one in results) / 60
+    counts = {"scenarios": float(len(results)), "requests": float(sent), "minutes": minutes}
+    return {name: words.number(value) for name, value in counts.items()}
 
 
 def distinct(values: Iterable[str | None]) -> str:
