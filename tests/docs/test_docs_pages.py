@@ -106,6 +106,12 @@ def test_the_code_guide_names_files_that_there_are() -> None:
                 assert word == "py" or re.search(rf"\b{word}\b", file.read_text(encoding="utf-8")), f"{module}.{word}"
 
 
+def test_chinese_tables_have_chinese_headers() -> None:
+    for page in PAGES.values():
+        for header, *_ in tables(page):
+            assert re.search(r"[\u4e00-\u9fff]|^`|^sla ", " ".join(header)), f"{name(page)}: {header}"
+
+
 def test_chinese_pages_have_full_width_punctuation() -> None:
     """After a Chinese character and before one, outside code; a key with its colon is code."""
     code = re.compile(r"```.*?```|`[^`]*`|^    .*?$|\]\([^)]*\)|<!--.*?-->", re.DOTALL | re.MULTILINE)
