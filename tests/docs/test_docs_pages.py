@@ -106,6 +106,13 @@ def test_the_code_guide_names_files_that_there_are() -> None:
                 assert word == "py" or re.search(rf"\b{word}\b", file.read_text(encoding="utf-8")), f"{module}.{word}"
 
 
+def test_pictures_are_drawn_by_every_mermaid() -> None:
+    """A slash at a bracket begins another shape, and a semicolon ends a statement."""
+    for page in EVERY:
+        for block in blocks(page, "mermaid"):
+            assert not re.search(r"[\[(]/|/[\])]|;", block.text), block.id
+
+
 def test_chinese_tables_have_chinese_headers() -> None:
     for page in PAGES.values():
         for header, *_ in tables(page):
