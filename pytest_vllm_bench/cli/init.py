@@ -34,11 +34,6 @@ def run(args: argparse.Namespace, lang: str) -> int:
         print(say("cli.init.wrote", lang, path=path))
     if lost:
         print(say("cli.init.lost", lang, names=", ".join(lost)))
-    print(
-        say(
-            "cli.init.next_server" if "server" in server else "cli.init.next",
-            lang,
-            folder=shlex.quote(str(args.folder)),
-        )
-    )
+    known = "server" if "server" in server else "simulator" if args.url == "simulator" else "url"
+    print(say(f"cli.init.next_{known}", lang, folder=shlex.quote(str(args.folder))))
     return 0

@@ -399,7 +399,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "下一步：pytest {folder} --collect-only -q 显示将启动什么",
     ),
     "cli.init.wrote": ("wrote {path}", "已写入 {path}"),
-    "cli.init.next": (
+    "cli.init.next_url": ("next: pytest {folder}", "下一步：pytest {folder}"),
+    "cli.init.next_simulator": (
         "next: pytest {folder} --vllm-url=http://host:8000",
         "下一步：pytest {folder} --vllm-url=http://host:8000",
     ),

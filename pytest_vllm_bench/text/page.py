@@ -98,7 +98,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.fact.command": ("Command", "命令"),
     "page.fact.total": ("Total", "总量"),
     "page.total": (
-        "{scenarios} scenarios · {requests} requests · {minutes} min",
+        "scenarios: {scenarios} · requests: {requests} · minutes: {minutes}",
         "{scenarios} 个场景 · {requests} 个请求 · {minutes} 分钟",
     ),
     "page.fact.date": ("Date", "日期"),
@@ -214,7 +214,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.finding.knee_ttft": (
         "Knee for {shape}: beyond a load of {load}, going to {next} changes throughput by only {gain} %,"
         " while p99 TTFT goes from {before} to {after} ms.",
-        "{shape} 的拐点：负载 {load} → {next}，吞吐只变化 {gain}%，而 p99 TTFT 由 {before} 变为 {after} ms。",
+        "{shape} 的拐点：负载 {load} → {next}，吞吐只变化 {gain}%，p99 TTFT 却从 {before} ms 变为 {after} ms。",
     ),
     # ------------------------------------------------------------------------ set by the page's script
     "page.js.log_x": ("log x", "X 轴对数刻度"),

@@ -248,7 +248,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.failure.rule": ("rule", "规则"),
     "report.failure.observed": ("observed", "实测"),
     "report.failure.limit": ("limit", "限值"),
-    "report.failure.by": ("by", "超出"),
+    "report.failure.by": ("by", "偏差"),
     "report.failure.n": ("n", "n"),
     "report.failure.n_eff": ("n′", "等效样本数 n′"),
     "report.failure.window": ("window", "窗口"),
