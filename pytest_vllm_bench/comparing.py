@@ -18,6 +18,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import baseline
 from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings, at_once, compare_two
+from pytest_vllm_bench.judge.standing import ALL, compare_all, standing
 from pytest_vllm_bench.metric_table import COMPARE, parse_name, unknown
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.report.compare import Change, Condition, Finding, SideBySide
@@ -69,7 +70,7 @@ def side_by_side(
     alone = [[one] for pair in tested.values() for one in pair]
     repeats = {key: min(one.repeats for one in pair) for key, pair in tested.items()}
     noise = {n: baseline.noise_shown(alone, n) for n in set(repeats.values())}
-    changes: list[Change] = []
+    changes = _together(tested, asked)
     for key, pair in pairs.items():
         proof = _proof(pair, asked, planned, noise[repeats[key]]) if key in tested else {}
         made = (_change(key, one, pair, proof.get((one.metric, one.relative))) for one in asked)
@@ -88,6 +89,30 @@ def side_by_side(
         ),
         conditions=tuple(conditions),
     )
+
+
+def _together(tested: Mapping[str, Sequence[SessionFigures]], asked: Sequence[Condition]) -> list[Change]:
+    """The geometric mean of all scenarios' changes, by the judge's own gate of a whole matrix, of what is relative."""
+    metrics = list(dict.fromkeys(one.metric for one in asked if one.relative))
+    if len(tested) < 2 or not metrics:
+        return []
+    sure = 1 - at_once(2 * len(metrics))
+    settings = BaselineSettings(tolerance=dict.fromkeys(metrics, "0%"), confidence=sure)
+    of = standing({key: pair[:1] for key, pair in tested.items()}, settings, len(tested))
+    made = {one.metric: one for one in compare_all(of, {key: pair[1:] for key, pair in tested.items()})}
+    return [
+        Change(
+            scenario=ALL,
+            metric=one.metric,
+            before=1.0,
+            after=1.0 + made[one.metric].change,
+            interval=made[one.metric].interval,
+            condition=one.text,
+            finding=_finding(one, made[one.metric].interval),
+        )
+        for one in asked
+        if one.relative and one.metric in made
+    ]
 
 
 def pooled(results: Sequence[Result]) -> dict[str, Result]:

@@ -16,6 +16,8 @@ from pytest_vllm_bench.text import say
 
 #: What is known of a change: its direction, whether it is what a condition says, or nothing.
 Finding = Literal["better", "worse", "unproven", "beyond", "within", "undecided", "untested"]
+#: What stands for a scenario where a change is that of all together.
+ALL = "*"
 SIGNS = {"better": "✅ ", "worse": "❌ ", "beyond": "❌ ", "within": "✅ "}
 
 
@@ -88,6 +90,9 @@ FIGURES = {2, 3, 4, 5}
 
 
 def cells(change: Change, lang: str, sign: str = "") -> list[str]:
+    if change.scenario == ALL:
+        said = [say("report.compare.all", lang), words.with_unit(change.metric, lang), "", ""]
+        return [*said, change_text(change), interval_text(change), "", sign + found(change, lang)]
     repeats = " / ".join(map(str, change.repeats))
     figures = [words.number(change.before), words.number(change.after), change_text(change), interval_text(change)]
     return [change.scenario, words.with_unit(change.metric, lang), *figures, repeats, sign + found(change, lang)]

@@ -15,6 +15,7 @@ from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import SideBySide
 from pytest_vllm_bench.report.github import gitlab_metrics
 from pytest_vllm_bench.report.samples import read as read_samples
+from pytest_vllm_bench.report.shown import pooled
 from pytest_vllm_bench.store.folder import latest, make, read, records_of, session_of, stem, write_pytorch, writing
 
 #: What ``report`` can write.
@@ -93,7 +94,7 @@ def visualize(
     results: Sequence[Result], out: Path, *, kind: str = "svg", lang: str = "en", history: Sequence[Result] = ()
 ) -> tuple[Path, ...]:
     """Comparing charts into ``out``, and each scenario's own into a folder of its name beside them."""
-    written = list(pictures.draw([*overview(results), *trend(history)], out, lang=lang, kind=kind))
+    written = list(pictures.draw([*overview(pooled(results)), *trend(history)], out, lang=lang, kind=kind))
     for result in results:
         path = records_of(result)
         counts = (result.num_prompts or 0, int(result.metrics.get("total_output_tokens") or 0))

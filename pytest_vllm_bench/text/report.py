@@ -280,6 +280,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.window.whole": ("whole run", "全程"),
     "report.window.steady": ("steady", "稳态"),
     "report.history_failed": ("the history {place} cannot be used: {why}", "无法使用历史数据库 {place}：{why}"),
+    "report.compare.all": ("all, geometric mean", "全部（几何平均）"),
     "report.badge": ("LLM serving", "推理服务压测"),
     "report.no_data": ("no data", "无数据"),
     "report.unsaid": ("–", "–"),

@@ -199,3 +199,23 @@ def test_a_gate_without_figures_is_no_green_gate(tmp_path: Path, capsys: pytest.
         assert said in shell(capsys, a, b, "--fail-if", text, code=2)
     with pytest.raises(BenchError):
         condition("mean_tpot_ms > 5 %%")
+
+
+def test_scenarios_together_say_what_none_says_alone() -> None:
+    """The geometric mean of all changes comes first, with an interval of its own, and a condition holds for it too."""
+    before = [one for k in range(12) for one in results(10.0, scenario_key=f"io{k}x8-mc4", digest=f"d{k}")]
+    after = [one for k in range(12) for one in results(15.0, scenario_key=f"io{k}x8-mc4", digest=f"d{k}")]
+    made = side_by_side(before, after)
+    together = [one for one in made.changes if one.scenario == compare.ALL]
+    assert [one.metric for one in made.changes[: len(together)]] == ["output_throughput", "mean_tpot_ms"]
+    assert {one.finding for one in together} == {"worse"}
+    assert together[1].share == pytest.approx(0.5)
+    assert [one.finding for one in together] != [made.changes[-1].finding] * 2, "one scenario of one run proves nothing"
+    assert "all, geometric mean" in compare.text(made)
+    assert "全部（几何平均）" in compare.markdown(made, "zh")
+    (asked,) = [c for c in side_by_side(before, after, conditions=[condition("mean_tpot_ms > +5%")]).changes
+                if c.scenario == compare.ALL]  # fmt: skip
+    assert asked.finding == "beyond"
+    same = side_by_side(before, before)
+    assert {one.finding for one in same.changes} == {"unproven"}
+    assert not [one for one in side_by_side(before[:1], after[:1]).changes if one.scenario == compare.ALL]
