@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
+import numpy  # noqa: F401 - what pytester runs in this process forgets what it has loaded, and these are loaded once
 import pytest
+import rich.box
+import rich.console
+import rich.table  # noqa: F401
 from hypothesis import settings
 
 pytest_plugins = ["pytester", "llama"]

@@ -335,7 +335,7 @@ def test_results_of_an_earlier_version_are_taken_as_before(tmp_path: Path) -> No
     assert "proven to be broken: 6.187 to 6.72 at 95 % (observed 6.454, asked <= 0.001)" in shown
     assert "the rules are judged on all of them together" in shown
     shell("judge", "results", "--strict", "--rule", "failed == 0", cwd=tmp_path)
-    table = shell("aggregate", "results", cwd=tmp_path)
+    table = shell("aggregate", "results", "--repeats", cwd=tmp_path)
     assert "capacity (concurrency): 2 held (proven)" in " ".join(table.split())
     tables = [(at / "aggregate_results.csv").read_text().splitlines() for at in (OF_0_1, tmp_path / "results")]
     before, now = ([*csv.DictReader(lines)] for lines in tables)
