@@ -7,7 +7,8 @@ Arrays as in ``noise``; a change is positive where it is worse.  Of a session in
 x of a scenario: its change less the median of the others', who share the session's mood; of fewer than two others its
 change as it is, and e holds the mood too.  x of all: the mean over the scenarios.  A scenario that is suspected is
 measured again, up to ``again`` times; x is then the mean of the fresh measurements (the first one was chosen for being
-bad), and α is spent on the looks by (i/again)².  Half of it is kept for the end, when all others are known.
+bad), and α is spent on the looks by (i/again)², from the second on.  Half of it is kept for the end, when all others
+are known.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Alphas:
         alone = scenarios == 1  # then one scenario is all of them, and there is no end at which more is known
         each = together if alone else ERRING / (2 * scenarios * metrics)
         shares = [(2 * i - 1) / again**2 for i in range(1, again + 1)]
+        if again > 1:  # one that is off and the one that was suspected may both be: a single fresh one proves nothing
+            shares[:2] = [0.0, shares[0] + shares[1]]
         return Alphas(
             looks=tuple(each * share for share in shares),
             end=each,

@@ -87,6 +87,8 @@ def t_quantile(p: float, df: float) -> float:
     """t[p, df]: the value that Student's t stays below with probability p, 0 < p < 1."""
     if p < 0.5:
         return -t_quantile(1 - p, df)
+    if p >= 1:
+        return math.inf
     if p == 0.5:
         return 0.0
     above = 1 - p
