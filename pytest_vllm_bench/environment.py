@@ -63,8 +63,9 @@ def yield_priority() -> None:
 def facts(rootdir: Path) -> dict[str, Any]:
     """JSON-able: ``client`` (the machine that measures), ``commit`` (what ``rootdir`` has checked out), ``ci``, and the
     ``command`` that this process was called by."""
-    name = Path(sys.argv[0]).name
-    command = shlex.join([name, *sys.argv[1:]]) if name != "-c" else None  # a worker of xdist
+    called = Path(sys.argv[0])
+    words = ["python", "-m", called.parent.name] if called.name == "__main__.py" else [called.name]
+    command = shlex.join([*words, *sys.argv[1:]]) if called.name != "-c" else None  # a worker of xdist
     return {"client": client(), "commit": commit(rootdir), "ci": ci(os.environ), "command": command}
 
 

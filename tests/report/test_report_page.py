@@ -282,3 +282,16 @@ def test_every_text_that_the_script_asks_for_is_there() -> None:
     assert len(asked) > 5
     assert [key for key, more in asked if not any(k.startswith(key) if more else k == key for k in there)] == []
     assert {"log_x", "log_y"} <= there
+
+
+def test_repeats_that_are_one_row_have_the_charts_of_the_last(tmp_path: Path) -> None:
+    """Also in the session that measured them, whose results were not read from files."""
+    runs = [result(n=20, scenario={"cell": Cell(place="io8x8", bound="np20", repeat=number)}) for number in (1, 2)]
+    runs[1] = replace(runs[1], per_repeat=tuple(one.metrics for one in runs), pooled=runs[1].metrics)
+    for one in runs:
+        folder.write(one, tmp_path)
+    seen = Visible()
+    seen.feed(page.write([replace(one, records=()) for one in runs], tmp_path).read_text(encoding="utf-8"))
+    data = json.loads(seen.scripts[0])
+    assert data["names"] == ["io8x8-np20"]
+    assert {chart["id"] for chart in data["details"]["0"]} >= {"cdf", "timeline"}

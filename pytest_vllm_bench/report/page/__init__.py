@@ -28,7 +28,7 @@ from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.page.facts import facts, settings, total
 from pytest_vllm_bench.report.samples import read as read_samples
 from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, part_of, red, tally
-from pytest_vllm_bench.store.folder import latest, make, records_of, write_text, writing
+from pytest_vllm_bench.store.folder import latest, make, records_of, stem, write_text, writing
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def write(
     results: Sequence[Result], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME
 ) -> Path:
     """Write the page; BenchError where the folder cannot be written."""
-    text = page(results, lang=lang, extra=replace(extra, folder=extra.folder or folder))
+    beside = extra.folder or folder  # each result's file, also where repeats become one that has none
+    results = [replace(one, path=one.path or beside / f"{stem(one.id)}.json") for one in results]
+    text = page(results, lang=lang, extra=replace(extra, folder=beside))
     with writing(make(folder)):
         return write_text(folder / name, text)
 
