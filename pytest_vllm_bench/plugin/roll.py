@@ -35,6 +35,7 @@ class RollCall:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.asked: dict[Path, Roll] = {}
+        self.folders: dict[str, Path] = {}  # test → where its result goes, of those that run in this process
         self.fates: dict[str, tuple[str, str]] = {}  # test → what became of it, in a word and as it was said
         self.stopped = ("", "")  # the same for those that were not reached
         self.spared: set[str] = set()  # tests that need not run: the repeats before them are enough
@@ -45,6 +46,7 @@ class RollCall:
     def begin(self, asked: dict[Path, Roll]) -> None:
         """Mark the folders' last verdicts as overtaken, and tell the controller which they are."""
         self.asked = asked
+        self.folders = {absent.test: folder for folder, roll in asked.items() for absent in roll.rest}
         for folder in asked:
             with contextlib.suppress(BenchError), folders.claimed(folder) as left:  # its first test says what is wrong
                 self.left += self.recovered(left, folder)
@@ -71,20 +73,16 @@ class RollCall:
             else:
                 yield say("plugin.recovered", items.lang, scenario=found.scenario.id, n=len(found.records))
 
-    def folder_of(self, test: str) -> Path | None:
-        """Where the result of a test goes; None for one that is no scenario."""
-        mine = (folder for folder, roll in self.asked.items() if any(absent.test == test for absent in roll.rest))
-        return next(mine, None)
-
     def knows(self, test: str) -> bool:
-        return self.folder_of(ungrouped(test)) is not None
+        """Whether it is a scenario of this session."""
+        return ungrouped(test) in self.folders
 
     def claim(self, folder: Path) -> None:
         """Keep other sessions out of a results folder until this one ends; BenchError where one is in it."""
         if folder not in self.claimed:
             self.claims.enter_context(folders.claimed(folder))
             self.claimed.add(folder)
-            if self.asked:  # another worker of xdist, which runs none of them, may have begun it last
+            if self.folders:  # another worker of xdist, which runs none of them, may have begun it last
                 with contextlib.suppress(BenchError):  # said at the end
                     self.write(folder)
 
@@ -98,7 +96,7 @@ class RollCall:
         if found := fate(report):
             self.fates[test] = found
         if report.when == "teardown":
-            folder = self.folder_of(test)
+            folder = self.folders.get(test)
             if folder in self.claimed:
                 with contextlib.suppress(BenchError):  # said at the end
                     self.write(folder)

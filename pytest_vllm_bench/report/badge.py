@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from pytest_vllm_bench.model import Result, Verdict
-from pytest_vllm_bench.report.verdict import Roll, outcome, overall
+from pytest_vllm_bench.report.verdict import Roll, coloured, outcome, overall
 from pytest_vllm_bench.store.folder import make, write_text, writing
 from pytest_vllm_bench.text import say
 
@@ -28,8 +28,7 @@ def badge(results: Sequence[Result], roll: Roll = Roll(), lang: str = "en") -> s
     """The worst verdict; one that pytest did not fail for is not shown as a failure, nor one that it did as a pass."""
     from rich.cells import cell_len
 
-    verdict, end = overall(results, roll), outcome(results, roll)
-    shown = Verdict.FAIL if end == "fail" and verdict is not Verdict.INVALID else verdict
+    shown = coloured(overall(results, roll), outcome(results, roll))
     left, right = say("report.badge", lang), say(f"report.verdict.{shown}", lang) if shown else "—"
     widths = [round(cell_len(text) * CELL + AROUND) for text in (left, right)]
     whole, colour = sum(widths), COLOURS[shown] if shown else GREY

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
-from pytest_vllm_bench.model import AbsentResult, Message, Result, RuleVerdict, Verdict
+from pytest_vllm_bench.model import AbsentResult, Message, Result, Verdict
 from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, either
+from pytest_vllm_bench.report.shown import nearness
 from pytest_vllm_bench.report.terminal import DOUBT
 from pytest_vllm_bench.report.verdict import Roll, gates
 
@@ -100,8 +101,8 @@ def breaches(results: Sequence[Result]) -> list[Finding]:
     hits = [(result, one) for result in results for one in result.verdicts if one.verdict is Verdict.FAIL]
     if not hits:
         return []
-    result, worst = max(hits, key=lambda hit: over(hit[1]))
-    key = "page.finding.breach" if over(worst) < math.inf else "page.finding.no_data"
+    result, worst = max(hits, key=lambda hit: nearness(hit[1]))
+    key = "page.finding.breach" if nearness(worst) < math.inf else "page.finding.no_data"
     said = message(
         key,
         scenario=result.id,
@@ -109,7 +110,7 @@ def breaches(results: Sequence[Result]) -> list[Finding]:
         observed=message("page.plain", text=observed(worst, "en"))
         if worst.observed is not None
         else message("report.no_data"),
-        over=f"{100 * over(worst):.0f}",
+        over=f"{100 * nearness(worst):.0f}",
     )
     found = [Finding(kind="bad", message=said, scenario=result.id)]
     if len(hits) > 1:
@@ -134,14 +135,6 @@ def regressions(results: Sequence[Result]) -> list[Finding]:
 def _changed(result: Result) -> float:
     """The largest change that failed, as a share of the reference."""
     return max((abs(c.observed / c.reference - 1) for c in baseline.worse(result) if c.reference), default=0.0)
-
-
-def over(judged: RuleVerdict) -> float:
-    """How far over its limit, as a share of it; infinite where there is no number to compare."""
-    value, limit = judged.observed, float(judged.rule.limit)
-    if not isinstance(value, int | float) or not limit:
-        return math.inf
-    return abs(value - limit) / abs(limit)
 
 
 def failures(results: Sequence[Result]) -> list[Finding]:

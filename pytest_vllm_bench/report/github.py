@@ -16,6 +16,7 @@ from pytest_vllm_bench.report.verdict import (
     NOT_RUN,
     Roll,
     absent_end,
+    coloured,
     gates,
     outcome,
     overall,
@@ -48,8 +49,7 @@ def step_summary(results: Sequence[Result], lang: str = "en", roll: Roll = Roll(
 def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str:
     verdict, ended = overall(results, roll), outcome(results, roll)
     title = say("report.step.title", lang, verdict=say(f"report.verdict.{verdict}", lang))
-    shown = Verdict.FAIL if ended == "fail" and verdict is not Verdict.INVALID else verdict
-    lines = [f"## {SIGNS.get(shown or '', '')} {title}", ""]
+    lines = [f"## {SIGNS.get(coloured(verdict, ended) or '', '')} {title}", ""]
     lines += [f"{tally(results, roll, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
     lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(results, roll)[:5]]
     lines += ["", markdown_text(results[:kept], roll, lang)]

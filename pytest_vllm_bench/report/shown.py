@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.model import Result, RuleVerdict, Verdict
-from pytest_vllm_bench.report.verdict import red
+from pytest_vllm_bench.report.verdict import coloured, of_test
 from pytest_vllm_bench.store.folder import order, session_of
 
 
@@ -38,9 +39,8 @@ def worst_first(results: Iterable[Result]) -> list[Result]:
 
 def rank(result: Result) -> int:
     """As the verdict's; a test that failed counts as a failure, and no verdict as the least."""
-    if result.verdict is None:
-        return -1
-    return max(result.verdict.rank, Verdict.FAIL.rank if red(result) else 0)
+    shown = coloured(result.verdict, of_test(result)[0])
+    return shown.rank if shown else -1
 
 
 def spread(result: Result, key: str) -> tuple[float, float] | None:
@@ -70,9 +70,9 @@ def rules(results: Sequence[Result]) -> list[tuple[str, RuleVerdict, Result, dic
 
 
 def nearness(judged: RuleVerdict) -> float:
-    """How far a figure lies towards, or over, its limit, as a share of it."""
+    """How far a figure lies over its limit (below 0: within it), as a share of it; infinite where that is no number."""
     value, limit = judged.observed, float(judged.rule.limit)
-    if not isinstance(value, int | float):
-        return float("inf")
-    gap = (value - limit) / abs(limit) if limit else value - limit
+    if not isinstance(value, int | float) or not limit:
+        return math.inf if judged.verdict is Verdict.FAIL else 0.0
+    gap = (value - limit) / abs(limit)
     return -gap if judged.rule.op in (">", ">=") else gap

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from pytest_vllm_bench.model import Message, Result, RuleVerdict, Verdict
 from pytest_vllm_bench.report import baseline, shown, words
 from pytest_vllm_bench.report.load import by_shape, either
-from pytest_vllm_bench.report.verdict import Roll, gates, of_test, red
+from pytest_vllm_bench.report.verdict import Roll, coloured, gates, of_test
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def _table(results: Sequence[Result], width: int, lang: str) -> Table:
     for key in keys:
         table.add_column(say(f"report.head.{key}", lang), justify="right", no_wrap=True)
     for result in results:
-        failed = red(result) and result.verdict is not Verdict.INVALID
-        style = STYLES.get(Verdict.FAIL if failed else result.verdict or "", "")
+        style = STYLES.get(coloured(result.verdict, of_test(result)[0]) or "", "")
         cells = [Text(_cell(result, key), style="" if words.trusted(result.metrics, key) else "dim") for key in keys]
         table.add_row(Text(_name(result)), Text(_verdict(result, lang), style=style), *cells)
     return table

@@ -122,6 +122,11 @@ def red(result: Result) -> bool:
     return of_test(result)[0] == "fail"
 
 
+def coloured(verdict: Verdict | None, end: TestOutcome | None) -> Verdict | None:
+    """What a sign or a colour stands for: the verdict, or FAIL where pytest failed over one that is none."""
+    return Verdict.FAIL if end == "fail" and verdict is not Verdict.INVALID else verdict
+
+
 def outcome(results: Sequence[Result], roll: Roll = Roll()) -> TestOutcome | None:
     """What pytest made of the session as a whole, as far as it is about scenarios; None where nobody knows."""
     if roll.status == "running":

@@ -27,7 +27,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.page.facts import facts, settings, total
 from pytest_vllm_bench.report.samples import read as read_samples
-from pytest_vllm_bench.report.verdict import Roll, of_test, outcome, overall, part_of, red, tally
+from pytest_vllm_bench.report.verdict import Roll, coloured, of_test, outcome, overall, part_of, tally
 from pytest_vllm_bench.store.folder import latest, make, records_of, stem, write_text, writing
 from pytest_vllm_bench.text import LANGUAGES, say, table
 
@@ -152,7 +152,7 @@ def _chips(results: Sequence[Result]) -> list[tuple[str, int]]:
 
 def kind_of(result: Result) -> str:
     """The verdict, or what the test made of it."""
-    return "FAIL" if red(result) and result.verdict is not Verdict.INVALID else str(result.verdict)
+    return str(coloured(result.verdict, of_test(result)[0]))
 
 
 def change(result: Result, key: str) -> Comparison | None:
@@ -239,19 +239,14 @@ def _details(results: Sequence[Result], extra: Extra, say_it: ChartWords) -> dic
     points = max(24, min(400, POINTS // max(1, len(results))))
     left = DETAIL_BYTES
     made: dict[str, list[dict[str, Any]]] = {}
-    for k in sorted(range(len(results)), key=lambda k: (-_rank(results[k]), k)):
-        own = _own_charts(results[k], records_of(results[k], extra.folder), points)
+    for k, result in enumerate(results):  # the worst first
+        own = _own_charts(result, records_of(result, extra.folder), points)
         charts = [to_json(chart, say_it, {}) for chart in own]
         left -= len(json.dumps(charts, separators=(",", ":")))
         if left < 0:
             break
         made[str(k)] = charts
     return made
-
-
-def _rank(result: Result) -> int:
-    """INVALID > FAIL > INCONCLUSIVE > PASS; a result without a verdict comes last."""
-    return result.verdict.rank if result.verdict else -1
 
 
 def _own_charts(result: Result, path: Path | None, points: int) -> list[Chart]:
