@@ -37,10 +37,10 @@ def told(row: dict[str, str], field: str, behaviour: str) -> str:
 
 
 def census(behaviour: str, programs: bool) -> int:
-    """Errors of memory, or who runs there: this session's programs, and where it is shared, the first of all."""
+    """Errors of memory, or who runs there: this session's program, and one of another session where it is shared."""
     uuid = recorded()[0]["uuid"] + "0"
     if programs:
-        here = [os.environ["WATCHED"], *([1] if behaviour == "is shared" else [])]
+        here = [os.environ["WATCHED"], *([os.environ["STRANGER"]] if behaviour == "is shared" else [])]
         print("\n".join(f"{uuid}, {process}" for process in here))
     else:
         print("0, 0" if behaviour == "plays" else "0, [N/A]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -58,7 +59,12 @@ def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monke
     }
     assert set(seen["ecc_uncorrected", "0"]) == {0}
     assert set(seen["strangers", "0"]) == {0}
-    shared = {track.name: track.values for track in watched("is shared", tmp_path, monkeypatch, 2.0)[0].tracks}
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+        try:
+            monkeypatch.setenv("STRANGER", str(stranger.pid))
+            shared = {track.name: track.values for track in watched("is shared", tmp_path, monkeypatch, 2.0)[0].tracks}
+        finally:
+            stranger.kill()
     assert set(shared["strangers"]) == {1}
     assert "ecc_uncorrected" not in shared, "not told, which is not nought"
 
