@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -73,13 +74,18 @@ def _gathered(folders: Sequence[Path], args: argparse.Namespace, lang: str) -> l
     problems: list[Problem] = []
     results = rebuild.gather(folders, problems) if folders else []
     problems_shown(problems, lang)
+    left_out = Counter(say(why, lang) for one in results if (why := history.unfit(one)))
+    for reason, n in left_out.items():
+        print(say("cli.trend.left_out", lang, why=reason, n=n), file=sys.stderr)
     found = history.points(results, args.metrics)
     if args.history:
-        added = history.add(args.history, found)
         if folders:
-            print(say("cli.trend.added", lang, n=added, place=args.history.rpartition("@")[2]), file=sys.stderr)
-        found = [one for one in history.read(args.history) if one.metric in args.metrics]
-    return found
+            added = history.add(args.history, found)
+            print(say("cli.trend.added", lang, n=added, place=history.shown(args.history)), file=sys.stderr)
+        found = history.read(args.history)
+        if not found and not folders:
+            raise BenchError("cli.trend.no_history", place=history.shown(args.history))
+    return [one for one in found if one.metric in args.metrics]
 
 
 def _acknowledged(text: str) -> trend.Acknowledgement:

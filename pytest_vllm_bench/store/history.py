@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge.baseline import SPOILING, session_of
-from pytest_vllm_bench.model import Result, Verdict
+from pytest_vllm_bench.model import Message, Result, Verdict
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Table
+    from sqlalchemy import Connection, Table
 
 #: Raised when a column changes its meaning: part of the table's name, so that both versions can live beside each other.
 TABLE = "pytest_vllm_bench_1"
 #: Seconds that a writer waits for another one's end.
 PATIENCE = 30
+#: Rows that one statement takes: so many values have room in it.
+TOGETHER = 500
+#: What there is one figure of, what else is said of it in text, and what no table is without.
+KEY, FACTS = ("scenario", "metric", "session", "origin"), ("date", "plan", "commit")
+NEEDED = ("scenario", "metric", "session", "date", "value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,7 @@ class HistoryPoint:
     scenario: str  # its key
     metric: str
     session: str
+    origin: str = ""  # which machine measured which server: two may begin in one second
     date: str  # UTC, ISO 8601
     value: float
     plan: str = ""
@@ -37,109 +46,180 @@ class HistoryPoint:
 
 
 def points(results: Iterable[Result], metrics: Sequence[str]) -> list[HistoryPoint]:
-    """What sound results say of these metrics: valid, whole, of a real server; a broken rule spoils no figure."""
-    found: dict[tuple[str, str, str], HistoryPoint] = {}
+    """What sound results say of these metrics; a broken rule spoils no figure."""
+    found: dict[tuple[str, ...], HistoryPoint] = {}
     for result in results:
-        if result.verdict in (Verdict.INVALID, None) or not result.complete or result.scenario.probe_of:
-            continue
-        if result.capacity or any(taint in SPOILING for taint in result.taints):
+        if result.scenario.probe_of or result.capacity or unfit(result):
             continue
         seen, commit = session_of(result, metrics), result.environment.get("commit")
-        for metric in metrics:
-            values = seen.values.get(metric, ())
-            if values and min(values) > 0:
+        for metric, values in seen.values.items():
+            if min(values) > 0:
                 one = HistoryPoint(
                     scenario=result.scenario.cell.key,
                     metric=metric,
                     session=seen.session,
-                    date=result.date,
+                    origin=_origin(result),
+                    date=_utc(result.date),
                     value=sum(values) / len(values),
                     plan=seen.digest or "",
                     commit=str(commit.get("id") or "")[:12] if isinstance(commit, Mapping) else "",
                     environment=seen.environment,
                 )
-                found[one.scenario, metric, one.session] = one  # of repeats the last holds them all
+                found[one.scenario, metric, one.session, one.origin] = one  # of repeats the last holds them all
     return list(found.values())
 
 
+def unfit(result: Result) -> Message | None:
+    """Why a result's figures are not for a history; one that nobody has judged, as other tools' are, may be sound."""
+    if result.verdict is Verdict.INVALID or any(not check.ok for check in result.checks):
+        return Message(key="report.verdict.INVALID")
+    if spoilt := [taint for taint in result.taints if taint in SPOILING]:
+        return Message(key=f"report.mark.{spoilt[0]}")
+    if not result.complete:
+        return Message(key="report.mark.interrupted")
+    return None if _utc(result.date) else Message(key="report.undated")
+
+
+def _utc(date: str) -> str:
+    """With its zone, which other tools do not write; "" where it is no date."""
+    try:
+        when = datetime.fromisoformat(date)
+    except ValueError:
+        return ""
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _origin(result: Result) -> str:
+    client = result.environment.get("client")
+    host = client.get("host") if isinstance(client, Mapping) else None
+    return " → ".join(filter(None, [str(host or ""), result.scenario.target.base_url]))
+
+
 def url_of(named: str) -> str:
-    """A database's URL as it is, a file's name as that of an SQLite file."""
-    return named if "://" in named else f"sqlite:///{Path(named).expanduser()}"
+    """A database's URL with the driver that the extra brings, a file's name as that of an SQLite file."""
+    if "://" not in named:
+        return f"sqlite:///{Path(named).expanduser()}"
+    scheme, _, rest = named.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else named
+
+
+def shown(named: str) -> str:
+    """A history's place without what is nobody's to read: no user, no password, none of the URL's options."""
+    if "://" not in named:
+        return named
+    scheme, _, rest = named.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 def add(named: str, found: Iterable[HistoryPoint]) -> int:
-    """Append what is not there yet; → how many that were.  Several may write at once."""
-    from sqlalchemy import select
-    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-
-    table, engine = _table(), _engine(named)
-    added = 0
-    try:
-        table.metadata.create_all(engine)
-        with engine.connect() as connection:
-            keys = table.c.scenario, table.c.metric, table.c.session
-            there = {tuple(row) for row in connection.execute(select(*keys))}
-            for one in found:
-                if (one.scenario, one.metric, one.session) in there:
-                    continue
-                try:
-                    connection.execute(table.insert().values(**_row(one)))
-                    connection.commit()
-                    added += 1
-                except IntegrityError:  # another one was quicker
-                    connection.rollback()
-    except SQLAlchemyError as error:
-        raise _failed(named, error) from None
+    """Append what is not there yet, all of it or nothing; → how many that were.  Several may write at once."""
+    rows = sorted((_row(one) for one in found), key=lambda row: [row[name] for name in KEY])  # who waits, waits in turn
+    table, added = _table(), 0
+    with _connected(named) as connection:
+        _prepare(connection, table, named)
+        for first in range(0, len(rows), TOGETHER):
+            some = _insert(connection, table).values(rows[first : first + TOGETHER]).on_conflict_do_nothing()
+            added += connection.execute(some, execution_options={"preserve_rowcount": True}).rowcount
     return added
 
 
 def read(named: str) -> list[HistoryPoint]:
-    """All of it, oldest first."""
-    from sqlalchemy import select
-    from sqlalchemy.exc import SQLAlchemyError
+    """All of it, oldest first; nothing where none was begun.  A table that other versions fill may have more columns
+    than are known here, or lack some of those that may be empty."""
+    from sqlalchemy import inspect, select
 
     table = _table()
-    try:
-        with _engine(named).connect() as connection:
-            rows = connection.execute(select(table).order_by(table.c.date, table.c.session)).mappings()
-            return [HistoryPoint(**{**row, "environment": json.loads(row["environment"])}) for row in rows]
-    except SQLAlchemyError as error:
-        raise _failed(named, error) from None
+    place = url_of(named).partition("?")[0].partition("sqlite:///")[2]
+    if place and not os.path.exists(place):  # to look would make it
+        return []
+    with _connected(named) as connection:
+        if not inspect(connection).has_table(TABLE):
+            return []
+        there = _columns(connection, named)
+        known = [column for column in table.columns if column.name in there]
+        rows = connection.execute(select(*known).order_by(table.c.date, table.c.session)).mappings()
+        points = [HistoryPoint(**{**row, "environment": _environment(row.get("environment"))}) for row in rows]
+    whole = {(one.scenario, one.metric, one.session) for one in points if one.origin}
+    return [one for one in points if one.origin or (one.scenario, one.metric, one.session) not in whole]
 
 
 def _row(one: HistoryPoint) -> dict[str, Any]:
-    names = ("scenario", "metric", "session", "date", "value", "plan", "commit")
     environment = json.dumps(dict(one.environment), ensure_ascii=False, sort_keys=True, default=str)
-    return {**{name: getattr(one, name) for name in names}, "environment": environment}
+    return {name: getattr(one, name) for name in (*KEY, *FACTS, "value")} | {"environment": environment}
 
 
-def _failed(named: str, error: Exception) -> BenchError:
-    """The first line of what the database says; what stands before the @ of a URL is nobody's to read."""
-    place = named.split("://")[0] + "://…@" + named.rpartition("@")[2] if "@" in named else named
-    return BenchError("report.history_failed", place=place, why=str(getattr(error, "orig", error)).split("\n")[0])
+def _environment(text: str | None) -> dict[str, Any]:
+    """What a row says of it; of what somebody else wrote there nothing."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 @cache
 def _table() -> Table:
-    from sqlalchemy import Column, Float, MetaData, String, Table, Text
+    from sqlalchemy import Column, Float, MetaData, Table, Text
 
-    columns: list[Column[Any]] = []
-    columns += [Column(name, String(200), primary_key=True) for name in ("scenario", "metric", "session")]
-    columns += [Column(name, String(100), nullable=False) for name in ("date", "plan", "commit")]
-    columns += [Column("value", Float(53), nullable=False), Column("environment", Text, nullable=False)]
-    return Table(TABLE, MetaData(), *columns)
+    columns: list[Column[Any]] = [Column(name, Text, primary_key=True, server_default="") for name in KEY]
+    columns += [Column(name, Text, nullable=False, server_default="") for name in FACTS]
+    columns += [Column("value", Float(53), nullable=False)]
+    return Table(TABLE, MetaData(), *columns, Column("environment", Text, nullable=False, server_default="{}"))
 
 
-@cache
-def _engine(named: str) -> Engine:
+def _columns(connection: Connection, named: str) -> set[str]:
+    """What the table has; BenchError where another program made it."""
+    from sqlalchemy import inspect
+
+    there = {column["name"] for column in inspect(connection).get_columns(TABLE)}
+    if lacking := [name for name in NEEDED if name not in there]:
+        raise BenchError("report.history_lacks", place=shown(named), table=TABLE, names=", ".join(lacking))
+    return there
+
+
+def _prepare(connection: Connection, table: Table, named: str) -> None:
+    """Make the table where there is none, and what an earlier one lacks; another one may do the same meanwhile."""
+    from sqlalchemy import inspect, text
+    from sqlalchemy.schema import CreateColumn, CreateTable
+
+    if connection.dialect.name == "postgresql":  # whose IF NOT EXISTS is not safe from another one's
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:table))"), {"table": TABLE})
+    else:
+        connection.execute(text("BEGIN IMMEDIATE"))
+    if not inspect(connection).has_table(TABLE):
+        connection.execute(CreateTable(table))
+    there = _columns(connection, named)
+    for column in (column for column in table.columns if column.name not in there):
+        how = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(text(f"ALTER TABLE {TABLE} ADD COLUMN {how}"))
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+@contextmanager
+def _connected(named: str) -> Iterator[Connection]:
+    """A transaction; what the database says is a BenchError, in its own words."""
     try:
-        from sqlalchemy import create_engine
-        from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+        from sqlalchemy import create_engine, make_url
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+        from sqlalchemy.pool import NullPool
     except ImportError as error:
         raise BenchError("report.needs_extra", module="sqlalchemy", extra="history") from error
-    url = url_of(named)
-    patience = {"timeout": PATIENCE} if url.startswith("sqlite:") else {"connect_timeout": PATIENCE}
     try:
-        return create_engine(url, connect_args=patience)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise _failed(named, error) from None
+        url = make_url(url_of(named))
+        if url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise BenchError("report.history_kind", place=shown(named))
+        waits = {"sqlite": "timeout", "psycopg": "connect_timeout", "psycopg2": "connect_timeout"}
+        patience = {name: PATIENCE for driver, name in waits.items() if driver in url.drivername}
+        engine = create_engine(url, poolclass=NullPool, connect_args=patience)
+        with engine.begin() as connection:
+            yield connection
+    except (SQLAlchemyError, ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+            raise BenchError("report.needs_extra", module="psycopg", extra="history") from error
+        said = [line.strip() for line in str(getattr(error, "orig", None) or error).splitlines()]
+        raise BenchError("report.history_failed", place=shown(named), why="; ".join(filter(None, said))) from None

@@ -289,9 +289,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "结果目录（连同其 history/ 中以前的会话；默认 results）",
     ),
     "cli.trend.history": (
-        "an SQLite file, or the URL of a database (postgresql+psycopg://…), that keeps all sessions: what the folders"
+        "an SQLite file, or the URL of a PostgreSQL (postgresql://…), that keeps all sessions: what the folders"
         " hold is added, and all of it is looked at",
-        "保存全部会话的 SQLite 文件或数据库 URL（postgresql+psycopg://…）：先加入结果目录中的会话，再分析全部历史",
+        "保存全部会话的 SQLite 文件或 PostgreSQL 的 URL（postgresql://…）：先加入结果目录中的会话，再分析全部历史",
     ),
     "cli.trend.metrics": ("what is looked at", "要分析的指标"),
     "cli.trend.min_change": ("smaller changes do not matter (default: 2%%)", "小于此值的变化忽略不计（默认 2%%）"),
@@ -310,6 +310,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{text} 不是已知变化；请写成 METRIC:DATE-or-COMMIT:WHY（指标、日期或提交、原因），例如 mean_tpot_ms:2026-11-20:driver",
     ),
     "cli.trend.added": ("{n} figures added to {place}", "已向 {place} 加入 {n} 个数据点"),
+    "cli.trend.no_history": (
+        "there is no history at {place} yet: name folders of results as well, which begin it",
+        "{place} 中还没有历史数据：请同时给出结果目录来建立它",
+    ),
+    "cli.trend.left_out": ("left out, {why}: {n} results", "未计入（{why}）：{n} 个结果"),
     "cli.trend.too_short": (
         "{n} sessions are too few to see a change: at least {least} of the same plan are needed",
         "只有 {n} 次会话，不足以发现变化：同一计划至少需要 {least} 次",

@@ -280,6 +280,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.window.whole": ("whole run", "全程"),
     "report.window.steady": ("steady", "稳态"),
     "report.history_failed": ("the history {place} cannot be used: {why}", "无法使用历史数据库 {place}：{why}"),
+    "report.history_kind": (
+        "{place} is no history: write a file's name (nights.db), or the URL of a PostgreSQL (postgresql://user@host/name)",
+        "{place} 不能用作历史数据库：请写文件名（nights.db），或 PostgreSQL 的 URL（postgresql://user@host/name）",
+    ),
+    "report.history_lacks": (
+        "the table {table} in {place} lacks {names}: another program made it; name another database, or move the table away",
+        "{place} 中的表 {table} 缺少列 {names}，不是本工具建立的；请换一个数据库，或把该表移走",
+    ),
+    "report.undated": ("without a date", "没有日期"),
     "report.compare.all": ("all, geometric mean", "全部（几何平均）"),
     "report.badge": ("LLM serving", "推理服务压测"),
     "report.no_data": ("no data", "无数据"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.store import history
-from pytest_vllm_bench.store.row import SCHEMA_VERSION, from_json
+from pytest_vllm_bench.store.row import SCHEMA_VERSION
 
 
 def session(n: int, tpot: float, **more: Any) -> dict[str, Any]:
@@ -77,27 +78,42 @@ def test_a_history_grows_by_what_is_new(results: Path, tmp_path: Path, capsys: p
     assert first[:2] == ["2026-01-01T02:00:00+00:00", "0" * 12]
 
 
-def test_several_write_at_once(tmp_path: Path) -> None:
-    """Each figure once, whoever was first."""
-    named = str(tmp_path / "nights.db")
-    crew = []
-    for first in (0, 15, 30):
-        folder = tmp_path / str(first)
-        for n in range(first, first + 30):
-            (place := folder / f"history/s{n:04}").mkdir(parents=True)
-            (place / "bench_io64x8_mc1_np9.json").write_text(json.dumps(session(n, 10.0)))
-        words = ["trend", str(folder), "--history", named, "--metrics", "mean_tpot_ms"]
-        crew.append(subprocess.Popen([sys.executable, "-m", "pytest_vllm_bench", *words], stderr=subprocess.PIPE))
-    said = [one.communicate()[1].decode() for one in crew]
-    assert [one.returncode for one in crew] == [0, 0, 0], said
-    assert sum(int(words.split()[0]) for words in said) == len(history.read(named)) == 60
+def test_unsound_sessions_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd: list[dict[str, Any]] = [
+        {"verdict": "INVALID"}, {"complete": False}, {"taints": ["simulated"]}, {"taints": ["simulated"]},
+        {"date_utc": "yesterday"}, {"verdict": None}, {"verdict": "FAIL"}, {},
+    ]  # fmt: skip
+    for n, more in enumerate(odd):
+        (place := tmp_path / f"history/s{n:04}").mkdir(parents=True)
+        (place / "bench_io64x8_mc1_np9.json").write_text(json.dumps(session(n, 10.0, **more)))
+    store = str(tmp_path / "nights.db")
+    assert main(["trend", str(tmp_path), "--history", store, "--metrics", "mean_tpot_ms"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert {"left out, invalid: 1 results", "left out, simulated: 2 results", "left out, interrupted: 1 results",
+            "left out, without a date: 1 results"} < {line.lower() for line in said}  # fmt: skip
+    assert said[-1].startswith("3 figures added"), "a broken rule spoils no figure, nor what nobody has judged"
 
 
-def test_unsound_sessions_are_left_out_and_a_bad_place_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    odd: list[dict[str, Any]] = [{"verdict": "INVALID"}, {"complete": False}, {"taints": ["simulated"]}, {}]
-    found = [from_json(session(n, 10.0, **more)) for n, more in enumerate(odd)]
-    assert len(history.points(found, ["mean_tpot_ms"])) == 1
-    assert main(["trend", "--history", "oracle9://user:secret@there/db"]) == 2
+@every("place, words", [
+    ("oracle9://user:secret@there/db", "is no history: write a file's name"),
+    ("mysql+pymysql://user:secret@there/db?password=secret", "is no history: write a file's name"),
+    ("postgresql+asyncpg9://user:secret@there/db", "cannot be used"),
+    ("postgresql://user:secret@there:port/db", "cannot be used"),
+    ("{folder}/none.db", "there is no history at"),
+    ("sqlite:///{folder}/none.db", "there is no history at"),
+    ("{folder}", "cannot be used: unable to open database file"),
+    ("{folder}/text.db", "cannot be used: file is not a database"),
+    ("{folder}/strange.db", "lacks scenario, metric, date, value"),
+])  # fmt: skip
+def test_a_place_that_is_no_history(place: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line that says what is wrong, no secret in it, and nothing is made or changed."""
+    (tmp_path / "text.db").write_text("time,value\n" * 99)
+    with closing(sqlite3.connect(tmp_path / "strange.db")) as strange:
+        strange.execute(f"CREATE TABLE IF NOT EXISTS {history.TABLE} (session text, others int)")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["trend", "--history", place.format(folder=tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "cannot be used" in said
+    assert words in said
     assert "secret" not in said
+    assert said.count("\n") == 1
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -86,8 +86,8 @@ def test_every_dependency_is_explained() -> None:
         assert sorted(row[0].strip("`") for row in table) == sorted(asked)
         assert all(cell for row in table for cell in row)
         said = {row[0].strip("`"): re.findall(r"(?:extra|附加包) `(\w+)`", row[1]) for row in table}
-        assert said == {one.split(">")[0]: [] for one in asked} | {
-            one.split(">")[0]: [extra] for extra, those in extras.items() for one in those
+        assert said == {one: [] for one in asked} | {
+            re.split(r"[>\[]", one)[0]: [extra] for extra, those in extras.items() for one in those
         }
 
 
