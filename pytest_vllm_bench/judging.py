@@ -19,7 +19,7 @@ from pytest_vllm_bench.measure.columns import sample
 from pytest_vllm_bench.measure.findings import findings
 from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
-from pytest_vllm_bench.metric_table import parse_name
+from pytest_vllm_bench.metric_table import STARTUP, parse_name
 from pytest_vllm_bench.model import Measurement, Message, Metrics, Result, Sample, Scenario, Track, Verdict
 
 
@@ -40,15 +40,20 @@ def judge(
     alone[-1] = {**alone[-1], **{key: value for key, value in besides.items() if alone[-1].get(key) is None}}
     digests = [one.plan.digest if one.plan else None for one in pool]
     per_repeat: list[dict[str, Any]] = [
-        {**own, "plan_digest": digest} for own, digest in zip(alone, digests, strict=True)
+        {**own, **one.started, "plan_digest": digest} for own, one, digest in zip(alone, pool, digests, strict=True)
     ]
     pooled = summary(samples, settings) if len(pool) > 1 else alone[-1]
-    server = {**last.observed.counters, **timeline.figures(samples[-1])}
+    server = {**last.observed.counters, **timeline.figures(samples[-1]), **slowest(pool)}
     seen = replace(last, observed=replace(last.observed, counters=server, fault=_fault_of(last)))
     rules = stage.of_one_repeat(asked) if waits else stage.effective_rules(asked)
     asking = replace(asked, rules=rules, goodput={} if waits else asked.goodput)
     judgement = stage.judge(asking, [*pool[:-1], seen], samples, per_repeat, pooled)
-    notes = [*judgement.faults, *judgement.notes, stopping.spread_said(alone), *last.said]
+    notes = [
+        *judgement.faults,
+        *judgement.notes,
+        stopping.spread_said(per_repeat, STARTUP if asked.of_start else stopping.SPREAD),
+        *last.said,
+    ]
     spoilt = [finding for sample in samples for finding in devices.findings(sample)]
     notes += [note for _, note in spoilt]
     notes += findings(samples[-1])
@@ -77,6 +82,13 @@ def judge(
         notes=tuple(note for i, note in enumerate(notes) if note and note not in notes[:i]),
         taints=tuple(dict.fromkeys([taint for one in pool for taint in one.taints] + [taint for taint, _ in spoilt])),
     )
+
+
+def slowest(pool: Sequence[Measurement]) -> dict[str, float]:
+    """Figures of the start, of several starts the worst of each: every one of them must be within a rule."""
+    keys = dict.fromkeys(key for one in pool for key in one.started)
+    told = {key: [one.started[key] for one in pool if key in one.started] for key in keys}
+    return {key: (max if STARTUP[key].better == "lower" else min)(values) for key, values in told.items()}
 
 
 def model_of(one: Measurement) -> str | None:

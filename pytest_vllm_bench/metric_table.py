@@ -148,8 +148,9 @@ _ATTAINMENT = _run("slo_attainment", "ratio", "higher", "requests that met the S
 _SERVER = _run("server", "count", "neither", "a figure of the server's own, over the measured span")
 
 
-def _startup(name: str, unit: Unit, better: Better, formula: str) -> tuple[str, Metric]:
-    return f"startup.{name}", replace(_SERVER, unit=unit, better=better, formula=formula)
+def _startup(name: str, unit: Unit, better: Better, formula: str, *needs: str) -> tuple[str, Metric]:
+    found = {"started", *needs}
+    return f"startup.{name}", replace(_SERVER, unit=unit, better=better, formula=formula, needs=frozenset(found))
 
 
 #: Figures of its start, of a server that the test started.
@@ -164,6 +165,7 @@ STARTUP = dict(
         _startup("kv_gib", "count", "higher", "memory for the KV cache, as its log says; the smallest worker's"),
         _startup("kv_tokens", "tokens", "higher", "tokens that the KV cache holds, as its log says"),
         _startup("max_concurrency", "x", "higher", "requests of the longest kind that the KV cache holds"),
+        _startup("wake_s", "s", "lower", "from /wake_up, after /sleep?level=1, to being awake", "start_alone"),
     )
 )
 _SERVER_SHARE = re.compile(r"server\.(\w+_rate|(kv_usage|hit_rate)_\w+)")
@@ -389,6 +391,10 @@ def offers(scenario: Scenario, backend: Backend) -> frozenset[str]:
         found.add("deployment")
     if scenario.deployment.price_per_hour:
         found.add("price")
+    if scenario.target.launch:
+        found.add("started")
+    if scenario.of_start:
+        found.add("start_alone")
     return frozenset(found)
 
 

@@ -250,7 +250,7 @@ def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]])
     """
     tolerances, cells = dict[Cell, Mapping[str, str | float]](), dict[Cell, dict[str, Result]]()
     for result, tolerance in results:
-        if result.scenario.target.name:
+        if result.scenario.target.name and result.scenario.compared:
             cell = result.scenario.cell.anywhere
             tolerances.setdefault(cell, tolerance)
             cells.setdefault(cell, {})[result.scenario.target.name] = result

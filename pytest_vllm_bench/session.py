@@ -76,7 +76,7 @@ class Session:
         if (named := self.config.settings.baseline.target) is None:
             return None
         settings = comparing(self.config, self.scenarios)
-        others = {s.cell.repeated for s in self.scenarios if s.search is None and s.target.name != named}
+        others = {s.cell.repeated for s in self.scenarios if s.compared and s.target.name != named}
         return Rounds(name=named, settings=settings, planned=comparisons_planned(len(others), settings))
 
     def reference(self, named: str) -> Path:
@@ -146,7 +146,7 @@ class Session:
             datasets=self.registry.datasets,
             environment=self._facts | {"server": {"version": server.version, "roots": roots}},
             besides=tuple(self.registry.besides.values()),
-            gate=self.gate,
+            gate=self.gate if scenario.compared else None,
             probes=self.probes[scenario.cell.of_search] if scenario.search else Probes(),
             output_field=renamed.values["other"] if renamed else "",
             notes=(*server.notes(models), *([renamed] if renamed else [])),
@@ -252,6 +252,6 @@ def against(named: str, reference: Mapping[str, Any], config: Config, scenarios:
         name=named,
         reference=reference,
         settings=comparing(config, scenarios),
-        keys=frozenset(s.cell.key for s in scenarios if s.search is None and not s.skip),
+        keys=frozenset(s.cell.key for s in scenarios if s.compared and not s.skip),
         refuse_other=config.settings.baseline.other_environment == "refuse",
     )

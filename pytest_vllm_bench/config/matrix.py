@@ -11,6 +11,7 @@ from typing import Any
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.rules import parsed
 from pytest_vllm_bench.config.schema import CellFile, File, SearchFile
+from pytest_vllm_bench.config.servers import measured_starts
 from pytest_vllm_bench.metric_table import effective_rules, implied_rules, planned
 from pytest_vllm_bench.model import (
     Cell,
@@ -26,6 +27,7 @@ from pytest_vllm_bench.model import (
     Target,
     Timeouts,
     ValiditySettings,
+    Warmup,
     Watching,
 )
 
@@ -45,8 +47,15 @@ class Axes:
     search: Search | None = None
 
     @property
+    def starts(self) -> str:
+        """What the start that is measured finds in its caches; "": a load is measured."""
+        return self.target.launch.caches if self.target.launch else ""
+
+    @property
     def cell(self) -> Cell:
         """What it is called; an axis that does not vary, or of which a search takes many places, says nothing."""
+        if self.starts:
+            return Cell(target=self.target.name, place=f"{self.starts}-start")
         lengths = "" if self.output_len is None else f"out{self.output_len}"
         if self.input_len is not None:
             lengths = f"io{self.input_len}x{self.output_len}"
@@ -78,7 +87,7 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
     found: list[Scenario] = []
     rounds = config.settings.repeats.max or config.settings.repeats.min
     forwards = rounds % 2 if config.settings.baseline.target else 1
-    cells = axes(config)
+    cells = [cell for cell in axes(config) if not cell.starts]
     for number in range(1, rounds + 1):
         ordered = cells if number % 2 == forwards else _targets_reversed(cells, len(config.targets))
         once = [cell for cell in ordered if cell.search is None or number == 1]
@@ -92,7 +101,14 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
             return one.start, -place[one.target.name] if backwards else place[one.target.name]
 
         found.sort(key=turn)
-    return tuple(found)
+    return (*found, *_starts(config))
+
+
+def _starts(config: Config) -> Iterator[Scenario]:
+    """Starts that are tests of their own, after all loads and in rounds: no kind of them has the best of a day."""
+    made = [scenario(config, cell) for cell in axes(config) if cell.starts]
+    for number in range(1, max((one.repeats.max for one in made), default=0) + 1):
+        yield from (_repeat(one, number, one.repeats.max) for one in made if number <= one.repeats.max)
 
 
 def _repeat(one: Scenario, number: int, rounds: int) -> Scenario:
@@ -127,10 +143,15 @@ def axes(config: Config) -> list[Axes]:
                         )
                         for target in targets
                     ]
+    started = [_one_request(replace(cells[0], target=one)) for target in targets for one in measured_starts(target)]
     if settings.search is None:
-        return cells
+        return [*cells, *started]
     alone = settings.concurrency_prompts is None and bound is None
-    return [*([] if alone else cells), *_searches(cells, settings.search, config.lines)]
+    return [*([] if alone else cells), *_searches(cells, settings.search, config.lines), *started]
+
+
+def _one_request(cell: Axes) -> Axes:
+    return replace(cell, concurrency=1, num_prompts=1, request_rate=math.inf, seconds=None)
 
 
 def ordered_targets(config: Config) -> tuple[Target, ...]:
@@ -206,6 +227,8 @@ def scenario(config: Config, at: Axes) -> Scenario:
     goodput = {key: limit for key, limit in own.goodput.model_dump().items() if limit is not None}
     rules = [rule for _, rule in parsed(own.sla, override.sla_lines) if isinstance(rule, Rule)]
     repeats = settings.repeats
+    if at.target.launch and (at.starts or at.target.launch.startup) and override.replaced_at is None:
+        rules = [rule for rule in rules if rule.metric.startswith("startup.") is bool(at.starts)]
     made = Scenario(
         cell=at.cell,
         target=at.target,
@@ -233,7 +256,15 @@ def scenario(config: Config, at: Axes) -> Scenario:
         skip=override.skip,
         **_plain(own),
     )
+    made = _started(made) if at.starts else made
     return replace(made, rules=tuple(_again(made, override)))
+
+
+def _started(made: Scenario) -> Scenario:
+    """The start is measured, and a single request is what shows that it is over."""
+    assert made.target.launch is not None
+    often = Repeats(min=made.target.launch.restarts, max=made.target.launch.restarts)
+    return replace(made, stages=(), duration=None, ramp_up=None, warmup=Warmup(), goodput={}, repeats=often)
 
 
 def _again(made: Scenario, override: Effective) -> Iterator[Rule]:

@@ -158,6 +158,7 @@ Number = Annotated[float, *_field(v.number(), _NUMBER)]
 Length = Annotated[int | None, *_field(v.optional(v.whole(1, MOST_TOKENS, "tokens")), {"anyOf": [_COUNT, _NULL]})]
 Slots = Annotated[int, *_field(v.whole(1, v.MOST_SLOTS, "slots"), _COUNT)]
 Repeated = Annotated[int, *_field(v.whole(1, v.MOST_REPEATS, "repeats"), _COUNT)]
+Starts = Annotated[int, *_field(v.whole(0, v.MOST_REPEATS, "repeats"), {"type": "integer", "minimum": 0})]
 Runs = Annotated[int, *_field(v.whole(1, v.MOST_RUNS, "runs"), _COUNT)]
 Positive = Annotated[float, *_field(v.number(above=0), {"type": "number", "exclusiveMinimum": 0})]
 Rate = Annotated[float, *_field(v.number(above=0, least=v.LEAST_RATE, most=v.MOST_RATE, infinite=True), _RATE)]
@@ -202,6 +203,11 @@ class StopFile(Strict):
     grace: Duration = 30.0
 
 
+class StartupFile(Strict):
+    cold: Starts = 0
+    warm: Starts = 0
+
+
 class ServerFile(Strict):
     command: Annotated[
         list[str],
@@ -216,6 +222,7 @@ class ServerFile(Strict):
     reset: Annotated[str, *_field(_reset, {"type": "string"})] = "auto"
     free_memory: Share = 0.1
     restarts: Repeated | None = None
+    startup: StartupFile = StartupFile()
 
     @model_validator(mode="before")
     @classmethod

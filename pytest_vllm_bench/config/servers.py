@@ -123,6 +123,19 @@ def launched(settings: File, like: Target, where: Where) -> tuple[Target, ...]:
     return tuple({target.name: target for target in found}.values())
 
 
+#: What an engine compiles is kept there (vLLM's, PyTorch's): a start that is cold finds nothing.
+COLD = {"VLLM_CACHE_ROOT": "{fresh}/vllm", "TORCHINDUCTOR_CACHE_DIR": "{fresh}/inductor"}
+
+
+def measured_starts(target: Target) -> Iterator[Target]:
+    """The target once for each kind of start that is a test of its own; each is started as often as it is measured."""
+    launch = target.launch
+    for caches, count in launch.startup.items() if launch else ():
+        env = {**launch.env, **COLD} if caches == "cold" else launch.env  # type: ignore[union-attr]
+        made = replace(launch, caches=caches, env=env, restarts=count, startup={})  # type: ignore[type-var]
+        yield replace(target, launch=made)
+
+
 def launch_of(server: ServerFile, args: Setting, command: tuple[str, ...], restarts: int = 1) -> ServerCommand:
     return ServerCommand(
         command=command,
@@ -134,6 +147,7 @@ def launch_of(server: ServerFile, args: Setting, command: tuple[str, ...], resta
         reset=server.reset,
         free_memory=server.free_memory,
         restarts=restarts,
+        startup={caches: count for caches, count in server.startup.model_dump().items() if count},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.judge import shares
@@ -109,9 +109,9 @@ def _narrow(values: Sequence[float | None], until: float, confidence: float) -> 
     return half_width(known, (1 + confidence) / 2) <= until * abs(mean)
 
 
-def spread_said(per_repeat: Sequence[Metrics]) -> Message | None:
+def spread_said(per_repeat: Sequence[Metrics], among: Iterable[str] = SPREAD) -> Message | None:
     """How much the main figures varied from run to run; None where there is one run, or nothing to say."""
-    found = {metric: between_runs(per_repeat, metric) for metric in SPREAD}
+    found = {metric: between_runs(per_repeat, metric) for metric in among}
     figures = ", ".join(f"{metric} {share:.1%}" for metric, share in found.items() if share is not None)
     return Message(key="judge.between_runs", values={"runs": len(per_repeat), "figures": figures}) if figures else None
 

@@ -202,10 +202,20 @@ class Scenario:
         return self.cell.of_search.id if self.cell.level else ""
 
     @property
+    def compared(self) -> bool:
+        """Whether references keep its figures, which of a search and of a start say little."""
+        return self.search is None and not self.probe_of and not self.of_start
+
+    @property
     def start(self) -> int:
         """Which of its server's starts it runs on, from 0: the repeats are divided among them in order."""
         restarts = self.target.launch.restarts if self.target.launch else 1
         return (self.repeat - 1) * restarts // max(1, self.repeats.max)
+
+    @property
+    def of_start(self) -> str:
+        """That a start of its server is measured, and what that finds in its caches: cold, warm; "": a load is."""
+        return self.target.launch.caches if self.target.launch else ""
 
     @property
     def watches_accelerators(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +20,5 @@ class ServerCommand:
     reset: str = "auto"  # between scenarios: auto | none | a path
     free_memory: float = 0.1  # share of the accelerators' that may be in use before it starts
     restarts: int = 1  # servers started afresh, among which the repeats are divided
+    startup: Mapping[str, int] = field(default_factory=dict)  # starts that are tests themselves: cold, warm
+    caches: Literal["", "cold", "warm"] = ""  # of what it compiles, where its start is such a test

@@ -109,6 +109,11 @@ class Measurement:
         return [*self.observed.notes, *of_plan, *of_client]
 
     @property
+    def started(self) -> dict[str, float]:
+        """Figures of its server's start, where the test started it."""
+        return {key: value for key, value in self.observed.counters.items() if key.startswith("startup.")}
+
+    @property
     def taints(self) -> tuple[Taint, ...]:
         there: dict[Taint, bool] = {
             "simulated": self.scenario.target.simulated,

@@ -259,15 +259,23 @@ class Items:
 
     def starts(self, scenarios: Sequence[Scenario]) -> list[str]:
         """How often servers will be started, and by which commands."""
-        runs = [key for key, _ in itertools.groupby((s.target.name, s.start) for s in scenarios if s.target.launch)]
-        commands = [say("plugin.starts", self.lang, count=len(runs))] if runs else []
-        for target in {s.target.name: s.target for s in scenarios}.values():
-            if (launch := target.launch) is not None:
-                given = [f"{name}={written([value])}" for name, value in launch.env.items()]
-                count = sum(name == target.name for name, _ in runs)
-                values = {"count": count, "command": target.discreet(" ".join([*given, written(launch.command)]))}
-                commands.append(say("plugin.start", self.lang, name=target.name or "server", **values))
-        return commands
+        from pytest_vllm_bench.serve.start import identity
+
+        started = [s for s in scenarios if s.target.launch]
+        runs = [next(of) for _, of in itertools.groupby(started, lambda s: (s.target.name, s.of_start, s.start))]
+        counts, known = collections.Counter[tuple[str, str]](), set[str]()
+        for one in runs:
+            caches, itself = one.of_start, identity(one.target.launch)  # type: ignore[arg-type]
+            counts[one.target.name, caches] += 2 if caches == "warm" and itself not in known else 1
+            known.add(itself)
+        lines = [say("plugin.starts", self.lang, count=counts.total())] if runs else []
+        for (name, caches), count in counts.items():
+            target = next(s.target for s in runs if (s.target.name, s.of_start) == (name, caches))
+            given = [f"{key}={written([value])}" for key, value in target.launch.env.items()]  # type: ignore[union-attr]
+            command = " ".join([*given, written(target.launch.command)])  # type: ignore[union-attr]
+            named = "-".join(filter(None, (name or "server", caches)))
+            lines.append(say("plugin.start", self.lang, name=named, count=count, command=target.discreet(command)))
+        return lines
 
     def unsavable(self, config: Config) -> list[str]:
         """Why the reference that --vllm-save-baseline names cannot be saved, as far as it shows before any load."""

@@ -78,7 +78,7 @@ def save_baselines(made: list[Delivery], lang: str) -> list[str]:
     from pytest_vllm_bench import regression
 
     lines = []
-    gates = [one for one in made if not one.result.scenario.probe_of and not one.result.capacity]
+    gates = [one for one in made if one.result.scenario.compared]
     results, gated = [one.result for one in gates], {metric for one in gates for metric in one.tolerance}
     for path, keep in dict.fromkeys((one.reference, one.keep) for one in gates):
         if path is None:

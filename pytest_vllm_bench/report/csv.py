@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import words
-from pytest_vllm_bench.report.shown import pooled, spread
+from pytest_vllm_bench.report.shown import pooled, spread, started
 from pytest_vllm_bench.store.folder import order, write_text, writing
 from pytest_vllm_bench.store.row import flat, vllm_date
 
@@ -54,6 +55,7 @@ OPTIONAL = (
     "repeat",
     "repeats",
     *SPREADS,
+    *STARTUP,
     "model_id",
     "date",
     "session",
@@ -98,7 +100,7 @@ def frame(results: Sequence[Result]) -> pd.DataFrame:
 
 def _row(result: Result) -> dict[str, Any]:
     """A result's figures; where repeats were pooled how many, and how far they lie apart."""
-    row = flat(result)
+    row = {**flat(result), **started(result)}
     if len(result.per_repeat) > 1 and result.scenario.cell.repeat is None:
         row |= {"repeat": None, "repeats": len(result.per_repeat)}
         for name in SPREADS:

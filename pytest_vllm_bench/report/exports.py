@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import csv, words
 from pytest_vllm_bench.report.shown import pooled, without_probes, worst_first
@@ -129,16 +130,18 @@ _SHOWN = (
     "mean_tpot_ms",
     "p99_itl_ms",
     "mean_e2el_ms",
+    *STARTUP,
 )
 
 
 def markdown_text(results: Sequence[Result], roll: Roll, lang: str) -> str:
     """A table that GitHub and GitLab draw, and the notes below it."""
-    keys = [key for key in _SHOWN if any(result.metrics.get(key) is not None for result in results)]
+    done = worst_first(without_probes(pooled(results)))
+    keys = [key for key in _SHOWN if any(result.metrics.get(key) is not None for result in done)]
     head = [say("report.col.scenario", lang), say("report.col.verdict", lang)]
     head += [words.with_unit(key, lang) for key in keys]
     body = []
-    for result in worst_first(without_probes(pooled(results))):
+    for result in done:
         shown = say(f"report.verdict.{result.verdict}", lang) if result.verdict else "—"
         figures = (words.shown(result.metrics, key) for key in keys)
         body.append([result.id, f"{SIGNS.get(result.verdict or '', '')} {shown}".strip(), *figures])

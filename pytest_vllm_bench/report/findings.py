@@ -35,7 +35,7 @@ class Finding:
 def findings(results: Sequence[Result], roll: Roll = Roll()) -> list[Finding]:
     """What a reader must know: the first of each kind, the most urgent kind first, then the rest."""
     gated = gates(results)
-    loads = [result for result in results if not result.capacity]  # a search's answer repeats one of its probes
+    loads = [r for r in results if not (r.capacity or r.scenario.of_start)]  # an answer repeats one of its probes
     judged = [result for result in gated if not result.capacity]
     kinds = [
         absent(roll.missing), invalid(gated), capacities(results), breaches(judged), regressions(judged), best(loads),

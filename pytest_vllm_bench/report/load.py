@@ -42,9 +42,10 @@ def _length(value: int | None) -> str:
 
 
 def by_shape(results: Iterable[Result], load: Callable[[Result], float | None]) -> dict[str, list[Result]]:
-    """Results that have this kind of load, in lines of rising load; a search's answer repeats one of its probes."""
+    """Results that have this kind of load, in lines of rising load; a search's answer repeats one of its probes, and a
+    start is no load."""
     lines: dict[str, list[Result]] = {}
     for result in sorted(results, key=order):
-        if not result.capacity and load(result) is not None:
+        if not (result.capacity or result.scenario.of_start) and load(result) is not None:
             lines.setdefault(shape(result), []).append(result)
     return {name: sorted(line, key=lambda result: load(result) or 0) for name, line in lines.items()}

@@ -6,23 +6,34 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Result, RuleVerdict, Verdict
 from pytest_vllm_bench.report.verdict import coloured, of_test
 from pytest_vllm_bench.store.folder import order, session_of
 
 
 def pooled(results: Iterable[Result]) -> list[Result]:
-    """Of a scenario's repeats the one that judged them all, with the figures of all; the others where none did."""
+    """Of a scenario's repeats the one that judged them all, with the figures of all; the others where none did.
+
+    Of a start its own figures are shown, and not those of its one request."""
     results = list(results)
     judges = {(session_of(one), one.scenario.cell.repeated) for one in results if one.per_repeat}
     found = []
     for one in results:
+        if one.scenario.of_start:
+            figures = {key: one.metrics.get(key) for key in ("completed", "failed")}
+            one = replace(one, metrics=figures | started(one), pooled={})
         if one.per_repeat:
             asked = replace(one.scenario, cell=one.scenario.cell.repeated)
             found.append(replace(one, scenario=asked, metrics={**one.metrics, **one.pooled}))
         elif (session_of(one), one.scenario.cell.repeated) not in judges:
             found.append(one)
     return found
+
+
+def started(result: Result) -> dict[str, float]:
+    """Figures of its server's start, where the test started it."""
+    return {key: value for key, value in result.server.items() if key in STARTUP}
 
 
 def without_probes(results: Iterable[Result]) -> list[Result]:

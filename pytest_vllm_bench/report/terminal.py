@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Message, Result, RuleVerdict, Verdict
 from pytest_vllm_bench.report import baseline, shown, words
 from pytest_vllm_bench.report.load import by_shape, either
@@ -35,6 +36,7 @@ COLUMNS = (
     ("mean_e2el_ms", 5),
     ("p99_e2el_ms", 13),
     ("duration", 14),
+    *((key, 15 + i) for i, key in enumerate(STARTUP)),
 )
 
 
@@ -56,8 +58,10 @@ def summary(
         legacy_windows=False,
         _environ={},
     )
-    if done := shown.worst_first(shown.without_probes(shown.pooled(results))):
-        console.print(_table(done, width, lang))
+    done = shown.worst_first(shown.without_probes(shown.pooled(results)))
+    for of_start in (False, True):
+        if mine := [result for result in done if bool(result.scenario.of_start) is of_start]:
+            console.print(_table(mine, width, lang))
     for line in sparklines(done, width, lang):
         console.print(line, markup=False, soft_wrap=True)
     for note in [*notes(results, roll, lang, MOST), *undecided(results, lang)]:
@@ -86,7 +90,7 @@ def _table(results: Sequence[Result], width: int, lang: str) -> Table:
     table.add_column(say("report.col.scenario", lang), overflow="fold")
     table.add_column(say("report.col.verdict", lang), no_wrap=True)
     for key in keys:
-        table.add_column(say(f"report.head.{key}", lang), justify="right", no_wrap=True)
+        table.add_column(_head(key, lang), justify="right", no_wrap=True)
     for result in results:
         style = STYLES.get(coloured(result.verdict, of_test(result)[0]) or "", "")
         cells = [Text(_cell(result, key), style="" if words.trusted(result.metrics, key) else "dim") for key in keys]
@@ -107,11 +111,15 @@ def fitting(results: Sequence[Result], width: int, lang: str) -> list[str]:
     for key, _ in sorted(COLUMNS, key=lambda column: column[1]):
         if all(result.metrics.get(key) is None for result in results):
             continue
-        need = GAP + size(say(f"report.head.{key}", lang), [_cell(result, key) for result in results])
+        need = GAP + size(_head(key, lang), [_cell(result, key) for result in results])
         if need <= left:
             chosen.add(key)
             left -= need
     return [key for key, _ in COLUMNS if key in chosen]
+
+
+def _head(key: str, lang: str) -> str:
+    return f"{words.label(key, lang)}\n{words.unit(key)}" if key in STARTUP else say(f"report.head.{key}", lang)
 
 
 def _name(result: Result) -> str:

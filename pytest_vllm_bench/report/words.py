@@ -56,6 +56,7 @@ _UNITS = (
     ("tokens_per_joule", "tok/J"),
     ("energy_j", "J"),
     ("_w", "W"),
+    ("_gib", "GiB"),
     ("_s", "s"),
 )
 

@@ -7,6 +7,7 @@ import contextlib
 import math
 import re
 from collections.abc import Iterator, Mapping
+from time import perf_counter
 from typing import Any
 
 from pytest_vllm_bench.errors import ServerError
@@ -23,6 +24,8 @@ RESETS = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache", "/fl
 _NO_PAGE = (404, 405, 501)
 #: Seconds that a server may take to tell or to forget: vLLM looks at its whole environment when it is first asked.
 PATIENCE = 60.0
+#: Seconds that it may take to fall asleep, and to wake: a model's weights are moved.
+WAKING = 600.0
 #: Seconds between the tries of a reset, which takes none while a request runs.
 TRIES = (0.1, 0.3, 1.0)
 
@@ -80,6 +83,37 @@ def unlike(args: Mapping[str, Any], told: Mapping[str, tuple[Any, ...]]) -> dict
         if value is not None and value >= 0 and name in told and value not in told[name]:
             found[name] = told[name][0]
     return found
+
+
+async def woken(target: Target, told: Mapping[str, tuple[Any, ...]]) -> float | Message | None:
+    """Seconds in which it wakes, once it was sent to sleep; None where it cannot sleep (vLLM can in its development
+    mode, started with --enable-sleep-mode), a Message where it has the pages for that and does not do it."""
+    if told.get("enable_sleep_mode") == (False,) or await _asleep(target) is None:
+        return None
+    took = 0.0
+    for path, asleep in (("/sleep?level=1", True), ("/wake_up", False)):
+        begun, said = perf_counter(), ""
+        try:
+            page = await fetch(target, path, WAKING, body={})
+            said = "" if 200 <= page.status < 300 else f"{page.status} {words(target, page.body)}"
+            while not said and await _asleep(target) is not asleep:
+                await asyncio.sleep(0.02)
+                said = "/is_sleeping" if perf_counter() - begun > WAKING else ""
+        except ServerError as error:
+            said = str(error.message.values.get("said", error.message.key))
+        if said:
+            return Message(key="serve.no_sleep", values={"path": path, "said": said})
+        took = perf_counter() - begun
+    return took
+
+
+async def _asleep(target: Target) -> bool | None:
+    """None: it does not say."""
+    with contextlib.suppress(ServerError):
+        page = await fetch(target, "/is_sleeping", ASIDE)
+        found = parsed(page.body) if page.status == 200 else None
+        return found.get("is_sleeping") if isinstance(found, dict) else None
+    return None
 
 
 class Resets:

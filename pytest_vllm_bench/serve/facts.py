@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
-from pytest_vllm_bench.model import Observed, Scenario, Target
+from pytest_vllm_bench.model import Message, Observed, Scenario, Target
 from pytest_vllm_bench.serve import ask, log
 from pytest_vllm_bench.serve.start import RunningServer
 
@@ -20,12 +21,18 @@ class LaunchFacts:
 
     async def end(self, interrupted: bool) -> Observed:
         running, launch, told = self.running, self.running.launch, self.running.settings or {}
-        figures = {**running.seconds, **log.figures(running.log)}
+        figures, notes = {**running.seconds, **log.figures(running.log)}, tuple[Message, ...]()
+        if launch.caches and not interrupted:
+            there = replace(self.scenario.target, base_url=running.url)
+            woken = await ask.woken(there, told)
+            figures |= {"wake_s": woken} if isinstance(woken, float) else {}
+            notes = (woken,) if isinstance(woken, Message) else ()
         flags = {ask.name_of(key) for key in launch.args}
         known = {
             "command": shlex.join(launch.command),
             "env": dict(launch.env),
             "start": running.number,
+            **({"caches": launch.caches} if launch.caches else {}),
             "log": running.log.name,
             "settings": {name: list(values) for name, values in told.items() if name in flags},
             "unlike": ask.unlike(launch.args, told),
@@ -34,4 +41,5 @@ class LaunchFacts:
             counters={f"startup.{name}": value for name, value in figures.items()},
             environment={"launch": self.scenario.target.covered(known)},
             fault=None if interrupted else running.death(most=10),
+            notes=notes,
         )

@@ -131,23 +131,31 @@ class Launcher:
         self.running: RunningServer | None = None
         self._serves: tuple[Target, int] | None = None  # whom the running one is for, and its how manieth start it is
         self._starts = Counter[str]()
+        self._warmed: set[str] = set()  # servers that have filled the caches which others find
 
     def serving(self, target: Target) -> RunningServer | None:
         """The one that runs, if it is this target's."""
         return self.running if self._serves is not None and self._serves[0] == target else None
 
-    async def reach(
-        self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud, *, again: bool = False
-    ) -> RunningServer:
-        """The scenario's server, its readiness page answered; ServerError says how it ended, or what it did last.
-
-        A port may be taken between its choice and its use: such a start is tried ``again``.
-        """
+    async def reach(self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud) -> RunningServer:
+        """The scenario's server, its readiness page answered; ServerError says how it ended, or what it did last."""
         target, launch = scenario.target, scenario.target.launch
         assert launch is not None
         if self.running is not None and self._serves == (target, scenario.start) and self.running.death() is None:
             return self.running
         self.stop(aloud)
+        if launch.caches == "warm" and identity(launch) not in self._warmed:
+            aloud(Message(key="serve.warming"))
+            await self._start(scenario, results, base_dir, aloud)
+            self.stop(aloud)
+        return await self._start(scenario, results, base_dir, aloud)
+
+    async def _start(
+        self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud, *, again: bool = False
+    ) -> RunningServer:
+        """A port may be taken between its choice and its use: such a start is tried ``again``."""
+        target, launch = scenario.target, scenario.target.launch
+        assert launch is not None
         await room(scenario, aloud)
         self._starts[target.name] += 1
         number = self._starts[target.name]
@@ -166,7 +174,8 @@ class Launcher:
             why = error.message.values.get("why")
             if again or not isinstance(why, Message) or why.key != "serve.why.port":
                 raise
-            return await self.reach(scenario, results, base_dir, aloud, again=True)
+            return await self._start(scenario, results, base_dir, aloud, again=True)
+        self._warmed.add(identity(launch))
         self.running.reached("ready_s")
         return self.running
 
@@ -175,6 +184,11 @@ class Launcher:
         running, self.running, self._serves = self.running, None, None
         if running is not None and (said := running.stop()):
             aloud(said)
+
+
+def identity(launch: ServerCommand) -> str:
+    """What two starts share whose caches are the same."""
+    return repr((launch.command, sorted(launch.env.items())))
 
 
 async def until_ready(running: RunningServer, target: Target, aloud: Aloud) -> None:

@@ -73,6 +73,16 @@ async def _forget(service: Service, request: web.Request) -> web.Response:
     return web.json_response({"success": service.engine.forget()})
 
 
+async def _sleeping(service: Service, request: web.Request) -> web.Response:
+    if not service.options.wake_s:
+        raise web.HTTPNotFound
+    if request.path == "/wake_up":
+        await asyncio.sleep(service.options.wake_s)
+    if request.path != "/is_sleeping":
+        service.asleep = request.path == "/sleep"
+    return web.json_response({"is_sleeping": service.asleep})
+
+
 async def _metrics(service: Service, request: web.Request) -> web.Response:
     return web.Response(text=service.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -97,6 +107,7 @@ GETS = {
     "/v1/models": _models,
     "/version": _version,
     "/server_info": _server_info,
+    "/is_sleeping": _sleeping,
     "/metrics": _metrics,
     "/prometheus/metrics": _metrics_of_trtllm,
     "/v2/models/{model}": _triton,
@@ -105,6 +116,7 @@ POSTS = {
     "/tokenize": _tokenize,
     "/detokenize": _detokenize,
     "/reset_prefix_cache": _forget,
+    **dict.fromkeys(("/sleep", "/wake_up"), _sleeping),
     **dict.fromkeys(("/start_profile", "/stop_profile"), _health),
 }
 

@@ -41,6 +41,7 @@ class Service:
         self.rules = fault_scripts.read(files.path(options.faults)) if options.faults else ()
         self.counts = prometheus.Counts(perf_counter())
         self.requests = 0
+        self.asleep = False
         self.pages = Counter[str]()  # requests of what is read beside the load, by path
 
     def plan(self, asked: SimulatedRequest, number: int) -> ServicePlan:

@@ -105,6 +105,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # rules that this scenario cannot have
     "judge.cannot_have": ("{metric} cannot be had here: {why}", "这里得不到 {metric}：{why}"),
+    "judge.lacks.started": (
+        "only a server that the test starts has a start that can be seen: write server: {{command: …}} instead of base_url",
+        "只有由测试启动的服务才能看到启动过程：请用 server: {{command: …}} 代替 base_url",
+    ),
+    "judge.lacks.start_alone": (
+        "it is measured where the start is a test of its own: write server: {{startup: {{warm: 3}}}}",
+        "只在把启动单独作为测试时测量：请写 server: {{startup: {{warm: 3}}}}",
+    ),
     "judge.lacks.stream": (
         "the backend {backend} does not stream; judge e2el or throughput instead",
         "后端 {backend} 不以流式返回；请改用 e2el 或吞吐类指标",

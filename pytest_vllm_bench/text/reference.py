@@ -69,6 +69,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "many as there are repeats.",
         "重新启动的次数，重复测量平均分配到各次启动；不写时为 1，有 `baseline.target` 时与重复次数相同。",
     ),
+    "reference.server.startup": (
+        "Starts that are measured as tests of their own, with the rules on `startup.*`.",
+        "把启动本身作为单独的测试来测量，适用 `startup.*` 规则。",
+    ),
+    "reference.server.startup.cold": (
+        "How many with nothing compiled before: `VLLM_CACHE_ROOT` and `TORCHINDUCTOR_CACHE_DIR` are fresh.",
+        "冷启动次数：没有任何编译缓存，`VLLM_CACHE_ROOT` 和 `TORCHINDUCTOR_CACHE_DIR` 都是新目录。",
+    ),
+    "reference.server.startup.warm": (
+        "How many that find what a start before has compiled.",
+        "热启动次数：可以使用之前的启动留下的编译缓存。",
+    ),
     "reference.servers": (
         "Several such servers by name, each with the keys of `server`: an axis, as `targets` are.",
         "按名称列出的多个此类服务，键与 `server` 相同：与 `targets` 一样构成一个轴。",

@@ -2,6 +2,16 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "serve.starting": ("Starting the server: {command} (log: {log})", "正在启动服务：{command}（日志：{log}）"),
+    "serve.warming": (
+        "A start that finds its caches filled is to be measured, and nobody has filled them in this session: a start for "
+        "that comes first.",
+        "要测量的是缓存已就绪时的启动，而本次会话中还没有填充过缓存：先启动一次来填充。",
+    ),
+    "serve.no_sleep": (
+        "How long the server takes to wake was not measured: {path} gave {said}. vLLM sleeps when started with "
+        "--enable-sleep-mode.",
+        "未测量服务的唤醒用时：{path} 返回 {said}。vLLM 需以 --enable-sleep-mode 启动才能休眠。",
+    ),
     "serve.last_words": ("Its log says: {said}", "日志的最后一行：{said}"),
     "serve.line": ("{line}", "{line}"),
     "serve.silent": ("  (its log is empty)", "  （日志为空）"),

@@ -76,6 +76,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "each answer tells its times in the queue, of prefill and of decoding, as vLLM's --enable-per-request-metrics",
         "每个回答附带其排队、预填充和解码时间，如同 vLLM 的 --enable-per-request-metrics",
     ),
+    "simulator.help.wake_s": (
+        "seconds to wake after /sleep, as vLLM's --enable-sleep-mode; 0: it cannot sleep",
+        "从 /sleep 休眠中唤醒所需秒数，如同 vLLM 的 --enable-sleep-mode；0 表示不能休眠",
+    ),
     "simulator.help.ready_after": (
         "seconds during which everything is answered with 503",
         "启动后多少秒内一律返回 503",

@@ -14,6 +14,7 @@ from pytest_vllm_bench.config import Config, Overrides, matrix, read
 from pytest_vllm_bench.config.servers import flags
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.memory import without_secrets
+from pytest_vllm_bench.model import Warmup
 from pytest_vllm_bench.registry import builtin
 
 LOAD: dict[str, Any] = {"model": "m", "input_output": [[16, 8]], "concurrency_prompts": [[1, 4]]}
@@ -83,6 +84,44 @@ def test_servers_are_the_outermost_axis_and_take_turns_where_they_are_compared(m
     assert [s.id for s in matrix(cells)] == [f"c{c}-io16x8-mc{n}-np4" for c in (1, 2) for n in (1, 2)]
 
 
+def test_starts_that_are_measured_are_tests_of_their_own(made: Made) -> None:
+    """After all loads, in rounds; with the rules on starts, which the loads then leave to them."""
+    server = {"command": "serve", "args": {"c": [1, 2]}, "startup": {"cold": 2, "warm": 1}, "env": {"A": "b"}}
+    keys: dict[str, Any] = {"sla": ["startup.ready_s <= 9", "startup.wake_s <= 1", "p99_ttft_ms <= 5"], "repeats": 3}
+    keys |= {"goodput": {"ttft": 5}, "baseline": {"again": 1}, "warmup": 5}
+    override = {"match": "c2-cold-start", "set": {"sla": ["startup.ready_s <= 99"]}}
+    scenarios = matrix(made(server=server, overrides=[override], **keys))
+    starts = [s for s in scenarios if s.of_start]
+    assert scenarios[-len(starts) :] == (*starts,)
+    assert [s.id for s in starts] == [
+        "c1-cold-start-r1", "c1-warm-start", "c2-cold-start-r1", "c2-warm-start", "c1-cold-start-r2", "c2-cold-start-r2"
+    ]  # fmt: skip
+    cold, warm, other = starts[:3]
+    assert [rule.text for rule in cold.rules] == ["startup.ready_s <= 9", "startup.wake_s <= 1", "failed == 0"]
+    assert [rule.text for rule in other.rules] == ["startup.ready_s <= 99", "failed == 0"]
+    assert {rule.text for rule in scenarios[0].rules} == {"p99_ttft_ms <= 5", "failed == 0", "goodput_ratio >= 0.99"}
+    assert (cold.num_prompts, cold.concurrency, cold.input_len, cold.warmup, cold.goodput) == (1, 1, 16, Warmup(), {})
+    assert [s.start for s in starts if s.id.startswith("c1-cold")] == [0, 1]
+    assert cold.target.launch is not None
+    assert warm.target.launch is not None
+    assert cold.target.launch.env["VLLM_CACHE_ROOT"] == "{fresh}/vllm"
+    assert warm.target.launch.env == {"A": "b"}
+    assert not cold.compared
+    alone = made(server=server, concurrency_prompts=None, search={"over": "concurrency", "max": 4})
+    assert [s.id for s in matrix(alone)][:3] == ["c1-io16x8-capacity", "c2-io16x8-capacity", "c1-cold-start-r1"]
+
+
+def test_rules_on_a_start_that_nobody_sees_are_refused(made: Made) -> None:
+    for keys, why in (
+        ({"base_url": "http://x", "sla": ["startup.ready_s <= 9"]}, "judge.lacks.started"),
+        ({"server": "serve", "sla": ["startup.wake_s <= 9"]}, "judge.lacks.start_alone"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            made(**keys)
+        assert [p.message.values["why"].key for p in caught.value.problems] == [why]
+    made(server={"command": "serve", "startup": {"warm": 1}}, sla=["startup.wake_s <= 9"])
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "shell": ({"command": "cd x && vllm serve"}, "server_shell"),
     "variable": ({"command": "CUDA_VISIBLE_DEVICES=0 vllm serve"}, "server_shell"),
@@ -104,6 +143,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "file": ({"command": "x", "args": "none.json"}, "not_read"),
     "reset": ({"command": "x", "reset": "sometimes"}, "endpoint_path"),
     "unknown": ({"command": "x", "arg": {}}, "unknown_key"),
+    "starts": ({"command": "x", "startup": {"cold": -1}}, "too_small"),
     "grace": ({"command": "x", "stop": {"grace": 0}}, "duration_range"),
 }
 

@@ -122,6 +122,39 @@ def test_what_is_known_of_a_start_and_of_a_server(bench: Bench, pytester: pytest
     assert "no page that empties" not in told(result)
 
 
+def test_starts_are_measured_cold_and_warm(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Each on a server of its own; what is compiled by one is found by those that are warm alone; the worst counts."""
+    note = pytester.path / "note"
+    env = {"VLLM_CACHE_ROOT": str(pytester.path / "cache")}
+    keys: dict[str, Any] = {
+        "server": server("", "--note", str(note), env=env, startup={"cold": 2, "warm": 2}),
+        "sla": ["startup.compile_s <= 1", "mean_ttft_ms <= 60000"],
+    }
+    assert "starts: 5" in told(bench("--collect-only", "-q", **ONE | keys))
+    assert "starts: 3" in told(bench("--collect-only", "-q", "-k", "warm", **ONE | keys))
+    result = bench("-k", "start", **ONE | keys)
+    result.assert_outcomes(passed=2, failed=2, deselected=1)
+    assert note.read_text().count("start") == 5
+    assert "a start for that comes first" in told(result)
+    cold, warm = saved(pytester, "cold_start_r2"), saved(pytester, "warm_start_r2")
+    assert [one["server"]["startup.compile_s"] for one in (cold, warm)] == [9.5, 0.5]
+    assert [one["startup.compile_s"] for one in cold["per_repeat"]] == [9.5, 9.5]
+    assert "startup.wake_s" not in cold["server"]
+    assert "cold-start ×2" in told(result)
+    assert "Compilation" in told(result)
+    lines = (pytester.path / "results" / "aggregate_results.csv").read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert {row["scenario_id"]: row["startup.compile_s"] for row in rows} == {"cold-start": "9.5", "warm-start": "0.5"}
+    assert not left(pytester)
+
+
+def test_a_start_that_is_measured_ends_with_a_sleep(bench: Bench, pytester: pytest.Pytester) -> None:
+    keys = {"server": {"command": "simulator --wake-s 0.05", "startup": {"warm": 1}}}
+    result = bench(**{**ONE, "model": None, "tokenizer": None} | keys | {"sla": ["startup.wake_s <= 60"]})
+    result.assert_outcomes(passed=2)
+    assert saved(pytester, "warm_start")["server"]["startup.wake_s"] >= 0.05
+
+
 def test_flags_that_the_server_has_not_got_make_a_run_invalid(bench: Bench) -> None:
     result = bench(**ONE | {"server": server("resets+stuck+differs", args={"max-num-seqs": 64})})
     result.assert_outcomes(failed=1)

@@ -11,7 +11,7 @@ import pytest
 from raw import error, page, serving
 
 from pytest_vllm_bench import simulator
-from pytest_vllm_bench.model import Target
+from pytest_vllm_bench.model import Message, Target
 from pytest_vllm_bench.serve import ask
 from pytest_vllm_bench.simulator import SimulatorOptions
 
@@ -69,6 +69,23 @@ def test_caches_are_emptied_or_it_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     ):
         with serving({**dict.fromkeys((*ask.RESETS, "/my/reset"), error(404, "Not Found")), **pages}) as raw:
             assert reset(raw.url, how) == notes, (pages, how)
+
+
+def test_how_long_it_takes_to_wake_where_it_can_sleep(tmp_path: Path) -> None:
+    script = tmp_path / "faults.json"
+    script.write_text(json.dumps([{"fault": "status code=500 message=no_allocator", "path": "/sleep"}]))
+    with simulator.start(SimulatorOptions(wake_s=0.05)) as running:
+        woken = asyncio.run(ask.woken(Target(base_url=running.base_url), {}))
+        assert isinstance(woken, float)
+        assert woken >= 0.05
+        assert asyncio.run(ask.woken(Target(base_url=running.base_url), {"enable_sleep_mode": (False,)})) is None
+    with simulator.start(SimulatorOptions(wake_s=0.05, faults=str(script))) as running:
+        woken = asyncio.run(ask.woken(Target(base_url=running.base_url), {}))
+        assert isinstance(woken, Message)
+        assert woken.values == {"path": "/sleep?level=1", "said": "500 no allocator"}
+    for pages in ({}, {"/is_sleeping": page(b"<html>")}, {"/is_sleeping": page([])}):
+        with serving({"/is_sleeping": error(404, "Not Found"), **pages}) as raw:
+            assert asyncio.run(ask.woken(Target(base_url=raw.url), {})) is None
 
 
 def test_the_simulator_tells_and_forgets_and_fails_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ def trend(results: Sequence[Result]) -> list[Chart]:
     """Empty unless some scenario was measured on at least two occasions."""
     lines: dict[str, list[Result]] = {}
     for result in sorted(results, key=order):
-        if moment(result):
+        if moment(result) and not result.scenario.of_start:
             lines.setdefault(result.scenario.cell.key, []).append(result)
     lines = {name: sorted(line, key=moment) for name, line in lines.items() if len({moment(r) for r in line}) > 1}
     charts = [_chart(lines, key) for key in METRICS]

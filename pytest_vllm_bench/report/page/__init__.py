@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench.metric_table import ROWS
+from pytest_vllm_bench.metric_table import ROWS, STARTUP
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.report import baseline, compare, shown, words
 from pytest_vllm_bench.report.chart import Chart, ChartWords, spoken, to_json
@@ -56,6 +56,7 @@ COLUMNS = (
     "failed",
     "mean_connect_ms",
     "round_trip_ms",
+    *STARTUP,
 )
 #: Figures that stand under one head: "TTFT ms: mean | p99".
 _STATISTIC = re.compile(r"(mean|p99)_(ttft|tpot|itl|e2el)_ms")
