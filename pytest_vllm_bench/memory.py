@@ -21,6 +21,7 @@ class Memory:
     resumed: bool = False
     measured: dict[Cell, list[Measurement]] = field(default_factory=dict)  # by cell, in the order of running
     last: Mapping[Cell, str] = field(default_factory=dict)  # cell → the last of its repeats, in the order of running
+    decided: dict[Cell, int] = field(default_factory=dict)  # cell → the repeat that decided (``until: decided``)
 
     def of(self, scenario: Scenario) -> list[Measurement]:
         """A scenario's repeats so far."""
@@ -40,6 +41,8 @@ class Memory:
 
     def settled(self, scenario: Scenario) -> bool:
         """Whether the repeats before this one are enough (``repeats: {until: …}``); one that runs again is none."""
+        if scenario.repeats.looks:
+            return self.decided.get(scenario.cell.repeated, scenario.repeat) != scenario.repeat
         so_far = [m for m in self.of(scenario) if m.scenario.repeat != scenario.repeat]
         return bool(so_far) and scenario.repeats.until is not None and judging.enough(scenario, so_far)
 

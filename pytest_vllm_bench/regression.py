@@ -25,9 +25,10 @@ from pytest_vllm_bench.judge.comparison import (
     lost_gates,
     missing_gates,
 )
+from pytest_vllm_bench.judge.looks import level
 from pytest_vllm_bench.judge.rounds import compare_rounds
 from pytest_vllm_bench.judge.standing import Standing, compare_all, compare_one, foreseen, standing
-from pytest_vllm_bench.model import Cell, Comparison, Message, Result, Verdict
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Cell, Comparison, Message, Result, Scenario, Verdict
 from pytest_vllm_bench.store import folder
 
 
@@ -53,14 +54,27 @@ class ReferenceGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
-    """A target of this session that the others are held against, in rounds; ``measured``: its result in each cell,
-    ``taken``: what each target has taken of each cell, by round."""
+    """A target of this session that the others are held against, in rounds; ``pairs``: the others in each cell.
+
+    ``fails``: what is worse fails its test; else the rounds only end with what they decide.  ``taken``: what each
+    target has taken of each cell, by round; ``decided``: pairs, and the round that did."""
 
     name: str
     settings: BaselineSettings
-    planned: int
-    measured: dict[Cell, Result] = field(default_factory=dict, repr=False)
-    taken: dict[tuple[Cell, str], dict[int, SessionFigures]] = field(default_factory=dict, repr=False)
+    pairs: frozenset[tuple[Cell, str]]
+    fails: bool = True
+    taken: dict[tuple[Cell, str], dict[int, Result]] = field(default_factory=dict, repr=False)
+    decided: dict[tuple[Cell, str], tuple[int, GateOutcome]] = field(default_factory=dict, repr=False)
+
+    @property
+    def planned(self) -> int:
+        return comparisons_planned(len(self.pairs), self.settings)
+
+    def wants(self, scenario: Scenario) -> bool:
+        """Whether others still need more rounds of a target that is enough by itself."""
+        cell = scenario.cell.anywhere
+        mine = scenario.target.name == self.name
+        return mine and any(pair[0] == cell and pair not in self.decided for pair in self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +104,48 @@ def hold(gate: ReferenceGate | Rounds, result: Result, *, fresh: bool = False) -
             gate.measured.pop(result.scenario.cell.key, None)
         gate.held[result.scenario.cell.key] = found = _hold_sessions(gate, result)
         return found
-    if result.scenario.target.name == gate.name:
-        gate.measured[result.scenario.cell.anywhere] = result
+    if result.scenario.target.name == gate.name or not gate.fails:
         return None
-    return _hold_rounds(gate, result)
+    number, found = gate.decided.get((result.scenario.cell.anywhere, result.scenario.target.name), (0, GateOutcome()))
+    return found if 0 < number < result.scenario.repeat else _hold_rounds(gate, result)
+
+
+def undecided(gate: ReferenceGate | Rounds | None, result: Result) -> bool:
+    """Whether more repeats of a scenario may still tell whether it is worse: neither that nor the contrary is shown.
+
+    What is suspected beside a reference is measured afresh instead; nothing is noted of it yet."""
+    if gate is None:
+        return False
+    if isinstance(gate, Rounds):
+        return result.scenario.target.name != gate.name and _open_pair(gate, result)
+    key = result.scenario.cell.key
+    old, new = baseline.sessions_of(gate.reference, key), baseline.session_of(result, gate.settings.gated)
+    if comparable(old, new, key) is not None or lost_gates(old, new, gate.settings):
+        return False
+    made = compare_one(_as_sure(gate, result), {**gate.measured, key: [new]}, key)
+    return any(c.gated and c.verdict is Verdict.INCONCLUSIVE and not c.suspected for c in made)
+
+
+def _as_sure(gate: ReferenceGate, result: Result) -> Standing:
+    """As a look after so many repeats must be."""
+    repeats, of = result.scenario.repeats, gate.standing
+    sure = 1 - level(repeats.looks, len(result.per_repeat), 1 - of.settings.confidence)
+    return replace(of, settings=replace(of.settings, confidence=sure))
+
+
+def _open_pair(gate: Rounds, result: Result) -> bool:
+    """Whether rounds leave open which it is; where they do not, that stands, whatever rounds still come."""
+    pair = result.scenario.cell.anywhere, result.scenario.target.name
+    if 0 < gate.decided.get(pair, (0, None))[0] < result.scenario.repeat:
+        return False
+    rounds = len(gate.taken[pair].keys() & gate.taken.get((pair[0], gate.name), {}).keys())
+    made = _hold_rounds(gate, result)
+    verdicts = {c.verdict for c in made.comparisons if c.gated}
+    if rounds not in result.scenario.repeats.looks or not (verdicts == {Verdict.PASS} or Verdict.FAIL in verdicts):
+        gate.decided.pop(pair, None)
+        return True
+    gate.decided[pair] = result.scenario.repeat, made
+    return False
 
 
 def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
@@ -108,7 +160,7 @@ def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
         return GateOutcome(notes=(*other, Message(key="judge.environment_refused")), refused=True)
     notes = (*other, *missing_gates(old, new, gate.settings))
     gate.measured.setdefault(key, []).append(new)
-    made = compare_one(gate.standing, gate.measured, key)
+    made = compare_one(_as_sure(gate, result), gate.measured, key)
     if result.verdict is Verdict.INVALID:  # says nothing of the others, nor needs to be measured again
         del gate.measured[key]
         made = [replace(c, suspected=False) for c in made]
@@ -150,36 +202,33 @@ def note(gate: ReferenceGate | Rounds | None, result: Result) -> None:
     """A round that is not the last one says how much rounds vary."""
     if isinstance(gate, Rounds):
         rounds = gate.taken.setdefault((result.scenario.cell.anywhere, result.scenario.target.name), {})
-        rounds[result.scenario.repeat] = baseline.session_of(replace(result, per_repeat=()), gate.settings.gated)
+        rounds[result.scenario.repeat] = replace(result, per_repeat=(), records=())
 
 
 def _hold_rounds(gate: Rounds, result: Result) -> GateOutcome:
-    if (first := gate.measured.get(result.scenario.cell.anywhere)) is None:
+    cell, target = result.scenario.cell.anywhere, result.scenario.target.name
+    if (cell, gate.name) not in gate.taken:
         return GateOutcome(notes=(Message(key="judge.target_missing", values={"target": gate.name}),), refused=True)
-    old, new = (baseline.session_of(one, gate.settings.gated) for one in (first, result))
-    cell = result.scenario.cell.anywhere
-    pairs = {cell: (old, new), **_others(gate, cell, result.scenario.target.name)}
-    made = compare_rounds(pairs, cell, gate.settings, gate.planned)
+    cells = dict.fromkeys([cell, *(name for name, _ in gate.taken)])
+    pairs = {name: pair for name in cells if (pair := _pair(gate, name, target))}
+    if cell not in pairs:
+        why = Message(key="judge.targets_rounds", values={"rounds": 0, "needed": FEWEST_ROUNDS})
+        return GateOutcome(notes=(why,), refused=True)
+    old, new = pairs[cell]
+    made = compare_rounds(pairs, cell, gate.settings, gate.planned, result.scenario.repeats.looks)
     if isinstance(made, Message):
         return GateOutcome(notes=(made,), refused=True)
     notes = tuple(missing_gates([old], new, gate.settings))
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates([old], new, gate.settings))
 
 
-def _others(gate: Rounds, cell: Cell, target: str) -> dict[Cell, tuple[SessionFigures, SessionFigures]]:
-    """The rounds that both targets have taken of the other cells so far."""
-    found = {}
-    for other in dict.fromkeys(name for name, _ in gate.taken if name != cell):
-        a, b = (gate.taken.get((other, name), {}) for name in (gate.name, target))
-        if len(both := sorted(a.keys() & b.keys())) > 1:
-            found[other] = (_joined([a[i] for i in both]), _joined([b[i] for i in both]))
-    return found
-
-
-def _joined(rounds: Sequence[SessionFigures]) -> SessionFigures:
-    """Several measurements as one session of so many repeats."""
-    shared = [m for m in rounds[0].values if all(m in one.values for one in rounds)]
-    return replace(rounds[0], values={m: tuple(one.values[m][0] for one in rounds) for m in shared})
+def _pair(gate: Rounds, cell: Cell, target: str) -> tuple[SessionFigures, SessionFigures] | None:
+    """The rounds that both targets have taken of a cell so far, as those of two sessions; None: of none."""
+    a, b = (gate.taken.get((cell, name), {}) for name in (gate.name, target))
+    both = sorted(a.keys() & b.keys())
+    sides = ([side[i] for i in both] for side in (a, b))
+    made = [replace(of[0], per_repeat=[one.metrics for one in of]) for of in sides if of]
+    return tuple(baseline.session_of(one, gate.settings.gated) for one in made) if both else None  # type: ignore[return-value]
 
 
 def locate(named: str, base: Path) -> Path:
@@ -261,9 +310,10 @@ def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]])
     for cell, targets in together.items():
         (a, _), *others = targets.items()
         settings = BaselineSettings(tolerance=tolerances[cell])
-        for b, _ in others:
+        for b, of_b in others:
             taken = {c: (of[a], of[b]) for c, of in together.items() if a in of and b in of}
             figures = {c: tuple(baseline.session_of(one, settings.gated) for one in pair) for c, pair in taken.items()}
-            made = compare_rounds(figures, cell, settings, comparisons_planned(pairs, settings))  # type: ignore[arg-type]
+            planned = comparisons_planned(pairs, settings)
+            made = compare_rounds(figures, cell, settings, planned, of_b.scenario.repeats.looks)  # type: ignore[arg-type]
             found.append(Pair(cell=cell.id, a=a, b=b, outcome=made))
     return found

@@ -16,6 +16,7 @@ from pathlib import Path
 from pytest_vllm_bench import environment, files, load, plan, regression
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
+from pytest_vllm_bench.judge import undecided
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.merge import together
 from pytest_vllm_bench.memory import without_secrets
@@ -73,12 +74,25 @@ async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, ke
         measured, last = memory.keep(one), memory.judges(scenario)
         result, interrupted = judge(scenario, measured, waits=not last), one.interrupted
         regression.note(world.gate, result)
+        if not last and not interrupted and len(measured) in scenario.repeats.looks:
+            result, last = look(result, judge(scenario, measured), world)
         if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
         memory.keep(one := save(result, world, keep, one, work))
     if interrupted:
         raise asyncio.CancelledError
     return one, result
+
+
+def look(alone: Result, so_far: Result, world: World) -> tuple[Result, bool]:
+    """What the repeats so far come to, where they decide all that is asked; else this one by itself, and it goes on."""
+    cell = so_far.scenario.cell.repeated
+    world.memory.decided.pop(cell, None)
+    by_rules = not undecided(so_far.verdict, so_far.verdicts)
+    if regression.undecided(world.gate, so_far) or not by_rules:
+        return alone, False
+    world.memory.decided[cell] = so_far.scenario.repeat
+    return so_far, True
 
 
 def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path) -> Measurement:

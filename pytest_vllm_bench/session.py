@@ -17,7 +17,7 @@ from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
 from pytest_vllm_bench.files import private_folder
-from pytest_vllm_bench.judge.comparison import BaselineSettings, comparisons_planned
+from pytest_vllm_bench.judge.comparison import BaselineSettings
 from pytest_vllm_bench.memory import Memory
 from pytest_vllm_bench.model import Beside, Message, Scenario
 from pytest_vllm_bench.observe import ready, tokenize, trial
@@ -72,12 +72,21 @@ class Session:
         self.gate = against(named, regression.load(self.reference(named)), self.config, self.scenarios)
 
     def _rounds(self) -> Rounds | None:
-        """The target that the others are held against, where the config names one."""
-        if (named := self.config.settings.baseline.target) is None:
+        """The target that the others are held against, where the config names one, or rounds end when they decide."""
+        if (named := self.config.held_against) is None:
             return None
-        settings = comparing(self.config, self.scenarios)
-        others = {s.cell.repeated for s in self.scenarios if s.compared and s.target.name != named}
-        return Rounds(name=named, settings=settings, planned=comparisons_planned(len(others), settings))
+        others = [s for s in self.scenarios if s.compared and s.target.name != named and not s.skip]
+        return Rounds(
+            name=named,
+            settings=comparing(self.config, self.scenarios),
+            pairs=frozenset((s.cell.anywhere, s.target.name) for s in others),
+            fails=self.config.settings.baseline.target is not None,
+        )
+
+    def settled(self, scenario: Scenario) -> bool:
+        """Whether a repeat need not run: those before it are enough, for the others that are held against it too."""
+        wanted = isinstance(self.gate, Rounds) and self.gate.wants(scenario)
+        return self.memory.settled(scenario) and not wanted
 
     def reference(self, named: str) -> Path:
         """Where a reference lies: beside the config, so that it is committed with it."""

@@ -255,7 +255,8 @@ def _rounds(config: Config) -> Iterator[Problem]:
         yield _problem(config, path, "unknown_target", name=named, hint=hint)
     elif len(names) == 1:
         yield _problem(config, path, "target_alone", name=named)
-    if settings.repeats.min < FEWEST_ROUNDS or settings.repeats.max is not None:
+    varying = settings.repeats.max is not None and settings.repeats.until != "decided"
+    if settings.repeats.min < FEWEST_ROUNDS or varying:
         yield _problem(config, path, "target_rounds", needed=FEWEST_ROUNDS)
 
 

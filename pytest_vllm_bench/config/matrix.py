@@ -80,16 +80,14 @@ class Axes:
 def matrix(config: Config) -> tuple[Scenario, ...]:
     """Every scenario in the order in which they run: repeats round robin, every other round with targets reversed.
 
-    A target that the others are held against (``baseline.target``) is the first of the last round, so that it is known
-    when they are judged.  A server that is started runs all that it is for before the next one is: servers are the
-    outermost axis then, their order reversed in every other round of starts.
+    A server that is started runs all that it is for before the next one is: servers are the outermost axis then, their
+    order reversed in every other round of starts.
     """
     found: list[Scenario] = []
     rounds = config.settings.repeats.max or config.settings.repeats.min
-    forwards = rounds % 2 if config.settings.baseline.target else 1
     cells = [cell for cell in axes(config) if not cell.starts]
     for number in range(1, rounds + 1):
-        ordered = cells if number % 2 == forwards else _targets_reversed(cells, len(config.targets))
+        ordered = cells if _forwards(config, number, rounds) else _targets_reversed(cells, len(config.targets))
         once = [cell for cell in ordered if cell.search is None or number == 1]
         found += [_repeat(scenario(config, cell), number, rounds) for cell in once]
     if any(target.launch for target in config.targets):
@@ -97,8 +95,8 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
         last = max((s.start for s in found), default=0)
 
         def turn(one: Scenario) -> tuple[int, int]:
-            backwards = (one.start - (last if config.settings.baseline.target else 0)) % 2
-            return one.start, -place[one.target.name] if backwards else place[one.target.name]
+            forwards = _forwards(config, one.start + 1, last + 1)
+            return one.start, place[one.target.name] if forwards else -place[one.target.name]
 
         found.sort(key=turn)
     return (*found, *_starts(config))
@@ -109,6 +107,14 @@ def _starts(config: Config) -> Iterator[Scenario]:
     made = [scenario(config, cell) for cell in axes(config) if cell.starts]
     for number in range(1, max((one.repeats.max for one in made), default=0) + 1):
         yield from (_repeat(one, number, one.repeats.max) for one in made if number <= one.repeats.max)
+
+
+def _forwards(config: Config, number: int, rounds: int) -> bool:
+    """Whether targets take this round in their order: those that are held against the first come last in each round
+    after which they are judged, so that it is known then."""
+    if config.held_against is None:
+        return number % 2 == 1
+    return number % 2 == min([*config.looks, rounds]) % 2 or number == rounds
 
 
 def _repeat(one: Scenario, number: int, rounds: int) -> Scenario:
@@ -248,7 +254,12 @@ def scenario(config: Config, at: Axes) -> Scenario:
         duration=settings.duration,
         goodput=goodput,
         rules=tuple(rules),
-        repeats=Repeats(min=repeats.min, max=repeats.max or repeats.min, until=repeats.until),
+        repeats=Repeats(
+            min=repeats.min,
+            max=repeats.max or repeats.min,
+            until=None if repeats.until == "decided" else repeats.until,
+            looks=config.looks,
+        ),
         search=at.search,
         deployment=Deployment(**settings.deployment.model_dump()),
         watching=Watching(**settings.observe.model_dump() | {"urls": tuple(settings.observe.urls)}),

@@ -48,3 +48,18 @@ class Config:
     in_force: tuple[tuple[str, str, str], ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, repr=False)
     written: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the file's own words, secrets hidden
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After how many repeats it is looked whether all is decided; of several targets where the first is ahead."""
+        repeats = self.settings.repeats
+        if repeats.until != "decided" or repeats.max is None:
+            return ()
+        return (*range(repeats.min, repeats.max, 2 if len(self.targets) > 1 else 1), repeats.max)
+
+    @property
+    def held_against(self) -> str | None:
+        """The target that the others are held against while rounds are taken: ``baseline.target``, else the first
+        where rounds end with what they decide."""
+        named = self.settings.baseline.target
+        return self.targets[0].name if named is None and self.looks and len(self.targets) > 1 else named

@@ -296,7 +296,10 @@ class ValidityFile(Strict):
 class RepeatsFile(Strict):
     min: Repeated = 1
     max: Repeated | None = None
-    until: Share | None = None
+    until: Annotated[
+        float | Literal["decided"] | None,
+        *_field(v.or_word("decided", v.share, "decided"), {"anyOf": [{"const": "decided"}, *_SHARE["anyOf"]]}),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod

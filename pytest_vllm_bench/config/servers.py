@@ -113,8 +113,10 @@ def launched(settings: File, like: Target, where: Where) -> tuple[Target, ...]:
             if any("{model}" in word for word in command) and not settings.model:
                 where.add(f"{path}.command", Message(key="config.server_model"))
             rounds = settings.repeats.max or settings.repeats.min
+            decided = settings.repeats.until == "decided" and bool(settings.servers)
             # What is compared in this session takes turns.
-            launch = launch_of(server, args, command, server.restarts or (rounds if settings.baseline.target else 1))
+            turns = rounds if settings.baseline.target or decided else 1
+            launch = launch_of(server, args, command, server.restarts or turns)
             if launch.restarts > rounds:
                 where.add(f"{path}.restarts", Message(key="config.server_restarts", values={"repeats": rounds}))
             target = replace(like, name="-".join(filter(None, (name, label))), base_url="", launch=launch)

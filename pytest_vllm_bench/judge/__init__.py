@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pytest_vllm_bench.judge import averages, doubts
 from pytest_vllm_bench.judge.enough import undecidable
+from pytest_vllm_bench.judge.looks import level
 from pytest_vllm_bench.judge.shares import Levels
 from pytest_vllm_bench.judge.sla import Case, is_statistical, judge_rules
 from pytest_vllm_bench.judge.validity import checks
@@ -23,7 +24,7 @@ from pytest_vllm_bench.model import (
     Verdict,
 )
 
-__all__ = ["effective_rules", "judge", "of_one_repeat", "undecidable"]
+__all__ = ["effective_rules", "judge", "of_one_repeat", "undecidable", "undecided"]
 
 
 INTERRUPTED = Message(key="judge.interrupted")
@@ -51,7 +52,7 @@ def judge(
     What the server counted, and what ended a run or was said of it, is the last one's.
     """
     last, rules = measured[-1], asked.rules
-    alpha = 1 - asked.judge.confidence
+    alpha = level(asked.repeats.looks, len(samples), 1 - asked.judge.confidence)
     statistical = max(1, sum(is_statistical(rule) for rule in rules))
     seen = checks(asked, measured, samples)
     prompt = all(c.ok for c in seen if c.id == "sentinel_lag")
@@ -78,6 +79,13 @@ def judge(
     return Judgement(
         verdict=Verdict.worst(worst), verdicts=verdicts, checks=seen, faults=tuple(faults), notes=tuple(odd)
     )
+
+
+def undecided(verdict: Verdict | None, verdicts: Sequence[RuleVerdict]) -> bool:
+    """Whether more repeats may still decide a rule: what is odd about the answers stays so, and what failed failed."""
+    if verdict is not Verdict.INCONCLUSIVE:
+        return False
+    return any(one.verdict is Verdict.INCONCLUSIVE and not doubts.is_doubted(one) for one in verdicts)
 
 
 def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict:

@@ -73,6 +73,12 @@ def doubted(verdict: RuleVerdict, doubts: Iterable[Message], goodput: Mapping[st
     return replace(verdict, verdict=Verdict.INCONCLUSIVE, reason=reason, proven=False, more=None)
 
 
+def is_doubted(judged: RuleVerdict) -> bool:
+    """Whether a rule is not PASS because of what is odd, which more of the same does not change."""
+    why = judged.reason.values.get("why")
+    return isinstance(why, Message) and why.key in DOUBTS
+
+
 def _undermines(doubt: Message, verdict: RuleVerdict, read: frozenset[str]) -> bool:
     observed_only = verdict.verdict is Verdict.PASS and not verdict.proven
     return not DOUBTS[doubt.key].isdisjoint(read) and not (observed_only and doubt.key in UNPROVEN)

@@ -7,6 +7,7 @@ reference's scenarios is (``noise``).  Nothing is measured afresh, so each compa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pytest_vllm_bench.judge import noise
 from pytest_vllm_bench.judge.baseline import KEPT, SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings, Place, at_once, has, runs_of, scale_of, tolerance_of
 from pytest_vllm_bench.judge.gate import Apart
+from pytest_vllm_bench.judge.looks import level
 from pytest_vllm_bench.judge.standing import noticeable
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Comparison, Message
 
@@ -23,9 +25,11 @@ Pairs = Mapping[Any, tuple[SessionFigures, SessionFigures]]
 
 
 @np.errstate(all="ignore")
-def compare_rounds(pairs: Pairs, cell: Any, settings: BaselineSettings, planned: int) -> list[Comparison] | Message:
+def compare_rounds(
+    pairs: Pairs, cell: Any, settings: BaselineSettings, planned: int, looks: tuple[int, ...] = ()
+) -> list[Comparison] | Message:
     """B against A in one cell, the others saying how much rounds vary; ``planned``: comparisons in this session.
-    Where one took more rounds than the other, those that both took count."""
+    Where one took more rounds than the other, those that both took count.  ``looks``: see ``looks``."""
     rounds = min(one.repeats for one in pairs[cell])
     if rounds < FEWEST_ROUNDS:
         return Message(key="judge.targets_rounds", values={"rounds": rounds, "needed": FEWEST_ROUNDS})
@@ -38,7 +42,8 @@ def compare_rounds(pairs: Pairs, cell: Any, settings: BaselineSettings, planned:
     together = [i for i, m in enumerate(metrics) if m in settings.gated and tolerance_of(m, settings)[1]]
     floored = noise.at_least(variances.reshape(df.shape), together, -2)
     moderated, worth = noise.moderated(floored, df, df.sum(-1, keepdims=True))
-    alpha, found = at_once(planned), []
+    alpha, found = level(looks, rounds, at_once(planned)), []
+    settings = replace(settings, confidence=1 - level(looks, rounds, 1 - settings.confidence))
     for i, metric in enumerate(metrics):
         d = drawn[metric, cell]
         apart = Apart(x=d.mean(), errors=[(np.sqrt(moderated[i, 0] / len(d)), worth[i, 0], 1.0)])

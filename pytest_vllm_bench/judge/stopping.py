@@ -79,6 +79,8 @@ def enough_repeats(scenario: Scenario, per_repeat: Sequence[Metrics]) -> bool:
     settings, done = scenario.repeats, len(per_repeat)
     if done >= settings.max:
         return True
+    if settings.looks:
+        return False  # whether all is decided is asked of what was judged
     if done < max(settings.min, 2 if settings.until is not None else 1):
         return False
     confidence = scenario.judge.confidence

@@ -125,6 +125,7 @@ class Repeats:
     min: int = 1
     max: int = 1
     until: float | None = None  # relative half-width of the interval, 0..1
+    looks: tuple[int, ...] = ()  # after so many it is looked whether all is decided, which ends them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

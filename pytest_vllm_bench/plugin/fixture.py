@@ -42,9 +42,9 @@ class Runner:
         if missing := session.servers.missing(scenario):
             pytest.skip(say(missing, items.lang))
         roll = items.pytest.stash[ROLL]
-        if session.memory.settled(scenario):
+        if session.settled(scenario):
             roll.spared.add(ungrouped(node.nodeid))
-            pytest.skip(say("plugin.enough_repeats", items.lang))
+            pytest.skip(say("plugin.decided" if scenario.repeats.looks else "plugin.enough_repeats", items.lang))
         waiting, tell = patience(items.pytest), aloud(items.pytest, items.lang)
         try:
             roll.claim(session.memory.folder)

@@ -311,6 +311,9 @@ class Items:
             turned = backwards([rule for rule in scenario.rules if not rule.implied])
             messages += [Message(key="judge.odd_direction", values={"rule": rule.text}) for rule in turned]
             messages += undecidable(scenario, planned[scenario.cell.repeated]) if scenario.num_prompts else []
+            if scenario.repeats.looks:
+                looks = ", ".join(map(str, scenario.repeats.looks))
+                messages.append(Message(key="plugin.looks", values={"looks": looks}))
             backend = self.registry.backends[scenario.backend]
             if self.pytest.option.collectonly:
                 around = plan.BuildContext(backend=backend, base_dir=base_dir, datasets=self.registry.datasets)

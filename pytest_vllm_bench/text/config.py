@@ -436,9 +436,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "目标只有 {name} 一个，没有可与之比较的；请在 targets 中再加一个",
     ),
     "config.target_rounds": (
-        "targets are held against each other in rounds of one number, {needed} or more; "
-        "write repeats: {needed}, without max and until",
-        "目标之间按轮比较，轮数须固定且不少于 {needed}；请写 repeats: {needed}，不要写 max 和 until",
+        "targets are held against each other in rounds, the same for both and {needed} or more; "
+        "write repeats: {needed}, or repeats: {{min: {needed}, max: 12, until: decided}}",
+        "目标之间按轮比较，双方轮数相同且不少于 {needed}；请写 repeats: {needed}，"
+        "或 repeats: {{min: {needed}, max: 12, until: decided}}",
     ),
     "config.at_least_above_max": ("at_least is above max ({most})", "at_least 大于 max ({most})"),
     "config.at_least_of_tiers": (

@@ -166,6 +166,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.probe": ("probing {level}", "正在试探 {level}"),
     "plugin.enough_repeats": ("the repeats so far are precise enough", "已有的重复测量已足够精确"),
+    "plugin.looks": (
+        "until decided: it is looked whether all is after so many repeats: {looks}",
+        "直到判定为止：在第 {looks} 次重复之后各看一次是否已全部判定",
+    ),
+    "plugin.decided": ("the repeats so far have decided", "已有的重复测量已能判定"),
     "plugin.two_references": (
         "{path}: --vllm-baseline names one reference, baseline.target ({target}) another; leave one of them out",
         "{path}：--vllm-baseline 与 baseline.target（{target}）指定了不同的基线；请去掉其中之一",

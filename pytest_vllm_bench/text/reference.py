@@ -319,14 +319,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.percentiles": ("Which percentiles are reported.", "报告哪些分位数。"),
     # repeats, capacity, baselines
     "reference.repeats": (
-        "How often each scenario is measured: a number, or `{{min: 5, max: 10, until: 5%}}`.",
-        "每个场景测量几次：一个数，或 `{{min: 5, max: 10, until: 5%}}`。",
+        "How often each scenario is measured: a number, or `{{min: 5, max: 12, until: decided}}`.",
+        "每个场景测量几次：一个数，或 `{{min: 5, max: 12, until: decided}}`。",
     ),
     "reference.repeats.min": ("At least so often.", "最少次数。"),
     "reference.repeats.max": ("At most so often; the same as `min` unless given.", "最多次数；默认与 `min` 相同。"),
     "reference.repeats.until": (
-        "Stop when every judged mean is known as closely as this.",
-        "当每个被判定的均值达到此精度时停止。",
+        "Stop when every judged mean is known as closely as this, or, `decided`, when every rule, reference and pair of "
+        "targets is.",
+        "当每个被判定的均值达到此精度时停止；写 `decided` 则在所有规则、基线和成对目标都已判定时停止。",
     ),
     "reference.search": (
         "Find the largest load that still keeps the rules; a test of its own, `...-capacity`.",

@@ -185,6 +185,7 @@ def test_repeats_until_plan_for_the_most(config: Read) -> None:
         ("{target: b}", "4", ["config.target_rounds"]),
         ("{target: c}", "4", ["config.unknown_target", "config.target_rounds"]),
         ("{target: b}", "{min: 5, max: 9, until: 5%}", ["config.target_rounds"]),
+        ("{target: b}", "{min: 4, max: 9, until: decided}", ["config.target_rounds"]),
     ],
 )
 def test_a_target_to_hold_others_against(config: Read, baseline: str, repeats: str, expected: list[str]) -> None:
@@ -205,6 +206,29 @@ repeats: {repeats}
     assert [(p.message.key, p.path, p.line) for p in caught.value.problems] == [
         (key, "baseline.target", 5) for key in expected
     ]
+
+
+def test_where_rounds_end_when_they_decide_each_look_is_behind_the_one_held_against(config: Read) -> None:
+    text = """
+targets: {{a: http://a, b: http://b}}
+input_output: [[8, 8]]
+concurrency_prompts: [[1, 10]]
+repeats: {{min: {least}, max: {most}, until: decided}}
+baseline: {baseline}
+"""
+    for least, most, looks in ((5, 12, (5, 7, 9, 11, 12)), (6, 6, (6,)), (6, 10, (6, 8, 10)), (5, 6, (5, 6))):
+        for baseline, first in (("{target: b}", "b"), ("{}", "a")):
+            found = matrix(config(text.format(least=least, most=most, baseline=baseline), short=False))
+            assert {(s.repeats.min, s.repeats.max, s.repeats.until, s.repeats.looks) for s in found} == {
+                (least, most, None, looks)
+            }
+            rounds = ["".join(s.target.name for s in found if s.repeat == n) for n in range(1, most + 1)]
+            assert {rounds[n - 1][0] for n in looks} == {first}
+            assert {rounds[n - 2][0] for n in looks if n < most and n > 1} == {"ab".replace(first, "")} - {
+                ""
+            } or least == most
+    alone = matrix(config("repeats: {min: 2, max: 4, until: Decided}\n"))
+    assert alone[0].repeats.looks == (2, 3, 4)
 
 
 def test_a_target_alone_is_held_against_nothing(config: Read) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from pytest_vllm_bench.judge import gate, noise
 from pytest_vllm_bench.judge.gate import Alphas, Fresh
+from pytest_vllm_bench.judge.looks import level
 
 #: What the gate assumes of a throughput or mean.
 ASSUMED = 0.03
@@ -37,6 +38,7 @@ class Corner:
     worse: Any = 0.0  # the new session's change, by scenario
     tolerance: float = 0.05
     again: int = 4
+    looks: tuple[int, ...] = ()  # ``repeats: {until: decided}`` of the new session; those kept have ``repeats``
     runs: int = 1000
     seed: int = 1
 
@@ -61,10 +63,10 @@ def simulate(c: Corner) -> Found:
     history = np.stack([y.mean(0) for y, _ in sessions], -2)
     within = np.mean([y.var(0, ddof=1).mean(-1) for y, _ in sessions], 0) if c.repeats > 1 else None
     known = noise.shown(history, within, float(c.repeats))
-    first, still = draw.session(rng, None if c.moods is None else c.moods[c.kept])
-    base = history.mean(-2)
-    measured = [first.mean(0) + draw.worse - base]
-    measured += [(still + draw.run(rng)).mean(0) + draw.worse - base for _ in range(c.again)]
+    most = _Draw(_with(c, repeats=max((c.repeats, *c.looks))))
+    first, still = most.session(rng, None if c.moods is None else c.moods[c.kept])
+    moved = draw.worse - history.mean(-2)
+    measured = [first + moved, *(still + most.run(rng) + moved for _ in range(c.again))]
     return _judge(c, known, np.stack(measured))
 
 
@@ -88,13 +90,35 @@ class _Draw:
         return still + self.run(rng), still
 
 
-def _judge(c: Corner, known: noise.Noise, measured: Any) -> Found:
-    """The scenarios one after another, each beside those before it; at the end beside all others, and all of them."""
+def _enough(c: Corner, known: noise.Noise, runs: Any, j: int, others: Any) -> Any:
+    """How many repeats each run takes of a scenario: until it is within the tolerance, or suspected."""
+    levels, limit = Alphas.of(c.scenarios, c.metrics, c.again), math.log1p(c.tolerance) / ASSUMED
+    taken = np.full(c.runs, (c.looks or (len(runs),))[-1])
+    for n in reversed(c.looks):
+        mean, fresh = runs[:n].mean(0), Fresh(runs=float(n))
+        sure = 1 - level(c.looks, n, 0.05)
+        alone, seen = (gate.beside(known, j, mean, those, fresh) for those in (others[..., :0], others))
+        within = (mean + alone.width(sure) < limit).all(1)
+        suspected = ((mean > limit) & (seen.x > seen.needed(levels.suspected, limit, 0.5))).any(1)
+        taken = np.where(within | suspected, n, taken)
+    return taken
+
+
+def _judge(c: Corner, known: noise.Noise, drawn: Any) -> Found:
+    """The scenarios one after another, each beside those before it; at the end beside all others, and all of them.
+
+    ``drawn``: by (measurement, repeat, run, metric, scenario)."""
+    measured, repeats = drawn[:, : c.repeats].mean(1), np.full((c.scenarios, c.runs, 1), float(c.repeats))
     levels, confidence = Alphas.of(c.scenarios, c.metrics, c.again), 0.95
     limit = math.log1p(c.tolerance) / ASSUMED
     changes, again = measured[0].copy(), np.zeros((c.runs, c.scenarios), int)
     failed = np.zeros(changes.shape, bool)
     for j in range(c.scenarios):
+        if c.looks:
+            taken = _enough(c, known, drawn[0, ..., j], j, changes[..., :j])
+            means = drawn[..., j].cumsum(1) / np.arange(1, drawn.shape[1] + 1)[:, None, None]
+            measured[..., j] = means[:, taken - 1, np.arange(c.runs)]
+            changes[..., j], repeats[j] = measured[0, ..., j], taken[:, None]
         seen = gate.beside(known, j, changes[..., j], changes[..., :j])
         open_ = (changes[..., j] > limit) & (seen.x > seen.needed(levels.suspected, limit, 0.5))
         for n, alpha in enumerate(levels.looks, 1):
@@ -102,7 +126,7 @@ def _judge(c: Corner, known: noise.Noise, measured: Any) -> Found:
             again[going, j] += 1
             mean = measured[1 : n + 1, ..., j].mean(0)
             changes[going, :, j] = mean[going]
-            fresh = Fresh(count=n, runs=c.repeats, scatter=gate.scatter(measured[: n + 1, ..., j]))
+            fresh = Fresh(count=n, runs=repeats[j], scatter=gate.scatter(measured[: n + 1, ..., j]))
             seen = gate.beside(known, j, mean, changes[..., :j], fresh)
             over = (mean > limit) & (seen.x > seen.needed(alpha, limit, confidence))
             failed[..., j] |= over & open_ & going[:, None]
@@ -110,7 +134,7 @@ def _judge(c: Corner, known: noise.Noise, measured: Any) -> Found:
     for j in range(c.scenarios if c.scenarios > 1 else 0):
         others = np.delete(changes, j, -1)
         for n in range(1, c.again + 1):
-            fresh = Fresh(count=n, runs=c.repeats, scatter=gate.scatter(measured[: n + 1, ..., j]))
+            fresh = Fresh(count=n, runs=repeats[j], scatter=gate.scatter(measured[: n + 1, ..., j]))
             seen = gate.beside(known, j, changes[..., j], others, fresh)
             over = (changes[..., j] > limit) & (seen.x > seen.needed(levels.end, limit, confidence))
             failed[..., j] |= over & (again[:, j] == n)[:, None]

@@ -83,6 +83,19 @@ def test_that_holds_in_every_corner(scenarios: int, metrics: int, runs: int, rep
     assert {kept: corner for kept, corner in found.items() if corner} == {}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scenarios", [1, 4, 12])
+def test_repeats_until_it_is_decided_hold_it_too(scenarios: int) -> None:
+    """A session that stops where it looks good, and goes on where it does not, errs no more often for that."""
+    looks = tuple(range(3, 9))
+    found = {
+        (kept, name): simulate(Corner(kept=kept, scenarios=scenarios, repeats=5, looks=looks, runs=500, **how)).failed
+        for kept in (1, 3, 10)
+        for name, how in corners(kept, scenarios, 500)
+    }
+    assert {corner: share for corner, share in found.items() if share > most(500)} == {}
+
+
 def table(lang: str) -> dict[tuple[str, int], float]:
     """The table of verdicts.md: (row, sessions kept) → the change."""
     text = (DOCS / lang / "verdicts.md").read_text()

@@ -195,6 +195,55 @@ def test_a_slower_target_fails_where_the_config_says_so(
     assert verdict["verdict"] == "FAIL"
 
 
+def until_decided(bench: Bench, targets: dict[str, str], tolerance: str, **more: Any) -> pytest.RunResult:
+    keys: dict[str, Any] = {"base_url": None, "targets": targets, "repeats": {"min": 5, "max": 8, "until": "decided"}}
+    gate = {"target": "before", "tolerance": {"median_tpot_ms": tolerance}}
+    return bench("-v", **{**keys, "baseline": gate, **ONE, **more})
+
+
+def test_rounds_end_when_they_have_decided(
+    bench: Bench, pytester: pytest.Pytester, before_and_after: dict[str, str]
+) -> None:
+    """Twice as slow is seen after five rounds of eight; neither target takes any more."""
+    result = until_decided(bench, before_and_after, "30%")
+    result.assert_outcomes(passed=9, failed=1, skipped=6)
+    assert [name.split("-")[0] for name in order(result)[6:10]] == ["after", "before", "before", "after"]
+    assert saved(pytester, "after_io64x8_mc2_np12_r5")["baseline"]["comparisons"][0]["verdict"] == "FAIL"
+    before = saved(pytester, "before_io64x8_mc2_np12_r5")
+    assert ("baseline" in before, len(before["per_repeat"]), before["verdict"]) == (False, 5, "PASS")
+    verdict = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert (verdict["verdict"], verdict["complete"]) == ("FAIL", True)
+    assert {one["why"] for one in verdict["scenarios"] if one["verdict"] == "not_run"} == {"enough"}
+
+
+def test_rounds_that_decide_nothing_go_on_to_the_last(bench: Bench, pytester: pytest.Pytester) -> None:
+    """No worsening at all is accepted of two that are alike: nothing can show that there is none."""
+    with simulator.start() as a, simulator.start() as b:
+        targets = {"before": a.base_url, "after": b.base_url}
+        result = until_decided(bench, targets, "0%", repeats={"min": 5, "max": 6, "until": "decided"})
+        result.assert_outcomes(passed=12)
+        assert order(result)[10:12] == ["before-io64x8-mc2-np12-r6", "after-io64x8-mc2-np12-r6"]
+        (gated,) = [c for c in saved(pytester, "after_io64x8_mc2_np12_r6")["baseline"]["comparisons"] if c["gated"]]
+        assert (gated["verdict"], gated["sessions"]) == ("INCONCLUSIVE", 6)
+        alike = bench(base_url=None, targets=targets, repeats={"min": 5, "max": 7, "until": "decided"}, **ONE)
+    assert "io64x8-mc2-np12: before against after" in alike.stdout.str(), "shown, where no gate was asked for"
+    assert "baseline" not in saved(pytester, "before_io64x8_mc2_np12_r5")
+
+
+def test_a_rule_is_measured_until_it_is_decided(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Twelve requests say nothing of a p90; 48 do, as sure as the fourth look of eight must be."""
+    keys: dict[str, Any] = {"repeats": {"max": 8, "until": "decided"}, "sla": ["p90_ttft_ms <= 60000"], **ONE}
+    outcomes = bench(**keys).parseoutcomes()
+    assert outcomes["passed"] + outcomes["skipped"] == 8
+    assert 4 <= outcomes["passed"] < 8
+    name = f"io64x8_mc2_np12_r{outcomes['passed']}"
+    row = saved(pytester, name)
+    assert (row["verdict"], len(row["per_repeat"])) == ("PASS", outcomes["passed"])
+    (again,) = results(pytester.path / "results" / f"bench_{name}.json", Criteria())
+    assert again.verdict == "PASS", "judged again it is as sure"
+    bench(**{**keys, "sla": []}).assert_outcomes(passed=1, skipped=7)
+
+
 def test_a_target_as_good_as_the_other_passes(bench: Bench, pytester: pytest.Pytester) -> None:
     with simulator.start() as a, simulator.start() as b:
         targets = {"before": a.base_url, "after": b.base_url}
