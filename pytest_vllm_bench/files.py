@@ -51,7 +51,7 @@ def shown(path: Path) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def text(path: Path) -> str:
+def text(path: Path, encoding: str = "") -> str:
     """What a file says; BenchError where it is none, cannot be read or has no end."""
     try:
         mode = os.stat(path).st_mode
@@ -64,7 +64,7 @@ def text(path: Path) -> str:
             data = (gzip.GzipFile(fileobj=source) if packed else source).read(MOST + 1)
         if len(data) > MOST:
             raise BenchError("files.endless", most=MOST >> 20)
-        return data.decode(json.detect_encoding(data))
+        return data.decode(encoding or json.detect_encoding(data))
     except OSError as error:
         raise BenchError("files.not_read", why=error.strerror or str(error)) from None
     except (EOFError, ValueError, zlib.error) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem, Result
-from pytest_vllm_bench.report import badge, csv, exports, page, pictures, verdict
+from pytest_vllm_bench.report import badge, csv, exports, page, pictures, sheet, verdict
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -37,8 +37,13 @@ class ReportRequest:
 
 
 def gather(folders: Sequence[Path], problems: list[Problem] | None = None, *, history: bool = True) -> list[Result]:
-    """Results of all folders (other days, other machines) with their histories; BenchError where there are none."""
-    found = [result for folder in folders for result in read(folder, history=history, problems=problems)]
+    """Results of all folders (other days, other machines) with their histories, and of tables; BenchError where there
+    are none."""
+    found = []
+    for folder in folders:
+        found += (
+            sheet.read(folder, problems) if sheet.is_table(folder) else read(folder, history=history, problems=problems)
+        )
     if not found:
         raise BenchError("report.no_results", folder=", ".join(map(str, folders)))
     return found

@@ -272,14 +272,20 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     """
     if not os.path.isdir(folder):
         raise BenchError("report.no_folder", folder=str(folder))
-    paths = sorted(p for kind in KINDS for p in folder.glob(kind) if p.name != EXPORT)
-    if history:
-        paths += sorted((folder / HISTORY).glob("*/*.json"))
     found: dict[tuple[str, str], Result] = {}
-    for path in paths:
+    for path in _paths(folder, history=history):
         for result in _results(path, problems):
             found.setdefault((session_of(result), result.id), result)
     return sorted(found.values(), key=lambda result: (session_of(result), *order(result)))
+
+
+def _paths(folder: Path, *, history: bool) -> list[Path]:
+    """Where results may lie; without any, those below are taken for a history: a ``history/`` itself, or a sweep."""
+    paths = sorted(p for kind in KINDS for p in folder.glob(kind) if p.name != EXPORT)
+    if history:
+        paths += sorted(p for kind in KINDS for p in (folder / HISTORY).glob(f"*/{kind}"))
+        paths = paths or sorted(p for kind in KINDS for p in folder.glob(f"**/{kind}") if p.name != EXPORT)
+    return paths
 
 
 def _results(path: Path, problems: list[Problem] | None) -> list[Result]:

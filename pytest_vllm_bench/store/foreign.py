@@ -29,11 +29,14 @@ _CAP = re.compile(r"(?:^|_)mc(\d+)(?:_|$)|(?:^|-)concurrency(\d+)(?:-|$)")
 _RATE = re.compile(r"(?:^|-)(inf|\d+(?:\.\d+)?)qps(?:-|$)")
 #: How vLLM ends the names of its files, so that runs of one kind differ in it.
 _WHEN = re.compile(r"-(\d{8}-\d{6})(?:-\d+)?$")
+_RUN = re.compile(r"run=\d+")
 _PROMPTS = re.compile(r"(?:^|_)np(\d+)(?:_|$)")
 
 
 def is_result(row: Mapping[str, Any]) -> bool:
     """A result of ours, or of ``vllm bench serve``: not a baseline, a plan, or another tool's file."""
+    if row.get("run_number") == -1:  # the warm-up of ``vllm bench sweep``
+        return False
     return is_ours(row) or "request_throughput" in row or any(kind <= row.keys() for kind in THEIRS)
 
 
@@ -70,6 +73,8 @@ def understood(row: dict[str, Any], path: Path, among: int = 1) -> tuple[Result,
 def completed(row: Mapping[str, Any], path: Path, among: int = 1) -> dict[str, Any]:
     """With what a foreign or older result lacks; the name of a file that holds several is not that of one of them."""
     name, row = files.shown(path), dict(row)
+    if _RUN.fullmatch(name):  # of a sweep, whose folders say what it varied
+        name = path.parent.name
     when, lengths, rate = _WHEN.search(name), _LENGTHS.search(name), _RATE.search(name)
     found: dict[str, Any] = {
         "date": when[1] if when else None,

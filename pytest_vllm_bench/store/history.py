@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,12 +61,18 @@ def points(results: Iterable[Result], metrics: Sequence[str]) -> list[HistoryPoi
                     origin=_origin(result),
                     date=_utc(result.date),
                     value=sum(values) / len(values),
-                    plan=seen.digest or "",
+                    plan=seen.digest or f"np{result.num_prompts or ''}",
                     commit=str(commit.get("id") or "")[:12] if isinstance(commit, Mapping) else "",
                     environment=seen.environment,
                 )
                 found[one.scenario, metric, one.session, one.origin] = one  # of repeats the last holds them all
-    return list(found.values())
+    return _whole(found.values())
+
+
+def _whole(found: Collection[HistoryPoint]) -> list[HistoryPoint]:
+    """Without what a table says, which does not know who measured, of a session that is there with that as well."""
+    known = {(one.scenario, one.metric, one.session) for one in found if one.origin}
+    return [one for one in found if one.origin or (one.scenario, one.metric, one.session) not in known]
 
 
 def unfit(result: Result) -> Message | None:
@@ -138,9 +144,7 @@ def read(named: str) -> list[HistoryPoint]:
         there = _columns(connection, named)
         known = [column for column in table.columns if column.name in there]
         rows = connection.execute(select(*known).order_by(table.c.date, table.c.session)).mappings()
-        points = [HistoryPoint(**{**row, "environment": _environment(row.get("environment"))}) for row in rows]
-    whole = {(one.scenario, one.metric, one.session) for one in points if one.origin}
-    return [one for one in points if one.origin or (one.scenario, one.metric, one.session) not in whole]
+        return _whole([HistoryPoint(**{**row, "environment": _environment(row.get("environment"))}) for row in rows])
 
 
 def _row(one: HistoryPoint) -> dict[str, Any]:

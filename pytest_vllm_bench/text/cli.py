@@ -285,8 +285,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "在多次会话的历史中找出指标从何时起改变，以及是否为新的变差",
     ),
     "cli.trend.folders": (
-        "folders of results, with the sessions before in their history/ (default: results)",
-        "结果目录（连同其 history/ 中以前的会话；默认 results）",
+        "folders of results, with the sessions before in their history/, and tables: aggregate_results.csv, a sweep's"
+        " summary.csv (default: results)",
+        "结果目录（连同其 history/ 中以前的会话），以及结果表：aggregate_results.csv、vllm bench sweep 的 summary.csv（默认 results）",
     ),
     "cli.trend.history": (
         "an SQLite file, or the URL of a PostgreSQL (postgresql://…), that keeps all sessions: what the folders"

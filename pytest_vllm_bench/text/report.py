@@ -298,6 +298,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the table {table} in {place} lacks {names}: another program made it; name another database, or move the table away",
         "{place} 中的表 {table} 缺少列 {names}，不是本工具建立的；请换一个数据库，或把该表移走",
     ),
+    "report.no_table": (
+        "{path} is no table of results: a column scenario_id (aggregate_results.csv) or those of `vllm bench sweep serve`"
+        " (summary.csv) belong into its head, which says {found}",
+        "{path} 不是结果表：表头应有 scenario_id 列（aggregate_results.csv），或 `vllm bench sweep serve` 的各列（summary.csv），"
+        "现为 {found}",
+    ),
+    "report.no_number": (
+        "{found} is no number (such cells in this column: {n})",
+        "{found} 不是数字（该列共有 {n} 处）",
+    ),
+    "report.fields": ("{found} fields, and the head has {expected}", "有 {found} 个字段，表头有 {expected} 个"),
+    "report.encoding": ("is not UTF-8: read as GB18030", "不是 UTF-8：按 GB18030 读取"),
     "report.undated": ("without a date", "没有日期"),
     "report.compare.all": ("all, geometric mean", "全部（几何平均）"),
     "report.badge": ("LLM serving", "推理服务压测"),
