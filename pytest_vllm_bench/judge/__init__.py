@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.judge import averages, doubts
+from pytest_vllm_bench.judge.culprit import explained
 from pytest_vllm_bench.judge.enough import undecidable
 from pytest_vllm_bench.judge.looks import level
 from pytest_vllm_bench.judge.shares import Levels
@@ -70,6 +71,7 @@ def judge(
         doubts=(*([] if complete or last.stopped_by else [INTERRUPTED]), *odd, *_of_queue(asked, samples)),
     )
     verdicts = tuple(_salvaged(v, last.stopped_by) for v in judge_rules(rules, case))
+    verdicts = tuple(explained(v, samples, asked.goodput) for v in verdicts)
     faults = [last.observed.fault] if last.observed.fault else []
     worst = [v.verdict for v in verdicts] + [Verdict.INVALID for c in seen if not c.ok] + [Verdict.FAIL for _ in faults]
     if not complete:

@@ -75,11 +75,11 @@ def nothing_to_count(rule: Rule, name: Name, samples: Sequence[Sample], goodput:
         return Message(key="judge.no_goodput")
     if name.slo and name.slo not in goodput:
         return Message(key="judge.slo_not_set", values={"rule": rule.text, "slo": name.slo})
-    there = all(id in sample.values for sample in samples for id in _counts(name, sample))
+    there = all(id in sample.values for sample in samples for id in counts(name, sample))
     return None if there else Message(key="judge.not_measured")
 
 
-def _counts(name: Name, sample: Sample) -> list[str]:
+def counts(name: Name, sample: Sample) -> list[str]:
     """The metrics whose values a rule on requests counts."""
     if name.row.per == "request":
         return [metric_id(name, sample.open_loop)]
@@ -143,7 +143,7 @@ def _in_order(sample: Sample, chosen: Any) -> Any:
 
 
 def _requests(rule: Rule, name: Name, sample: Sample, window: Window) -> Part:
-    (id,) = _counts(name, sample)
+    (id,) = counts(name, sample)
     values = sample.values[id]
     chosen = sample.counted if window == "whole" else sample.in_steady
     if id in CLIENT_FIGURES:
@@ -175,7 +175,7 @@ def _ratio(name: Name, sample: Sample, window: Window, goodput: Mapping[str, flo
         return failed.astype(np.float64), failed, failed
     chosen = sample.counted if window == "whole" else sample.in_steady | (sample.counted & ~sample.ok)
     rows = _in_order(sample, chosen)
-    slos = _counts(name, sample)
+    slos = counts(name, sample)
     met = np.logical_and.reduce([sample.met[slo][rows] for slo in slos])
     ratios = [
         sample.values[FROM_DUE[slo] if sample.open_loop and slo in FROM_DUE else slo][rows] * 1000 / goodput[slo]

@@ -46,7 +46,17 @@ from pytest_vllm_bench.model.result import (
 from pytest_vllm_bench.model.sample import Column, Sample, Track
 from pytest_vllm_bench.model.tape import SENT_FIELDS, Ending, Entry, EntryKind
 from pytest_vllm_bench.model.target import Target
-from pytest_vllm_bench.model.verdict import Check, Judgement, RuleVerdict, Taint, TestOutcome, Verdict, outcome_of
+from pytest_vllm_bench.model.verdict import (
+    Check,
+    Culprit,
+    Judgement,
+    RuleVerdict,
+    StageShare,
+    Taint,
+    TestOutcome,
+    Verdict,
+    outcome_of,
+)
 
 __all__ = [
     "FEWEST_ROUNDS",
@@ -68,6 +78,7 @@ __all__ = [
     "Comparison",
     "Count",
     "Counts",
+    "Culprit",
     "DatasetChoice",
     "Delta",
     "Deployment",
@@ -101,6 +112,7 @@ __all__ = [
     "ServerCommand",
     "Spread",
     "Stage",
+    "StageShare",
     "Taint",
     "Target",
     "TestEnd",

@@ -12,7 +12,7 @@ from pytest_vllm_bench.model.asked import Scenario
 from pytest_vllm_bench.model.message import Message
 from pytest_vllm_bench.model.plan import Plan
 from pytest_vllm_bench.model.record import Record
-from pytest_vllm_bench.model.verdict import Check, RuleVerdict, Taint, TestOutcome, Verdict, outcome_of
+from pytest_vllm_bench.model.verdict import Check, Culprit, RuleVerdict, Taint, TestOutcome, Verdict, outcome_of
 
 Metrics = Mapping[str, float | int | None]
 
@@ -96,6 +96,7 @@ class Comparison:
     sessions: int
     relative: bool = True
     suspected: bool = False  # over the tolerance, to be measured again
+    culprit: Culprit | None = None  # of a latency that failed: which stage has changed
     scenario: str = ""  # another than the result's own, that the end of the session showed; "*": all of them together
 
 

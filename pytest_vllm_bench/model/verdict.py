@@ -28,6 +28,27 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageShare:
+    """What of a figure one stage of its requests makes, in the figure's unit, and what it would be ``without`` it."""
+
+    stage: str  # server_queue, …; "other": those that make least
+    share: float
+    interval: tuple[float, float]
+    without: float
+    within: bool  # whether the rule would hold then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """Where a figure comes from: its stages, the largest share first."""
+
+    stage: str | None  # which of them stands out; None: none does
+    observed: float
+    uncontended: float  # with all of them replaced
+    shares: tuple[StageShare, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
     """One rule, judged.  ``observed`` is a number, None (no data) or "inf" (the order statistic is a failure)."""
 
@@ -46,6 +67,7 @@ class RuleVerdict:
     tau: float | None = None
     interval: tuple[float, float] | None = None
     more: int | None = None  # how many more requests would decide; None = not applicable or too close to decide
+    culprit: Culprit | None = None  # of a latency that is over its limit
 
 
 #: What a reader must know of where figures come from, in the order in which it is said.

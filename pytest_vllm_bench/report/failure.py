@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_vllm_bench.model import Result, RuleVerdict, Verdict
-from pytest_vllm_bench.report import baseline, words
+from pytest_vllm_bench.report import baseline, culprit, words
 from pytest_vllm_bench.store.row import flat
 from pytest_vllm_bench.text import safe, say
 
@@ -28,6 +28,7 @@ def failure(result: Result, lang: str = "en", *, width: int = 80) -> str:
                 told_so = reason.startswith(safe(judged.rule.text))
                 lines.append(f"  {reason}" if told_so else f"  {words.because(name, reason, lang)}")
     lines += _baseline(result, lang)
+    lines += [f"  {line}" for line in culprit.lines(result, lang)]
     lines += _errors(result, lang)
     told = {words.said(judged.reason, lang) for judged in rules}
     notes = [words.said(note, lang) for note in result.notes]

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from pytest_vllm_bench.model import AbsentResult, Message, Result, Verdict
-from pytest_vllm_bench.report import baseline, words
+from pytest_vllm_bench.report import baseline, culprit, words
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, either
@@ -112,7 +112,8 @@ def breaches(results: Sequence[Result]) -> list[Finding]:
         else message("report.no_data"),
         over=f"{100 * nearness(worst):.0f}",
     )
-    found = [Finding(kind="bad", message=said, scenario=result.id)]
+    blamed = culprit.told(worst)[0] if worst.culprit and worst.culprit.stage else None
+    found = [Finding(kind="bad", message=said, scenario=result.id, saved=blamed)]
     if len(hits) > 1:
         found.append(Finding(kind="bad", message=message("page.finding.more_breaches", n=len(hits) - 1)))
     return found

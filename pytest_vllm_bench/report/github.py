@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_vllm_bench.model import Result, Verdict
-from pytest_vllm_bench.report import baseline, words
+from pytest_vllm_bench.report import baseline, culprit, words
 from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_table, markdown_text
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
@@ -30,6 +30,8 @@ from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
 MOST_BYTES = 1 << 20
+#: Scenarios of which it is told where their figures come from.
+MOST_EXPLAINED = 10
 #: GitHub shows ten annotations of a kind a step.
 MOST_ANNOTATIONS = 10
 
@@ -55,7 +57,17 @@ def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str
     lines += ["", markdown_text(results[:kept], roll, lang)]
     if kept < len(results):
         lines += [say("report.step.cut", lang, n=len(results) - kept), ""]
-    return "\n".join([*lines, *_broken(results[:kept], lang), *_worse(results[:kept], lang)]) + "\n"
+    parts = (_broken(results[:kept], lang), _worse(results[:kept], lang), _culprits(results[:kept], lang))
+    return "\n".join([*lines, *(line for part in parts for line in part)]) + "\n"
+
+
+def _culprits(results: Sequence[Result], lang: str) -> list[str]:
+    """Where the figures come from that are too bad, of the worst scenarios."""
+    told = [(one.id, lines) for one in gates(results) if (lines := culprit.lines(one, lang))][:MOST_EXPLAINED]
+    body = [
+        part for id, lines in told for part in (f"- {markdown_safe(id)}", *(f"  - {markdown_safe(x)}" for x in lines))
+    ]
+    return ["", f"### {say('report.step.culprit', lang)}", "", *body] if told else []
 
 
 def _broken(results: Sequence[Result], lang: str) -> list[str]:

@@ -222,6 +222,7 @@ def _scenario(result: Result) -> dict[str, Any]:
                 "limit": plain(one.rule.limit),
                 "n": one.n,
                 "window": one.window,
+                **({"culprit": plain(one.culprit)} if one.culprit else {}),
             }
             for one in result.verdicts
         ],

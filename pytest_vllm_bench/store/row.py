@@ -22,6 +22,7 @@ from pytest_vllm_bench.model import (
     Check,
     ClientSummary,
     Comparison,
+    Culprit,
     Message,
     Plan,
     RequestSummary,
@@ -67,6 +68,7 @@ class RuleRow(msgspec.Struct, kw_only=True):
     tau: float | None = None
     interval: tuple[Figure, Figure] | None = None
     more: int | None = None
+    culprit: Culprit | None = None
 
 
 class CheckRow(msgspec.Struct, kw_only=True):

@@ -25,6 +25,7 @@ AREAS = (
     "backends",
     "measure",
     "judge",
+    "culprit",
     "server",
     "serve",
     "simulator",

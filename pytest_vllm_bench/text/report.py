@@ -413,5 +413,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The table was cut; scenarios that are in the CSV file only: {n}.",
         "表格已截断：另有 {n} 个场景，见 CSV 文件。",
     ),
+    "report.step.culprit": ("Where it comes from", "主要来自哪里"),
     "report.step.broken": ("Rules that did not pass", "未通过的规则"),
 }

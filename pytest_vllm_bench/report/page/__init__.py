@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_vllm_bench.metric_table import ROWS, STARTUP
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
-from pytest_vllm_bench.report import baseline, compare, shown, words
+from pytest_vllm_bench.report import baseline, compare, culprit, shown, words
 from pytest_vllm_bench.report.chart import Chart, ChartWords, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
@@ -309,6 +309,7 @@ def _template() -> jinja2.Template:
         "change": change,
         "kind_of": kind_of,
         "broken": shown.broken,
+        "blamed": culprit.told,
         "spread": shown.spread,
         "observed": observed,
     }
