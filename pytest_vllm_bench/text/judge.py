@@ -170,8 +170,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "加速卡 {device} 出现 {n} 个不可纠正的内存错误，首次在压测开始后第 {seconds} 秒。",
     ),
     "judge.devices.shared": (
-        "Accelerator {device} was used by {n} other programs.",
-        "加速卡 {device} 上有 {n} 个其他程序在运行。",
+        "Other programs used accelerator {device} as well: {n}.",
+        "加速卡 {device} 上还有 {n} 个其他程序在运行。",
     ),
     "judge.check.throttle": (
         "accelerator {device} was slowed by heat in {share} of its samples",

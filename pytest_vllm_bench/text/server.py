@@ -27,8 +27,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{url} 上的服务没有列出模型。{why}请在配置中用 model: 写明模型名，或使用 --vllm-model。",
     ),
     "server.odd_list": (
-        "{url} answers with something other than a list of models: {said}.",
-        "{url} 返回的不是模型列表：{said}。",
+        "{url} lists no model: {said}.",
+        "{url} 未列出任何模型：{said}。",
     ),
     "server.not_told": (
         "The server's list of models is done without, a small request having been answered. {why}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -67,6 +68,18 @@ def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monke
             stranger.kill()
     assert set(shared["strangers"]) == {1}
     assert "ecc_uncorrected" not in shared, "not told, which is not nought"
+
+
+def test_what_nvml_tells_besides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its counter of joules, and an XID when it happens; where it is silent, there was none."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "nvml"))
+    for after, codes in (("0.5", [0, 79]), ("600", [0])):
+        monkeypatch.setenv("XID_AFTER", after)
+        tracks = {track.name: track for track in watched("plays", tmp_path, monkeypatch, 1.5)[0].tracks}
+        del sys.modules["pynvml"]
+        assert list(tracks["xid"].values) == codes
+        times, joules = tracks["energy_j"].times, tracks["energy_j"].values
+        assert joules[-1] - joules[0] == pytest.approx(100 * (times[-1] - times[0]), rel=0.2)
 
 
 def test_other_legal_forms_cost_what_is_not_told_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
-"""``nvidia-smi``'s lines and NVML's energy counter while load runs → tracks, one a device and quantity.
+"""``nvidia-smi``'s lines, NVML's energy counter and its XIDs while load runs → tracks, one a device and quantity.
 
-Both are read in threads of their own.  What hangs, floods or ends is killed and said; it holds up no run for longer
+All are read in threads of their own.  What hangs, floods or ends is killed and said; it holds up no run for longer
 than ``PATIENCE``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import re
 import shutil
@@ -73,7 +74,7 @@ class Nvidia:
         """Start, and wait for the first samples, so that they lie before the load."""
         if self._path is None:
             return
-        for work in (self._lines, self._counters, self._census):
+        for work in (self._lines, self._counters, self._census, self._xids):
             self._start(work)
         await self._until(lambda: bool(self._log.devices) and self._counting.is_set(), PATIENCE)
 
@@ -160,13 +161,18 @@ class Nvidia:
         values = {track: value for track, value in known.items() if value is not None}
         self._log.take(now, [DeviceReading(device=device, values=values, told=fixed)])
 
+    def _nvml(self) -> Any:
+        """NVML, where nvidia-ml-py is installed, once it is known which devices there are."""
+        nvml = importlib.import_module("pynvml")
+        nvml.nvmlInit()
+        while not self._log.devices and not self._over.wait(0.01):
+            pass
+        return nvml
+
     def _counters(self) -> None:
-        """NVML's counters of mJ, where nvidia-ml-py is installed and the devices have them."""
+        """NVML's counters of mJ, where the devices have them."""
         try:
-            nvml = importlib.import_module("pynvml")
-            nvml.nvmlInit()
-            while not self._log.devices and not self._over.wait(0.01):
-                pass
+            nvml = self._nvml()
             while not self._over.is_set():
                 for uuid, device in list(self._uuids.items()):
                     before = perf_counter()
@@ -177,6 +183,26 @@ class Nvidia:
                 self._over.wait(EVERY / 2)
         except Exception:  # not installed, no counter, a driver that is gone: the integral stands for it
             self._counting.set()
+
+    def _xids(self) -> None:
+        """What the driver reports of the devices meanwhile; nought before that."""
+        asked: set[str] = set()
+        try:
+            nvml = self._nvml()
+            events = nvml.nvmlEventSetCreate()
+            while not self._over.is_set():
+                for uuid in self._uuids.keys() - asked:
+                    handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+                    nvml.nvmlDeviceRegisterEvents(handle, nvml.nvmlEventTypeXidCriticalError, events)
+                    self._log.add(perf_counter(), self._uuids[uuid], "xid", 0.0)
+                    asked.add(uuid)
+                with contextlib.suppress(nvml.NVMLError_Timeout):
+                    told = nvml.nvmlEventSetWait_v2(events, int(EVERY / 2 * 1e3))
+                    uuid = nvml.nvmlDeviceGetUUID(told.device)
+                    self._log.add(perf_counter(), self._uuids[uuid], "xid", float(told.eventData))
+            nvml.nvmlEventSetFree(events)
+        except Exception:  # as above; what is not told is no nought
+            return
 
     def _census(self) -> None:
         """Errors of memory and who else is there: that costs a process, and is asked before the load and after it."""

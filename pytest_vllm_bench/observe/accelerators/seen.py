@@ -17,8 +17,8 @@ from pytest_vllm_bench.model import Message, Observed, Track
 RAREST = 15.0
 #: What is known of a device that says nothing of itself.
 _UNTOLD = {"name": "", "driver": "", "power_limit_w": None, "memory_mib": None}
-#: Tracks that are asked for before and after alone.
-SELDOM = ("ecc_uncorrected", "strangers")
+#: Tracks that are asked for before and after alone, or told when something happens.
+SELDOM = ("ecc_uncorrected", "strangers", "xid")
 _NUMBER = re.compile(r"\(?\s*(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+)")
 
 
