@@ -143,4 +143,6 @@ def enough(asked: Scenario, measured: Sequence[Measurement]) -> bool:
 
 def _settings(asked: Scenario, one: Measurement) -> MetricSettings:
     made = settings_of(asked, workers=len(one.facts.workers) if one.facts else 1, complete=one.complete)
-    return replace(made, accelerators=made.accelerators or len(one.environment.get("accelerators", ())) or None)
+    spread = None if made.accelerators else one.environment.get("launch", {}).get("accelerators")
+    watched = len(one.environment.get("accelerators", ())) or None
+    return replace(made, accelerators=made.accelerators or watched, spread=spread)

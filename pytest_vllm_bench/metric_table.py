@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal, get_args
 
 from pytest_vllm_bench import suggest
-from pytest_vllm_bench.model import OURS, Backend, ErrorKind, Message, Rule, Scenario
+from pytest_vllm_bench.model import OURS, Backend, ErrorKind, FrontierGate, Message, Rule, Scenario
 
 Better = Literal["lower", "higher", "neither"]
 Per = Literal["request", "gap", "token", "run"]
@@ -265,6 +265,12 @@ def parse_rule(text: str, line: int | None = None) -> Rule | Message:
         return unknown(metric)
     rule = Rule(text=f"{metric} {op} {number}", metric=name.text, op=op, limit=limit, window=name.window, line=line)  # type: ignore[arg-type]
     return _hopeless(rule, name) or rule
+
+
+def frontier_gate(at: str | None, metric: str, at_least: float) -> FrontierGate:
+    """The gate whose limit is written so; where that is no rule, the problem has been told."""
+    rule = parse_rule(at) if at else None
+    return FrontierGate(at=rule if isinstance(rule, Rule) else None, metric=metric, at_least=at_least)
 
 
 def _hopeless(rule: Rule, name: Name) -> Message | None:

@@ -14,10 +14,10 @@ from pytest_vllm_bench.config.lines import line_of
 from pytest_vllm_bench.config.matrix import Axes, axes, choices, scenario
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.problems import translated
-from pytest_vllm_bench.config.rules import parsed
+from pytest_vllm_bench.config.rules import gate_rules, parsed
 from pytest_vllm_bench.config.schema import CellFile, File
 from pytest_vllm_bench.config.values import MOST_PROMPTS, MOST_SECONDS
-from pytest_vllm_bench.metric_table import parse_name, purposeless, rule_problems, unknown
+from pytest_vllm_bench.metric_table import parse_name, parse_rule, purposeless, rule_problems, unknown
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem, Rule
 from pytest_vllm_bench.suggest import suggestion
 
@@ -244,6 +244,19 @@ def _baseline(config: Config) -> Iterator[Problem]:
             )
 
 
+def _frontier(config: Config) -> Iterator[Problem]:
+    """The gate on the best of all settings: its limit is a rule, and more of its metric is better."""
+    if (asked := config.settings.frontier) is None:
+        return
+    if asked.at is not None and isinstance(at := parse_rule(asked.at), Message):
+        yield Problem(message=at, path="frontier.at", line=line_of(config.lines, ("frontier", "at")))
+    where = {"path": "frontier.metric", "line": line_of(config.lines, ("frontier", "metric"))}
+    if (known := parse_name(asked.metric)) is None:
+        yield Problem(message=unknown(asked.metric), **where)  # type: ignore[arg-type]
+    elif known.row.better != "higher":
+        yield _problem(config, "frontier.metric", "frontier_metric", name=asked.metric)
+
+
 def _rounds(config: Config) -> Iterator[Problem]:
     """A target that others are held against: there is one of that name, and each takes the same rounds, enough."""
     settings, path = config.settings, "baseline.target"
@@ -273,6 +286,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _repeats,
     _search,
     _baseline,
+    _frontier,
     _rounds,
 )
 
@@ -334,8 +348,12 @@ def _unmatched(config: Config, cells: list[Axes]) -> Iterator[Problem]:
 
 def _rules(config: Config, cells: list[Axes]) -> Iterator[Problem]:
     """Rules that could hold or break whatever the server does."""
-    backend = config.registry.backends[config.settings.backend]
+    backend, asked = config.registry.backends[config.settings.backend], config.settings.frontier
+    wanted = gate_rules(asked.at, asked.metric, asked.at_least) if asked else []
     for cell in cells:
+        loaded = replace(scenario(config, cell), rules=tuple(wanted), goodput={})
+        for _, message in rule_problems(loaded, backend) if wanted and not cell.starts else ():
+            yield Problem(message=message, path="frontier", line=line_of(config.lines, ("frontier",)))
         for rule, message in rule_problems(scenario(config, cell), backend):
             line = config.lines.get("goodput") if rule is None else rule.line
             yield Problem(message=message, path="goodput" if rule is None else "sla", line=line)

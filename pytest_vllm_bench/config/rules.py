@@ -31,6 +31,12 @@ def parsed(entries: Sequence[str], lines: Sequence[int | None]) -> Iterator[tupl
                 yield position, rule
 
 
+def gate_rules(at: str | None, metric: str, at_least: float) -> list[Rule]:
+    """What a gate on the best setting asks for, as rules: what a scenario cannot have is said as of those."""
+    found = (parse_rule(text) for text in (at, f"{metric} >= {at_least}") if text)
+    return [rule for rule in found if isinstance(rule, Rule)]
+
+
 def _rules(entry: str, line: int | None) -> list[Rule | Message]:
     if not entry.startswith("preset:"):
         return [parse_rule(entry, line)]

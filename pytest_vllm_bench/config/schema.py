@@ -336,6 +336,12 @@ class DeploymentFile(Strict):
     price_per_hour: Positive | None = None
 
 
+class FrontierFile(Strict):
+    at: Text | None = None
+    metric: Text = "output_throughput_per_accelerator"
+    at_least: Positive
+
+
 class BaselineFile(Strict):
     tolerance: dict[str, Tolerance] = {}
     noise: dict[str, Share] = {}
@@ -452,6 +458,7 @@ class File(CellFile):
     repeats: RepeatsFile = RepeatsFile()
     search: SearchFile | None = None
     baseline: BaselineFile = BaselineFile()
+    frontier: FrontierFile | None = None
     observe: ObserveFile = ObserveFile()
     deployment: DeploymentFile = DeploymentFile()
     results_dir: Text = "results"

@@ -162,8 +162,8 @@ class _Columns:
         outputs = self._outputs(ok)
         if len(outputs[0]):
             found["output_throughput"] = outputs
-            if settings.accelerators:
-                found["output_throughput_per_accelerator"] = outputs[0], outputs[1] / settings.accelerators
+            if devices := settings.spread or settings.accelerators:
+                found["output_throughput_per_accelerator"] = outputs[0], outputs[1] / devices
         found["total_token_throughput"] = _joined(prompts, outputs)
         for id, name in (("rtfx", "audio_s"), ("input_sequence_throughput", "sequences")):
             amounts = column(self.rows, name)

@@ -21,6 +21,9 @@ class MetricSettings:
     workers: int = 1  # measuring processes
     complete: bool = True
     accelerators: int | None = None
+    spread: int | None = (
+        None  # accelerators that the server's own flags ask for: of those that are watched it has these
+    )
     price_per_hour: float | None = None
 
 

@@ -76,6 +76,15 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierGate:
+    """How good the best of all settings must be: a metric, of those that keep to a limit (None: to their rules)."""
+
+    at: Rule | None
+    metric: str
+    at_least: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSettings:
     mode: Literal["evidence", "exact"] = "evidence"
     confidence: Annotated[float, msgspec.Meta(ge=0.5, lt=1)] = 0.95  # checked where it is read from a file

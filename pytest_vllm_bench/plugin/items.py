@@ -16,6 +16,7 @@ import pytest
 
 from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.errors import BenchError, ConfigError
+from pytest_vllm_bench.metric_table import frontier_gate
 from pytest_vllm_bench.model import AbsentResult
 from pytest_vllm_bench.plugin import GROUP, chosen, language, ungrouped
 from pytest_vllm_bench.plugin.given import strict, troubles, turned_on
@@ -233,7 +234,12 @@ class Items:
         held = collections.Counter[Path]()
         for path in self.configs:  # one with problems is in ``scenarios`` alone
             held[self.folder(path)] += len(self.scenarios[path])
-        return {f: Roll(session=self.started, matrix=held[f], rest=tuple(of)) for f, of in rest.items()}
+        rolls = {f: Roll(session=self.started, matrix=held[f], rest=tuple(of)) for f, of in rest.items()}
+        for path, config in self.configs.items():
+            if (asked := config.settings.frontier) and (roll := rolls.get(self.folder(path))):
+                gate = frontier_gate(**asked.model_dump())
+                rolls[self.folder(path)] = replace(roll, frontiers=(*roll.frontiers, gate))
+        return rolls
 
     def folder(self, path: Path) -> Path:
         """Where the results of one config go."""

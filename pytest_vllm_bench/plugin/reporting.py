@@ -16,7 +16,8 @@ from pytest_vllm_bench.model import Message, Result
 from pytest_vllm_bench.plugin import DELIVERIES, SIGNALS, chosen, language
 from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.plugin.roll import RollCall
-from pytest_vllm_bench.report import session, terminal, verdict
+from pytest_vllm_bench.report import frontier, session, terminal, verdict
+from pytest_vllm_bench.report.chart import spoken
 from pytest_vllm_bench.text import say
 
 T = TypeVar("T")
@@ -42,12 +43,14 @@ def write_all(config: pytest.Config, roll: RollCall) -> tuple[list[str], pytest.
 
 
 def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[str]) -> bool:
-    """As ``write_all``, for one folder; → whether a reference was lost."""
+    """As ``write_all``, for one folder; → whether a reference was lost, or the best setting is not good enough."""
     lang, asked = language(config), chosen(config, "lang")
     results, headers = roll.results(folder), asked[0] if asked else "en"
     made = [one for one in config.stash[DELIVERIES].values() if one.folder == folder]
     saved, lost = tried(partial(save_baselines, made, lang), lang)
-    ended = replace(roll.last(folder), lost=tuple(lost))
+    ended = roll.last(folder)
+    failed = [spoken(message, lang) for message in frontier.failed(results, ended)]
+    ended = replace(ended, lost=(*lost, *failed))
     if part := verdict.part_of(results, ended):
         lines.append(say(part, lang))
     for write in session.writers(results, folder, os.environ, lang=lang, headers=headers, roll=ended):
@@ -59,7 +62,7 @@ def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[s
         told, said = tried(tell, lang)
         lines += [*told, *said]
     lines += [*saved, *lost]
-    return bool(lost)
+    return bool(ended.lost)
 
 
 def tried(work: Callable[[], Iterable[T]], lang: str) -> tuple[list[T], list[str]]:
@@ -127,7 +130,13 @@ def summarize(reporter: pytest.TerminalReporter, roll: RollCall, written: list[s
 
     lang, folders = language(reporter.config), list(roll.ended())
     results = [result for folder in folders for result in roll.results(folder)]
-    whole = verdict.Roll(rest=tuple(absent for folder in folders for absent in roll.last(folder).rest))
+    rolls = [roll.last(folder) for folder in folders]
+    whole = verdict.Roll(
+        matrix=sum(one.matrix for one in rolls),
+        rest=tuple(absent for one in rolls for absent in one.rest),
+        frontiers=tuple(dict.fromkeys(gate for one in rolls for gate in one.frontiers)),
+        status=next((one.status for one in rolls if one.status != "ended"), "ended"),
+    )
     if reporter.verbosity < -1 or not (results or whole.rest):
         return
     title = say("plugin.summary", lang)

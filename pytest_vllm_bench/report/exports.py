@@ -14,7 +14,7 @@ from typing import Any
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.report import csv, words
+from pytest_vllm_bench.report import csv, frontier, words
 from pytest_vllm_bench.report.shown import pooled, without_probes, worst_first
 from pytest_vllm_bench.report.terminal import notes
 from pytest_vllm_bench.report.verdict import Roll
@@ -146,6 +146,8 @@ def markdown_text(results: Sequence[Result], roll: Roll, lang: str) -> str:
         figures = (words.shown(result.metrics, key) for key in keys)
         body.append([result.id, f"{SIGNS.get(result.verdict or '', '')} {shown}".strip(), *figures])
     table = markdown_table(head, body, right=range(2, len(head))) if results else []
+    for heads, lines in frontier.tables(results, lang):
+        table += ["", *markdown_table(heads, lines, right=(1, 2, 3))]
     return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in notes(results, roll, lang))])
 
 

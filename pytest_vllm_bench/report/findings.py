@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from pytest_vllm_bench.model import AbsentResult, Message, Result, Verdict
-from pytest_vllm_bench.report import baseline, culprit, words
+from pytest_vllm_bench.report import baseline, culprit, frontier, words
 from pytest_vllm_bench.report.chart import message
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.load import by_shape, either
@@ -39,7 +39,7 @@ def findings(results: Sequence[Result], roll: Roll = Roll()) -> list[Finding]:
     judged = [result for result in gated if not result.capacity]
     kinds = [
         absent(roll.missing), invalid(gated), capacities(results), breaches(judged), regressions(judged), best(loads),
-        knees(loads), failures(loads), doubts(loads), undecided(gated),
+        settings(results, roll), knees(loads), failures(loads), doubts(loads), undecided(gated),
     ]  # fmt: skip
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
 
@@ -117,6 +117,15 @@ def breaches(results: Sequence[Result]) -> list[Finding]:
     if len(hits) > 1:
         found.append(Finding(kind="bad", message=message("page.finding.more_breaches", n=len(hits) - 1)))
     return found
+
+
+def settings(results: Sequence[Result], roll: Roll) -> list[Finding]:
+    """What came of gates on the best setting, and which one that is."""
+    kinds: dict[Verdict, Literal["bad", "warn", "good"]] = {Verdict.FAIL: "bad", Verdict.PASS: "good"}
+    judged = [one for gate in roll.frontiers for one in frontier.judge(results, gate, roll)]
+    found = [Finding(kind=kinds.get(one.verdict, "warn"), message=one.said, scenario=one.best) for one in judged]
+    return [*found, *(Finding(kind="good", message=said, scenario=id)
+                      for said, id in frontier.sentences(results, roll.frontiers))]  # fmt: skip
 
 
 def regressions(results: Sequence[Result]) -> list[Finding]:

@@ -30,11 +30,23 @@ def either(result: Result) -> float | None:
 def shape(result: Result) -> str:
     """What results of one line share: target, dataset, lengths."""
     asked = result.scenario
-    dataset = asked.dataset.label or asked.dataset.name
-    parts = [name for name in (asked.target.name, dataset, asked.cell.search) if name not in ("", "random")]
+    return _named(result, asked.target.name, _dataset(result), asked.cell.search) or asked.cell.key
+
+
+def work(result: Result) -> str:
+    """What results share whose servers did the same: dataset and lengths."""
+    return _named(result, _dataset(result))
+
+
+def _dataset(result: Result) -> str:
+    return result.scenario.dataset.label or result.scenario.dataset.name
+
+
+def _named(result: Result, *names: str) -> str:
+    asked, parts = result.scenario, [name for name in names if name not in ("", "random")]
     if asked.input_len is not None or asked.output_len is not None:
         parts.append(f"{_length(asked.input_len)}→{_length(asked.output_len)}")
-    return " ".join(parts) or asked.cell.key
+    return " ".join(parts)
 
 
 def _length(value: int | None) -> str:

@@ -115,7 +115,8 @@ def _line(axes: Any, series: ChartSeries, name: str) -> None:
     for mark in sorted(set(series.marks) or ({""} if series.scenarios else set())):
         at = [k for k, m in enumerate(series.marks or [""] * len(series.x)) if m == mark]
         x, y = [series.x[k] for k in at], [series.y[k] for k in at]
-        axes.plot(x, y, color=colour, linestyle="none", marker=MARKERS.get(mark, "o"), markersize=6)
+        fill = "none" if mark in MARKERS else "full"
+        axes.plot(x, y, color=colour, linestyle="none", marker=MARKERS.get(mark, "o"), markersize=6, fillstyle=fill)
 
 
 def _bars(axes: Any, series: ChartSeries, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Message, Result, RuleVerdict, Verdict
-from pytest_vllm_bench.report import baseline, shown, words
+from pytest_vllm_bench.report import baseline, frontier, shown, words
 from pytest_vllm_bench.report.load import by_shape, either
 from pytest_vllm_bench.report.verdict import Roll, coloured, gates, of_test
 from pytest_vllm_bench.text import say
@@ -62,7 +62,8 @@ def summary(
     for of_start in (False, True):
         if mine := [result for result in done if bool(result.scenario.of_start) is of_start]:
             console.print(_table(mine, width, lang))
-    for line in sparklines(done, width, lang):
+    carried = [words.aligned([head, *body], right={1, 2, 3}) for head, body in frontier.tables(results, lang)]
+    for line in [*sparklines(done, width, lang), *(line for table in carried for line in table)]:
         console.print(line, markup=False, soft_wrap=True)
     for note in [*notes(results, roll, lang, MOST), *undecided(results, lang)]:
         for line in note.split("\n"):
@@ -188,6 +189,7 @@ def notes(results: Sequence[Result], roll: Roll, lang: str, most: int | None = N
     if any(not words.trusted(one.metrics, key) for one in results for key in ("p99_ttft_ms", "p99_e2el_ms")):
         lines.append(say("report.thin", lang))
     lines += _told(results, ANSWER, lang)
+    lines += frontier.lines(results, roll, lang)
     for kind in (
         decided(results, lang),
         _told(results, DOUBT, lang),

@@ -15,8 +15,10 @@ from typing import Any
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import AbsentResult, Message, Result, TestEnd, TestOutcome, Verdict
+from pytest_vllm_bench.metric_table import frontier_gate
+from pytest_vllm_bench.model import AbsentResult, FrontierGate, Message, Result, TestEnd, TestOutcome, Verdict
 from pytest_vllm_bench.report import baseline, words
+from pytest_vllm_bench.report.chart import spoken
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.store.folder import order, stem, write_text, writing
 from pytest_vllm_bench.store.row import SCHEMA_VERSION, plain
@@ -42,6 +44,7 @@ class Roll:
     matrix: int = 0
     rest: tuple[AbsentResult, ...] = ()
     lost: tuple[str, ...] = ()
+    frontiers: tuple[FrontierGate, ...] = ()  # gates on the best of all settings
     tests: Mapping[str, TestEnd] = field(default_factory=dict)  # scenario → what became of its test
 
     @property
@@ -176,6 +179,7 @@ def summary(results: Sequence[Result], roll: Roll = Roll()) -> dict[str, Any]:
         "verdict": None if going else overall(results, roll),
         "outcome": outcome(results, roll),
         **({"lost": list(roll.lost)} if roll.lost else {}),
+        **({"frontier": _frontiers(results, roll)} if roll.frontiers else {}),
         "taints": list(dict.fromkeys(taint for result in results for taint in result.taints)),
         "simulated": any(result.scenario.target.simulated for result in results),
         "complete": not going and not roll.missing and all(result.complete for result in results),
@@ -187,6 +191,22 @@ def summary(results: Sequence[Result], roll: Roll = Roll()) -> dict[str, Any]:
             *(_absent(absent, going) for absent in roll.rest),
         ],
     }
+
+
+def _frontiers(results: Sequence[Result], roll: Roll) -> list[dict[str, Any]]:
+    """The gates as they were asked for, and what came of them."""
+    from pytest_vllm_bench.report import frontier  # which knows who is to be asked here
+
+    return [
+        {
+            "at": gate.at.text if gate.at else None,
+            "metric": gate.metric,
+            "at_least": gate.at_least,
+            "outcomes": [{"verdict": one.verdict, "best": one.best, "said": spoken(one.said, "en")}
+                         for one in frontier.judge(results, gate, roll)],
+        }
+        for gate in roll.frontiers
+    ]  # fmt: skip
 
 
 def _absent(absent: AbsentResult, going: bool) -> dict[str, Any]:
@@ -270,7 +290,12 @@ def read(folder: Path) -> Roll:
         }
         status, lost = str(found.get("status") or "ended"), tuple(map(str, found.get("lost") or ()))
         matrix = int(found.get("matrix") or 0)
-        return Roll(session=session, status=status, matrix=matrix, rest=tuple(rest), lost=lost, tests=tests)
+        gates = tuple(
+            frontier_gate(one["at"], one["metric"], float(one["at_least"])) for one in found.get("frontier") or ()
+        )
+        return Roll(
+            session=session, status=status, matrix=matrix, rest=tuple(rest), lost=lost, tests=tests, frontiers=gates
+        )
     return Roll()
 
 
@@ -291,6 +316,7 @@ def last(folders: Sequence[Path], results: Sequence[Result]) -> tuple[Roll, list
         matrix=sum(roll.matrix for roll in rolls),
         rest=tuple(rest),
         lost=tuple(said for roll in rolls for said in roll.lost),
+        frontiers=tuple(dict.fromkeys(gate for roll in rolls for gate in roll.frontiers)),
     )
     broken = any(roll.status != "ended" for roll in rolls) and whole.missing
     return replace(whole, status="interrupted" if broken else "ended"), learnt

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -70,6 +71,26 @@ def _plain(value: Any) -> float | bool | None:
 def name_of(flag: str) -> str:
     """A flag's name as settings have it: ``no-enable-x`` and ``cache-config.enable-x`` are about ``enable_x``."""
     return flag.lstrip("-").rpartition(".")[2].replace("-", "_").removeprefix("no_")
+
+
+#: Flags that spread one server over several accelerators (vLLM's, SGLang's); their product is how many.
+SPREADING = (
+    ("tensor_parallel_size", "tp_size", "tp"),
+    ("pipeline_parallel_size", "pp_size", "pp"),
+    ("data_parallel_size", "dp_size", "dp"),
+)
+
+
+def accelerators(command: Sequence[str]) -> int | None:
+    """How many a server's flags ask for; None where they say nothing of it."""
+    given = {}
+    for word, after in itertools.pairwise((*command, "")):
+        flag, equals, value = word.partition("=")
+        if word.startswith("-") and (count := _plain(value if equals else after)) is not None:
+            given[flag.lstrip("-").replace("-", "_")] = int(count)
+    shared = ("dp_size", "dp") if "--enable-dp-attention" in command else ()  # then those ranks share them
+    asked = [given[name] for names in SPREADING for name in names if name in given and name not in shared]
+    return math.prod(asked) if asked else None
 
 
 def unlike(args: Mapping[str, Any], told: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:

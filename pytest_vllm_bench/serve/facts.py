@@ -34,6 +34,7 @@ class LaunchFacts:
             "start": running.number,
             **({"caches": launch.caches} if launch.caches else {}),
             "log": running.log.name,
+            "accelerators": ask.accelerators(launch.command),
             "settings": {name: list(values) for name, values in told.items() if name in flags},
             "unlike": ask.unlike(launch.args, told),
         }

@@ -302,6 +302,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "docker run -p {{port}}:8000)",
         "端口在启动时选定：请在相应位置写 {{port}}（--port {{port}}，docker run -p {{port}}:8000）",
     ),
+    "config.frontier_metric": (
+        "of {name} not more is better; write one of which more is, as output_throughput_per_accelerator or request_throughput",
+        "{name} 不是越大越好的指标；请写越大越好的指标，例如 output_throughput_per_accelerator 或 request_throughput",
+    ),
     "config.server_restarts": (
         "more restarts than repeats, of which there are {repeats}; write repeats: as many",
         "重启次数多于重复次数（{repeats}）；请把 repeats: 写成同样多",

@@ -106,6 +106,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     # ------------------------------------------------------------------------------------------ charts
     "page.chart.against": ("{figure} against {load}", "不同{load}下的{figure}"),
     "page.chart.frontier": ("Output throughput over {figure}", "输出吞吐与时延的权衡（{figure}）"),
+    "page.chart.settings": (
+        "Settings: throughput over speed per user ({work})",
+        "各组合：吞吐与单用户速度的权衡（{work}）",
+    ),
+    "page.chart.settings_alone": ("Settings: throughput over speed per user", "各组合：吞吐与单用户速度的权衡"),
+    "page.outermost": ("the best of all", "最优边界"),
+    "page.note.per_server": (
+        "Per server: how many accelerators each has is not known (deployment: {{accelerators: 8}}).",
+        "按服务计：不知道各有多少张加速卡（deployment: {{accelerators: 8}}）。",
+    ),
     "page.chart.heat": ("{figure} by length and load", "不同长度与负载下的{figure}"),
     "page.chart.errors": ("Failed requests by kind", "失败请求分类"),
     "page.chart.cdf": ("Distribution of latencies", "时延累积分布"),

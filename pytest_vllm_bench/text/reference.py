@@ -329,6 +329,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "targets is.",
         "当每个被判定的均值达到此精度时停止；写 `decided` 则在所有规则、基线和成对目标都已判定时停止。",
     ),
+    "reference.frontier": (
+        "A gate on the best of all settings: see [The best setting](servers.md#the-best-setting).",
+        "对各组合中最好的一个的门禁：见[最好的组合](servers.md#最好的组合)。",
+    ),
+    "reference.frontier.at": (
+        "A rule that the setting keeps to besides its own: `p99_tpot_ms <= 30`.",
+        "除自身规则外还要满足的规则：`p99_tpot_ms <= 30`。",
+    ),
+    "reference.frontier.metric": ("What is compared; more is better.", "比较的指标，越大越好。"),
+    "reference.frontier.at_least": ("The session fails where the best has less.", "最好的组合低于此值则整个会话失败。"),
     "reference.search": (
         "Find the largest load that still keeps the rules; a test of its own, `...-capacity`.",
         "寻找仍满足规则的最大负载；单独作为一个测试 `...-capacity`。",

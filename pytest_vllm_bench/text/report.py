@@ -252,6 +252,43 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # ------------------------------------------------------------------------------- a rule was broken
     "report.not_pass": ("; not PASS because of it: {rules}", "；因此不能判为 PASS：{rules}"),
+    "report.frontier.best": (
+        "Within {limit} the best is {best}: {value} {unit}, {ratio} × {other}.",
+        "满足{limit}的最好组合是 {best}：{value} {unit}，是 {other} 的 {ratio} 倍。",
+    ),
+    "report.frontier.alone": (
+        "Within {limit} is {best} alone: {value} {unit}.",
+        "满足{limit}的组合只有 {best}：{value} {unit}。",
+    ),
+    "report.frontier.none": ("Within {limit} is no setting.", "没有任何组合满足{limit}。"),
+    "report.frontier.rules": ("the rules", "规则"),
+    "report.frontier.ms": ("{limit} ms {name}", " {name} ≤ {limit} ms "),
+    "report.frontier.device": ("tok/s per accelerator", "tok/s/卡"),
+    "report.frontier.server": (
+        "tok/s per server (its accelerators are not known)",
+        "tok/s（每个服务；卡数未知）",
+    ),
+    "report.frontier.setting": ("Setting", "组合"),
+    "report.frontier.gate": (
+        "frontier: within {limit} the best reaches {value} of the {wanted} {unit} asked for ({best}).",
+        "frontier：满足{limit}的最好场景达到 {value}，要求 {wanted} {unit}（{best}）。",
+    ),
+    "report.frontier.gate_none": (
+        "frontier: within {limit} is no scenario; {wanted} {unit} are asked for.",
+        "frontier：没有场景满足{limit}；要求 {wanted} {unit}。",
+    ),
+    "report.carries.concurrency": (
+        "The most users at once within the rules are carried by {best}: {held}, {ratio} × {other} ({least}).",
+        "满足规则时同时服务用户最多的是 {best}：{held} 个，是 {other}（{least} 个）的 {ratio} 倍。",
+    ),
+    "report.carries.request_rate": (
+        "The highest rate within the rules is carried by {best}: {held} requests/s, {ratio} × {other} ({least}).",
+        "满足规则时请求速率最高的是 {best}：{held} 请求/s，是 {other}（{least}）的 {ratio} 倍。",
+    ),
+    "report.carries.none": (
+        "No setting carries any load within the rules.",
+        "没有任何组合能在满足规则的情况下承受负载。",
+    ),
     "report.and_also": ("; ", "；"),
     "report.because": ("{subject}: {reason}", "{subject}：{reason}"),
     "report.failure.title": ("{scenario}: {verdict}", "{scenario}：{verdict}"),

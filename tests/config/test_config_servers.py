@@ -181,3 +181,18 @@ def test_secrets_of_flags_and_variables_are_not_shown(made: Made) -> None:
     assert kept is not None
     assert "sesame" not in repr([kept.command, kept.args, kept.env])
     assert target.discreet("sesame-1 sesame-22 sesame-333 hf-sesame-1234") == "*** *** *** ***"
+
+
+def test_what_is_wrong_with_the_gate_on_the_best_setting_is_said(made: Made) -> None:
+    for frontier, path, key in (
+        ({"at": "p99_tpot_ms", "metric": "output_throughput", "at_least": 1}, "frontier.at", "judge.not_a_rule"),
+        ({"metric": "output_troughput", "at_least": 1}, "frontier.metric", "judge.unknown_metric"),
+        ({"metric": "mean_tpot_ms", "at_least": 1}, "frontier.metric", "config.frontier_metric"),
+        ({"metric": "output_throughput_per_accelerator", "at_least": 1}, "frontier", "judge.cannot_have"),
+        ({"metric": "output_throughput"}, "frontier.at_least", "config.missing_key"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            made(base_url="http://elsewhere:8000", frontier=frontier)
+        assert {(p.path, p.message.key) for p in caught.value.problems} == {(path, key)}, frontier
+    asked = {"at": "p99_tpot_ms <= 30", "metric": "output_throughput", "at_least": 1}
+    assert made(base_url="http://elsewhere:8000", frontier=asked).settings.frontier is not None

@@ -155,6 +155,30 @@ def test_a_start_that_is_measured_ends_with_a_sleep(bench: Bench, pytester: pyte
     assert saved(pytester, "warm_start")["server"]["startup.wake_s"] >= 0.05
 
 
+def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytest.Pytester) -> None:
+    """All tests pass, and the session fails; with workers of xdist too.  Accelerators are those that flags ask for."""
+    args = [{"label": f"tp{n}", "note": f"{pytester.path}/note"} for n in (1, 2)]
+    keys: dict[str, Any] = {
+        "server": server(args=args), "deployment": {"accelerators": 2},
+        "frontier": {"at": "p99_e2el_ms <= 59000", "at_least": 1e9},
+    }  # fmt: skip
+    for options in ((), ("-n", "2", "--dist", "loadgroup")):
+        result = bench(*options, **ONE | keys)
+        result.assert_outcomes(passed=2)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        assert told(result).count("FAIL: frontier: within 59000 ms P99 E2EL the best reaches") == 1
+        kept = json.loads((pytester.path / "results" / "verdict.json").read_text())
+        assert (kept["outcome"], kept["frontier"][0]["outcomes"][0]["verdict"]) == ("fail", "FAIL")
+        assert "frontier" in kept["lost"][0]
+    result = bench("-k", "tp1", **ONE | keys)
+    assert result.ret == pytest.ExitCode.OK
+    assert "INCONCLUSIVE: frontier" in told(result)
+    result = bench(**ONE | keys | {"frontier": {"at_least": 0.001}})
+    assert result.ret == pytest.ExitCode.OK
+    assert "PASS: frontier: within the rules the best reaches" in told(result)
+    assert "Within the rules the best is tp" in told(result)
+
+
 def test_flags_that_the_server_has_not_got_make_a_run_invalid(bench: Bench) -> None:
     result = bench(**ONE | {"server": server("resets+stuck+differs", args={"max-num-seqs": 64})})
     result.assert_outcomes(failed=1)

@@ -46,6 +46,17 @@ def test_flags_are_held_against_numbers_and_yes_or_no_alone() -> None:
     }  # fmt: skip
 
 
+def test_how_many_accelerators_the_flags_ask_for() -> None:
+    for command, count in (
+        ("vllm serve m --max-num-seqs 4", None),
+        ("vllm serve m --tensor-parallel-size 4", 4),
+        ("vllm serve m -tp 2 -pp=2 --data_parallel_size 3", 12),
+        ("python -m sglang.launch_server --tp-size 8 --dp-size 8 --enable-dp-attention", 8),
+        ("sglang serve --tp 2 --dp-size 2", 4),
+    ):
+        assert ask.accelerators(command.split()) == count, command
+
+
 def reset(url: str, how: str = "auto") -> list[str]:
     resets = ask.Resets(how)
     notes = asyncio.run(resets(Target(base_url=url)))

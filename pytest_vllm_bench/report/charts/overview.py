@@ -8,6 +8,7 @@ from typing import Any
 from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report import baseline
 from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Limit, message, quantity
+from pytest_vllm_bench.report.charts.settings import frontiers
 from pytest_vllm_bench.report.load import LOADS, by_shape, either
 from pytest_vllm_bench.store.folder import order
 
@@ -24,6 +25,7 @@ def overview(results: Sequence[Result]) -> list[Chart]:
     made = [
         *(throughput(results, key, load) for load in LOADS for key in THROUGHPUTS),
         *(latency(results, name, load, window) for load in LOADS for window in WINDOWS for name in LATENCIES),
+        *frontiers(results),
         *(
             frontier(results, key, window)
             for window in WINDOWS
