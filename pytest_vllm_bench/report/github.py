@@ -1,4 +1,4 @@
-"""Results → what GitHub and GitLab show beside a job: step summary, annotations, metrics report."""
+"""Results → what GitHub shows beside a job: step summary and annotations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pytest_vllm_bench.report.shown import worst_first
 from pytest_vllm_bench.report.verdict import (
     NOT_RUN,
     Roll,
-    absent_end,
     coloured,
     gates,
     outcome,
@@ -24,8 +23,7 @@ from pytest_vllm_bench.report.verdict import (
     red,
     tally,
 )
-from pytest_vllm_bench.store.folder import make, order, write_text, writing
-from pytest_vllm_bench.store.row import flat
+from pytest_vllm_bench.store.folder import order, writing
 from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
@@ -149,37 +147,3 @@ def append_summary(results: Sequence[Result], path: Path, lang: str = "en", roll
     with writing(path, "report.step.not_written"), path.open("a", encoding="utf-8") as out:
         out.write(step_summary(results, lang, roll))
     return ()
-
-
-#: What GitLab compares between branches.
-_METRICS = (
-    "request_throughput",
-    "output_throughput",
-    "goodput_ratio",
-    "failed",
-    "mean_ttft_ms",
-    "p99_ttft_ms",
-    "mean_tpot_ms",
-    "mean_e2el_ms",
-    "p99_e2el_ms",
-    "capacity_held",
-)
-
-
-def gitlab_metrics(results: Sequence[Result], folder: Path, roll: Roll = Roll(), *, name: str = "metrics.txt") -> Path:
-    """OpenMetrics text for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure."""
-    lines = [f"not_run {len(roll.missing)}"] if roll.missing else []
-    ends = [(result.id, red(result)) for result in sorted(gates(results), key=order)]
-    ends += [(absent.id, absent_end(absent) == "fail") for absent in roll.rest if not absent.xfail]
-    lines += [f'test_failed{{scenario="{_label(id)}"}} {failed:d}' for id, failed in ends]
-    rows = [(result.id, flat(result)) for result in sorted(results, key=order)]
-    figures = ((key, id, row.get(key)) for key in _METRICS for id, row in rows)
-    for key, id, value in figures:
-        if isinstance(value, int | float):
-            lines.append(f'{key}{{scenario="{_label(id)}"}} {value:.6g}')
-    with writing(make(folder)):
-        return write_text(folder / name, "\n".join([*lines, "# EOF", ""]))
-
-
-def _label(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

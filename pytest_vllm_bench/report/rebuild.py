@@ -8,18 +8,17 @@ from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem, Result
-from pytest_vllm_bench.report import badge, csv, exports, page, pictures, sheet, verdict
+from pytest_vllm_bench.report import badge, csv, exports, openmetrics, page, pictures, sheet, verdict
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
 from pytest_vllm_bench.report.compare import SideBySide
-from pytest_vllm_bench.report.github import gitlab_metrics
 from pytest_vllm_bench.report.samples import read as read_samples
 from pytest_vllm_bench.report.shown import pooled
 from pytest_vllm_bench.store.folder import latest, make, read, records_of, session_of, stem, write_pytorch, writing
 
 #: What ``report`` can write.
-FORMATS = ("html", "csv", "verdict", *exports.FORMATS, "pytorch", "gitlab", "badge", "svg", "png")
+FORMATS = ("html", "csv", "verdict", *exports.FORMATS, "pytorch", "gitlab", "openmetrics", "badge", "svg", "png")
 USUAL = ("html", "csv", "verdict", "markdown")
 #: Points of one scenario's chart in a file.
 POINTS = 300
@@ -73,8 +72,8 @@ def report(
             written += _pytorch(figures, out)
         elif name == "badge":
             written.append(badge.write(results, out, roll, asked.lang))
-        elif name == "gitlab":
-            written.append(gitlab_metrics(results, out, roll))
+        elif name in ("gitlab", "openmetrics"):
+            written.append((openmetrics.gitlab if name == "gitlab" else openmetrics.pushed)(results, out, roll))
         elif name in ("svg", "png"):
             written += visualize(figures, out / "charts", kind=name, lang=asked.lang, history=everything)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.report import csv, github, page, verdict
+from pytest_vllm_bench.report import csv, github, openmetrics, page, verdict
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.store.folder import read
 
@@ -29,7 +29,7 @@ def writers(
     if results:  # else the figures of the session before stand, which say whose they are
         yield lambda: csv.write(results, folder, lang=headers)
     if environ.get("GITLAB_CI"):
-        yield lambda: [github.gitlab_metrics(results, folder, roll)]
+        yield lambda: [openmetrics.gitlab(results, folder, roll)]
     yield lambda: [
         page.write(results, folder, lang=lang, extra=page.Extra(history=read(folder, history=True), roll=roll))
     ]

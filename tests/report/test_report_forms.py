@@ -15,7 +15,18 @@ from results_made import edited, named, result, results
 from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Cell, Message, Problem, Result, TestEnd, Verdict
-from pytest_vllm_bench.report import badge, exports, failure, github, page, pictures, rebuild, session, terminal
+from pytest_vllm_bench.report import (
+    badge,
+    exports,
+    failure,
+    github,
+    openmetrics,
+    page,
+    pictures,
+    rebuild,
+    session,
+    terminal,
+)
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.verdict import Roll
@@ -175,7 +186,7 @@ def test_a_session_under_github_and_gitlab(tmp_path: Path) -> None:
 
 
 def test_gitlab_reads_open_metrics(tmp_path: Path) -> None:
-    lines = github.gitlab_metrics(results(), tmp_path).read_text().splitlines()
+    lines = openmetrics.gitlab(results(), tmp_path).read_text().splitlines()
     assert 'mean_ttft_ms{scenario="io1024x256-mc16-np160"} 72' in lines
     assert lines[-1] == "# EOF"
 
@@ -192,7 +203,13 @@ def test_every_form_again_from_a_folder(saved: Path, tmp_path: Path) -> None:
     )
     names = {p.name for p in written}
     assert names >= {"report.html", "aggregate_results.csv", "verdict.json", "results.xlsx", "results.parquet"}
-    assert names >= {"results.jsonl", "results.md", "metrics.txt", "bench_io1024x256_mc16_np40.pytorch.json"}
+    assert names >= {
+        "results.jsonl",
+        "results.md",
+        "metrics.txt",
+        "openmetrics.txt",
+        "bench_io1024x256_mc16_np40.pytorch.json",
+    }
     assert all(p.stat().st_size for p in written)
 
 
