@@ -194,6 +194,8 @@ def said(scenario: Scenario, answer: CapacityAnswer) -> Message:
     assert asked is not None
 
     def side(name: str, at: float | None, proven: bool) -> Message:
+        if at is None and name == "broke" and answer.stopped == "max":
+            return Message(key="judge.capacity_max_held")
         if at is None:
             return Message(key=f"judge.capacity_none_{name}")
         how = Message(key="judge.proven" if proven else "judge.observed")

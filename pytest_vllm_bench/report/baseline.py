@@ -15,6 +15,12 @@ def comparisons(result: Result, *, gated: bool = False) -> list[Comparison]:
     return sorted((c for c in found if c.gated or not gated), key=lambda c: c.verdict is Verdict.PASS)
 
 
+def of_figure(result: Result, key: str) -> Comparison | None:
+    """How a figure of its own compares, and not one of all scenarios together or of another one."""
+    found = result.baseline.comparisons if result.baseline else ()
+    return next((one for one in found if one.metric == key and not one.scenario), None)
+
+
 def worse(result: Result) -> list[Comparison]:
     """The gated comparisons that failed."""
     return [c for c in comparisons(result, gated=True) if c.verdict is Verdict.FAIL]

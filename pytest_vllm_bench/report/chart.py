@@ -33,6 +33,7 @@ class ChartSeries:
     kind: Literal["line", "points", "steps", "bars", "spans", "heat"] = "line"
     colour: int = 0  # position in the palette
     dashed: bool = False
+    faint: bool = False  # what it was before
     scenarios: Sequence[str] = ()  # per point: the scenario it belongs to, for the filter and the click
     marks: Sequence[str] = ()  # per point: its scenario's verdict, "" if it has none
     width: Sequence[Number] = ()
@@ -148,8 +149,7 @@ def _series(series: ChartSeries, say_it: ChartWords, index: Mapping[str, int]) -
         "x": _numbers(series.x),
         "y": _numbers(series.y),
     }
-    if series.dashed:
-        made["dashed"] = True
+    made |= {how: True for how in ("dashed", "faint") if getattr(series, how)}
     if series.scenarios:
         made["of"] = [index.get(name, -1) for name in series.scenarios]
     if series.width:

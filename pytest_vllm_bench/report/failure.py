@@ -79,13 +79,15 @@ def _rule_columns(rules: Sequence[RuleVerdict], lang: str) -> dict[str, list[str
     }
 
 
-def observed(judged: RuleVerdict, lang: str) -> str:
-    """The figure seen; "inf (12 failed)" where the order statistic is a failure; "no data"."""
+def observed(judged: RuleVerdict, lang: str, *, unit: bool = False) -> str:
+    """The figure seen; "inf (12 failed)" where the order statistic is a failure; "no data".
+
+    ``unit``: with its own, where it stands alone."""
     if judged.observed is None:
         return say("report.no_data", lang)
     if judged.observed == "inf" and judged.misses:
         return say("report.inf", lang, n=judged.misses)
-    return words.number(judged.observed)
+    return words.figure(judged.rule.metric, judged.observed) if unit else words.number(judged.observed)
 
 
 def by_how_much(judged: RuleVerdict) -> str:

@@ -89,16 +89,17 @@ def capacities(results: Sequence[Result]) -> list[Finding]:
             kind=kinds.get(result.verdict, "warn"),
             message=message("page.finding.capacity", scenario=result.id),
             scenario=result.id,
-            saved=result.notes[0],
+            saved=told[0] if len(told) == 1 else message("report.short.listed", first=told[0], then=told[1]),
         )
         for result in results
-        if result.capacity and result.notes
+        if result.capacity and (told := [note for note in result.notes if note.key.startswith("judge.capacity")][:2])
     ]
 
 
 def breaches(results: Sequence[Result]) -> list[Finding]:
     """The worst breach: the furthest over its limit, relative to it; and how many more there are."""
-    hits = [(result, one) for result in results for one in result.verdicts if one.verdict is Verdict.FAIL]
+    usable = (result for result in results if result.verdict is not Verdict.INVALID)
+    hits = [(result, one) for result in usable for one in result.verdicts if one.verdict is Verdict.FAIL]
     if not hits:
         return []
     result, worst = max(hits, key=lambda hit: nearness(hit[1]))
@@ -107,7 +108,7 @@ def breaches(results: Sequence[Result]) -> list[Finding]:
         key,
         scenario=result.id,
         rule=worst.rule.text,
-        observed=message("page.plain", text=observed(worst, "en"))
+        observed=message("page.plain", text=observed(worst, "en", unit=True))
         if worst.observed is not None
         else message("report.no_data"),
         over=f"{100 * nearness(worst):.0f}",

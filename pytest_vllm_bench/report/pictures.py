@@ -111,12 +111,14 @@ def _line(axes: Any, series: ChartSeries, name: str) -> None:
     if series.kind == "points":
         style = "none"
     draw = "steps-post" if series.kind == "steps" else "default"
-    axes.plot(series.x, series.y, color=colour, linestyle=style, drawstyle=draw, label=name, linewidth=1.8)
+    faint = 0.4 if series.faint else 1
+    axes.plot(series.x, series.y, color=colour, linestyle=style, drawstyle=draw, label=name, linewidth=1.8, alpha=faint)
     for mark in sorted(set(series.marks) or ({""} if series.scenarios else set())):
         at = [k for k, m in enumerate(series.marks or [""] * len(series.x)) if m == mark]
         x, y = [series.x[k] for k in at], [series.y[k] for k in at]
         fill = "none" if mark in MARKERS else "full"
-        axes.plot(x, y, color=colour, linestyle="none", marker=MARKERS.get(mark, "o"), markersize=6, fillstyle=fill)
+        how = {"marker": MARKERS.get(mark, "o"), "markersize": 6, "fillstyle": fill, "alpha": faint}
+        axes.plot(x, y, color=colour, linestyle="none", **how)
 
 
 def _bars(axes: Any, series: ChartSeries, name: str) -> None:

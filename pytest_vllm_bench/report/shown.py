@@ -63,7 +63,12 @@ def spread(result: Result, key: str) -> tuple[float, float] | None:
 def broken(result: Result, key: str) -> RuleVerdict | None:
     """The first rule on this figure that did not pass."""
     judged = (one for one in result.verdicts if one.verdict is not Verdict.PASS)
-    return next((one for one in judged if one.rule.metric == key), None)
+    return next((one for one in judged if figure_of(one) == key), None)
+
+
+def figure_of(judged: RuleVerdict) -> str:
+    """The figure that a rule is on, of whichever window."""
+    return judged.rule.metric.removeprefix("steady_").removeprefix("whole_")
 
 
 def rules(results: Sequence[Result]) -> list[tuple[str, RuleVerdict, Result, dict[Verdict, int]]]:
@@ -73,7 +78,8 @@ def rules(results: Sequence[Result]) -> list[tuple[str, RuleVerdict, Result, dic
         for judged in () if result.scenario.probe_of else result.verdicts:
             found.setdefault(judged.rule.text, []).append((result, judged))
     lines = []
-    for text, hits in found.items():
+    for text, every in found.items():
+        hits = [hit for hit in every if hit[0].verdict is not Verdict.INVALID] or every  # whose figures can be used
         where, worst = max(hits, key=lambda hit: (hit[1].verdict.rank, nearness(hit[1])))
         counts = {verdict: sum(judged.verdict is verdict for _, judged in hits) for verdict in Verdict}
         lines.append((text, worst, where, counts))

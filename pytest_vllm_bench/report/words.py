@@ -85,6 +85,26 @@ def number(value: Any) -> str:
     return f"{value:.3g}"
 
 
+def lasting(seconds: float) -> str:
+    """A time in the unit that it is counted in: 6.5 s · 3.2 min · 2.1 h."""
+    size, name = next((unit for unit in ((3600, "h"), (60, "min")) if seconds >= 2 * unit[0]), (1, "s"))
+    return f"{number(seconds / size)} {name}"
+
+
+def figure(key: str, value: Any) -> str:
+    """A figure that stands alone, with its unit: 28.6 ms · 97.6%."""
+    if not isinstance(value, int | float):
+        return number(value)
+    return shown({key: value}, key) + (f" {unit(key)}" if unit(key) else "")
+
+
+def checked(id: str, value: float | None) -> str:
+    """What a check saw, or its limit: lags in ms, counts as they are, the others are shares."""
+    if value is None or id in ("worker", "flags"):
+        return number(value)
+    return f"{number(1000 * value)} ms" if id.endswith("_lag") else f"{number(100 * value)}%"
+
+
 def shown(metrics: Metrics, key: str) -> str:
     """A figure as tables show it: shares in percent."""
     value = metrics.get(key)

@@ -19,7 +19,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.capacity_held": ("{level} held ({how})", "{level} 达标（{how}）"),
     "judge.capacity_broke": ("{level} broke ({how})", "{level} 未达标（{how}）"),
     "judge.capacity_none_held": ("nothing held", "没有任何一档达标"),
-    "judge.capacity_none_broke": ("nothing broke", "到搜索上限为止全部达标"),
+    "judge.capacity_none_broke": ("nothing broke", "没有测到未达标的档位"),
+    "judge.capacity_max_held": ("nothing broke up to the search's limit", "到搜索上限为止全部达标"),
     "judge.capacity_stopped.runs": (
         "the search ended before it was done: its runs were used up (search.runs)",
         "搜索未完成即结束：运行次数已用完（search.runs）",
@@ -288,9 +289,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "judge.inf_failed": ("inf ({failed} failed)", "inf（{failed} 个失败）"),
     "judge.seen.some": ("{misses} of {n} missed it", "{n} 个中有 {misses} 个未达标"),
     "judge.seen.none": ("none of {n} missed it", "{n} 个全部达标"),
-    "judge.seen.all_below": ("all {n} within {near} of the limit", "{n} 个全部不超过限值的 {near}"),
+    "judge.seen.all_below": ("all {n} at most {near} of the limit", "{n} 个全部不超过限值的 {near}"),
     "judge.seen.all_above": ("all {n} at least {near} times the limit", "{n} 个全部至少为限值的 {near} 倍"),
-    "judge.seen.all_good": ("all {n} good, within {near} of their limits", "{n} 个全部合格，均不超过各限值的 {near}"),
+    "judge.seen.all_good": ("all {n} good, at most {near} of their limits", "{n} 个全部合格，均不超过各限值的 {near}"),
     "judge.seen.worth": (
         "{seen}, which are worth {n_eff} independent ones",
         "{seen}，相当于 {n_eff} 个独立样本",

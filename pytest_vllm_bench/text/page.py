@@ -5,6 +5,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.key": ("{name}", "{name}"),
     "page.key_unit": ("{name} ({unit})", "{name} ({unit})"),
     "page.plain": ("{text}", "{text}"),
+    "page.line": ("{shape} {statistic}", "{shape} {statistic}"),
     # -------------------------------------------------------------------------------------------- page
     "page.title": ("LLM serving benchmark", "大模型推理服务压测报告"),
     "page.skip": ("Skip to the results", "跳到测试结果"),
@@ -98,8 +99,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.fact.command": ("Command", "命令"),
     "page.fact.total": ("Total", "总量"),
     "page.total": (
-        "scenarios: {scenarios} · requests: {requests} · minutes: {minutes}",
-        "{scenarios} 个场景 · {requests} 个请求 · {minutes} 分钟",
+        "loads: {scenarios} · requests: {requests} · {took}",
+        "发压 {scenarios} 次 · {requests} 个请求 · {took}",
     ),
     "page.fact.date": ("Date", "日期"),
     "page.fact.commit": ("Commit", "代码版本"),

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from every import every
 from results_made import result, results
 
 from pytest_vllm_bench.metric_table import ROWS
-from pytest_vllm_bench.model import CapacityAnswer, Cell, Message, Result, Verdict
-from pytest_vllm_bench.report import chart, failure, page, terminal, words
+from pytest_vllm_bench.model import BaselineOutcome, CapacityAnswer, Cell, Comparison, Message, Result, Rule, Verdict
+from pytest_vllm_bench.report import chart, failure, page, shown, terminal, words
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -68,6 +69,77 @@ def test_a_limit_is_drawn_where_its_rule_reads() -> None:
     by_id = {c.id: c for c in overview(made)}
     assert [limit.label for limit in by_id["steady_ttft-concurrency"].limits] == ["p99_ttft_ms <= 500"]
     assert by_id["ttft-concurrency"].limits == ()
+
+
+def on(made: Result, metric: str, verdict: Verdict = Verdict.FAIL, **more: Any) -> Result:
+    """With a rule on this figure as its first."""
+    rule = Rule(text=f"{metric} <= 90", metric=metric, op="<=", limit=Decimal(90))
+    first, *others = made.verdicts
+    return replace(made, verdicts=(replace(first, rule=rule, verdict=verdict, window="whole"), *others), **more)
+
+
+def test_what_a_rule_is_on_has_its_line_and_its_column() -> None:
+    """A p90 rule is seen where p90 is, and marked there, whichever window it names; what else is broken comes first."""
+    made = [on(one, "whole_p90_ttft_ms") for one in matrix()]
+    drawn = {c.id: c for c in overview(made)}["ttft-concurrency"]
+    assert [chart.spoken(s.name, "zh") for s in drawn.series[:2]] == ["256→256 p50", "256→256 p90"]
+    assert [limit.label for limit in drawn.limits] == ["whole_p90_ttft_ms <= 90"]
+    assert page.columns(made)[2:5] == ["mean_ttft_ms", "p90_ttft_ms", "p99_ttft_ms"]
+    assert shown.broken(made[0], "p90_ttft_ms")
+    assert page.columns([on(one, "failed") for one in matrix()])[:2] == ["output_throughput", "failed"]
+    by_mean = {c.id: c for c in overview([on(one, "mean_tpot_ms") for one in matrix()])}["tpot-concurrency"]
+    assert [chart.spoken(s.name, "zh") for s in by_mean.series[:2]] == ["256→256 平均", "256→256 p99"]
+
+
+def test_figures_of_what_is_invalid_stand_for_nothing_where_others_can() -> None:
+    good, bad = on(result(), "p90_ttft_ms", Verdict.PASS), on(result(256, verdict=Verdict.INVALID), "p90_ttft_ms")
+    (text, worst, where, _), *_ = [line for line in shown.rules([good, bad]) if "p90" in line[0]]
+    assert (text, worst.verdict, where.id) == ("p90_ttft_ms <= 90", Verdict.PASS, good.id)
+    assert [one.scenario for one in findings([good, bad])][:1] == [bad.id]
+    assert not any("Worst breach" in finding_text(one, "en") for one in findings([good, bad]))
+    assert 'class="j-INVALID"' in page.page([bad])
+
+
+def test_a_line_of_before_is_of_its_own_figures() -> None:
+    """What all scenarios together changed stands at the last of them, and is no figure of that one."""
+    own = Comparison(
+        metric="output_throughput",
+        gated=True,
+        verdict=Verdict.PASS,
+        reason=Message(key="report.no_data"),
+        reference=90.0,
+        observed=80.0,
+        change=-0.1,
+        interval=(-0.2, 0.0),
+        tolerance=0.05,
+        detectable=0.3,
+        sessions=1,
+    )
+    every = replace(own, scenario="*", reference=1.0, observed=0.5)
+    made = [replace(one, baseline=BaselineOutcome(reference="main", comparisons=(every, own))) for one in matrix()]
+    ghosts = [s for s in {c.id: c for c in overview(made)}["output_throughput-concurrency"].series if s.faint]
+    assert [(chart.spoken(s.name, "en"), set(s.y)) for s in ghosts] == [
+        ("main: 256→256", {90.0}),
+        ("main: 1024→256", {90.0}),
+    ]
+
+
+@every(
+    ("seconds", "said"),
+    [(2.92, "2.92 s"), (0.0, "0 s"), (90.0, "90 s"), (200.0, "3.33 min"), (9000.0, "2.50 h")],
+)
+def test_how_long_it_took(seconds: float, said: str) -> None:
+    assert words.lasting(seconds) == said
+
+
+def test_figures_that_stand_alone_have_units() -> None:
+    told = [words.figure("p99_ttft_ms", 28.61), words.figure("goodput_ratio", 0.976), words.figure("failed", 3)]
+    assert told == ["28.6 ms", "97.6%", "3"]
+    assert [words.checked(*one) for one in (("send_lag", 0.000144), ("cpu", 0.9), ("flags", 2.0))] == [
+        "0.144 ms",
+        "90%",
+        "2",
+    ]
 
 
 def test_requests_at_a_rate_are_drawn_against_the_rate() -> None:
@@ -140,7 +212,7 @@ def test_findings_say_the_most_urgent_of_each_kind_first() -> None:
     made[7] = result(concurrency=64, n=640, verdict=Verdict.INVALID)
     texts = [finding_text(found, "en") for found in findings(made)]
     assert texts[0].startswith("io1024x256-mc64-np640 is invalid:")
-    assert texts[1] == "Worst breach: io256x256-mc64-np640 missed “p99_ttft_ms <= 500” by 5 % (observed 523.4)."
+    assert texts[1] == "Worst breach: io256x256-mc64-np640 missed “p99_ttft_ms <= 500” by 5 % (observed 523.4 ms)."
     assert texts[2].startswith("Best output throughput within the rules: 959.2 tok/s")
     assert any("timeout" in text for text in texts)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.report import baseline
-from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Limit, message, quantity
+from pytest_vllm_bench.report import baseline, shown
+from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Label, Limit, message, quantity
 from pytest_vllm_bench.report.charts.settings import frontiers
 from pytest_vllm_bench.report.load import LOADS, by_shape, either
 from pytest_vllm_bench.store.folder import order
@@ -16,8 +17,7 @@ THROUGHPUTS = ("output_throughput", "request_throughput", "total_token_throughpu
 #: Prefixes of the figures: the whole run, and the steady window that rules read where there is one.
 WINDOWS = ("", "steady_")
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
-#: Drawn of each latency: (statistic, dashed).
-STATISTICS = (("median", False), ("p99", True))
+_RULED = re.compile(r"(mean|median|p\d+)_(ttft|tpot|itl|e2el)_ms")
 
 
 def overview(results: Sequence[Result]) -> list[Chart]:
@@ -41,7 +41,7 @@ def _load_axis(load: str) -> Axis:
     return Axis(label=message(f"page.axis.{load}"), log=load == "concurrency")
 
 
-def _line(name: str, line: Sequence[Result], x: Sequence[Any], key: str, **how: Any) -> ChartSeries:
+def _line(name: Label, line: Sequence[Result], x: Sequence[Any], key: str, **how: Any) -> ChartSeries:
     there = ((a, one, one.metrics.get(key)) for a, one in zip(x, line, strict=True))
     kept = [(a, one, y) for a, one, y in there if a is not None and y is not None]
     return ChartSeries(
@@ -55,18 +55,25 @@ def _line(name: str, line: Sequence[Result], x: Sequence[Any], key: str, **how: 
 
 
 def _ghosts(results: Sequence[Result], keys: Sequence[str], load: str) -> list[ChartSeries]:
-    """What the reference had, a line for each figure and line of rising load that was held against one."""
+    """What the reference had, a faint line for each figure and line of rising load that was held against one."""
     found = []
-    for name, line in by_shape(results, LOADS[load]).items():
+    for k, (name, line) in enumerate(by_shape(results, LOADS[load]).items()):
         for key in keys:
-            held = [(one, c) for one in line for c in baseline.comparisons(one) if c.metric == key]
+            held = [(one, c) for one in line if (c := baseline.of_figure(one, key))]
             if held:
-                said = message("page.reference", name=baseline.reference(held[0][0]), shape=name)
+                of = message("page.line", shape=name, statistic=_said(key)) if len(keys) > 1 else name
+                said = message("page.reference", name=baseline.reference(held[0][0]), shape=of)
                 x, y = [LOADS[load](one) for one, _ in held], [c.reference for _, c in held]
-                found.append(
-                    ChartSeries(name=said, x=x, y=y, colour=7, dashed=True, scenarios=[one.id for one, _ in held])
-                )
+                at = [one.id for one, _ in held]
+                dashed = key != keys[0]
+                found.append(ChartSeries(name=said, x=x, y=y, colour=k, dashed=dashed, faint=True, scenarios=at))
     return found
+
+
+def _said(key: str) -> Label:
+    """A latency's statistic, as a line of a chart is called by it."""
+    statistic = key.split("_")[0]
+    return message("report.stat.mean") if statistic == "mean" else statistic.replace("median", "p50")
 
 
 def throughput(results: Sequence[Result], key: str, load: str) -> Chart:
@@ -88,13 +95,14 @@ def throughput(results: Sequence[Result], key: str, load: str) -> Chart:
 
 def latency(results: Sequence[Result], name: str, load: str, window: str = "") -> Chart:
     series = []
+    statistics = _statistics(results, name)
     for k, (label, line) in enumerate(by_shape(results, LOADS[load]).items()):
         x = [LOADS[load](one) for one in line]
-        for stat, dashed in STATISTICS:
-            shown = f"{label} {'p50' if stat == 'median' else stat}"
-            series.append(_line(shown, line, x, f"{window}{stat}_{name}_ms", colour=k, dashed=dashed))
-    series += _ghosts(results, [f"{stat}_{name}_ms" for stat, _ in STATISTICS], load)
-    keys = tuple(f"{stat}_{name}_ms" for stat in ("mean", "median", "p50", "p90", "p95", "p99"))
+        for stat in statistics:
+            of = message("page.line", shape=label, statistic=_said(stat))
+            series.append(_line(of, line, x, f"{window}{stat}_{name}_ms", colour=k, dashed=stat != statistics[0]))
+    keys = tuple(f"{stat}_{name}_ms" for stat in statistics)
+    series += _ghosts(results, keys, load)
     return Chart(
         id=f"{window}{name}-{load}",
         title=message("page.chart.against", figure=quantity(f"{window}{name}"), load=message(f"page.axis.{load}")),
@@ -104,6 +112,14 @@ def latency(results: Sequence[Result], name: str, load: str, window: str = "") -
         limits=tuple(_limits(results, keys, "y", window)),
         group="latency",
     )
+
+
+def _statistics(results: Sequence[Result], name: str) -> list[str]:
+    """A middle and the percentiles above it: those that rules are on, so that each limit stands beside its line."""
+    on = (_RULED.fullmatch(shown.figure_of(judged)) for one in results for judged in one.verdicts)
+    ruled = {match[1].replace("p50", "median") for match in on if match and match[2] == name}
+    middle = "mean" if "mean" in ruled and "median" not in ruled else "median"
+    return [middle, *(sorted(ruled - {"mean", "median"}, key=lambda p: float(p[1:])) or ["p99"])]
 
 
 def frontier(results: Sequence[Result], key: str, window: str = "") -> Chart:
@@ -131,7 +147,7 @@ def _limits(
     found: dict[tuple[str, float], Limit] = {}
     for judged in (judged for result in results for judged in result.verdicts):
         rule, limit = judged.rule, float(judged.rule.limit)
-        if (judged.window == "steady") is bool(window) and rule.metric in keys:
+        if (judged.window == "steady") is bool(window) and shown.figure_of(judged).replace("p50_", "median_") in keys:
             found[rule.text, limit] = Limit(axis=axis, value=limit, label=rule.text, region=region)
     return list(found.values())[:4]
 

@@ -59,7 +59,7 @@ COLUMNS = (
     *STARTUP,
 )
 #: Figures that stand under one head: "TTFT ms: mean | p99".
-_STATISTIC = re.compile(r"(mean|p99)_(ttft|tpot|itl|e2el)_ms")
+_STATISTIC = re.compile(r"(mean|median|p\d+)_(ttft|tpot|itl|e2el)_ms")
 FINDINGS, RULES = 4, 12  # on the first screen
 #: Figures of a timeline that stand beside their mean and maximum, in the file alone.
 SELDOM = ("_p95", "_last", "_p90", "_p50")
@@ -93,18 +93,19 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
     tested, roll = latest(results), extra.roll
     results = shown.worst_first(shown.pooled(tested))
     listed = findings(results, roll)
-    columns = [key for key in COLUMNS if any(one.metrics.get(key) is not None for one in results)]
+    table_columns = columns(results)
     return _template().render(
         lang=lang,
         results=results,
-        columns=columns,
-        heads=_heads(columns),
+        columns=table_columns,
+        heads=_heads(table_columns),
         chips=_chips(results),
         judged=shown.rules(results)[:RULES],
         verdict=overall(tested, roll),
         verdict_said="not_run" if roll.missing else overall(tested, roll),
         tally=[tally(tested, roll, one) for one in LANGUAGES],
         outcome=outcome(tested, roll),
+        of_all=set(tested[0].taints).intersection(*(one.taints for one in tested)) if tested else (),
         taints=list(zip(*(words.taints(results, one) for one in LANGUAGES), strict=True)),
         part=part_of(tested, roll),
         steady=any(judged.window == "steady" for one in results for judged in one.verdicts),
@@ -131,6 +132,18 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
     )
 
 
+def columns(results: Sequence[Result]) -> list[str]:
+    """The table's columns that have values; what a rule is on stands there too, and in front where it did not pass."""
+    ruled = list(dict.fromkeys(shown.figure_of(judged) for one in results for judged in one.verdicts))
+    ahead = [key for key in ruled if not _STATISTIC.fullmatch(key) and any(shown.broken(one, key) for one in results)]
+    found = list(dict.fromkeys([COLUMNS[0], *ahead, *COLUMNS]))
+    for key in ruled:
+        match = _STATISTIC.fullmatch(key)
+        if key not in found:
+            found.insert(found.index(f"p99_{match[2]}_ms") if match else 1, key)
+    return [key for key in found if any(one.metrics.get(key) is not None for one in results)]
+
+
 def _heads(columns: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Columns under their heads: a latency with its statistics, or "" with a figure that needs none."""
     found: list[tuple[str, list[tuple[str, str]]]] = []
@@ -154,12 +167,6 @@ def _chips(results: Sequence[Result]) -> list[tuple[str, int]]:
 def kind_of(result: Result) -> str:
     """The verdict, or what the test made of it."""
     return str(coloured(result.verdict, of_test(result)[0]))
-
-
-def change(result: Result, key: str) -> Comparison | None:
-    """How a figure compares with the reference."""
-    found = result.baseline.comparisons if result.baseline else ()
-    return next((one for one in found if one.metric == key), None)
 
 
 def _widest(results: Sequence[Result]) -> float:
@@ -299,6 +306,8 @@ def _template() -> jinja2.Template:
         "of_test": of_test,
         "trusted": words.trusted,
         "shown": words.shown,
+        "figure": words.figure,
+        "checked": words.checked,
         "Message": Message,
         "LANGUAGES": LANGUAGES,
         "finding_text": finding_text,
@@ -306,7 +315,7 @@ def _template() -> jinja2.Template:
         "interval_text": compare.interval_text,
         "amount": baseline.amount,
         "forest": forest,
-        "change": change,
+        "change": baseline.of_figure,
         "kind_of": kind_of,
         "broken": shown.broken,
         "blamed": culprit.told,

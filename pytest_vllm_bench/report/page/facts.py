@@ -37,9 +37,8 @@ def facts(results: Sequence[Result]) -> list[tuple[Message, str]]:
 def total(results: Sequence[Result]) -> dict[str, str]:
     """How much was measured, over all repeats and probes."""
     sent = sum(int(one.metrics.get(key) or 0) for one in results for key in ("completed", "failed"))
-    minutes = sum(one.metrics.get("duration") or 0.0 for one in results) / 60
-    counts = {"scenarios": float(len(results)), "requests": float(sent), "minutes": minutes}
-    return {name: words.number(value) for name, value in counts.items()}
+    took = sum(one.metrics.get("duration") or 0.0 for one in results)
+    return {"scenarios": words.number(len(results)), "requests": words.number(sent), "took": words.lasting(took)}
 
 
 def distinct(values: Iterable[str | None]) -> str:

@@ -75,7 +75,7 @@
     const titles = of && of.map((i) => escaped(data.names[i] ?? ""));
     return {
       ...points,
-      type: "scatter",
+      type: "scatter", opacity: series.faint ? 0.4 : 1,
       mode: series.kind === "points" ? "markers" : of ? "lines+markers" : "lines",
       line: { color: paint, dash: series.dashed ? "dot" : "solid", shape: series.kind === "steps" ? "hv" : "linear", width: 2 },
       marker: { color: paint, size: 8, symbol: of ? of.map((i) => SYMBOLS[data.verdicts[i]] || "circle") : "circle" },
@@ -91,7 +91,7 @@
       const at = across ? { x0: limit.value, x1: limit.value, y0: 0, y1: 1, yref: "paper" } : { y0: limit.value, y1: limit.value, x0: 0, x1: 1, xref: "paper" };
       const line = {
         type: "line", ...at, line: { color: colour("--fail"), width: 1.5, dash: "dash" },
-        label: { text: escaped(spoken(limit.label)), font: { size: 11, color: colour("--fail") }, textposition: across ? "end" : ["end", "middle", "start"][k % 3], ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
+        label: { text: "&nbsp;" + "<br>".repeat(across ? k : 0) + escaped(spoken(limit.label)) + "&nbsp;", font: { size: 11, color: colour("--fail") }, textposition: across ? "end" : ["end", "middle", "start"][k % 3], ...(across ? { textangle: 0, xanchor: near ? "left" : "right", yanchor: "top" } : {}) },
       };
       if (!limit.region) return [line];
       const inside = { type: "rect", x0: 0, x1: limit.value, y0: 0, y1: 1, yref: "paper", fillcolor: colour("--pass"), opacity: 0.1, line: { width: 0 }, layer: "below" };
@@ -167,6 +167,7 @@
         button.setAttribute("aria-pressed", String(!card.hidden.has(k)));
         const line = make("i", one.dashed ? "dashed" : "");
         line.style.color = PALETTE[one.colour % PALETTE.length];
+        line.style.opacity = one.faint ? 0.4 : 1;
         button.append(line, clipped(String(spoken(one.name))));
         button.addEventListener("click", () => {
           if (!card.hidden.delete(k)) card.hidden.add(k);
