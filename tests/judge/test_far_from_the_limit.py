@@ -33,7 +33,7 @@ def test_a_tail_a_thousand_times_below_its_limit_is_proven() -> None:
     found = verdict("p99_ttft_ms <= 60000", closed(waves(1281, high=0.081)))
     assert (found.verdict, found.proven, found.n, found.misses) == (PASS, True, 1280, 0)
     assert (found.n_eff, found.misses_eff, found.tau) == (1280, 0, 1)
-    assert "all 1280 within 1 % of the limit" in say(found.reason)
+    assert "all 1280 at most 1 % of the limit" in say(found.reason)
     near = verdict("p99_ttft_ms <= 82", closed(waves(1281, high=0.081)))
     assert near.verdict is INCONCLUSIVE, "where it comes near, n′ decides"
     assert near.n_eff is not None
@@ -74,7 +74,7 @@ def test_n_is_what_independence_needs() -> None:
         found = verdict("p95_ttft_ms <= 5000", closed(waves(n + 1)))
         assert (found.n, found.verdict) == (n, expected)
     assert found.more == 1
-    assert say(found.reason).startswith("within it, but unproven: all 58 within 2 % of the limit, which are worth ")
+    assert say(found.reason).startswith("within it, but unproven: all 58 at most 2 % of the limit, which are worth ")
     assert "about 1 more requests would make it proof" in say(found.reason)
 
 

@@ -123,7 +123,7 @@ SAID: list[tuple[str, list[Record], dict[str, Any], str]] = [
     ("p90_ttft_ms <= 500", closed(with_share(201, 22)), {"within": False, "proven": False, "more": None},
      "beyond it, but unproven: 22 of 200 missed it; too close to the limit to decide (observed 1101, asked <= 500)"),
     ("p99_ttft_ms <= 500", closed(with_share(101, 0)), {"within": True, "proven": False, "more": 199},
-     "within it, but unproven: all 100 within 22 % of the limit; about 199 more requests would make it proof "
+     "within it, but unproven: all 100 at most 22 % of the limit; about 199 more requests would make it proof "
      "(observed 109.9, asked <= 500)"),
     ("p90_ttft_ms <= 500", some_fail(201, 60), {"observed": "inf", "misses": 60},
      "proven at 95 % to be broken: 60 of 200 missed it (observed inf (60 failed), asked <= 500)"),
@@ -135,7 +135,7 @@ SAID: list[tuple[str, list[Record], dict[str, Any], str]] = [
      "within it, but unproven: 18 of 200 missed it; too close to the limit to decide (observed 0.91, asked >= 0.9)"),
     ("max_ttft_ms <= 2000", closed(with_share(201, 0)), {"observed": near(120), "n": 200, "misses": 0, "n_eff": None,
      "within": True, "proven": False, "other": near(120)},
-     "all 200 within 7 % of the limit (observed 120, asked <= 2000)"),
+     "all 200 at most 7 % of the limit (observed 120, asked <= 2000)"),
     ("max_ttft_ms <= 100", closed(with_share(201, 0)), {"within": False, "misses": 199, "verdict": FAIL},
      "199 of 200 missed it (observed 120, asked <= 100)"),
     ("std_ttft_ms <= 2000", closed(with_share(201, 0)), {"observed": near(5.813), "other": near(5.802), "n": 201,

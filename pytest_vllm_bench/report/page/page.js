@@ -57,9 +57,12 @@
     const name = escaped(spoken(series.name));
     const paint = PALETTE[series.colour % PALETTE.length];
     if (series.kind === "heat") {
+      const most = Math.max(...series.z.flat());
+      const places = most >= 1000 ? 0 : most >= 10 ? 1 : 2; // the same in every cell
+      const said = (v) => v.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
       return {
         type: "heatmap", x: series.x, y: series.y.map(escaped), z: series.z, colorscale: "Viridis", hoverongaps: false,
-        text: series.z.map((line) => line.map((v) => (v === null ? "" : v.toLocaleString("en")))), texttemplate: series.y.length > 30 ? "" : "%{text}",
+        text: series.z.map((line) => line.map((v) => (v === null ? "" : said(v)))), texttemplate: series.y.length > 30 ? "" : "%{text}",
         colorbar: { thickness: 12, exponentformat: "none", separatethousands: true },
         hovertemplate: "%{y} · %{x}: %{text}<extra></extra>",
       };
