@@ -136,6 +136,8 @@ def _unfit(old: Result, new: Result) -> Message | None:
         return Message(key="report.compare.invalid")
     if not (old.complete and new.complete):
         return Message(key="report.compare.incomplete")
+    if "predicted" in {*old.taints, *new.taints}:
+        return Message(key="report.compare.predicted")
     digests = [baseline.session_of(one).digest for one in (old, new)]
     differing = ", ".join(_differing(old, new))
     if None in digests:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_vllm_bench import judge as stage
-from pytest_vllm_bench.judge import devices, stopping
+from pytest_vllm_bench.judge import devices, prediction, stopping
 from pytest_vllm_bench.measure import brief, energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
@@ -48,6 +48,12 @@ def judge(
     rules = stage.of_one_repeat(asked) if waits else stage.effective_rules(asked)
     asking = replace(asked, rules=rules, goodput={} if waits else asked.goodput)
     judgement = stage.judge(asking, [*pool[:-1], seen], samples, per_repeat, pooled)
+    verdicts = judgement.verdicts
+    if (errors := last.predicted) is not None:
+        open_loop = any(sample.open_loop for sample in samples)
+        verdicts = tuple(prediction.predicted(one, errors, open_loop=open_loop) for one in verdicts)
+        alone, per_repeat = ([prediction.told(one, errors) for one in side] for side in (alone, per_repeat))
+        pooled = prediction.told(pooled, errors)
     notes = [
         *judgement.faults,
         *judgement.notes,
@@ -63,7 +69,7 @@ def judge(
         verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if last.gone else judgement.verdict,
         complete=last.complete,
         metrics={**alone[-1], "round_trip_ms": last.round_trip_ms},
-        verdicts=judgement.verdicts,
+        verdicts=verdicts,
         checks=judgement.checks,
         records=last.records,
         error=last.gone,

@@ -101,6 +101,8 @@ def ours(saved: Result, asked: Criteria) -> Result:
         made = by_figures(
             scenario, figures, asked, waits=waits, rated=scenario.open_loop, complete=saved.complete, odd=odd
         )
+        if "predicted" in saved.taints:
+            made = replace(made, taints=("predicted", *made.taints))
     if waits and not answer and set(stage.effective_rules(scenario)) > set(stage.of_one_repeat(scenario)):
         made = replace(made, notes=(*made.notes, Message(key="judge.waits", values={"repeats": scenario.repeats.max})))
     if 0 < len(measured) < len(saved.per_repeat):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_vllm_bench import environment, files, load, plan, regression
+from pytest_vllm_bench import twin as twins
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge import undecided
@@ -37,6 +38,7 @@ from pytest_vllm_bench.reading import Reading, failed, read_along
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
 from pytest_vllm_bench.store import folder, measurement
+from pytest_vllm_bench.twin import playing
 from pytest_vllm_bench.world import Watch, World, build_context
 
 #: Seconds that requests under way are given after a first Ctrl-C.
@@ -68,6 +70,7 @@ async def run(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> Res
 
 async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, keep: Keep) -> tuple[Measurement, Result]:
     """As ``run``, with what the result was judged from."""
+    world = replace(world, gate=None) if scenario.target.twin else world  # no reference is held against a prediction
     with workplace(scenario, world) as work:
         kept, memory = world.environment.get("server", {}), world.memory
         one = memory.recall(scenario, kept) or await measure(scenario, world, watch, work)
@@ -136,6 +139,8 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     """
     world = replace(world, salt=secrets.token_hex(8))
     planned = await build(scenario, world, watch, work)
+    if scenario.target.twin:
+        return await asyncio.to_thread(predicted, scenario, world, planned)
     warm = await warm_up(scenario, world, watch, work)
     workers = crew(scenario, warm, watch)
     measurement.save(one := begun(scenario, world, planned), work / BEGUN)
@@ -168,6 +173,22 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     with contextlib.suppress(BenchError):  # a full disk; else tape and this are there whatever ends us from here on
         measurement.save(one, work / BEGUN)
     return replace(one, records=reading.records)
+
+
+def predicted(scenario: Scenario, world: World, planned: Plan) -> Measurement:
+    """What the twin that is the target says of the plan, instead of sending it."""
+    twin = twins.read(world.base_dir / files.path(scenario.target.base_url))
+    made = playing.predict(twin, scenario, playing.planned(planned, twin.engine.block))
+    one = begun(scenario, world, planned)
+    about = {"model": twin.model, "server": twin.server, "date": twin.date, "loads": len(twin.lessons)}
+    return replace(
+        one,
+        records=made.records,
+        complete=made.complete,
+        predicted=made.predicted,
+        observed=replace(one.observed, notes=(*one.observed.notes, *made.observed.notes)),
+        environment={**one.environment, "twin": about},
+    )
 
 
 def begun(scenario: Scenario, world: World, planned: Plan) -> Measurement:

@@ -100,6 +100,10 @@ class Session:
             raise ServerError("server.ca_missing", path=scenario.target.verify)
         if problem := load.open_files_problem(max(map(connections, self.scenarios), default=1) + SPARE_FILES):
             raise BenchError(problem.key, **problem.values)
+        if scenario.target.twin:
+            return await self._world(
+                scenario, ready.Server(target=scenario.target, models=scenario.models or ("twin",))
+            )
         target = await self.servers.reach(scenario, aloud)
         started = self.servers.launcher.serving(scenario.target)
         alike = [s for s in self.scenarios if s.target == scenario.target]
@@ -137,6 +141,7 @@ class Session:
     async def _world(self, scenario: Scenario, server: ready.Server) -> World:
         backend = self.registry.backends[scenario.backend]
         models = tuple(server.model(m) for m in scenario.models) or (server.model(None),)
+        asks = backend.takes_messages and not scenario.target.twin
         tokenizer, template = await self._tokenizer(scenario, server, models[0])
         renamed = self.servers.fields.get((server.target.base_url, scenario.endpoint or backend.path))
         renamed = None if scenario.output_field else renamed
@@ -148,7 +153,7 @@ class Session:
             max_model_len=min((server.max_model_len[m] for m in models if m in server.max_model_len), default=None),
             server=server,
             tokenizer=tokenizer,
-            template_tokens=await self.servers.template_tokens(server, models[0]) if backend.takes_messages else None,
+            template_tokens=await self.servers.template_tokens(server, models[0]) if asks else None,
             chat_template=template,
             base_dir=self.config.base_dir,
             memory=self.memory,
@@ -202,7 +207,7 @@ class Session:
 
     async def _tokenizer(self, scenario: Scenario, server: ready.Server, model: str) -> tuple[Tokenizer, Any]:
         """The tokenizer, and the one whose chat template is applied here."""
-        spec = scenario.tokenizer or ("simulator" if server.target.simulated else None)
+        spec = scenario.tokenizer or ("simulator" if server.target.simulated or server.target.twin else None)
         name, theirs = server.roots.get(model, model), tokenize.tokenizer_of(server.target, model)
         key = (spec, model, scenario.backend)
         if key not in self._tokenizers:

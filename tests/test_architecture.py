@@ -37,7 +37,8 @@ ALLOWED = {
     "serve": {"observe", "simulator"},
     "world": {"environment", "memory", "observe", "plan", "regression"},
     "reading": STAGES - {"report", "store"} | {"environment", "world"},
-    "run": STAGES | {"environment", "judging", "memory", "reading", "regression", "salvage", "world"},
+    "twin": {"judge", "judging", "plan", "simulator"},
+    "run": STAGES | {"environment", "judging", "memory", "reading", "regression", "salvage", "twin", "world"},
     "capacity": {"judge", "judging", "memory", "run", "store", "world"},
     "salvage": {"judging", "load", "measure", "plan", "store"},
     "rejudge": {"judge", "judging", "measure", "store"},
@@ -196,6 +197,6 @@ def test_nobody_but_the_cell_takes_an_id_apart() -> None:
     assert found == ['config/checks.py: name = cell.id.replace("-", "_")']
 
 
-def test_only_its_launchers_know_the_simulator() -> None:
+def test_only_its_launchers_and_the_twin_know_the_simulator() -> None:
     knowing = {area(path) for path in modules() if "simulator" in map(ours, imports(path))}
-    assert knowing - {"simulator"} <= {"cli", "serve"}
+    assert knowing - {"simulator"} <= {"cli", "serve", "twin"}

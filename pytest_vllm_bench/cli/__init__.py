@@ -29,6 +29,8 @@ COMMANDS = {
     "compare": "compare",
     "trend": "trend",
     "judge": "judge",
+    "calibrate": "calibrate",
+    "whatif": "whatif",
     "salvage": "salvage",
     "decode": "decode",
     "simulate": "simulate",

@@ -19,6 +19,7 @@ class ServerUrl:
 
     url: str = ""
     simulated: bool = False
+    twin: bool = False  # the file of one
     authorization: str = field(default="", repr=False)
     problem: Message | None = None
 
@@ -44,6 +45,8 @@ def address(url: str) -> ServerUrl:
         return ServerUrl(url=SIMULATOR, simulated=True)
     if url.startswith("unix://"):
         return _unix(url)
+    if url.lower().endswith(".json") and "://" not in url:
+        return ServerUrl(url=url, twin=True)
     try:
         parts = urlsplit(url)
         port = parts.port

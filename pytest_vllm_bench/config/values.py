@@ -72,7 +72,7 @@ def page(value: Any) -> str:
     found = address(url)
     if found.problem is not None:
         raise PydanticCustomError(found.problem.key, "url", dict(found.problem.values))
-    if found.simulated or found.authorization or found.url.startswith("unix:"):
+    if found.simulated or found.twin or found.authorization or found.url.startswith("unix:"):
         raise wrong("page", url=hidden(url))
     return found.url
 

@@ -68,7 +68,7 @@ def judge(
         goodput=asked.goodput,
         settings=asked.judge,
         levels=Levels(alpha=alpha, alpha_fail=alpha / statistical),
-        doubts=(*([] if complete or last.stopped_by else [INTERRUPTED]), *odd, *_of_queue(asked, samples)),
+        doubts=(*([] if complete or last.stopped_by else [INTERRUPTED]), *odd, *_of_queue(asked, samples, last)),
     )
     verdicts = tuple(_salvaged(v, last.stopped_by) for v in judge_rules(rules, case))
     verdicts = tuple(explained(v, samples, asked.goodput) for v in verdicts)
@@ -98,9 +98,10 @@ def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict
     return replace(hopeless, observed=verdict.observed, other=verdict.other)
 
 
-def _of_queue(scenario: Scenario, samples: Sequence[Sample]) -> list[Message]:
-    """Why no latency or goodput rule of an open loop may pass, if so; an exact gate asks of this run alone."""
-    if not scenario.open_loop or scenario.judge.mode == "exact":
+def _of_queue(scenario: Scenario, samples: Sequence[Sample], last: Measurement) -> list[Message]:
+    """Why no latency or goodput rule of an open loop may pass, if so; an exact gate asks of this run alone, but of a
+    run that never was."""
+    if not scenario.open_loop or (scenario.judge.mode == "exact" and last.predicted is None):
         return []
     if any(sample.steady is None for sample in samples):
         return [Message(key="judge.rate_without_window")]

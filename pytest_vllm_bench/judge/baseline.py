@@ -23,7 +23,7 @@ KEPT = (
 
 
 #: Taints of what no reference keeps; what was taken up again is as good as what ran at one go.
-SPOILING = ("simulated", "interrupted", "salvaged", "throttled", "broken", "shared", "profiled")
+SPOILING = ("predicted", "simulated", "interrupted", "salvaged", "throttled", "broken", "shared", "profiled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

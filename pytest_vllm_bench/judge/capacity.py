@@ -187,10 +187,10 @@ def _settle(state: _State, level: float) -> Steps:
     if outcome.over:
         state.stopped = outcome.over
         return None
-    if outcome.verdict is Verdict.INVALID or (outcome.within is None and outcome.verdict is Verdict.INCONCLUSIVE):
+    decided = outcome.verdict in (Verdict.PASS, Verdict.FAIL)
+    if outcome.verdict is Verdict.INVALID or (outcome.within is None and not decided):
         state.stopped = "invalid"
         return None
-    decided = outcome.verdict is not Verdict.INCONCLUSIVE
     state.known[level] = CapacityLevel(
         level=level,
         held=outcome.verdict is Verdict.PASS if decided else bool(outcome.within),

@@ -96,6 +96,8 @@ class Measurement:
     gone: Message | None = None  # the server went away
     salvaged: bool = False  # read from what a killed session had left
     resumed: bool = False  # of a session that was taken up again
+    #: By a twin: by which share it was wrong on loads that it had not seen, of each metric.  None: it was measured.
+    predicted: Mapping[str, float] | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     round_trip_ms: float | None = None  # of a small request before any load
     date: str = ""  # UTC, ISO 8601
@@ -116,6 +118,7 @@ class Measurement:
     @property
     def taints(self) -> tuple[Taint, ...]:
         there: dict[Taint, bool] = {
+            "predicted": self.predicted is not None,
             "simulated": self.scenario.target.simulated,
             "interrupted": self.interrupted,
             "salvaged": self.salvaged,

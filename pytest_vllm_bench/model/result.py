@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,6 +165,10 @@ class TestEnd:
     xfail: str = ""  # why it may fail
 
 
+def _unmeasured(verdict: Verdict) -> Verdict:
+    return verdict if verdict is Verdict.INVALID else Verdict.PREDICTED
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What one scenario came to.  Metrics are attributes too: ``result.p99_ttft_ms``, ``result.completed``."""
@@ -196,6 +200,13 @@ class Result:
     records: Sequence[Record] = field(default=(), repr=False, compare=False)  # in a file of their own
     test: TestEnd = field(default=TestEnd(), compare=False)
     path: Path | None = field(default=None, compare=False)  # the JSON file
+
+    def __post_init__(self) -> None:
+        """What was predicted was measured by nobody, whoever made the verdict."""
+        if "predicted" in self.taints:
+            predicted = tuple(replace(one, verdict=_unmeasured(one.verdict), proven=False) for one in self.verdicts)
+            object.__setattr__(self, "verdicts", predicted)
+            object.__setattr__(self, "verdict", self.verdict and _unmeasured(self.verdict))
 
     @property
     def id(self) -> str:

@@ -53,6 +53,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True  # TLS: True, False (said loudly), or the path of a CA bundle
     simulated: bool = False  # the built-in server
+    twin: bool = False  # ``base_url`` is the file of a twin: what it predicts takes the place of a measurement
     launch: ServerCommand | None = None  # started for its scenarios, wherever there is a free port
     metrics_url: str = ""  # where its counters are; "": its own /metrics
     hidden: tuple[str, ...] = field(default=(), repr=False)  # other secrets: keys in the endpoint's query, in bodies

@@ -13,13 +13,14 @@ from pytest_vllm_bench.model.message import Message
 
 class Verdict(StrEnum):
     PASS = "PASS"
+    PREDICTED = "PREDICTED"  # by a twin: nobody has measured it
     INCONCLUSIVE = "INCONCLUSIVE"
     FAIL = "FAIL"
     INVALID = "INVALID"
 
     @property
     def rank(self) -> int:
-        """INVALID > FAIL > INCONCLUSIVE > PASS."""
+        """INVALID > FAIL > INCONCLUSIVE > PREDICTED > PASS."""
         return list(Verdict).index(self)
 
     @staticmethod
@@ -71,7 +72,9 @@ class RuleVerdict:
 
 
 #: What a reader must know of where figures come from, in the order in which it is said.
-Taint = Literal["simulated", "interrupted", "salvaged", "resumed", "throttled", "broken", "shared", "profiled"]
+Taint = Literal[
+    "predicted", "simulated", "interrupted", "salvaged", "resumed", "throttled", "broken", "shared", "profiled"
+]
 #: What pytest makes of a verdict.
 TestOutcome = Literal["pass", "fail", "skip"]
 
@@ -82,8 +85,11 @@ def outcome_of(
     """What becomes of the test, and why where the verdict does not say; ``sides``: on which undecided rules stood."""
     if verdict in (Verdict.FAIL, Verdict.INVALID):
         return "fail", None
-    if asked.strict and "simulated" in taints:
-        return "fail", Message(key="judge.outcome.strict_simulated")
+    for taint in ("predicted", "simulated"):
+        if asked.strict and taint in taints:
+            return "fail", Message(key=f"judge.outcome.strict_{taint}")
+    if verdict is Verdict.PREDICTED:  # nothing was measured, so nothing passed and nothing failed
+        return "skip", Message(key="judge.outcome.predicted")
     if verdict is Verdict.PASS:
         return "pass", None
     if asked.strict:

@@ -19,6 +19,7 @@ COLOURS = {
     Verdict.FAIL: "#cf222e",
     Verdict.INVALID: "#8250df",
     Verdict.INCONCLUSIVE: "#9a6700",
+    Verdict.PREDICTED: "#0969da",
 }
 GREY = "#57606a"
 FONT = "Verdana,DejaVu Sans,Noto Sans CJK SC,sans-serif"

@@ -151,7 +151,7 @@ def markdown_text(results: Sequence[Result], roll: Roll, lang: str) -> str:
     return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in notes(results, roll, lang))])
 
 
-SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔"}
+SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔", "PREDICTED": "🔮"}
 
 
 def markdown_table(head: Sequence[str], body: Iterable[Sequence[str]], right: Container[int] = ()) -> list[str]:

@@ -32,6 +32,9 @@ def _reasons(result: Result) -> Iterator[Message]:
     failed = [v for v in result.verdicts if v.verdict is Verdict.FAIL]
     yield from (_broken(v, result) for v in sorted(failed, key=lambda v: v.rule.implied))
     yield from _regressions(result)
+    if result.verdict is Verdict.PREDICTED:
+        told = sorted(result.verdicts, key=lambda v: v.reason.key != "judge.predicted.breaks")
+        yield from (v.reason for v in told if not v.rule.implied)
     if result.verdict is Verdict.INCONCLUSIVE:
         yield from _undecided(result)
     elif not failed and result.outcome_reason is not None:

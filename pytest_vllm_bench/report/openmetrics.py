@@ -77,7 +77,7 @@ def _families(results: Sequence[Result], roll: Roll) -> Iterator[tuple[str, str,
         (_labels(one, metric=c.metric, of=c.scenario or one.scenario.cell.key), c.change)
         for one in shown for c in baseline.comparisons(one) if c.relative
     ]  # fmt: skip
-    rows = [(one, flat(one)) for one in shown]
+    rows = [(one, flat(one)) for one in shown if "predicted" not in one.taints]  # nobody has measured those
     for key in csv.columns([row for _, row in rows]):
         if known := parse_name(key):
             ending, unit, factor = BASE_UNITS.get(known.row.unit, ("", "", 1.0))
@@ -122,7 +122,9 @@ def gitlab(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path
     """``metrics.txt``, for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure, under its own name."""
     lines = [f"not_run {len(roll.missing)}"] if roll.missing else []
     lines += [f"test_failed{_labels(scenario=id)} {failed:d}" for id, failed in _ends(results, roll)]
-    rows = [(result.id, flat(result)) for result in sorted(results, key=order)]
+    predicted = [one.id for one in sorted(results, key=order) if "predicted" in one.taints]
+    lines += [f"predicted{_labels(scenario=id)} 1" for id in predicted]
+    rows = [(result.id, flat(result)) for result in sorted(results, key=order) if result.id not in predicted]
     figures = ((key, id, row.get(key)) for key in COMPARED for id, row in rows)
     for key, id, value in figures:
         if isinstance(value, int | float):

@@ -12,7 +12,7 @@ from pytest_vllm_bench.report.exports import need
 from pytest_vllm_bench.store.folder import make, stem, write_bytes, writing
 
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#8a8f98")
-MARKERS = {"FAIL": "x", "INVALID": "$○$", "INCONCLUSIVE": "D"}
+MARKERS = {"FAIL": "x", "INVALID": "$○$", "INCONCLUSIVE": "D", "PREDICTED": "^"}
 #: Fonts with Chinese characters, by system.
 CHINESE = (
     "Noto Sans CJK SC",

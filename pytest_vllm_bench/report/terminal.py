@@ -17,7 +17,7 @@ from pytest_vllm_bench.text import say
 if TYPE_CHECKING:
     from rich.table import Table
 
-STYLES = {"PASS": "green", "FAIL": "bold red", "INVALID": "bold magenta", "INCONCLUSIVE": "yellow"}
+STYLES = {"PASS": "green", "FAIL": "bold red", "INVALID": "bold magenta", "INCONCLUSIVE": "yellow", "PREDICTED": "cyan"}
 
 #: In the order they are shown.  The number is the priority by which they are let in: what a narrow terminal drops
 #: first has the highest.

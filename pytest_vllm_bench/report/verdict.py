@@ -146,7 +146,7 @@ def tally(results: Sequence[Result], roll: Roll, lang: str) -> str:
     counted = [result for result in results if not result.scenario.probe_of]
     found = Counter("xfail" if expected(result) else str(result.verdict) for result in counted)
     found += Counter("xfail" if absent.xfail else NOT_RUN for absent in roll.missing)
-    known = ("PASS", "FAIL", "INVALID", "INCONCLUSIVE", NOT_RUN, "xfail", "None")
+    known = ("PASS", "FAIL", "INVALID", "INCONCLUSIVE", "PREDICTED", NOT_RUN, "xfail", "None")
     return " · ".join(say(f"report.tally.{key}", lang, n=found[key]) for key in known if found[key])
 
 

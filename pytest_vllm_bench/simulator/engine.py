@@ -24,7 +24,9 @@ from array import array
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from heapq import heapify, heappop, heappush
+from itertools import accumulate, cycle
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class LatencyModel:
     block: int = 16
     prefix_cache: bool = True
     jitter: float = 0.02  # standard deviation of ln(step time)
+    front_s: float = 0.0  # between a request's coming and its reaching the engine: HTTP, tokenizing
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -319,12 +322,16 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One request of a virtual load: when it is due (seconds), its lengths (tokens), its blocks' hashes."""
+    """One request of a virtual load: when it is due (seconds), its lengths (tokens), its blocks' hashes.
+
+    ``after``: the position of the request whose answer it waits for; it is due ``due`` seconds after that.
+    """
 
     due: float = 0.0
     prompt_len: int
     output_len: int
     hashes: Sequence[int] = ()
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,47 +342,106 @@ class Timeline:
     sent: float
     tokens: array[float]
     cached: int  # prompt tokens that the prefix cache spared
+    number: int = 0  # position among the arrivals
 
     @property
     def ttft(self) -> float:
         return self.tokens[0] - self.sent
 
 
-def simulate(
-    arrivals: Sequence[Arrival], *, model: LatencyModel = LatencyModel(), concurrency: int | None = None, seed: int = 0
-) -> list[Timeline]:
-    """Play a load in virtual time; the result is in the order of ``arrivals``, which must not decrease in ``due``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Equal servers behind a router, which gives each request to the next one in turn or to the one with the fewest."""
 
-    ``concurrency`` caps the requests in flight: the next one due is sent the moment an answer ends.
-    """
-    engine = Engine(model, seed)
-    tokens: dict[int, array[float]] = {}
-    sent: list[float] = []
-    jobs: list[Job] = []
-    now, in_flight = 0.0, 0
-    while len(sent) < len(arrivals) or engine.busy:
-        cap = concurrency if concurrency is not None else len(arrivals)
-        if not engine.busy and arrivals[len(sent)].due > now:
-            now = arrivals[len(sent)].due
-        while len(sent) < len(arrivals) and in_flight < cap and arrivals[len(sent)].due <= now:
-            arrival = arrivals[len(sent)]
-            job = Job(prompt_len=arrival.prompt_len, output_len=arrival.output_len, hashes=arrival.hashes)
-            engine.submit(job)
-            jobs.append(job)
-            tokens[id(job)] = array("d")
-            sent.append(max(now, arrival.due))
-            in_flight += 1
-        coming = arrivals[len(sent)].due - now if len(sent) < len(arrivals) and in_flight < cap else math.inf
-        seconds, made = engine.stretch(coming)
+    replicas: int = 1
+    route: Literal["round_robin", "least_loaded"] = "round_robin"
+
+
+class _Replica:
+    """An engine, how far it has been played, and the requests that are on their way to it."""
+
+    def __init__(self, model: LatencyModel, seed: int) -> None:
+        self.engine = Engine(model, seed)
+        self.at = 0.0
+        self.coming: deque[tuple[float, Job]] = deque()
+        self.load = 0  # requests that it was given and has not answered
+
+    @property
+    def clock(self) -> float:
+        """When its next step begins; inf: it has nothing to do."""
+        if self.engine.busy:
+            return self.at
+        return max(self.at, self.coming[0][0]) if self.coming else math.inf
+
+    def play(self, until: float) -> tuple[array[float], list[Job]]:
+        """A step, or many alike up to the first that ends at ``until`` or later → their ends, and who made a token."""
+        now = self.clock
+        while self.coming and self.coming[0][0] <= now:
+            self.engine.submit(self.coming.popleft()[1])
+        until = min(until, self.coming[0][0]) if self.coming else until
+        seconds, made = self.engine.stretch(until - now)
         if not seconds:
-            step = engine.step()
+            step = self.engine.step()
             seconds, made = [step.seconds], step.made
         ends = array("d", accumulate(seconds, initial=now))[1:]
+        self.at = ends[-1]
+        return ends, made
+
+
+def simulate(
+    arrivals: Sequence[Arrival],
+    *,
+    model: LatencyModel = LatencyModel(),
+    concurrency: int | None = None,
+    seed: int = 0,
+    fleet: Fleet = Fleet(),
+    until: float = math.inf,
+) -> list[Timeline]:
+    """Play a load in virtual time; the result is in the order of ``arrivals``, without those that were not sent.
+
+    ``concurrency`` caps the requests in flight: the next one due is sent the moment an answer ends.  Nothing is sent
+    at ``until`` or later.
+    """
+    replicas = [_Replica(model, seed + number) for number in range(fleet.replicas)]
+    due = [(arrival.due, number) for number, arrival in enumerate(arrivals) if arrival.after is None]
+    heapify(due)
+    followers: dict[int, list[int]] = {}
+    for number, arrival in enumerate(arrivals):
+        if arrival.after is not None:
+            followers.setdefault(arrival.after, []).append(number)
+    free = [0.0] * min(len(arrivals), concurrency or len(arrivals))  # since when each slot is
+    turn, numbers, told = cycle(replicas), dict[Job, tuple[int, _Replica]](), dict[int, tuple[float, float]]()
+    tokens: dict[int, array[float]] = {}
+    while True:
+        send = max(due[0][0], free[0]) if due and free else math.inf
+        one = min(replicas, key=lambda replica: replica.clock)
+        if send >= until and one.clock == math.inf:
+            break
+        if send <= one.clock and send < until:
+            (when, number), chosen = heappop(due), next(turn)
+            heappop(free)
+            if fleet.route == "least_loaded":
+                chosen = min(replicas, key=lambda replica: replica.load)
+            arrival = arrivals[number]
+            job = Job(prompt_len=arrival.prompt_len, output_len=arrival.output_len, hashes=arrival.hashes)
+            chosen.coming.append((send + model.front_s, job))
+            chosen.load += 1
+            numbers[job], told[number], tokens[number] = (number, chosen), (when, send), array("d")
+            continue
+        others = math.inf
+        if followers or concurrency:  # whatever ends elsewhere may send something here
+            others = min((other.clock for other in replicas if other is not one), default=math.inf)
+        ends, made = one.play(min(send + model.front_s, others))
         for job in made:
-            tokens[id(job)].extend(ends)
-            in_flight -= job.done
-        now = ends[-1]
+            number = numbers[job][0]
+            tokens[number].extend(ends)
+            if job.done:
+                one.load -= 1
+                heappush(free, ends[-1])
+                for follower in followers.get(number, ()):
+                    heappush(due, (ends[-1] + arrivals[follower].due, follower))
+    cached = {number: job.cached for job, (number, _) in numbers.items()}
     return [
-        Timeline(due=a.due, sent=s, tokens=tokens[id(job)], cached=job.cached)
-        for a, s, job in zip(arrivals, sent, jobs, strict=True)
+        Timeline(number=number, due=told[number][0], sent=told[number][1], tokens=tokens[number], cached=cached[number])
+        for number in sorted(told)
     ]

@@ -48,10 +48,17 @@ class Live:
         self._wake = asyncio.Event()
 
     def submit(self, stream: Stream) -> None:
-        self.engine.submit(stream.job)
         self._streams[stream.job] = stream
         stream.times = [perf_counter()]
-        self._wake.set()
+        if wait := self.engine.model.front_s:
+            asyncio.get_running_loop().call_later(wait, self._reach, stream)
+        else:
+            self._reach(stream)
+
+    def _reach(self, stream: Stream) -> None:
+        if stream.job in self._streams:
+            self.engine.submit(stream.job)
+            self._wake.set()
 
     def cancel(self, stream: Stream) -> None:
         """Forget a stream whose client has gone; one that is done stays as it is."""

@@ -29,6 +29,7 @@ AREAS = (
     "server",
     "serve",
     "simulator",
+    "twin",
     "files",
     "report",
     "page",

@@ -456,6 +456,51 @@ TEXTS: dict[str, tuple[str, str]] = {
         "证据不足，测试跳过 (inconclusive: skip)",
     ),
     "judge.outcome.strict": ("not proven: the test fails (--vllm-strict)", "证据不足，测试未通过 (--vllm-strict)"),
+    "judge.outcome.predicted": (
+        "predicted by a twin and not measured: the test is skipped, it neither passes nor fails",
+        "由孪生模型预测、未经实测：测试跳过，既不算通过也不算失败",
+    ),
+    "judge.outcome.strict_predicted": (
+        "--vllm-strict refuses predictions: nobody has measured these figures. Give --vllm-url.",
+        "--vllm-strict 不接受预测：这些数字未经实测。请用 --vllm-url 指定服务。",
+    ),
+    # rules on a predicted load
+    "judge.predicted.holds": (
+        "would hold: {observed} ({low} … {high} with the twin's own error of {off}), asked {limit}",
+        "预计满足：{observed}（计入孪生模型自身误差 {off} 后为 {low} … {high}），要求 {limit}",
+    ),
+    "judge.predicted.breaks": (
+        "would break: {observed} ({low} … {high} with the twin's own error of {off}), asked {limit}",
+        "预计不满足：{observed}（计入孪生模型自身误差 {off} 后为 {low} … {high}），要求 {limit}",
+    ),
+    "judge.predicted.close": (
+        "too close to tell: {observed} ({low} … {high} with the twin's own error of {off}), asked {limit}; measure it",
+        "过于接近限值，无法预测：{observed}（计入孪生模型自身误差 {off} 后为 {low} … {high}），要求 {limit}；请实测",
+    ),
+    "judge.predicted.untold": (
+        "the twin cannot tell {metric}: {off}; measure it",
+        "孪生模型无法预测 {metric}：{off}；请实测",
+    ),
+    "judge.predicted.off": (
+        "it was off by {off} on a load that it had not seen, and above {most} nothing is told",
+        "对未参与校准的负载误差达 {off}，超过 {most} 即不作预测",
+    ),
+    "judge.predicted.unknown": (
+        "no load that it was held against shows how far off it is",
+        "没有可对照的实测负载，误差未知",
+    ),
+    "judge.predicted.queue_grows": (
+        "would break in time: requests come faster than they are answered, and the queue grows",
+        "迟早不满足：请求到达快于处理，队列持续增长",
+    ),
+    "judge.predicted.rate_without_window": (
+        "would not settle: no part of the load is steady, be it that it is too much or that it is too short",
+        "无法进入稳态：负载过高或过短，没有稳态区间",
+    ),
+    "judge.predicted.no_failures": (
+        "a twin knows no failures: every request is taken to be answered",
+        "孪生模型不模拟失败：假定所有请求都成功",
+    ),
     "judge.outcome.strict_simulated": (
         "--vllm-strict refuses the built-in simulator: its figures say nothing about a server. Give --vllm-url.",
         "--vllm-strict 不接受内置模拟器：它的数字不代表任何真实服务。请用 --vllm-url 指定服务。",

@@ -34,6 +34,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "至少一条规则未满足，或有指标劣于基线",
     ),
     "page.verdict.INCONCLUSIVE": ("too little evidence to decide", "样本不足，无法判定"),
+    "page.verdict.PREDICTED": ("predicted by a twin, not measured", "由孪生模型预测，未经实测"),
     "page.verdict.INVALID": (
         "the load was not what was asked for; the figures cannot be used",
         "实际负载不符合要求，数据不可用",
@@ -62,6 +63,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.chip.INVALID": ("Invalid", "无效"),
     "page.chip.FAIL": ("Failed", "未通过"),
     "page.chip.INCONCLUSIVE": ("Undecided", "证据不足"),
+    "page.chip.PREDICTED": ("Predicted", "预测"),
     "page.chip.PASS": ("Passed", "通过"),
     "page.chip.None": ("Not judged", "无判定"),
     "page.chip.probe": ("Probes", "试探"),

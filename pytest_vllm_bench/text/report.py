@@ -157,9 +157,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.verdict.FAIL": ("FAIL", "未通过"),
     "report.verdict.INVALID": ("INVALID", "无效"),
     "report.verdict.INCONCLUSIVE": ("INCONCLUSIVE", "证据不足"),
+    "report.verdict.PREDICTED": ("PREDICTED", "预测"),
     "report.verdict.not_run": ("not run", "未运行"),
     "report.verdict.None": ("not judged", "未判定"),
     # what a reader must know of where figures come from: in a word, and in a sentence
+    "report.mark.predicted": ("predicted", "预测"),
     "report.mark.simulated": ("simulated", "模拟"),
     "report.mark.interrupted": ("interrupted", "已中断"),
     "report.mark.salvaged": ("salvaged", "已恢复"),
@@ -183,6 +185,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.taint.shared": (
         "Shared device: other programs used the same accelerator.",
         "加速卡被共用：有其他程序在使用同一张加速卡。",
+    ),
+    "report.taint.predicted": (
+        "Predicted: these figures come from a twin, an engine model that was calibrated by measurements; nobody has measured them.",
+        "预测结果：以上数字来自孪生模型（由实测数据校准的引擎模型），未经实测。",
     ),
     "report.taint.simulated": (
         "Simulated: these figures come from the built-in simulator, not from a real server.",
@@ -216,6 +222,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.tally.PASS": ("{n} passed", "{n} 个通过"),
     "report.tally.FAIL": ("{n} failed", "{n} 个未通过"),
     "report.tally.INVALID": ("{n} invalid", "{n} 个无效"),
+    "report.tally.PREDICTED": ("{n} predicted", "{n} 个预测"),
     "report.tally.INCONCLUSIVE": ("{n} undecided", "{n} 个证据不足"),
     "report.tally.not_run": ("{n} not run", "{n} 个未运行"),
     "report.tally.xfail": ("{n} expected to fail", "{n} 个预期失败"),
@@ -413,6 +420,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "发送的负载不同：设置相同，但提示词或长度不同",
     ),
     "report.compare.invalid": ("one of the two results is INVALID", "两个结果中有一个为 INVALID"),
+    "report.compare.predicted": (
+        "one of the two was predicted by a twin, not measured",
+        "其中一方是孪生模型的预测，未经实测",
+    ),
     "report.compare.incomplete": ("one of the two runs was cut short", "两次运行中有一次提前中止"),
     "report.compare.not_a_condition": (
         "{text!r} is no change; write a metric, > or <, and a change: mean_tpot_ms > +5%, output_throughput < -3%",

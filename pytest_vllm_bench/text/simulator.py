@@ -97,6 +97,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "simulator.help.kv_tokens": ("tokens that fit in the KV cache", "KV 缓存可容纳的 token 数"),
     "simulator.help.block": ("tokens in a block of the KV cache", "KV 缓存每块的 token 数"),
     "simulator.help.prefix_cache": ("whether equal leading blocks are prefilled once", "相同的前缀块是否只预填充一次"),
+    "simulator.help.front_s": (
+        "seconds from a request's coming to the engine (HTTP, tokenizing)",
+        "请求从到达服务到进入引擎的秒数（HTTP、分词）",
+    ),
     "simulator.help.jitter": (
         "spread of the step time (standard deviation of its logarithm)",
         "每步耗时的波动（对数标准差）",

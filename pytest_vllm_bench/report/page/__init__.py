@@ -159,7 +159,7 @@ def _heads(columns: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
 def _chips(results: Sequence[Result]) -> list[tuple[str, int]]:
     """What the table can be narrowed to, and how many that are: a verdict, or a search's probes."""
     kinds = Counter("probe" if one.scenario.probe_of else kind_of(one) for one in results)
-    order = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS", "None", "probe")
+    order = ("INVALID", "FAIL", "INCONCLUSIVE", "PREDICTED", "PASS", "None", "probe")
     found = [(kind, kinds[kind]) for kind in order if kinds[kind]]
     return [("all", len(results) - kinds["probe"]), *found] if len(found) > 1 else []
 

@@ -11,7 +11,7 @@
   const find = (id) => document.getElementById(id);
   const state = { lang: data.lang, chosen: 0, kept: new Set(data.names.keys()), show: "all" };
   const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#8a8f98"];
-  const SYMBOLS = { FAIL: "x", INVALID: "circle-open", INCONCLUSIVE: "diamond-open" };
+  const SYMBOLS = { FAIL: "x", INVALID: "circle-open", INCONCLUSIVE: "diamond-open", PREDICTED: "triangle-up-open" };
   const MOST = 400; // lines of a chart's own table
 
   // ---------------------------------------------------------------- words

@@ -1,0 +1,78 @@
+"""Verdicts on a predicted load → PREDICTED, each with an interval that includes what the twin was wrong by before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pytest_vllm_bench.judge.sla import figure_key, number
+from pytest_vllm_bench.metric_table import COMPARE, FROM_DUE, SAMPLED, THROUGHPUTS, Name, parse_name
+from pytest_vllm_bench.model import Message, Metrics, RuleVerdict, Verdict
+
+#: A metric that a twin was wrong about by more is not told.
+MOST = 0.10
+#: Read from ``due`` → the same from ``sent``, by whose error it is told where no open loop was measured.
+_SERVICE = {due: sent for sent, due in FROM_DUE.items()}
+FAILURES = ("failed", "failed_ratio", "completed", "unsent")
+_COST = "cost_per_million_output_tokens"
+
+
+def error(key: str, errors: Mapping[str, float]) -> float | None:
+    """By which share a figure of a prediction may be off; None: nobody knows."""
+    name = parse_name(key)
+    if name is None:
+        return None
+    if name.row.id == _COST or name.row.id == "output_throughput_per_accelerator":
+        key = key.replace(name.row.id, "output_throughput")
+    plain = key.removeprefix("steady_")
+    sent = plain.replace(name.row.id, _SERVICE.get(name.row.id, name.row.id))
+    return next((errors[one] for one in (key, plain, sent) if one in errors), None)
+
+
+def told(figures: Metrics, errors: Mapping[str, float]) -> dict[str, Any]:
+    """The figures without those that the twin cannot tell."""
+
+    def sure(key: str) -> bool:
+        name = parse_name(key)
+        if name is None or not (name.row.id in SAMPLED or name.row.id in THROUGHPUTS or name.row.id == _COST):
+            return True
+        off = error(key, errors)
+        return off is not None and off <= MOST
+
+    return {key: value if sure(key) else None for key, value in figures.items()}
+
+
+def predicted(judged: RuleVerdict, errors: Mapping[str, float], *, open_loop: bool) -> RuleVerdict:
+    """A rule's verdict on records that were simulated: which side it would be on, and how surely."""
+    name = parse_name(judged.rule.metric)
+    if name is not None and (name.row.id in FAILURES or name.row.id.startswith("failed_")):
+        return _replaced(judged, Message(key="judge.predicted.no_failures"), observed=judged.observed)
+    why = judged.reason.values.get("why")
+    if isinstance(why, Message) and why.key in ("judge.queue_grows", "judge.rate_without_window"):
+        return _replaced(judged, Message(key=f"judge.predicted.{why.key.partition('.')[2]}"), within=False)
+    off = error(_key(name, judged, open_loop), errors) if name else None
+    if off is None or off > MOST or not isinstance(judged.observed, int | float):
+        key = "judge.predicted.unknown" if off is None else "judge.predicted.off"
+        why = Message(key=key, values={"off": f"{off or 0:.0%}", "most": f"{MOST:.0%}"})
+        reason = Message(key="judge.predicted.untold", values={"metric": judged.rule.metric, "off": why})
+        return _replaced(judged, reason, within=None, observed=None)
+    seen = float(judged.observed)
+    # Where so many requests decide, the twin's own error is what is left; else what they leave open is added to it.
+    low, high = (judged.interval if judged.verdict is Verdict.INCONCLUSIVE else None) or (seen, seen)
+    interval = (min(low, seen) * (1 - off), max(high, seen) * (1 + off))
+    sides = {bool(COMPARE[judged.rule.op](end, float(judged.rule.limit))) for end in interval}
+    word = "close" if len(sides) > 1 else "holds" if True in sides else "breaks"
+    limit = f"{judged.rule.op} {judged.rule.limit}"
+    values = {"observed": number(seen), "low": number(interval[0]), "high": number(interval[1])}
+    reason = Message(key=f"judge.predicted.{word}", values={**values, "limit": limit, "off": f"{off:.0%}"})
+    return _replaced(judged, reason, interval=interval)
+
+
+def _replaced(judged: RuleVerdict, reason: Message, interval: Any = None, **changed: Any) -> RuleVerdict:
+    made = {"verdict": Verdict.PREDICTED, "reason": reason, "interval": interval, "proven": False, "more": None}
+    return replace(judged, **made, **changed)
+
+
+def _key(name: Name, judged: RuleVerdict, open_loop: bool) -> str:
+    return ("steady_" if judged.window == "steady" else "") + figure_key(name, open_loop)

@@ -1,0 +1,80 @@
+"""Measured loads → an engine model with its own errors (a twin), and what that says of loads that nobody has measured.
+
+``fit.calibrate`` makes one, ``playing.predict`` plays a load, ``whatif`` asks for many; ``advice`` compares two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from pytest_vllm_bench import files
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.simulator.engine import LatencyModel
+
+__all__ = ["PARAMETERS", "Lesson", "Twin", "read", "write"]
+
+#: What is learnt of an engine's speed: each explains a part of a step, or of the way to the engine.
+PARAMETERS = ("step_s", "decode_s", "context_s", "prefill_s", "front_s")
+KIND, VERSION = "pytest-vllm-bench twin", 1
+
+
+class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+    """A measured load that a twin has learnt from, and how far off it is where that one is kept from it, by metric.
+
+    ``lengths``: prompt tokens, output tokens, and how many requests were so long.
+    """
+
+    scenario: str
+    requests: int
+    concurrency: int | None = None
+    request_rate: float | None = None
+    lengths: tuple[tuple[int, int, int], ...] = ()
+    off: Mapping[str, float] = {}
+
+
+class Twin(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine's model as it was learnt, what from, and what it is worth.
+
+    ``errors``: of each metric the largest share by which a load that was kept from it was predicted wrongly.
+    ``spread``: of each parameter, as a share, how much it depends on which loads were learnt from.
+    """
+
+    kind: str = KIND
+    version: int = VERSION
+    engine: LatencyModel
+    lessons: tuple[Lesson, ...]
+    errors: Mapping[str, float] = {}
+    spread: Mapping[str, float] = {}
+    information: tuple[tuple[float, ...], ...] = ()  # what the steps say of the parameters, each in units of itself
+    model: str = ""
+    server: str = ""  # its version
+    date: str = ""
+    assumed: tuple[str, ...] = ()  # limits of the engine that nothing told: they are usual values
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """The learnt ones, in seconds."""
+        engine = self.engine
+        found = {name: getattr(engine, name) for name in PARAMETERS if hasattr(engine, name)}
+        return {**found, "prefill_s": 1 / engine.prefill_tokens_per_s}
+
+
+def read(path: Path) -> Twin:
+    """A twin's file; BenchError says what is wrong with it."""
+    try:
+        found = msgspec.json.decode(files.text(path), type=Twin)
+    except BenchError as error:
+        raise BenchError("twin.no_twin", path=str(path), why=error.message) from None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BenchError("twin.no_twin", path=str(path), why=str(error)) from None
+    if found.kind != KIND or found.version != VERSION:
+        raise BenchError("twin.no_twin", path=str(path), why=f"{found.kind} {found.version}")
+    return found
+
+
+def write(twin: Twin, path: Path) -> None:
+    """OSError as the system raises it."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(twin), indent=1) + b"\n")
