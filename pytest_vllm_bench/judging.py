@@ -52,7 +52,8 @@ def judge(
     if (errors := last.predicted) is not None:
         open_loop = any(sample.open_loop for sample in samples)
         verdicts = tuple(prediction.predicted(one, errors, open_loop=open_loop) for one in verdicts)
-        alone, per_repeat = ([prediction.told(one, errors) for one in side] for side in (alone, per_repeat))
+        alone = [prediction.told(one, errors) for one in alone]
+        per_repeat = [prediction.told(one, errors) for one in per_repeat]
         pooled = prediction.told(pooled, errors)
     notes = [
         *judgement.faults,

@@ -44,12 +44,12 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=NUMBER", dest="settings", help=say("cli.whatif.set", lang)
     )
-    parser.add_argument("--rule", "--sla", dest="rules", nargs="+", default=[], help=say("cli.judge.rule", lang))
+    parser.add_argument("--rule", "--sla", dest="rules", nargs="+", default=[], help=say("cli.whatif.rule", lang))
     parser.add_argument("--goodput", nargs="+", default=[], metavar="NAME:MS", help=say("cli.single.goodput", lang))
     parser.add_argument("--capacity", nargs="?", const="request_rate", choices=("request_rate", "concurrency"),
                         help=say("cli.whatif.capacity", lang))  # fmt: skip
     parser.add_argument("--next", action="store_true", help=say("cli.whatif.next", lang))
-    parser.add_argument("--format", choices=("text", "json"), default="text", help=say("cli.compare.format", lang))
+    parser.add_argument("--format", choices=("text", "json"), default="text", help=say("cli.whatif.format", lang))
 
 
 def _positive(kind: type) -> Any:

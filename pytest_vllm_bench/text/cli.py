@@ -85,6 +85,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the largest load within the rules, and the curve up to it (default: by request_rate)",
         "满足规则的最大负载及其曲线（默认按 request_rate）",
     ),
+    "cli.whatif.rule": ('rules: "p99_ttft_ms <= 500"', '规则，如 "p99_ttft_ms <= 500"'),
+    "cli.whatif.format": ("how the answer is written", "输出格式"),
     "cli.whatif.next": ("which three loads to measure next", "接下来最值得实测的三个负载"),
     "cli.simulate.help": ("run the built-in server alone, until Ctrl-C", "单独启动内置模拟服务，按 Ctrl-C 结束"),
     "cli.single.backend": ("how the server is spoken to (default: vllm)", "服务接口类型（默认 vllm）"),

@@ -113,7 +113,7 @@ def test_what_the_schema_accepts_is_read(path: tuple[Any, ...], value: Any) -> N
         (
             ("verdict",),
             "GREEN",
-            'its verdict is "GREEN", where "PASS" | "INCONCLUSIVE" | "FAIL" | "INVALID" | null belongs',
+            'its verdict is "GREEN", where "PASS" | "PREDICTED" | "INCONCLUSIVE" | "FAIL" | "INVALID" | null belongs',
         ),
         (("baseline", "comparisons", 0, "metric"), ..., "it lacks baseline.comparisons[0].metric"),
         (("request_rate",), [], f"its request_rate is [], where {FIGURE} belongs"),
