@@ -16,8 +16,20 @@ from loads import ENGINE, measured
 
 from pytest_vllm_bench import comparing, judging, regression, rejudge
 from pytest_vllm_bench.metric_table import parse_rule
-from pytest_vllm_bench.model import JudgeSettings, Result, Rule, Scenario, Verdict
-from pytest_vllm_bench.report import badge, exports, failure, github, headline, openmetrics, pictures, rebuild, session, terminal
+from pytest_vllm_bench.model import FrontierGate, JudgeSettings, Result, Rule, Scenario, Verdict
+from pytest_vllm_bench.report import (
+    badge,
+    exports,
+    failure,
+    frontier,
+    github,
+    headline,
+    openmetrics,
+    pictures,
+    rebuild,
+    session,
+    terminal,
+)
 from pytest_vllm_bench.report.verdict import Roll, summary
 from pytest_vllm_bench.store import folder, history, measurement, records
 from pytest_vllm_bench.twin import Lesson, Twin, playing
@@ -185,3 +197,9 @@ def test_every_form_of_report(results: Sequence[Result], tmp_path: Path) -> None
     )
     for path in paths:
         predicted(path.read_text("utf-8"))
+
+
+def test_frontier(results: Sequence[Result]) -> None:
+    """The best of several settings is one that was measured."""
+    gate = FrontierGate(metric="output_throughput", at_least=1.0)
+    assert [one.verdict for one in frontier.judge(results, gate)] != [Verdict.PASS]
