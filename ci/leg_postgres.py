@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ def leg(findings: Findings) -> None:
         rights(findings, url, place, results)
         other_versions(findings, url, results)
         said(findings, place)
+        dashboards(findings, url)
 
 
 def programs() -> Path:
@@ -224,6 +226,31 @@ def said(findings: Findings, place: str) -> None:
         findings.check(
             "to add with a wrong password is refused likewise", holds=error.message.key == "report.history_failed"
         )
+
+
+def dashboards(findings: Findings, url: str) -> None:
+    """Each query of Grafana's, on the nights that the test of the SQLite dashboards has."""
+    from sqlalchemy import NullPool, create_engine
+
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "docs")]
+    import test_grafana as test
+
+    sql(url, f"DROP TABLE {history.TABLE}")
+    history.add(url, test.nights())
+    for lang in ("en", "zh"):
+        board = json.loads((test.HERE / f"postgresql.{lang}.json").read_text("utf-8"))
+        with create_engine(history.url_of(url), poolclass=NullPool).connect() as connection:
+            # As Grafana sends it: as it stands, without parameters.
+            run = {name: connection.exec_driver_sql(test.interpolated(one)) for name, one in test.queries(board)}
+            found = {name: [tuple(row) for row in rows] for name, rows in run.items()}
+        try:
+            test.expected(found, [panel["title"] for panel in board["panels"]])
+            wrong = ""
+        except AssertionError as error:
+            wrong = "".join(traceback.format_exception_only(error) + traceback.format_tb(error.__traceback__)[-1:])
+        findings.check(f"every query of postgresql.{lang}.json {wrong}", holds=not wrong)
+        changes = found[board["annotations"]["list"][0]["name"]]
+        findings.check(f"{changes}", holds=[row[1] for row in changes] == ["vllm 0.0 → vllm 0.1"])
 
 
 if __name__ == "__main__":
