@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,22 +64,34 @@ def read_along(scenario: Scenario, world: World, watch: Watch, reading: Reading)
             )
         record = decoder.feed(entry)
         if record is not None:
-            record.error_detail = world.target.discreet(record.error_detail)
-            reading.records.append(record)
-            watch.record(record)
-            if pointless(scenario, world, reading, decoder.in_flight):
-                reading.stop()
+            took(scenario, world, watch, reading, [record], decoder.in_flight)
     if decoder is not None:
         reading.records += decoder.rest()
     reading.records.sort(key=lambda r: r.index)
 
 
-def failed(planned: Plan, tape: Path, world: World) -> tuple[int, Counter[tuple[str, str]]]:
-    """Of a load that is over: how many requests were sent, and why how many of them failed."""
+def took(
+    scenario: Scenario, world: World, watch: Watch, reading: Reading, records: Sequence[Record], in_flight: int
+) -> None:
+    """Take requests as they have ended; says stop where going on would tell nothing new."""
+    for record in records:
+        record.error_detail = world.target.discreet(record.error_detail)
+        reading.records.append(record)
+        watch.record(record)
+        if pointless(scenario, world, reading, in_flight):
+            reading.stop()
+
+
+def read_whole(planned: Plan, tape: Path, world: World) -> list[Record]:
+    """The requests of a load that is over."""
     count = world.tokenizer.count if world.tokenizer.takes_text else None
     rows: Any = plan.index(planned)
     decoder = Decoder(planned, world.backend, rows, count_tokens=count)
-    ended = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
+    return [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
+
+
+def failed(ended: Sequence[Record], world: World) -> tuple[int, Counter[tuple[str, str]]]:
+    """Of a load that is over: how many requests were sent, and why how many of them failed."""
     sent = [record for record in ended if record.error not in OURS]
     # What was answered too short was answered: the judge says what that is worth.
     why = [(str(r.error), world.target.discreet(r.error_detail)) for r in sent if r.error not in (None, "short")]

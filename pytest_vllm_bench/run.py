@@ -8,12 +8,12 @@ import secrets
 import shutil
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pytest_vllm_bench import environment, files, load, plan, regression
+from pytest_vllm_bench import environment, files, load, machines, plan, regression
 from pytest_vllm_bench import twin as twins
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
@@ -28,13 +28,14 @@ from pytest_vllm_bench.model import (
     Message,
     Observed,
     Plan,
+    Record,
     Result,
     Scenario,
     Target,
     Verdict,
 )
 from pytest_vllm_bench.observe import ready
-from pytest_vllm_bench.reading import Reading, failed, read_along
+from pytest_vllm_bench.reading import Reading, failed, read_along, read_whole, took
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
 from pytest_vllm_bench.store import folder, measurement
@@ -142,7 +143,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     if scenario.target.twin:
         return await asyncio.to_thread(predicted, scenario, world, planned)
     warm = await warm_up(scenario, world, watch, work)
-    workers = crew(scenario, warm, watch)
+    workers = crew(scenario, warm, world, watch)
     measurement.save(one := begun(scenario, world, planned), work / BEGUN)
     besides = [beside for make in world.besides if (beside := make(scenario)) is not None]
     try:
@@ -339,8 +340,8 @@ async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     watch.phase(Message(key="plugin.warmup"))
     tape, how = work / "warmup-tape", settings(scenario, world, scenario.workers or 1)
     for last in [True] if warm.n > ACCIDENTS else [False, True]:
-        facts = await load.send(warm, world.target, how, tape, asyncio.Event())
-        n, failures = await asyncio.to_thread(failed, warm, tape, world)
+        facts, records = await warmed(scenario, world, warm, how, tape)
+        n, failures = failed(records, world)
         shutil.rmtree(tape, ignore_errors=True)
         if failures.total() < n or last:
             break
@@ -354,13 +355,28 @@ async def warm_up(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     return replace(facts, warnings=(note, *facts.warnings))
 
 
-def crew(scenario: Scenario, warm: LoadFacts | None, watch: Watch) -> int:
-    """How many measuring processes: as asked, else as the warm-up showed; too few are said before the load."""
+async def warmed(
+    scenario: Scenario, world: World, warm: Plan, how: load.SendSettings, tape: Path
+) -> tuple[LoadFacts, Sequence[Record]]:
+    """Send a warm-up's plan from where the load will come; no moment of it matters."""
+    if not world.machines:
+        facts = await load.send(warm, world.target, how, tape, asyncio.Event())
+        return facts, await asyncio.to_thread(read_whole, warm, tape, world)
+    order = machines.Order(target=world.target, settings=how, take=lambda *_: None, lead=machines.WARM_LEAD_S)
+    whole = await machines.send(Measurement(scenario=scenario, plan=warm), order, world.machines, asyncio.Event())
+    assert whole.facts is not None
+    return whole.facts, whole.records
+
+
+def crew(scenario: Scenario, warm: LoadFacts | None, world: World, watch: Watch) -> int:
+    """How many measuring processes on each machine: as asked, else as the warm-up showed; too few are said before the
+    load."""
     if warm is None:
         return scenario.workers or 1
-    needed = load.workers_needed(warm, scenario.concurrency, closed=not scenario.open_loop)
-    workers = scenario.workers or needed
-    if (problem := load.too_much(warm, workers)) is not None:
+    n, cores = max(1, len(world.machines)), sum(machine.cores for machine in world.machines)
+    needed = load.workers_needed(warm, scenario.concurrency, closed=not scenario.open_loop, cores=cores or None)
+    workers = scenario.workers or -(-needed // n)
+    if (problem := load.too_much(warm, workers * n)) is not None:
         watch.warn(problem)
     return workers
 
@@ -381,26 +397,64 @@ def settings(scenario: Scenario, world: World, workers: int) -> load.SendSetting
 async def sent(
     scenario: Scenario, world: World, watch: Watch, planned: Plan, work: Path, workers: int
 ) -> tuple[LoadFacts, Reading, bool]:
-    """Send the plan and decode its tape beside it; also → whether it was interrupted.
+    """Send the plan, from here or from the machines there are, and decode beside it; also → whether it was interrupted.
 
     When this task is cancelled (Ctrl-C), sending stops, requests under way get a moment to end, and what came is kept.
     """
-    stop, over, tape = asyncio.Event(), threading.Event(), work / "tape"
+    stop, n = asyncio.Event(), load.at_most(max(1, len(world.machines)), planned)
     halt = partial(asyncio.get_running_loop().call_soon_threadsafe, stop.set)
-    reading = Reading(plan=planned, tape=tape, over=over, stop=halt, workers=workers)
-    sending = asyncio.create_task(load.send(planned, world.target, settings(scenario, world, workers), tape, stop))
-    decoding = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, reading))
-    decoding.add_done_callback(lambda _: stop.set())  # it ends before the load only where it cannot go on
+    workers = load.at_most(workers, planned, n)
+    reading = Reading(plan=planned, tape=work / "tape", over=threading.Event(), stop=halt, workers=n * workers)
+    asked = scenario, world, watch, reading
+    send = by_machines if world.machines else from_here
+    loading = asyncio.create_task(send(*asked, settings(scenario, world, workers), stop))
     asyncio.get_running_loop().run_in_executor(None, reports.load_libraries)
     interrupted = False
     try:
-        facts = await asyncio.shield(sending)
+        facts = await asyncio.shield(loading)
     except asyncio.CancelledError:
         interrupted = True
         stop.set()
         watch.warn(Message(key="plugin.stopping", values={"seconds": round(DRAIN)}))
-        facts = await sending
-    finally:
-        over.set()
-    await decoding
+        facts = await loading
     return facts, reading, interrupted
+
+
+async def from_here(
+    scenario: Scenario, world: World, watch: Watch, reading: Reading, how: load.SendSettings, stop: asyncio.Event
+) -> LoadFacts:
+    """Send from this machine, its tape decoded beside it."""
+    decoding = asyncio.create_task(asyncio.to_thread(read_along, scenario, world, watch, reading))
+    decoding.add_done_callback(lambda _: stop.set())  # it ends before the load only where it cannot go on
+    try:
+        facts = await load.send(reading.plan, world.target, how, reading.tape, stop)
+    finally:
+        reading.over.set()
+    await decoding
+    return facts
+
+
+async def by_machines(
+    scenario: Scenario, world: World, watch: Watch, reading: Reading, how: load.SendSettings, stop: asyncio.Event
+) -> LoadFacts:
+    """Send from other machines, which decode what comes."""
+    order = machines.Order(
+        target=world.target,
+        settings=how,
+        take=partial(took, scenario, world, watch, reading),
+        count=world.tokenizer.count if world.tokenizer.takes_text else None,
+        keep_text=scenario.keep_text,
+    )
+    try:
+        whole = await machines.send(
+            Measurement(scenario=scenario, plan=reading.plan), order, world.machines, stop
+        )  # fmt: skip
+    finally:
+        reading.over.set()
+    assert whole.facts is not None
+    reading.records = [*whole.records]
+    if (n := len(whole.facts.machines)) == len(world.machines):
+        return whole.facts
+    fewer = Message(key="machines.fewer", values={"n": n, "machines": len(world.machines)})
+    watch.warn(fewer)
+    return replace(whole.facts, warnings=(fewer, *whole.facts.warnings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench import environment, load, plan, regression
+from pytest_vllm_bench import environment, files, load, machines, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
@@ -98,7 +99,8 @@ class Session:
         folder.make(self.memory.folder)
         if ready.ca_missing(scenario.target):
             raise ServerError("server.ca_missing", path=scenario.target.verify)
-        if problem := load.open_files_problem(max(map(connections, self.scenarios), default=1) + SPARE_FILES):
+        most = 0 if self.config.settings.machines else max(map(connections, self.scenarios), default=1)
+        if problem := load.open_files_problem(most + SPARE_FILES):
             raise BenchError(problem.key, **problem.values)
         if scenario.target.twin:
             return await self._world(
@@ -124,6 +126,7 @@ class Session:
 
         world = await ready.wait(look, patience, aloud)
         self.servers.back(scenario)
+        world = replace(world, machines=await self._machines(scenario, world))
         if started is not None:
             facts: list[Callable[[Scenario], Beside | None]] = [partial(LaunchFacts, started)]
             notes = (*world.notes, *await started.prepared(target))
@@ -133,6 +136,21 @@ class Session:
                 self._said.append(note)
                 aloud(note)
         return world
+
+    async def _machines(self, scenario: Scenario, world: World) -> tuple[machines.Machine, ...]:
+        """Those that will send; BenchError where one is not there, or cannot send this."""
+        asked = self.config.settings.machines
+        if asked is None:
+            return ()
+        tls = None
+        if asked.tls is not None:
+            ca = asked.tls.ca and str(self.config.base_dir / files.path(asked.tls.ca))
+            tls = await asyncio.to_thread(machines.trusting, ca or asked.tls.verify)
+        token = os.environ.get(asked.token_env or "", "").strip().encode()
+        there = [machines.Machine(host=host, port=port, token=token, tls=tls) for host, port in asked.hosts]
+        if refusal := machines.unfit(scenario, world.target, world.backend, there):
+            raise BenchError(refusal.key, **refusal.values)
+        return await machines.meet(there)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:

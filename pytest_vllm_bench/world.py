@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_vllm_bench import environment
+from pytest_vllm_bench.machines import Machine
 from pytest_vllm_bench.memory import Memory
 from pytest_vllm_bench.model import Backend, Beside, Measurement, Message, Record, Scenario, Target
 from pytest_vllm_bench.observe.ready import Server
@@ -57,6 +58,7 @@ class World:
     probes: Probes = Probes()  # of the search that the scenario is a tier of; of a probe, who else will judge it
     notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so
     output_field: str = ""  # that the server takes instead of the backend's own
+    machines: tuple[Machine, ...] = ()  # that send instead of this one
 
     @property
     def folder(self) -> Path:

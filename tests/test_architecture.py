@@ -32,17 +32,20 @@ ALLOWED = {
     "regression": {"judge", "store"},
     "comparing": {"judge", "report", "store"},
     "trend": {"judge", "store"},
+    "machines": {"backends", "environment", "load", "measure", "plan"},
     "judging": {"judge", "measure"},
     "memory": {"judging", "store"},
     "serve": {"observe", "simulator"},
-    "world": {"environment", "memory", "observe", "plan", "regression"},
+    "world": {"environment", "machines", "memory", "observe", "plan", "regression"},
     "reading": STAGES - {"report", "store"} | {"environment", "world"},
     "twin": {"judge", "judging", "plan", "simulator"},
-    "run": STAGES | {"environment", "judging", "memory", "reading", "regression", "salvage", "twin", "world"},
+    "run": STAGES
+    | {"environment", "judging", "machines", "memory", "reading", "regression", "salvage", "twin", "world"},
     "capacity": {"judge", "judging", "memory", "run", "store", "world"},
     "salvage": {"judging", "load", "measure", "plan", "store"},
     "rejudge": {"judge", "judging", "measure", "store"},
-    "session": STAGES - {"measure", "report"} | {"backends", "environment", "memory", "regression", "serve", "world"},
+    "session": STAGES - {"measure", "report"}
+    | {"backends", "environment", "machines", "memory", "regression", "serve", "world"},
 }
 
 
@@ -111,7 +114,7 @@ def test_pytest_only_at_its_face(path: Path) -> None:
 def test_each_clock_is_read_where_it_may(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     calls = {ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    if area(path) not in ("load", "observe", "serve", "simulator"):
+    if area(path) not in ("load", "machines", "observe", "serve", "simulator"):
         assert not calls & {"time.perf_counter", "time.perf_counter_ns", "time.monotonic", "time.monotonic_ns"}
     if area(path) != "environment":
         calendar = {"datetime.now", "datetime.datetime.now", "datetime.date.today", "time.time", "time.strftime"}

@@ -36,6 +36,7 @@ COMMANDS = {
     "simulate": "simulate",
     "init": "init",
     "doctor": "doctor",
+    "worker": "worker",
 }
 
 

@@ -16,7 +16,7 @@ from pytest_vllm_bench.config.lines import Document, consequences, full_width, p
 from pytest_vllm_bench.config.nouns import OVERRIDES, Config, Overrides
 from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.schema import File
-from pytest_vllm_bench.config.targets import Where, secrets_hidden, targets
+from pytest_vllm_bench.config.targets import Where, check_machines, secrets_hidden, targets
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.model import Message, Problem, Target
 from pytest_vllm_bench.suggest import suggestion
@@ -130,6 +130,7 @@ def _checked(path: Path, raw: dict[str, Any], registry: Registry, found: ConfigT
     settings = _settings(raw, found)
     where = Where(environ=os.environ, lines=found.lines, base_dir=base_dir, url_origin=found.origins.get("base_url"))
     servers = targets(settings, where)
+    check_machines(settings, where)
     found.problems += where.problems
     hidden = secrets_hidden(raw)
     settings = _without_secrets(_local_paths(settings, base_dir, found.origins), hidden)

@@ -290,6 +290,7 @@ class ValidityFile(Strict):
     reconnected: Share = 0.05
     length: Share = 0.01
     cache: Share = 0.02
+    skew: Duration = 0.005
     throttle: Share | None = None
 
 
@@ -329,6 +330,18 @@ class ObserveFile(Strict):
         str, *_field(v.accelerators, {"anyOf": [{"enum": list(v.ACCELERATORS)}, {"pattern": "^https?://"}]})
     ] = "auto"
     profile: Boolean = False
+
+
+class MachinesFile(Strict):
+    hosts: Annotated[
+        list[Annotated[tuple[str, int], *_field(v.host_port, {"type": "string", "pattern": r":\d+$"})]],
+        BeforeValidator(_few),
+        BeforeValidator(_not_empty),
+        BeforeValidator(_listed),
+    ] = []
+    token_env: Text | None = None
+    tls: TlsFile | None = None
+    plain_text: Boolean = False
 
 
 class DeploymentFile(Strict):
@@ -461,5 +474,6 @@ class File(CellFile):
     frontier: FrontierFile | None = None
     observe: ObserveFile = ObserveFile()
     deployment: DeploymentFile = DeploymentFile()
+    machines: MachinesFile | None = None
     results_dir: Text = "results"
     overrides: Annotated[list[OverrideFile], BeforeValidator(_few)] = []

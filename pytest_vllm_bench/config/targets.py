@@ -11,12 +11,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pytest_vllm_bench import files
-from pytest_vllm_bench.config.schema import File, TargetFile
+from pytest_vllm_bench.config.schema import File, TargetFile, TlsFile
 from pytest_vllm_bench.config.servers import SECRET, launched
 from pytest_vllm_bench.config.urls import SIMULATOR, address, redacted
 from pytest_vllm_bench.model import Message, Problem, Target
 
 HIDDEN = "***"
+#: Characters of a token that others can try to guess.
+SHORTEST_TOKEN = 16
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 #: How keys look that people paste: a known prefix, or long and mixed as no variable's name is.
 _KEY_LIKE = re.compile(
@@ -82,7 +84,7 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
         where.add(where.url_origin or path, Message(key="config.two_credentials"))
     if authorization:
         headers["Authorization"] = authorization[0]
-    verify = _verify(asked, prefix, where)
+    verify = _verify(asked.tls, prefix, where)
     url = SIMULATOR if found.simulated else found.url
     hidden = tuple(_keys_in(settings.model_dump(include={"sampling", "extra_body", "overrides"})))
     hidden += tuple(value for key, value in parse_qsl(urlsplit(settings.endpoint or "").query) if SECRET.search(key))
@@ -116,28 +118,63 @@ def _keys_in(value: Any, name: str = "") -> Iterator[str]:
         yield from _keys_in(inner, name)
 
 
+def check_machines(settings: File, where: Where) -> None:
+    """The machines that load is to come from: each once, a token, and nothing in plain text unless that is wanted."""
+    asked = settings.machines
+    if asked is None:
+        return
+    if not asked.hosts:
+        where.add("machines", Message(key="config.machines_hosts"))
+    for position, host in enumerate(asked.hosts):
+        path = f"machines.hosts[{position}]"
+        if host in asked.hosts[:position]:
+            where.add(path, Message(key="config.machines_twice", values={"host": host[0], "port": host[1]}))
+        elif asked.tls is None and not asked.plain_text and not local(host[0]):
+            where.add(path, Message(key="config.machines_plain", values={"host": host[0], "port": host[1]}))
+    if asked.tls is not None:
+        _verify(asked.tls, "machines.", where)
+    if asked.token_env is None:
+        where.add("machines", Message(key="config.machines_token"))
+    elif len(token := _value(asked.token_env, "machines.token_env", where)) in range(1, SHORTEST_TOKEN):
+        values = {"variable": asked.token_env, "n": len(token), "least": SHORTEST_TOKEN}
+        where.add("machines.token_env", Message(key="config.machines_short", values=values))
+
+
+def local(host: str) -> bool:
+    """Whether nobody but this machine is reached by it."""
+    return (
+        host not in ("0.0.0.0", "::") and Target(base_url=f"http://[{host}]" if ":" in host else f"http://{host}").here
+    )
+
+
 def _key(variable: str, path: str, where: Where) -> list[str]:
-    """The bearer token in the variable; a value that is the key itself is told off without being repeated."""
+    """The bearer token in the variable."""
+    key = _value(variable, path, where)
+    return [key if key.lower().startswith(("bearer ", "basic ")) else f"Bearer {key}"] if key else []
+
+
+def _value(variable: str, path: str, where: Where) -> str:
+    """The variable's; "" where something is wrong.  A name that is the key is told off, not repeated."""
     if _KEY_LIKE.match(variable) or not _VARIABLE.fullmatch(variable):
         where.add(path, Message(key="config.key_pasted"))
-        return []
+        return ""
     key = where.environ.get(variable, "").strip()
     if not key:
         where.add(path, Message(key="config.variable_not_set", values={"variable": variable}))
-        return []
+        return ""
     if any(ord(c) < 33 or ord(c) > 126 for c in key):
         where.add(path, Message(key="config.key_characters", values={"variable": variable}))
-        return []
-    return [key if key.lower().startswith(("bearer ", "basic ")) else f"Bearer {key}"]
+        return ""
+    return key
 
 
-def _verify(asked: TargetFile, prefix: str, where: Where) -> bool | str:
-    if asked.tls.ca is None:
-        return asked.tls.verify
-    bundle = where.base_dir / files.path(asked.tls.ca)
+def _verify(tls: TlsFile, prefix: str, where: Where) -> bool | str:
+    if tls.ca is None:
+        return tls.verify
+    bundle = where.base_dir / files.path(tls.ca)
     if not os.path.isfile(bundle):
-        where.add(f"{prefix}tls.ca", Message(key="config.no_such_file", values={"file": asked.tls.ca}))
-    if not asked.tls.verify:
+        where.add(f"{prefix}tls.ca", Message(key="config.no_such_file", values={"file": tls.ca}))
+    if not tls.verify:
         where.add(f"{prefix}tls.verify", Message(key="config.ca_unverified"))
     return str(bundle)
 

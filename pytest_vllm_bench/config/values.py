@@ -77,6 +77,21 @@ def page(value: Any) -> str:
     return found.url
 
 
+def host_port(value: Any, least: int = 1) -> tuple[str, int]:
+    """ "a:7001", "[::1]:7001"."""
+    host, _, port = text(value).rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if (
+        not host
+        or not port.isdecimal()
+        or not least <= int(port) < 1 << 16
+        or ("/" in host)
+        or (":" in host) != bracketed
+    ):
+        raise wrong("host_port", got=show(value))
+    return host.strip("[]"), int(port)
+
+
 def accelerators(value: Any) -> str:
     """A word, or an exporter's address."""
     return page(value) if isinstance(value, str) and "://" in value else one_of(*ACCELERATORS)(value)

@@ -72,9 +72,27 @@ def _allowed(run: _Run) -> float:
     return lag_limit(run.scenario, min(0.010, max(LATE_S, 0.02 * float(np.median(waits)))) if len(waits) else LATE_S)
 
 
-def _late(id: str, lags: Any, limit: float) -> Check | None:
-    """More than max(1, 1 %) of the lags above the limit; observed is the largest lag that is not excused."""
-    lags = np.array(lags)
+def _late(id: str, run: _Run, lags: Any, numbers: Any) -> Check | None:
+    """More than max(1, 1 %) of the lags above the limit; observed is the largest lag that is not excused.
+
+    Of several machines each has lags of its own, those whose ``numbers`` (of a chain, of a process) are its; the worst
+    counts."""
+    machines = run.measured.facts.machines if run.measured.facts else ()
+    if not machines:
+        return _lateness(id, np.array(lags), _allowed(run))
+    lags, whose, found = np.array(lags), np.array(numbers) % len(machines), []
+    for i, machine in enumerate(machines):
+        if (check := _lateness(id, lags[whose == i], _allowed(run))) is not None:
+            found.append(_of_machine(check, machine.name))
+    return max(found, key=_badness, default=None)
+
+
+def _of_machine(check: Check, name: str) -> Check:
+    values = {"machine": name, "what": check.message}
+    return replace(check, message=Message(key="judge.check.of_machine", values=values))
+
+
+def _lateness(id: str, lags: Any, limit: float) -> Check | None:
     lags = lags[np.isfinite(lags)]
     if not len(lags):
         return None
@@ -90,13 +108,13 @@ def _send_lag(run: _Run) -> Check | None:
     """Of a closed loop without the start burst, whose sends are late behind one another by construction; where there is
     nothing else, each of its sends counts from the one before."""
     order = np.argsort(run.sample.sent, kind="stable")
-    lags = run.sample.values["send_lag"][order]
+    lags, chains = run.sample.values["send_lag"][order], run.sample.chain[order]
     cap = run.scenario.concurrency
     if not run.scenario.open_loop and cap is not None and np.isfinite(lags[cap:]).any():
-        lags = lags[cap:]
+        lags, chains = lags[cap:], chains[cap:]
     elif (first := _all_at_once(run)) is not None:
         lags = np.where(first[order], np.minimum(lags, np.diff(run.sample.sent[order], prepend=-math.inf)), lags)
-    return _late("send_lag", lags, _allowed(run))
+    return _late("send_lag", run, lags, chains)
 
 
 def _all_at_once(run: _Run) -> Any:
@@ -133,8 +151,9 @@ def _burst(run: _Run) -> Check | None:
 def _sentinel_lag(run: _Run) -> Check | None:
     if run.measured.facts is None:
         return None
-    lags = [lag for worker in run.measured.facts.workers for lag in worker.sentinel_lags]
-    return _late("sentinel_lag", lags, _allowed(run))
+    workers = run.measured.facts.workers
+    lags = [lag for worker in workers for lag in worker.sentinel_lags]
+    return _late("sentinel_lag", run, lags, [worker.worker for worker in workers for _ in worker.sentinel_lags])
 
 
 # ------------------------------------------------------------------------------------- the load asked for
@@ -324,19 +343,40 @@ CPU_SECONDS = 0.1
 
 def _cpu(run: _Run) -> Check | None:
     """The busiest measuring process, as a share of one core."""
-    workers = run.measured.facts.workers if run.measured.facts else ()
-    shares = [w.cpu_s / (w.ended - w.started) for w in workers if w.ended - w.started >= CPU_SECONDS]
-    if not shares:
+    facts = run.measured.facts
+    shares = {
+        w.worker: w.cpu_s / (w.ended - w.started)
+        for w in (facts.workers if facts else ())
+        if w.ended - w.started >= CPU_SECONDS
+    }
+    if facts is None or not shares:
         return None
+    busiest, most = max(shares.items(), key=lambda one: one[1])
     limit = run.scenario.validity.cpu
-    return _check("cpu", max(shares) <= limit, max(shares), limit, share=f"{max(shares):.0%}", workers=len(shares))
+    found = _check("cpu", most <= limit, most, limit, share=f"{most:.0%}", workers=len(shares))
+    return _of_machine(found, facts.machines[busiest % len(facts.machines)].name) if facts.machines else found
 
 
 def _steal(run: _Run) -> Check | None:
     if run.measured.facts is None or run.measured.facts.steal is None:
         return None
     seen, limit = run.measured.facts.steal, run.scenario.validity.steal
-    return _check("steal", seen <= limit, seen, limit, share=f"{seen:.1%}")
+    found = _check("steal", seen <= limit, seen, limit, share=f"{seen:.1%}")
+    worst = next((machine.name for machine in run.measured.facts.machines if machine.steal == seen), "")
+    return _of_machine(found, worst) if worst else found
+
+
+def _skew(run: _Run) -> Check | None:
+    """Machines that were to start together: from the first's start to the last's, and what is not known of a clock."""
+    machines = [one for one in run.measured.facts.machines if not one.lost] if run.measured.facts else []
+    if not machines:
+        return None
+    starts = [machine.start_ms for machine in machines]
+    last = max(machines, key=lambda one: abs(one.start_ms - float(np.median(starts))) + one.error_ms)
+    spread, error = max(starts) - min(starts), max(machine.error_ms for machine in machines)
+    seen, limit = (spread + error) / 1e3, run.scenario.validity.skew
+    values = {"machine": last.name, "n": len(machines), "spread": f"{spread:.2f}", "error": f"{error:.2f}"}
+    return _check("skew", seen <= limit, seen, limit, **values, limit_ms=f"{limit * 1e3:g}")
 
 
 def _throttle(run: _Run) -> Check | None:
@@ -375,6 +415,9 @@ def _littles_law(run: _Run) -> Check | None:
 def _worker(run: _Run) -> Check | None:
     if run.measured.facts is None:
         return None
+    lost = [machine.lost for machine in run.measured.facts.machines if machine.lost]
+    if lost:
+        return Check(id="worker", ok=False, observed=float(len(lost)), limit=0.0, message=lost[0])
     dead = [{"worker": w.worker, "why": w.died} for w in run.measured.facts.workers if w.died]
     found = _check("worker", not dead, float(len(dead)), 0.0, **dead[0] if dead else {})
     if any(w.disk_full for w in run.measured.facts.workers):
@@ -384,6 +427,6 @@ def _worker(run: _Run) -> Check | None:
 
 #: The validity table, in the order in which it is shown.
 CHECKS: tuple[Callable[[_Run], Check | None], ...] = (
-    _worker, _send_lag, _burst, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _reconnected, _length, _output_length,
-    _cache, _media_cache, _token_source, _flags, _throttle, _littles_law,
+    _worker, _send_lag, _burst, _sentinel_lag, _rate, _concurrency, _cpu, _steal, _skew, _reconnected, _length,
+    _output_length, _cache, _media_cache, _token_source, _flags, _throttle, _littles_law,
 )  # fmt: skip

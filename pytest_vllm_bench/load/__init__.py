@@ -21,11 +21,12 @@ What lies on the disk (``tape``)
 """
 
 from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored, too_much, workers_needed
-from pytest_vllm_bench.load.sending import SendSettings, send
+from pytest_vllm_bench.load.sending import SendSettings, at_most, send
 from pytest_vllm_bench.load.tape import blot_out, follow, read, started, writers
 
 __all__ = [
     "SendSettings",
+    "at_most",
     "blot_out",
     "follow",
     "open_files_problem",

@@ -46,6 +46,7 @@ class SendJob(msgspec.Struct, kw_only=True, frozen=True):
     keep_alive: bool
     cpu: int | None
     drain_s: float
+    closed: bool | None = None  # None: as the plan looks
 
     def __repr__(self) -> str:
         return f"Job(worker={self.worker}, base_url={self.base_url!r}, ...)"  # no headers, nor a path with a key in it

@@ -11,8 +11,9 @@ import heapq
 import math
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import NamedTuple, Protocol
 
 from pytest_vllm_bench.model import INDEX_ROW
@@ -37,16 +38,19 @@ class PlannedRow(NamedTuple):
 Chain = list[PlannedRow]
 
 
-def rows(index: bytes | memoryview) -> Iterator[PlannedRow]:
-    """The plan's rows in order."""
-    for number, (offset, length, chain, turn, model, due, think, *_) in enumerate(_row.iter_unpack(index)):
+def rows(index: bytes | memoryview, numbers: Iterable[int] | None = None) -> Iterator[PlannedRow]:
+    """The plan's rows in order; ``numbers``: theirs in the whole plan, where this is a part of one."""
+    numbered = zip(count() if numbers is None else numbers, _row.iter_unpack(index), strict=False)
+    for number, (offset, length, chain, turn, model, due, think, *_) in numbered:
         yield PlannedRow(number, chain, turn, model, due, think, offset, length)
 
 
-def chains(index: bytes | memoryview, shard: int = 0, of: int = 1) -> Iterator[Chain]:
+def chains(
+    index: bytes | memoryview, shard: int = 0, of: int = 1, numbers: Iterable[int] | None = None
+) -> Iterator[Chain]:
     """Every ``of``-th chain, beginning with chain ``shard``; the rows of a chain are adjacent, turn 0 first."""
     chain: Chain = []
-    for row in rows(index):
+    for row in rows(index, numbers):
         if row.chain % of != shard:
             continue
         if chain and row.chain != chain[0].chain:

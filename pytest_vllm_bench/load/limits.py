@@ -45,14 +45,14 @@ def busy(facts: LoadFacts) -> float:
     return sum(max(w.peak_cpu, w.peak_reads_per_s * w.event_cost_s) for w in facts.workers)
 
 
-def workers_needed(warmup: LoadFacts, cap: int | None, *, closed: bool) -> int:
+def workers_needed(warmup: LoadFacts, cap: int | None, *, closed: bool, cores: int | None = None) -> int:
     """How many measuring processes the load takes that the warm-up was a sample of; at least 1.
 
     Each is to use at most ``COMFORTABLE`` of a core.  In a closed loop one for each eight slots at most: a shard that
-    runs dry alone ends the steady window.
+    runs dry alone ends the steady window.  ``cores``: of all machines; None: of this one.
     """
     needed = math.ceil(busy(warmup) / COMFORTABLE)
-    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if closed and cap is not None:
         most = min(most, cap // SLOTS_EACH)
     return max(1, min(needed, most))

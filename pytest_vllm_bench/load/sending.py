@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,9 @@ class SendSettings:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     drain_s: float = 2.0  # what is in flight when the run is stopped has this long to end
     request_id_prefix: str = ""
+    place: tuple[int, int] = (0, 1)  # which machine this is, and of how many: the plan has no chains of the others
+    closed: bool | None = None  # all of the load is due at once; None: as this plan looks
+    start: Callable[[], float | None] | None = None  # asked when all are ready, until it says when they are to start
 
 
 async def send(plan: Plan, target: Target, settings: SendSettings, folder: Path, stop: asyncio.Event) -> LoadFacts:
@@ -50,9 +53,9 @@ async def send(plan: Plan, target: Target, settings: SendSettings, folder: Path,
     A cancelled ``send`` kills the measuring processes.  A process that dies is said in its ``WorkerFacts.died``; the
     others go on.
     """
-    caps = [cap for cap in (plan.max_in_flight, *(cap for _, cap in plan.steps)) if cap is not None]
-    workers = max(1, min(settings.workers, plan.chains, *caps))  # each needs a chain, and a slot at all times
-    crew = _Crew([_job(plan, target, settings, folder, (i, workers)) for i in range(workers)], folder)
+    workers, (machine, machines) = at_most(settings.workers, plan, settings.place[1]), settings.place
+    places = [(machine + machines * i, machines * workers) for i in range(workers)]
+    crew = _Crew([_job(plan, target, settings, folder, place) for place in places], folder, settings.start)
     watcher = asyncio.create_task(_pass_on(stop, crew))
     try:
         facts = await asyncio.to_thread(crew.run)
@@ -60,6 +63,12 @@ async def send(plan: Plan, target: Target, settings: SendSettings, folder: Path,
         watcher.cancel()
         crew.kill()
     return facts
+
+
+def at_most(workers: int, plan: Plan, machines: int = 1) -> int:
+    """So many processes that each, on each machine, has a chain, and a slot at all times."""
+    caps = [cap for cap in (plan.max_in_flight, *(cap for _, cap in plan.steps)) if cap is not None]
+    return max(1, min(workers, *(most // machines for most in (plan.chains, *caps))))
 
 
 async def _pass_on(stop: asyncio.Event, crew: _Crew) -> None:
@@ -89,8 +98,11 @@ def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place
         duration=plan.duration,
         timeouts=settings.timeouts,
         keep_alive=settings.keep_alive,
-        cpu=settings.worker_cpus[place[0] % len(settings.worker_cpus)] if settings.worker_cpus else None,
+        cpu=settings.worker_cpus[place[0] // settings.place[1] % len(settings.worker_cpus)]
+        if settings.worker_cpus
+        else None,
         drain_s=settings.drain_s,
+        closed=settings.closed,
     )
 
 
@@ -180,8 +192,11 @@ class _Member:
 class _Crew:
     """All measuring processes of one load, served by one thread."""
 
-    def __init__(self, jobs: Sequence[control.SendJob], folder: Path) -> None:
+    def __init__(
+        self, jobs: Sequence[control.SendJob], folder: Path, start: Callable[[], float | None] | None = None
+    ) -> None:
         private_folder(folder)
+        self._start = start or (lambda: perf_counter() + HEADSTART_S)
         self.members: list[_Member] = []
         try:
             for job in jobs:
@@ -221,8 +236,8 @@ class _Crew:
                     selector.unregister(key.fileobj)
             alive = [member for member in self.members if not member.over]
             if not started and all(member.ready for member in alive):
-                started, before = perf_counter() + HEADSTART_S, steal_ticks()
-                for member in alive:
+                started, before = self._start() or 0.0, steal_ticks()
+                for member in alive if started else ():
                     member.say(control.GO, control.TIME.pack(started))
             if self._stop.is_set() and not stopped:
                 stopped = True

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +22,7 @@ from pytest_vllm_bench.load.burst import event_cost
 from pytest_vllm_bench.load.clock import Alarm
 from pytest_vllm_bench.load.content import Content
 from pytest_vllm_bench.load.control import SendJob
-from pytest_vllm_bench.load.dispatch import Dispatch, Outside, PlannedRow, chains, is_closed, share
+from pytest_vllm_bench.load.dispatch import Chain, Dispatch, Outside, PlannedRow, chains, is_closed, share
 from pytest_vllm_bench.load.pool import Pool
 from pytest_vllm_bench.load.selfwatch import SelfWatch, go_first, keep_to
 from pytest_vllm_bench.load.tape import Tape
@@ -43,6 +43,7 @@ class Worker:
         self.job, self.loop = job, loop
         folder = Path(job.plan_folder)
         index = _mapped(folder / "index.bin")
+        closed = is_closed(index) if job.closed is None else job.closed
         self.bodies = os.open(folder / "bodies.bin", os.O_RDONLY)
         self.turns = Turns.of(folder)
         self.tape = Tape(Path(job.tape_folder), job.worker, loop.call_later)
@@ -64,9 +65,8 @@ class Worker:
             for model in job.models or ("",)
         ]
         self.alarm = Alarm(loop, self._pump)
-        closed = is_closed(index)
         self.dispatch = Dispatch(
-            chains(index, job.worker, job.workers),
+            self._chains(),
             Outside(
                 clock=perf_counter,
                 wake=self.alarm.set,
@@ -91,11 +91,17 @@ class Worker:
         if self.job.keep_alive:
             await self.pool.open_ahead(self._first_need())
 
+    def _chains(self) -> Iterator[Chain]:
+        """Of a plan that is a part of one, by their numbers there."""
+        folder = Path(self.job.plan_folder)
+        numbers = folder / "numbers.bin"
+        known = memoryview(_mapped(numbers)).cast("B").cast("I") if numbers.exists() else None
+        return chains(_mapped(folder / "index.bin"), self.job.worker, self.job.workers, known)
+
     def _first_need(self) -> int:
-        index = _mapped(Path(self.job.plan_folder) / "index.bin")
         limit = share(self.job.cap, self.job.worker, self.job.workers)
         n = 0
-        for chain in chains(index, self.job.worker, self.job.workers):
+        for chain in self._chains():
             if chain[0].due > LEAD_S or n == limit:
                 break
             n += 1

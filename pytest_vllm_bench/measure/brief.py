@@ -48,6 +48,7 @@ def client(facts: LoadFacts | None) -> ClientSummary | None:
         steal=facts.steal,
         stop_reason=facts.stop_reason,
         workers=tuple(map(_worker, facts.workers)),
+        machines=facts.machines,
     )
 
 
@@ -57,16 +58,17 @@ def _worker(worker: WorkerFacts) -> WorkerSummary:
         **{name: getattr(worker, name) for name in AS_SEEN},
         seconds=worker.ended - worker.started,
         sentinel_ticks=len(lags),
-        p50_sentinel_lag_ms=_quantile(lags, 0.5),
-        p99_sentinel_lag_ms=_quantile(lags, 0.99),
-        max_sentinel_lag_ms=_quantile(lags, 1.0),
+        p50_sentinel_lag_ms=quantile(lags, 0.5),
+        p99_sentinel_lag_ms=quantile(lags, 0.99),
+        max_sentinel_lag_ms=quantile(lags, 1.0),
         tape_stalls=len(worker.tape_stalls),
         tape_stall_ms=1e3 * sum(worker.tape_stalls),
         context_switches=(worker.voluntary_switches, worker.involuntary_switches),
     )
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
+def quantile(ordered: Sequence[float], share: float) -> float | None:
+    """In milliseconds."""
     if not ordered:
         return None
     return round(1e3 * ordered[max(0, math.ceil(share * len(ordered)) - 1)], 4)

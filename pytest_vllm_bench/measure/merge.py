@@ -56,6 +56,7 @@ def _facts(facts: Sequence[LoadFacts]) -> LoadFacts:
         complete=all(one.complete for one in facts),
         stop_reason=next((one.stop_reason for one in facts if one.stop_reason), ""),
         steal=max((one.steal for one in facts if one.steal is not None), default=None),
+        machines=tuple(chain.from_iterable(one.machines for one in facts)),
         warnings=_once(one.warnings for one in facts),
     )
 

@@ -104,6 +104,7 @@ class ValiditySettings:
     reconnected: float = 0.05
     length: float = 0.01
     cache: float = 0.02
+    skew: float = 0.005  # seconds between the first machine's start and the last's
     throttle: float | None = None  # of an accelerator's samples that may be slowed by heat; None: it only taints
 
 

@@ -44,6 +44,22 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """One of several machines that sent a plan together, and how well."""
+
+    name: str
+    start_ms: float = 0.0  # after the common start
+    error_ms: float = 0.0  # of what is known of its clock, at most
+    ahead_ms: float = 0.0  # its clock before the load
+    drift_ppm: float = 0.0
+    cpu: float | None = None  # of a core, its busiest process
+    steal: float | None = None
+    p99_send_lag_ms: float | None = None
+    p99_sentinel_lag_ms: float | None = None
+    lost: Message | None = None  # it was lost, and when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFacts:
     """What the client saw of itself during one load."""
 
@@ -53,6 +69,7 @@ class LoadFacts:
     complete: bool  # everything planned was sent and answered or given up; False after a stop
     stop_reason: str = ""
     steal: float | None = None  # share of CPU time taken by the hypervisor; None = unknown here
+    machines: tuple[MachineFacts, ...] = ()  # of n, process or chain i is of machine i % n
     warnings: tuple[Message, ...] = ()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_vllm_bench.model.asked import Scenario
+from pytest_vllm_bench.model.measurement import MachineFacts
 from pytest_vllm_bench.model.message import Message
 from pytest_vllm_bench.model.plan import Plan
 from pytest_vllm_bench.model.record import Record
@@ -75,6 +76,7 @@ class ClientSummary:
     steal: float | None = None
     stop_reason: str = ""
     workers: tuple[WorkerSummary, ...] = ()
+    machines: tuple[MachineFacts, ...] = ()  # of several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,7 +104,7 @@ def outcome_of(
 class Check:
     """One row of the validity table: was the load what was asked for, and the client up to it?"""
 
-    #: send_lag, sentinel_lag, rate, concurrency, cpu, steal, worker, reconnected, length, output_length, cache,
+    #: send_lag, sentinel_lag, rate, concurrency, cpu, steal, skew, worker, reconnected, length, output_length, cache,
     #: token_source, throttle, littles_law
     id: str
     ok: bool

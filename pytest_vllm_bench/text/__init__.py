@@ -22,6 +22,7 @@ AREAS = (
     "config",
     "plan",
     "load",
+    "machines",
     "backends",
     "measure",
     "judge",

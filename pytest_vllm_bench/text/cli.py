@@ -88,6 +88,36 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.whatif.rule": ('rules: "p99_ttft_ms <= 500"', '规则，如 "p99_ttft_ms <= 500"'),
     "cli.whatif.format": ("how the answer is written", "输出格式"),
     "cli.whatif.next": ("which three loads to measure next", "接下来最值得实测的三个负载"),
+    "cli.worker.help": (
+        "send load for a run on another machine, whenever it calls (machines: in config.yaml)",
+        "在本机代另一台机器上的运行发送负载（见 config.yaml 的 machines）",
+    ),
+    "cli.worker.listen": (
+        "where to listen: localhost:7001; port 0: any",
+        "监听地址：localhost:7001；端口 0 表示任意端口",
+    ),
+    "cli.worker.token_env": (
+        "the environment variable that holds the token of machines.token_env",
+        "保存令牌的环境变量，与 machines.token_env 的令牌相同",
+    ),
+    "cli.worker.cert": ("a certificate (PEM), for TLS", "TLS 证书文件（PEM）"),
+    "cli.worker.key": ("its key, where that is not in the same file", "证书的私钥（不在同一文件中时）"),
+    "cli.worker.plain_text": (
+        "listen to other machines without TLS, in a network that you trust",
+        "不使用 TLS 而接受其他机器的连接（仅限可信网络）",
+    ),
+    "cli.worker.listens": ("listening on {where}", "正在监听 {where}"),
+    "cli.worker.token": (
+        "the environment variable {variable} holds no token of at least {least} characters; "
+        "export {variable}=$(openssl rand -hex 16), the same on all machines",
+        "环境变量 {variable} 中没有至少 {least} 个字符的令牌；请在所有机器上设为同一个值：export {variable}=$(openssl rand -hex 16)",
+    ),
+    "cli.worker.plain": (
+        "on {host} prompts and keys would come in plain text from other machines: give --cert, listen on localhost behind a "
+        "tunnel, or say --plain-text in a network that you trust",
+        "在 {host} 上监听时，其他机器会以明文发来提示词和密钥：请指定 --cert，或在隧道后监听 localhost，或在可信网络中使用 --plain-text",
+    ),
+    "cli.worker.cannot": ("cannot listen on {where}: {why}", "无法监听 {where}：{why}"),
     "cli.simulate.help": ("run the built-in server alone, until Ctrl-C", "单独启动内置模拟服务，按 Ctrl-C 结束"),
     "cli.single.backend": ("how the server is spoken to (default: vllm)", "服务接口类型（默认 vllm）"),
     "cli.single.model": ("the model's name, where the server has several", "模型名（服务有多个模型时必填）"),

@@ -332,6 +332,30 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the value of the environment variable {variable} has characters that no key has (a space, a line break?)",
         "环境变量 {variable} 的值含有密钥中不会出现的字符（空格、换行？）",
     ),
+    "config.host_port": (
+        "{got} is no address; write host:port, a:7001",
+        "{got} 不是地址；请写成 host:port，例如 a:7001",
+    ),
+    "config.machines_hosts": (
+        'no machine is named; write hosts: ["a:7001", "b:7001"], where `pytest-vllm-bench worker` listens',
+        '没有指定任何机器；请写 hosts: ["a:7001", "b:7001"]，即 `pytest-vllm-bench worker` 监听的地址',
+    ),
+    "config.machines_twice": ("{host}:{port} is named twice", "{host}:{port} 重复出现"),
+    "config.machines_plain": (
+        "jobs for {host}:{port} hold prompts and keys and would travel in plain text: write tls: {{ca: …}}, forward a port of "
+        'this machine (ssh -L {port}:localhost:{port} {host}, hosts: ["localhost:{port}"]), or plain_text: true in a '
+        "network that you trust",
+        "发往 {host}:{port} 的任务含有提示词和密钥，将以明文传输：请写 tls: {{ca: …}}，或转发本机端口"
+        '（ssh -L {port}:localhost:{port} {host}，hosts: ["localhost:{port}"]），或在可信网络中写 plain_text: true',
+    ),
+    "config.machines_token": (
+        "token_env is missing: the name of the environment variable that holds the token, here and on each machine",
+        "缺少 token_env：即保存令牌的环境变量名，本机与各台机器上都要设置",
+    ),
+    "config.machines_short": (
+        "the token in {variable} has {n} characters, and at least {least} are hard to guess: `openssl rand -hex 16`",
+        "{variable} 中的令牌只有 {n} 个字符，至少 {least} 个才不易被猜到：`openssl rand -hex 16`",
+    ),
     "config.two_credentials": (
         "more than one of api_key_env, an Authorization header and credentials in the URL; keep one",
         "api_key_env、Authorization 请求头和 URL 中的账号同时出现；请只保留一种",

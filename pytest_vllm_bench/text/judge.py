@@ -725,6 +725,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "other machines took {share} of this one's CPU time; run the client on a machine that is not overbooked",
         "宿主机上的其他虚拟机占用了本机 {share} 的 CPU 时间；请换一台未超卖的机器运行客户端",
     ),
+    "judge.check.of_machine": ("{machine}: {what}", "{machine}：{what}"),
+    "judge.check.skew": (
+        "{n} machines started within {spread} ms (± {error} ms)",
+        "{n} 台机器在 {spread} ms 内开始（±{error} ms）",
+    ),
+    "judge.check.skew.bad": (
+        "the starts of {n} machines are {spread} ms apart, their clocks known to {error} ms (limit {limit_ms} ms, both "
+        "together), {machine} the furthest off; look at its load and the network to it, or raise validity.skew",
+        "{n} 台机器的开始时间相差 {spread} ms，时钟误差 {error} ms（二者之和的限值为 {limit_ms} ms），偏离最多的是 {machine}；"
+        "请检查其负载与网络，或放宽 validity.skew",
+    ),
     "judge.check.worker": ("every measuring process lived to the end", "所有测量进程都正常运行到结束"),
     "judge.check.worker.full": (
         "the disk was full: measuring process {worker} could write no more to {why}; free some space, or point "

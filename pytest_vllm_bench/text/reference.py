@@ -393,6 +393,32 @@ TEXTS: dict[str, tuple[str, str]] = {
         "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为未通过。",
     ),
     # results
+    "reference.machines": (
+        "Machines that send the load instead of this one, all of one plan.",
+        "代替本机发送负载的多台机器，共同执行同一份计划。",
+    ),
+    "reference.machines.hosts": (
+        "Where `pytest-vllm-bench worker --listen HOST:PORT --token-env NAME` listens: `a:7001`.",
+        "`pytest-vllm-bench worker --listen HOST:PORT --token-env NAME` 监听的地址：`a:7001`。",
+    ),
+    "reference.machines.token_env": (
+        "The environment variable with the token that all of them know; it is proved, never sent.",
+        "保存共同令牌的环境变量；只证明双方知道它，从不发送。",
+    ),
+    "reference.machines.tls": (
+        "TLS to the machines, where their workers have `--cert`; by default plain text, to this machine alone.",
+        "以 TLS 连接各机器（其 worker 需指定 `--cert`）；默认明文，且只允许连接本机。",
+    ),
+    "reference.machines.tls.verify": ("Whether their certificates are checked.", "是否校验其证书。"),
+    "reference.machines.tls.ca": ("The file of the CA that signed them.", "为其签发证书的 CA 文件。"),
+    "reference.machines.plain_text": (
+        "Prompts and keys may travel to other machines in plain text, in a network that you trust.",
+        "允许提示词和密钥以明文发往其他机器（仅限可信网络）。",
+    ),
+    "reference.validity.skew": (
+        "Most between the starts of the first machine and the last, with what is not known of their clocks.",
+        "最先与最后开始的机器之间允许的最大时间差（含时钟的不确定度）。",
+    ),
     "reference.observe": ("What is watched beside the load.", "压测时同步观测的内容。"),
     "reference.observe.interval": (
         "How often the server's `/metrics` is read while load runs: `500ms`, `2s`. A page that takes a fifth of that is "

@@ -20,7 +20,7 @@ from pytest_vllm_bench.registry import builtin
 EVERY = [block for pair in PAGES.items() for page in pair for block in blocks(page, "yaml")]
 MINIMAL = {"base_url": "http://localhost:8000", "input_output": [[256, 64]], "concurrency_prompts": [[16, 160]]}
 #: Datasets whose prompts bring their own lengths go without these.
-VARIABLES = ("OPENAI_API_KEY", "API_KEY")
+VARIABLES = ("OPENAI_API_KEY", "API_KEY", "BENCH_TOKEN")
 
 
 def of(*kinds: str) -> list[Block]:
@@ -31,7 +31,7 @@ def of(*kinds: str) -> list[Block]:
 def keys() -> Iterator[None]:
     """The variables that the pages name, as a reader would have set them."""
     before = dict(os.environ)
-    os.environ.update(dict.fromkeys(VARIABLES, "secret"))
+    os.environ.update(dict.fromkeys(VARIABLES, "secret-of-a-reader"))
     yield
     os.environ.clear()
     os.environ.update(before)

@@ -22,7 +22,9 @@ from pytest_vllm_bench.measure.metrics import summary
 from pytest_vllm_bench.model import (
     Check,
     LoadFacts,
+    MachineFacts,
     Measurement,
+    Message,
     Plan,
     Record,
     Track,
@@ -704,3 +706,49 @@ def test_throttling_is_invalid_where_that_was_asked_for() -> None:
     assert unseen is not None
     assert not unseen.ok
     assert "no accelerator tells" in say(unseen.message)
+
+
+def from_machines(n: int = 64, **changed: Any) -> LoadFacts:
+    """``n`` machines of one process each, the third as told."""
+    alone = facts()
+    workers = tuple(replace(alone.workers[0], worker=i) for i in range(n))
+    of_worker = {key: changed.pop(key) for key in ("sentinel_lags", "cpu_s") if key in changed}
+    made = [MachineFacts(name=f"m{i}:7001", start_ms=0.2 * (i == 1), error_ms=0.1, steal=0.0) for i in range(n)]
+    made[2] = replace(made[2], **changed)
+    some = tuple(replace(w, **of_worker) if w.worker == 2 else w for w in workers)
+    return replace(alone, workers=some, machines=tuple(made), steal=max(m.steal or 0.0 for m in made))
+
+
+def test_each_machine_is_judged_alone_and_the_worst_is_named() -> None:
+    """One of 64 has 1.6 % of all samples: among all of them half of its own are no more than a few."""
+    records = opened([0.05] * 640)
+    assert ok("skew", records, facts=[from_machines()], **RATED)
+    spoilt: dict[str, dict[str, Any]] = {
+        "skew": {"start_ms": 7.0},
+        "worker": {"lost": Message(key="machines.lost", values={"machine": "m2:7001", "seconds": 31, "why": "silent"})},
+        "sentinel_lag": {"sentinel_lags": (0.0001,) * 500 + (0.05,) * 500},
+        "cpu": {"cpu_s": 9.9},
+        "steal": {"steal": 0.2},
+    }
+    for id, changed in spoilt.items():
+        found = check(id, records, facts=[from_machines(**changed)], **RATED)
+        assert found is not None
+        assert not found.ok, id
+        assert "m2:7001" in say(found.message, "en"), id
+    lagging = [replace_sent(r, 0.05) if r.chain % 64 == 2 and r.index % 128 == 2 else r for r in records]
+    found = check("send_lag", lagging, facts=[from_machines()], **RATED)
+    assert found is not None
+    assert not found.ok
+    assert say(found.message, "en").startswith("m2:7001: the client sent late: 5 of 10")
+    assert ok("send_lag", lagging, facts=[facts()], **RATED)
+
+
+def replace_sent(record: Record, late: float) -> Record:
+    return request(record.index, (record.due or 0.0) + late, due=record.due, ready=record.due)
+
+
+def test_what_is_not_known_of_a_clock_counts_as_skew() -> None:
+    records = opened([0.05] * 20)
+    assert not ok("skew", records, facts=[from_machines(error_ms=4.9)], **RATED)
+    assert ok("skew", records, facts=[from_machines(error_ms=4.9)], validity=ValiditySettings(skew=0.006), **RATED)
+    assert check("skew", records, facts=[facts()], **RATED) is None

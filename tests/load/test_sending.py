@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -437,22 +436,6 @@ async def test_a_name_with_two_addresses_of_which_one_answers(tmp_path: Path) ->
         plan = make_plan(tmp_path / "plan", [{}] * 3)
         requests, _ = await sent(plan, f"http://localhost:{server.port}", tmp_path)
     assert [r.ending for r in requests.values()] == [Ending.COMPLETE] * 3
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that only itself vouches for, with its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not there to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    key = path.with_name("key.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", path],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    path.write_bytes(path.read_bytes() + key.read_bytes())
-    return path
 
 
 async def test_tls(tmp_path: Path, certificate: Path) -> None:
