@@ -75,9 +75,11 @@ def compare(asked: argparse.Namespace) -> str:
     cases = [case for case in STANDARD if not asked.concurrency or case.concurrency in asked.concurrency]
     errors = rounds.run(cases, chosen, asked.rounds, asked.out)
     save(errors, asked.out / "rounds.json")
-    picture = DOCS / "en" / "pictures" / "accuracy.png" if asked.write_docs else asked.out / "accuracy.png"
-    chart.save(errors, picture)
-    print(picture, file=sys.stderr)
+    for lang in ("en", "zh"):
+        picture = (DOCS / lang / "pictures" if asked.write_docs else asked.out / lang) / "accuracy.png"
+        picture.parent.mkdir(exist_ok=True)
+        chart.save(errors, picture, lang)
+        print(picture, file=sys.stderr)
     mine = [error for error in errors if error.client == "pytest-vllm-bench"]
     return rounds.table(errors) + "\n\n" + rounds.table(mine, rounds.INSIDE)
 

@@ -7,9 +7,13 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.text import say
+
+if TYPE_CHECKING:
+    import pytest
 
 PASSES_ON = True
 
@@ -30,6 +34,18 @@ INI = """\
 asyncio_default_fixture_loop_scope = function
 filterwarnings = ignore:Module already imported:pytest.PytestAssertRewriteWarning
 """
+
+
+class OwnNames:
+    """A pytest plugin: tests are called by their names alone, not by where the folder lies that was made for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        session.config.cwd_relative_nodeid = lambda nodeid: nodeid  # type: ignore[method-assign]
+        if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):
+            reporter.startpath = self.folder
 
 
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
@@ -56,5 +72,5 @@ def pytest_on(config: Path, args: argparse.Namespace, lang: str, plugins: Sequen
         given = [f"--vllm-config={config.resolve()}", f"--vllm-results={args.results.resolve()}"]
         given += [f"--vllm-url={args.url}"] if args.url else []
         given += [f"--vllm-lang={args.lang}"] if args.lang else []
-        words = [str(folder), f"--rootdir={folder}", "-p", "no:cacheprovider", *given, *args.rest]
-        return int(pytest.main(words, plugins=plugins))
+        words = [str(folder), f"--rootdir={folder}", "-p", "no:cacheprovider", "--no-header", *given, *args.rest]
+        return int(pytest.main(words, plugins=[*plugins, OwnNames(folder)]))

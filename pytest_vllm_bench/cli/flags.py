@@ -1,4 +1,4 @@
-"""The flags of ``vllm bench serve`` (0.32, and those that it once had) → what each becomes here."""
+"""The flags of ``vllm bench serve`` (0.32, its main branch, and those that it once had) → what each becomes here."""
 
 from __future__ import annotations
 

@@ -76,19 +76,16 @@ def parse(args: Sequence[str] | None = None, lang: str = "en") -> tuple[Simulato
     """A command line → the options, and whether to end when stdin is closed."""
     from pytest_vllm_bench.simulator import formats
 
-    parser = argparse.ArgumentParser(
-        prog="pytest-vllm-bench simulate",
-        description=say("simulator.help", lang),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="pytest-vllm-bench simulate", description=say("simulator.help", lang))
     parser.add_argument("--with-parent", action="store_true", help=say("simulator.help.with_parent", lang))
     for kind in (SimulatorOptions, LatencyModel):
         group = parser.add_argument_group(say(f"simulator.help.{kind.__name__}", lang))
         for f in fields(kind):
             if f.name != "latency":
-                _option(
-                    group, f.name, f.default, say(f"simulator.help.{f.name}", lang, dialects=", ".join(formats.NAMES))
-                )
+                words = say(f"simulator.help.{f.name}", lang, dialects=", ".join(formats.NAMES))
+                usual = f.default[0] if isinstance(f.default, tuple) else f.default
+                usual = say("simulator.help.usual", lang, usual=usual) if usual != "" else ""
+                _option(group, f.name, f.default, words + usual)
     given = vars(parser.parse_args(args))
     if not 0 <= given["port"] < 2**16:  # the system would take the rest of a division
         parser.error(say("simulator.port", lang, port=given["port"]))

@@ -148,11 +148,12 @@ class FlagErrors:
         for word in unknown:
             if word.startswith("--"):
                 name = word[2:].partition("=")[0]
-                hint = suggestion(f"--{dashed(name)}", [f"--{flag}" for flag in names()])
+                hint = suggestion(f"--{dashed(name)}", [f"--{flag}" for flag in ("help", *names())])
                 raise pytest.UsageError(say("cli.single.unknown", self.lang, name=f"--{name}", hint=hint))
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.vllm_flags = True
         registry = builtin()
         config.hook.pytest_vllm_bench_register(registry=registry)
         try:

@@ -130,8 +130,12 @@ def _rates(config: Config) -> Iterator[Problem]:
     capped = any(concurrency is not None for concurrency, _ in settings.concurrency_prompts or [])
     if capped and any(stage.concurrency is not None for stage in settings.stages):
         yield _problem(config, "stages", "stages_and_concurrency")
-    if settings.ramp_up is not None and not finite:
-        yield _problem(config, "ramp_up", "no_rate", key="ramp_up")
+    every = all(math.isfinite(rate) for rate in settings.request_rate)
+    every |= settings.search is not None and settings.search.over == "request_rate"
+    cells = settings.concurrency_prompts or [(None, None)]
+    capped_all = all(cap is not None for cap, _ in cells) or (settings.search is not None and not finite)
+    if settings.ramp_up is not None and not every and (settings.ramp_up.over is None or not capped_all):
+        yield _problem(config, "ramp_up", "ramp_of_nothing")
     counted = all(prompts is not None for _, prompts in settings.concurrency_prompts or [(None, None)])
     if settings.ramp_up is not None and settings.ramp_up.over is None and not counted:
         yield _problem(config, "ramp_up.over", "ramp_unbounded")

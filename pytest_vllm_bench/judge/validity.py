@@ -181,7 +181,7 @@ def _rate(run: _Run) -> Check | None:
 
 
 def _concurrency(run: _Run) -> Check | None:
-    """Mean requests in flight from the C-th send to the last (of the first shard that runs dry)."""
+    """Mean requests in flight from the C-th send, and a ramp's end, to the last (of the shard that runs dry first)."""
     cap = run.scenario.concurrency
     sent = run.sample.sent
     was_sent = np.isfinite(sent)
@@ -191,7 +191,8 @@ def _concurrency(run: _Run) -> Check | None:
     workers = len(run.measured.facts.workers) if run.measured.facts and run.measured.facts.workers else 1
     shard = run.sample.chain[was_sent] % workers
     sent = sent[was_sent]
-    begin = float(np.sort(sent)[cap - 1])
+    rising = (run.scenario.ramp_up.over or 0.0) if run.scenario.ramp_up else 0.0
+    begin = max(float(np.sort(sent)[cap - 1]), float(sent.min()) + rising)
     end = min(float(sent[shard == w].max()) for w in range(workers) if (shard == w).any())
     if end <= begin:
         return None

@@ -18,6 +18,7 @@ class MetricSettings:
     concurrency: int | None = None
     open_loop: bool = False
     staged: bool = False  # the cap changes during the run
+    rising: float = 0.0  # seconds in which the load rises, before it is what was asked for
     workers: int = 1  # measuring processes
     complete: bool = True
     accelerators: int | None = None
@@ -39,6 +40,7 @@ def settings_of(scenario: Scenario, *, workers: int = 1, complete: bool = True) 
         goodput=scenario.goodput,
         concurrency=scenario.concurrency,
         open_loop=scenario.open_loop,
+        rising=(scenario.ramp_up.over or 0.0) if scenario.ramp_up else 0.0,
         staged=any(stage.concurrency is not None for stage in scenario.stages),
         workers=workers,
         complete=complete,

@@ -21,7 +21,7 @@ def steady(times: Mapping[str, Any], response_e2el: Any | None, settings: Metric
     if settings.staged:
         return None
     if settings.open_loop:
-        found = _open(times, response_e2el)
+        found = _open(times, response_e2el, settings.rising)
         fewest = FEWEST_OPEN
     else:
         found = _closed(times, settings)
@@ -48,7 +48,7 @@ def members(times: Mapping[str, Any], window: tuple[float, float] | None, open_l
 
 
 def _closed(times: Mapping[str, Any], settings: MetricSettings) -> tuple[float, float] | None:
-    """From the C-th completion to the last dispatch of the shard that runs dry first."""
+    """From the C-th completion, and the end of a ramp, to the last dispatch of the shard that runs dry first."""
     cap = settings.concurrency
     was_sent = np.isfinite(times["sent"])
     if cap is None or int(was_sent.sum()) < 3 * cap:
@@ -59,16 +59,17 @@ def _closed(times: Mapping[str, Any], settings: MetricSettings) -> tuple[float, 
     shard = times["chain"][was_sent] % settings.workers
     sent = times["sent"][was_sent]
     last = [float(sent[shard == w].max()) for w in range(settings.workers) if (shard == w).any()]
-    begin, end = float(done[cap - 1]), min(last)
+    begin = max(float(done[cap - 1]), float(sent.min()) + settings.rising if settings.rising else 0.0)
+    end = min(last)
     return (begin, end) if end > begin else None
 
 
-def _open(times: Mapping[str, Any], response_e2el: Any) -> tuple[float, float] | None:
-    """From the first due plus F to the last due, F being the p95 of response_e2el."""
+def _open(times: Mapping[str, Any], response_e2el: Any, rising: float) -> tuple[float, float] | None:
+    """From the first due, or the end of a ramp, plus F to the last due, F being the p95 of response_e2el."""
     due = times["due"][np.isfinite(times["due"])]
     known = response_e2el[np.isfinite(response_e2el)]
     if not len(due) or not len(known):
         return None
     fill = float(np.quantile(known, 0.95))
-    begin, end = float(due.min()) + fill, float(due.max())
+    begin, end = float(due.min()) + rising + fill, float(due.max())
     return (begin, end) if end - begin >= 2 * fill else None

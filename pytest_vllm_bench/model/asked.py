@@ -35,7 +35,8 @@ class DatasetChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RampUp:
-    """The rate rises from ``start`` requests/s (0: nearly nothing) to ``request_rate`` over ``over`` seconds.
+    """The rate rises from ``start`` requests/s (0: nearly nothing) to ``request_rate`` over ``over`` seconds; without
+    a rate the cap does, from ``start`` slots to ``concurrency``.
 
     ``over`` None: over all of the requests, from one to the next."""
 

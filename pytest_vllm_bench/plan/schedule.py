@@ -77,9 +77,10 @@ def _cap_steps(scenario: Scenario) -> tuple[tuple[float, int], ...]:
     if scenario.ramp_up is None or scenario.ramp_up.over is None or not scenario.concurrency:
         return ()
     top, ramp, over = scenario.concurrency, scenario.ramp_up, scenario.ramp_up.over
-    if ramp.shape == "exponential":
-        return tuple((over * math.log(c) / math.log(top) if c > 1 else 0.0, c) for c in range(1, top + 1))
-    return tuple((over * (c - 1) / max(1, top - 1), c) for c in range(1, top + 1))
+    least = min(top, max(1, round(ramp.start)))
+    along = math.log if ramp.shape == "exponential" else float
+    whole = (along(top) - along(least)) or 1.0
+    return tuple((over * (along(c) - along(least)) / whole, c) for c in range(least, top + 1))
 
 
 def _starts(lengths: Sequence[float]) -> list[float]:

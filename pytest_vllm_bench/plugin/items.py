@@ -251,8 +251,12 @@ class Items:
         for path, config in self.configs.items():
             if not (mine := [s for s in self.selected if s in self.scenarios[path]]):
                 continue
-            where = ", ".join(f"{key}: {value} ({origin})" for key, value, origin in config.in_force)
-            lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
+            if getattr(self.pytest.option, "vllm_flags", False):  # of ``single``, whose config is made of them
+                where = ", ".join(f"{key}: {value}" for key, value, _ in config.in_force)
+                lines.append(say("plugin.header_flags", self.lang, where=where))
+            else:
+                where = ", ".join(f"{key}: {value} ({origin})" for key, value, origin in config.in_force)
+                lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
             lines += [*self.unsavable(config), *self.gate(config, mine), *self.foreseen(mine, config.base_dir)]

@@ -425,6 +425,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{key} shapes a request rate, and none is set; add request_rate: 4 or remove it",
         "{key} 用来调整请求速率，而速率没有设置；请加上 request_rate: 4，或删掉它",
     ),
+    "config.ramp_of_nothing": (
+        "a ramp needs a request_rate to rise to, or, over: 30s, a concurrency; here a cell has neither: "
+        "add request_rate: 4, or write [16, 160] for [null, 160]",
+        "爬坡需要一个要升到的 request_rate；写 over: 30s 时也可以是并发数。这里有的组合两者皆无；"
+        "请加上 request_rate: 4，或把 [null, 160] 改为 [16, 160]",
+    ),
     "config.ramp_unbounded": (
         "it rises from request to request, and how many there are is not said; write over: 30s, or a number of requests",
         "速率逐请求上升，而请求总数未定；请写 over: 30s，或给出请求总数",

@@ -59,6 +59,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Run the benchmark without -n, or with -n {workers} --dist loadgroup, which keeps all scenarios on one worker.",
         "{workers} 个 xdist 进程会同时压测，互相干扰。请去掉 -n，或使用 -n {workers} --dist loadgroup，让所有场景在同一进程中依次运行。",
     ),
+    "plugin.header_flags": ("vllm-bench single: {where}", "vllm-bench single：{where}"),
     "plugin.header": (
         "vllm-bench: {path}, scenarios: {count}; {where}",
         "vllm-bench：{path} 中的 {count} 个场景；{where}",

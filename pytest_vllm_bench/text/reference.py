@@ -165,12 +165,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "How even arrivals are at a finite rate: 1 Poisson, below 1 burstier, above 1 steadier, `inf` evenly spaced.",
         "有限速率下到达的均匀程度：1 为泊松，小于 1 更突发，大于 1 更平稳，`inf` 为等间隔。",
     ),
-    "reference.ramp_up": ("The rate rises to `request_rate` first.", "先逐步升到 `request_rate`。"),
+    "reference.ramp_up": (
+        "The rate rises to `request_rate` first; without one the concurrency rises.",
+        "先逐步升到 `request_rate`；未设速率时逐步增加并发。",
+    ),
     "reference.ramp_up.over": (
         "For how long it rises; `requests`: over all of them, from one to the next.",
         "上升用时；`requests` 表示在全部请求上逐个上升。",
     ),
-    "reference.ramp_up.start": ("Requests/s that it rises from.", "起始速率，单位 请求/秒。"),
+    "reference.ramp_up.start": (
+        "Requests/s, or requests under way, that it rises from.",
+        "起始速率（请求/秒）或起始并发数。",
+    ),
     "reference.ramp_up.shape": ("How it rises.", "上升方式：线性或指数。"),
     "reference.stages": (
         "One load after the other: `[{{rate: 2, for: 60s}}, {{rate: 8, for: 60s}}]`, or `concurrency` instead "

@@ -35,6 +35,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "An LLM server without a model: it answers at a known speed, in many servers' languages.",
         "没有模型的 LLM 服务：以已知的速度、用多种推理服务的接口格式作答。",
     ),
+    "simulator.help.usual": (" (default: {usual})", "（默认 {usual}）"),
     "simulator.help.with_parent": ("end when standard input is closed", "标准输入关闭时退出"),
     "simulator.help.SimulatorOptions": ("the server", "服务"),
     "simulator.help.LatencyModel": ("the engine", "推理引擎"),

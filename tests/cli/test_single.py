@@ -83,8 +83,10 @@ def scenario(folder: Path, made: dict[str, Any]) -> Scenario:
 
 def test_every_flag_of_theirs_is_one_of_ours() -> None:
     theirs = set(re.findall(r"^  (?:-h, )?--([a-z-]+)", HELP, re.MULTILINE)) - {"help"} | {"no-self-timed"}
-    assert len(theirs) == 102
-    assert theirs - FLAGS.keys() == set()
+    # and sonnet's, which main has too: as many as its own list names (rust/src/bench/tests/python_serve_flags.txt)
+    main = theirs | {f"sonnet-{of}-len" for of in ("input", "output", "prefix")}
+    assert (len(theirs), len(main)) == (102, 105)
+    assert main - FLAGS.keys() == set()
     switches = set(re.findall(r"\[--([a-z-]+)(?:\]| \|)", HELP)) | {"no-self-timed"}
     assert {name for name in theirs if FLAGS[name].kind in ("on", "off")} == switches
 
@@ -269,6 +271,7 @@ def test_published_lines_are_run(has: str, server: str, data: Path) -> None:
     done = ran("single", *words, *RELAXED, cwd=data, PYTEST_VLLM_URL=server, PYTEST_VLLM_TOKENIZER=str(SMALL))
     (row,) = [json.loads(path.read_text()) for path in data.rglob("bench_*.json")]
     assert row["completed"] == row["num_prompts"] > 0, done.stdout + done.stderr
+    assert "/vllm-bench-" not in done.stdout, "the folder that was made for it is nobody's business"
     assert done.returncode == 0, done.stdout + done.stderr
     if "--save-result" in words:
         (saved,) = found(data, parsed(*words))

@@ -509,3 +509,14 @@ def test_what_a_deployment_costs_by_hand() -> None:
     plain = figures(one)
     assert plain["output_throughput_per_accelerator"] is plain["cost_per_million_output_tokens"] is None
     assert figures([], price_per_hour=7.2)["cost_per_million_output_tokens"] is None
+
+
+def test_the_steady_window_begins_after_a_ramp() -> None:
+    made = closed([0.1] * 40, cap=2)
+    began = min(r.sent for r in made if r.sent is not None)
+    one = sample(made, MetricSettings(concurrency=2, rising=1.0))
+    assert one.steady == (began + 1.0, max(r.sent for r in made if r.sent is not None))
+    paced = [request(i, 0.1 * i, due=0.1 * i) for i in range(100)]
+    (usual, later) = (sample(paced, MetricSettings(open_loop=True, rising=s)).steady for s in (0.0, 2.0))
+    assert usual is not None
+    assert later == (usual[0] + 2.0, usual[1])

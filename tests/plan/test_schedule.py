@@ -178,6 +178,9 @@ def test_a_ramp_without_a_rate_raises_the_cap() -> None:
     assert grown[0] == (0.0, 1)
     assert {cap: at for at, cap in grown}[4] == pytest.approx(4.0)
     assert grown[-1] == (pytest.approx(8.0), 16)
+    some = planned(concurrency=5, num_prompts=50, ramp_up=RampUp(over=8.0, start=3.0))
+    assert some.steps == ((0.0, 3), (4.0, 4), (8.0, 5))
+    assert planned(concurrency=5, num_prompts=50, ramp_up=RampUp(over=8.0, start=9.0)).steps == ((0.0, 5),)
 
 
 def test_a_closed_loop_has_everything_due_at_once() -> None:
