@@ -46,12 +46,13 @@ class Memory:
         so_far = [m for m in self.of(scenario) if m.scenario.repeat != scenario.repeat]
         return bool(so_far) and scenario.repeats.until is not None and judging.enough(scenario, so_far)
 
-    def recall(self, scenario: Scenario, server: Mapping[str, Any]) -> Measurement | None:
-        """What the session that is resumed has measured of a scenario: whole, the same load, and of the same server."""
+    def recall(self, scenario: Scenario, server: Mapping[str, Any] | None) -> Measurement | None:
+        """What the session that is resumed has measured of a scenario: whole, the same load, and of the same server, or
+        (None) of one that the same command starts."""
         one = measurement.found(self.folder / folder.stem(scenario.id)) if self.resumed else None
         if one is None or one.session != self.session or not one.complete or one.gone is not None:
             return None
-        same = alike(one.scenario, scenario) and one.environment.get("server") == server
+        same = alike(one.scenario, scenario) and server in (None, one.environment.get("server"))
         return replace(one, resumed=True) if same else None
 
 

@@ -73,7 +73,7 @@ async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, ke
     """As ``run``, with what the result was judged from."""
     world = replace(world, gate=None) if scenario.target.twin else world  # no reference is held against a prediction
     with workplace(scenario, world) as work:
-        kept, memory = world.environment.get("server", {}), world.memory
+        kept, memory = world.environment.get("server"), world.memory
         one = memory.recall(scenario, kept) or await measure(scenario, world, watch, work)
         measured, last = memory.keep(one), memory.judges(scenario)
         result, interrupted = judge(scenario, measured, waits=not last), one.interrupted
@@ -138,7 +138,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
 
     Each load has a salt of its own: what is measured once more must not find its prompts in the server's cache.
     """
-    world = replace(world, salt=secrets.token_hex(8))
+    world = replace(await world.opened() if world.opened else world, salt=secrets.token_hex(8))
     planned = await build(scenario, world, watch, work)
     if scenario.target.twin:
         return await asyncio.to_thread(predicted, scenario, world, planned)

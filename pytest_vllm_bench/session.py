@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,8 +24,9 @@ from pytest_vllm_bench.model import Beside, Message, Scenario
 from pytest_vllm_bench.observe import ready, tokenize, trial
 from pytest_vllm_bench.regression import ReferenceGate, Rounds
 from pytest_vllm_bench.serve.facts import LaunchFacts
+from pytest_vllm_bench.serve.launcher import Launcher
 from pytest_vllm_bench.serve.servers import Servers, fits
-from pytest_vllm_bench.serve.start import Launcher, alive
+from pytest_vllm_bench.serve.start import alive
 from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.world import Probes, World, build_context
 
@@ -95,7 +96,17 @@ class Session:
 
     async def open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         """All that ``scenario`` needs to run, its server having answered a request of its shape; BenchError says what
-        is missing.  What was found for a scenario before is used again while the server is there."""
+        is missing.  What was found for a scenario before is used again while the server is there.
+
+        No server is started for what the session that is resumed has measured."""
+        told = scenario.models or (("",) if scenario.target.simulated else ())
+        started = self.memory.resumed and scenario.target.launch is not None
+        if started and told and (scenario.search or self.memory.recall(scenario, None)):
+            later = partial(self._open, scenario, patience, aloud)
+            return await self._world(scenario, ready.Server(target=scenario.target, models=told), later)
+        return await self._open(scenario, patience, aloud)
+
+    async def _open(self, scenario: Scenario, patience: float, aloud: Callable[[Message], None]) -> World:
         folder.make(self.memory.folder)
         if ready.ca_missing(scenario.target):
             raise ServerError("server.ca_missing", path=scenario.target.verify)
@@ -156,10 +167,13 @@ class Session:
     def _facts(self) -> dict[str, Any]:
         return environment.facts(self.rootdir)
 
-    async def _world(self, scenario: Scenario, server: ready.Server) -> World:
+    async def _world(
+        self, scenario: Scenario, server: ready.Server, later: Callable[[], Awaitable[World]] | None = None
+    ) -> World:
+        """``later``: opens it, once it is needed; the server is not there yet."""
         backend = self.registry.backends[scenario.backend]
         models = tuple(server.model(m) for m in scenario.models) or (server.model(None),)
-        asks = backend.takes_messages and not scenario.target.twin
+        asks = backend.takes_messages and not scenario.target.twin and later is None
         tokenizer, template = await self._tokenizer(scenario, server, models[0])
         renamed = self.servers.fields.get((server.target.base_url, scenario.endpoint or backend.path))
         renamed = None if scenario.output_field else renamed
@@ -176,11 +190,12 @@ class Session:
             base_dir=self.config.base_dir,
             memory=self.memory,
             datasets=self.registry.datasets,
-            environment=self._facts | {"server": {"version": server.version, "roots": roots}},
+            environment=self._facts | ({} if later else {"server": {"version": server.version, "roots": roots}}),
             besides=tuple(self.registry.besides.values()),
             gate=self.gate if scenario.compared else None,
             probes=self.probes[scenario.cell.of_search] if scenario.search else Probes(),
             output_field=renamed.values["other"] if renamed else "",
+            opened=later,
             notes=(*server.notes(models), *([renamed] if renamed else [])),
         )
 

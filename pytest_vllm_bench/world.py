@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,7 @@ class World:
     notes: tuple[Message, ...] = ()  # what the server does not tell, and what it tells and is not so
     output_field: str = ""  # that the server takes instead of the backend's own
     machines: tuple[Machine, ...] = ()  # that send instead of this one
+    opened: Callable[[], Awaitable[World]] | None = None  # starts the server, and is the same of it; None: it is there
 
     @property
     def folder(self) -> Path:

@@ -92,11 +92,12 @@ def matrix(config: Config) -> tuple[Scenario, ...]:
         found += [_repeat(scenario(config, cell), number, rounds) for cell in once]
     if any(target.launch for target in config.targets):
         place = {target.name: i for i, target in enumerate(ordered_targets(config))}
-        last = max((s.start for s in found), default=0)
+        compared = config.held_against is not None  # in rounds, however few starts there are
+        last = rounds if compared else max((s.start + 1 for s in found), default=1)
 
         def turn(one: Scenario) -> tuple[int, int]:
-            forwards = _forwards(config, one.start + 1, last + 1)
-            return one.start, place[one.target.name] if forwards else -place[one.target.name]
+            at = one.repeat if compared else one.start + 1
+            return at, place[one.target.name] if _forwards(config, at, last) else -place[one.target.name]
 
         found.sort(key=turn)
     return (*found, *_starts(config))

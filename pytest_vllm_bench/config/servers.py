@@ -114,9 +114,11 @@ def launched(settings: File, like: Target, where: Where) -> tuple[Target, ...]:
                 where.add(f"{path}.command", Message(key="config.server_model"))
             rounds = settings.repeats.max or settings.repeats.min
             decided = settings.repeats.until == "decided" and bool(settings.servers)
-            # What is compared in this session takes turns.
-            turns = rounds if settings.baseline.target or decided else 1
-            launch = launch_of(server, args, command, server.restarts or turns)
+            launch = launch_of(server, args, command, server.restarts or 1)
+            if settings.baseline.target or decided:  # what is compared takes turns, or stays up side by side
+                fewer = server.restarts is not None and server.restarts < rounds
+                beside: Any = "yes" if fewer else "fits" if server.restarts is None else "no"
+                launch = replace(launch, restarts=server.restarts or rounds, beside=beside)
             if launch.restarts > rounds:
                 where.add(f"{path}.restarts", Message(key="config.server_restarts", values={"repeats": rounds}))
             target = replace(like, name="-".join(filter(None, (name, label))), base_url="", launch=launch)
@@ -134,7 +136,7 @@ def measured_starts(target: Target) -> Iterator[Target]:
     launch = target.launch
     for caches, count in launch.startup.items() if launch else ():
         env = {**launch.env, **COLD} if caches == "cold" else launch.env  # type: ignore[union-attr]
-        made = replace(launch, caches=caches, env=env, restarts=count, startup={})  # type: ignore[type-var]
+        made = replace(launch, caches=caches, env=env, restarts=count, startup={}, beside="no")  # type: ignore[type-var]
         yield replace(target, launch=made)
 
 
@@ -216,12 +218,17 @@ def _value(value: Any, among: Sequence[str]) -> str:
 
 
 def flags(args: Setting) -> Iterator[str]:
-    """``max_num_seqs: 64`` → ``--max-num-seqs 64``; true is the flag alone, false ``--no-…``, null none."""
+    """``max_num_seqs: 64`` → ``--max-num-seqs 64``; true is the flag alone, false ``--no-…``, null none.
+
+    Of a key inside another one (``compilation-config.use_inductor``) yes and no are values."""
     for key, value in args.items():
         head, dot, rest = key.lstrip("-").partition(".")
         name = head.replace("_", "-") + dot + rest
         dashes = "-" if len(name) == 1 else "--"
         if value is None:
+            continue
+        if dot and isinstance(value, bool):
+            yield f"--{name}={_text(value)}"
             continue
         if value is False:
             yield f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"

@@ -20,5 +20,6 @@ class ServerCommand:
     reset: str = "auto"  # between scenarios: auto | none | a path
     free_memory: float = 0.1  # share of the accelerators' that may be in use before it starts
     restarts: int = 1  # servers started afresh, among which the repeats are divided
+    beside: Literal["no", "fits", "yes"] = "no"  # it stays up beside those that it is compared with
     startup: Mapping[str, int] = field(default_factory=dict)  # starts that are tests themselves: cold, warm
     caches: Literal["", "cold", "warm"] = ""  # of what it compiles, where its start is such a test

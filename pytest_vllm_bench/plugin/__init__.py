@@ -203,6 +203,12 @@ def vllm_server(request: pytest.FixtureRequest) -> Callable[..., AbstractContext
     return functools.partial(started, request.node, items_of(request.config))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if ITEMS in item.config.stash:
+        item.config.stash[ITEMS].over(item, nextitem)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -306,7 +312,11 @@ class Reporter:
             if ending is pytest.ExitCode.INTERRUPTED or session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = ending  # a gate that is lost is no green gate
         if ITEMS in self.config.stash:
-            self.config.stash[ITEMS].close()
+            hurried = ROLL in self.config.stash and self.config.stash[ROLL].stopped[0] == "interrupted"
+            if said := self.config.stash[ITEMS].close(hurried=hurried):
+                self.shown = [*self.shown, *said]
+                if session.exitstatus == pytest.ExitCode.OK:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for problems in self.problems:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
     from pytest_vllm_bench.model import Problem, Scenario
     from pytest_vllm_bench.registry import Registry
-    from pytest_vllm_bench.serve.start import Launcher
+    from pytest_vllm_bench.serve.launcher import Launcher
     from pytest_vllm_bench.session import Session
 
 
@@ -58,7 +58,7 @@ class Items:
     @functools.cached_property
     def launcher(self) -> Launcher:
         """Starts servers, one at a time, for all configs."""
-        from pytest_vllm_bench.serve.start import Launcher
+        from pytest_vllm_bench.serve.launcher import Launcher
 
         return Launcher()
 
@@ -269,10 +269,12 @@ class Items:
 
     def starts(self, scenarios: Sequence[Scenario]) -> list[str]:
         """How often servers will be started, and by which commands."""
-        from pytest_vllm_bench.serve.start import identity
+        from pytest_vllm_bench.serve.launcher import identity
 
         started = [s for s in scenarios if s.target.launch]
         runs = [next(of) for _, of in itertools.groupby(started, lambda s: (s.target.name, s.of_start, s.start))]
+        staying = {(s.target.name, s.start): s for s in runs if s.target.launch and s.target.launch.beside == "yes"}
+        runs = [s for s in runs if staying.get((s.target.name, s.start), s) is s]
         counts, known = collections.Counter[tuple[str, str]](), set[str]()
         for one in runs:
             caches, itself = one.of_start, identity(one.target.launch)  # type: ignore[arg-type]
@@ -285,7 +287,8 @@ class Items:
             command = " ".join([*given, written(target.launch.command)])  # type: ignore[union-attr]
             named = "-".join(filter(None, (name or "server", caches)))
             lines.append(say("plugin.start", self.lang, name=named, count=count, command=target.discreet(command)))
-        return lines
+        fitting = {s.target.name for s in runs if s.target.launch and s.target.launch.beside == "fits"}
+        return [*lines, *([say("plugin.starts_beside", self.lang, count=len(fitting))] if len(fitting) > 1 else [])]
 
     def unsavable(self, config: Config) -> list[str]:
         """Why the reference that --vllm-save-baseline names cannot be saved, as far as it shows before any load."""
@@ -348,10 +351,40 @@ class Items:
             self.sessions[path] = session
         return self.sessions[path]
 
-    def close(self) -> None:
-        """Stop what the sessions started."""
+    def over(self, item: pytest.Item, then: pytest.Item | None) -> None:
+        """A test has ended: servers that the next one does not need are stopped; what is wrong then is its error."""
+        if not self.sessions:
+            return
+        from pytest_vllm_bench.model import Scenario
+
+        params = (getattr(getattr(one, "callspec", None), "params", {}) for one in (item, then))
+        ended, following = (one.get("scenario") for one in params)
+        if then is None or (isinstance(ended, Scenario) and isinstance(following, Scenario)):
+            self.leave(following)
+
+    def leave(self, then: Scenario | None) -> None:
+        from pytest_vllm_bench.plugin.console import aloud
+        from pytest_vllm_bench.plugin.fixture import fail, now
+
+        try:
+            now(self.launcher.leave(then, aloud(self.pytest, self.lang)))
+        except BenchError as error:
+            problem = say(error.message, self.lang)
+        else:
+            return
+        fail(problem)
+
+    def close(self, *, hurried: bool = False) -> list[str]:
+        """Stop what the sessions started; → what is to be said of it, where there is time for that."""
+        said = []
+        if self.sessions and not hurried:
+            try:
+                self.leave(None)
+            except pytest.fail.Exception as error:
+                said.append(str(error))
         for session in self.sessions.values():
             session.close()
+        return said
 
 
 def written(command: Sequence[str]) -> str:

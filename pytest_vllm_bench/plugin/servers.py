@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from pydantic import ValidationError
@@ -19,26 +19,35 @@ from pytest_vllm_bench.config.schema import ServerFile
 from pytest_vllm_bench.config.servers import commanded, launch_of
 from pytest_vllm_bench.config.targets import Where
 from pytest_vllm_bench.errors import BenchError, ConfigError
-from pytest_vllm_bench.model import ServerCommand, Target
+from pytest_vllm_bench.model import Cell, Scenario, ServerCommand, Target
 from pytest_vllm_bench.plugin.console import aloud
 from pytest_vllm_bench.plugin.fixture import fail
-from pytest_vllm_bench.serve.start import RunningServer, until_ready
+from pytest_vllm_bench.serve.launcher import Launcher
+from pytest_vllm_bench.serve.start import RunningServer
 from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.text import say
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.plugin.items import Items
 
+T = TypeVar("T")
+
 
 class ServerHandle:
     """One that runs, ready; ``url`` without /v1, ``log`` the file that it writes."""
 
     def __init__(self, node: pytest.Item, items: Items, launch: ServerCommand, config: Config | None) -> None:
-        self._items, self._launch, self._number = items, launch, 0
-        self._model = config.settings.model[0] if config and config.settings.model else ""
-        self._base = config.base_dir if config else node.path.parent
-        self._logs = items.pytest.rootpath / (config.results_dir if config else "results") / "logs"
-        self._name = folder.stem(node.name).removeprefix("bench_")
+        name = folder.stem(node.name).removeprefix("bench_")
+        models = config.settings.model if config else ()
+        self._asked = Scenario(
+            cell=Cell(target=name), target=Target(name=name, launch=launch), backend="vllm", models=models
+        )
+        self._where = (
+            items.pytest.rootpath / (config.results_dir if config else "results"),
+            config.base_dir if config else node.path.parent,
+        )
+        self._aloud = aloud(items.pytest, items.lang)
+        self._launcher = Launcher()
         self._running: RunningServer | None = None
 
     @property
@@ -54,21 +63,20 @@ class ServerHandle:
     def restart(self) -> None:
         """Stop it, and start it afresh: with another port and another log."""
         self.stop()
-        self._number += 1
-        self._logs.mkdir(parents=True, exist_ok=True)
-        file = self._logs / f"server-{self._name}-{self._number}.log"
-        self._running = running = RunningServer(self._launch, self._model, file, self._base, self._number)
-        wait = until_ready(running, Target(launch=self._launch), aloud(self._items.pytest, self._items.lang))
-        with ThreadPoolExecutor(1) as pool:  # the test may have a loop that runs
-            try:
-                pool.submit(asyncio.run, wait).result()
-            except BaseException:
-                self.stop()  # which also ends the wait
-                raise
+        try:
+            self._running = beside(self._launcher.reach(self._asked, *self._where, self._aloud))
+        except BaseException:
+            self._launcher.stop(self._aloud)  # which also ends the wait
+            raise
 
     def stop(self) -> None:
-        if self._running is not None and (said := self._running.stop()):
-            aloud(self._items.pytest, self._items.lang)(said)
+        beside(self._launcher.leave(None, self._aloud))
+
+
+def beside(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end on a loop in a thread of its own: the test may have one that runs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 @contextlib.contextmanager
@@ -84,18 +92,19 @@ def started(
     try:
         config = configured(items, items.path(node)) if not command else None
         launch = asked(config, node.path.parent, {"command": command, "args": dict(args or {}), "env": dict(env or {})})
-        items.launcher.stop()  # a benchmark's: it is started again when it is needed
         handle = ServerHandle(node, items, launch, config)
-        handle.restart()
+        # A benchmark's is started again when it is needed.
+        beside(items.launcher.leave(None, aloud(items.pytest, items.lang)))
+        try:
+            handle.restart()
+            yield handle
+        finally:
+            handle.stop()
     except BenchError as error:
         problem = say(error.message, items.lang)
         if isinstance(error, ConfigError):
             problem = "\n".join(say(one.message, items.lang) for one in error.problems)
     else:
-        try:
-            yield handle
-        finally:
-            handle.stop()
         return
     fail(problem)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_vllm_bench.errors import ServerError
 from pytest_vllm_bench.model import Message, Scenario, Target
 from pytest_vllm_bench.observe import ready, tokenize, trial
-from pytest_vllm_bench.serve.start import Launcher
+from pytest_vllm_bench.serve.launcher import Launcher
 
 
 class Servers:

@@ -1,4 +1,4 @@
-"""A ServerCommand → a server that runs, or why it does not; one at a time, and nothing of it is left behind."""
+"""A ServerCommand → a server that runs, or why it does not, and nothing of it is left behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,10 @@ from time import perf_counter
 from typing import Any
 
 from pytest_vllm_bench.errors import NotReady, ServerError
-from pytest_vllm_bench.model import Message, Scenario, ServerCommand, Target
+from pytest_vllm_bench.model import Message, ServerCommand, Target
 from pytest_vllm_bench.observe import ready
 from pytest_vllm_bench.observe.pages import fetch
 from pytest_vllm_bench.serve import ask, log
-from pytest_vllm_bench.serve.room import room
 
 GUARDIAN = Path(__file__).with_name("guardian.py")
 SIMULATOR = "simulator"
@@ -122,73 +120,6 @@ class RunningServer:
         self._guardian.stdout.close()
         values = {"n": killed, "grace": f"{self.launch.grace_s:g}", "log": str(self.log)}
         return Message(key="serve.killed", values=values) if killed else None
-
-
-class Launcher:
-    """Starts the servers of a session, each when a scenario first needs it; the one before is stopped."""
-
-    def __init__(self) -> None:
-        self.running: RunningServer | None = None
-        self._serves: tuple[Target, int] | None = None  # whom the running one is for, and its how manieth start it is
-        self._starts = Counter[str]()
-        self._warmed: set[str] = set()  # servers that have filled the caches which others find
-
-    def serving(self, target: Target) -> RunningServer | None:
-        """The one that runs, if it is this target's."""
-        return self.running if self._serves is not None and self._serves[0] == target else None
-
-    async def reach(self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud) -> RunningServer:
-        """The scenario's server, its readiness page answered; ServerError says how it ended, or what it did last."""
-        target, launch = scenario.target, scenario.target.launch
-        assert launch is not None
-        if self.running is not None and self._serves == (target, scenario.start) and self.running.death() is None:
-            return self.running
-        self.stop(aloud)
-        if launch.caches == "warm" and identity(launch) not in self._warmed:
-            aloud(Message(key="serve.warming"))
-            await self._start(scenario, results, base_dir, aloud)
-            self.stop(aloud)
-        return await self._start(scenario, results, base_dir, aloud)
-
-    async def _start(
-        self, scenario: Scenario, results: Path, base_dir: Path, aloud: Aloud, *, again: bool = False
-    ) -> RunningServer:
-        """A port may be taken between its choice and its use: such a start is tried ``again``."""
-        target, launch = scenario.target, scenario.target.launch
-        assert launch is not None
-        await room(scenario, aloud)
-        self._starts[target.name] += 1
-        number = self._starts[target.name]
-        name = "-".join(filter(None, ("server", target.name, str(number) if number > 1 else "")))
-        folder = results / "logs"
-        folder.mkdir(exist_ok=True)
-        model = scenario.models[0] if scenario.models else ""
-        self.running = RunningServer(launch, model, folder / f"{name}.log", base_dir, number)
-        self._serves = (target, scenario.start)
-        command = target.discreet(" ".join(self.running.command))
-        aloud(Message(key="serve.starting", values={"command": command, "log": str(self.running.log)}))
-        try:
-            await until_ready(self.running, target, aloud)
-        except ServerError as error:
-            self.stop(aloud)
-            why = error.message.values.get("why")
-            if again or not isinstance(why, Message) or why.key != "serve.why.port":
-                raise
-            return await self._start(scenario, results, base_dir, aloud, again=True)
-        self._warmed.add(identity(launch))
-        self.running.reached("ready_s")
-        return self.running
-
-    def stop(self, aloud: Aloud = lambda _: None) -> None:
-        """Stop the one that runs, if any."""
-        running, self.running, self._serves = self.running, None, None
-        if running is not None and (said := running.stop()):
-            aloud(said)
-
-
-def identity(launch: ServerCommand) -> str:
-    """What two starts share whose caches are the same."""
-    return repr((launch.command, sorted(launch.env.items())))
 
 
 async def until_ready(running: RunningServer, target: Target, aloud: Aloud) -> None:

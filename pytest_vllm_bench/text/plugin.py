@@ -69,6 +69,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "vllm_server 使用 {path} 中 server: 的命令，但其中没有；请用 vllm_server(command=...) 另行指定。",
     ),
     "plugin.starts": ("  servers will be started, starts: {count}", "  将启动服务，启动次数：{count}"),
+    "plugin.starts_beside": (
+        "    {count} starts where the accelerators have room for all at once",
+        "    如果加速卡能同时容纳它们，则只启动 {count} 次",
+    ),
     "plugin.start": ("    {name} ({count} ×): {command}", "    {name}（{count} 次）：{command}"),
     # pytest --help
     "plugin.help": ("benchmarks of LLM servers (pytest-vllm-bench)", "LLM 服务压测 (pytest-vllm-bench)"),

@@ -47,6 +47,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "No server is started: {why} More than {share} may not be in use before. More is allowed by server: {{free_memory: …}}.",
         "没有启动服务：{why}启动之前显存占用不得超过 {share}；可用 server: {{free_memory: …}} 放宽。",
     ),
+    "serve.not_given_back": (
+        "The accelerators' memory did not come back within {seconds} s after the server ({name}) was stopped. {why}",
+        "服务（{name}）停止后 {seconds} 秒内，加速卡的显存没有全部归还。{why}",
+    ),
+    "serve.apart": (
+        "The servers did not run side by side, and are started in turn from now on. {why}",
+        "这些服务无法同时运行，此后改为轮流启动。{why}",
+    ),
     "serve.no_reset": (
         "The server that was started has no page that empties its caches (vLLM has them with VLLM_SERVER_DEV_MODE: "
         '"1" under env:): that prompts differ from load to load is what keeps them cold.',

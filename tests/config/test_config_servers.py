@@ -36,11 +36,13 @@ def test_flags() -> None:
     given = {
         "max_num_seqs": 64, "--enforce-eager": True, "enable-prefix-caching": False, "quantization": None, "c": 4096,
         "no-warmup": False, "served-model-name": ["a", "b"], "compilation_config.cudagraph_mode": "FULL",
-        "override": {"a": [1]}, "gpu-memory-utilization": 0.9, "dtype": "bfloat16",
+        "compilation_config.use_inductor": False, "override": {"a": [1]}, "gpu-memory-utilization": 0.9,
+        "dtype": "bfloat16",
     }  # fmt: skip
     assert " ".join(flags(given)) == (
         "--max-num-seqs 64 --enforce-eager --no-enable-prefix-caching -c 4096 --warmup --served-model-name a b "
-        '--compilation-config.cudagraph_mode FULL --override {"a": [1]} --gpu-memory-utilization 0.9 --dtype bfloat16'
+        "--compilation-config.cudagraph_mode FULL --compilation-config.use_inductor=false "
+        '--override {"a": [1]} --gpu-memory-utilization 0.9 --dtype bfloat16'
     )
 
 

@@ -32,6 +32,15 @@ ONE: dict[str, Any] = {
 }  # fmt: skip
 
 
+SEARCHES = """
+import pytest
+
+@pytest.mark.asyncio
+async def test_it(scenario, vllm_bench):
+    await vllm_bench(scenario)
+"""
+
+
 def server(manner: str = "", *words: str, **keys: Any) -> dict[str, Any]:
     command = [sys.executable, str(SCRIPTED), "--manner", manner, *words]
     return {"command": command, "stop": {"grace": 0.5}, **keys}
@@ -279,25 +288,95 @@ def test_a_server_for_a_test_of_ones_own(bench: Bench, pytester: pytest.Pytester
     assert not left(pytester)
 
 
-def test_what_holds_the_accelerators_is_waited_for_and_named(
-    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A card whose memory is in use: two lines of what ``nvidia-smi`` says, one for the devices and one for whom."""
-    fake = pytester.path / "bin" / "nvidia-smi"
-    fake.parent.mkdir()
-    fake.write_text(
-        f'#!/bin/sh\ncase $1 in --query-gpu*) exec {sys.executable} {NVIDIA} plays x "$@";; '
-        "*) echo '4711, python3, 70000 MiB';; esac\n"
-    )
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+CARD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import nvidia_smi
+
+def told(row, field, behaviour, known=nvidia_smi.told):
+    running = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\\0")
+        except OSError:
+            continue
+        running += any(word.endswith(b"scripted.py") for word in words[1:2]) and {note!r}.encode() in words
+    kept = {left} * Path({note!r}).exists()
+    values = {{"memory.used": {before} + {each} * running + kept, "memory.total": 80000}}
+    return str(values[field]) if field in values else known(row, field, behaviour)
+
+nvidia_smi.told = told
+if any("compute-apps=pid" in word for word in sys.argv):
+    print("4711, python3, 70000 MiB")
+else:
+    sys.exit(nvidia_smi.main("plays", *sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def card(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """``card(before=, each=, left=)``: an accelerator of 80,000 MiB, so many of them in use before any server of this
+    test's, by each of those that run, and for good after the first one; → the note that makes them this test's."""
+    note = pytester.path / "note"
     monkeypatch.setattr(room, "PATIENCE", 0.5)
-    result = bench(**ONE | {"server": server(free_memory="0%")})
+
+    def install(before: int = 0, each: int = 0, left: int = 0) -> Path:
+        note.unlink(missing_ok=True)
+        fake = pytester.path / "bin" / "nvidia-smi"
+        fake.parent.mkdir(exist_ok=True)
+        words = CARD.format(folder=str(NVIDIA.parent), note=str(note), before=before, each=each, left=left)
+        fake.write_text(f"#!{sys.executable}\n" + words)
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+        return note
+
+    return install
+
+
+def test_what_holds_the_accelerators_is_waited_for_and_named(bench: Bench, card: Callable[..., Path]) -> None:
+    card(before=20_000)
+    result = bench(**ONE | {"server": server()})
     result.assert_outcomes(errors=1)
-    assert "No server is started" in told(result)
+    assert "No server is started: 20,000 of 80,000 MiB of the accelerator 0 are in use" in told(result)
     assert "4711, python3, 70000 MiB" in told(result)
-    result = bench(**ONE | {"server": server(free_memory="100%")})
-    result.assert_outcomes(passed=1)
+    bench(**ONE | {"server": server(free_memory="100%")}).assert_outcomes(passed=1)
+
+
+def test_what_a_server_held_must_come_back(bench: Bench, card: Callable[..., Path]) -> None:
+    """Also after the last one has been stopped: an error of the test that it was stopped after."""
+    note = card(before=1_000, each=30_000, left=3_000)
+    keys = {"server": server("", "--note", str(note))}
+    bench(**ONE | keys).assert_outcomes(passed=1)  # within 5 %
+    for option in ("-v", "-x"):
+        card(before=1_000, each=30_000, left=6_000)
+        result = bench(option, **ONE | keys)
+        assert "memory did not come back within 0.5 s after the server (server) was stopped." in told(result)
+        assert "7,000 of 80,000 MiB" in told(result)
+        assert "4711, python3, 70000 MiB" in told(result)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.assert_outcomes(passed=1, errors=1)
+
+
+def test_what_is_compared_runs_side_by_side_where_both_fit(bench: Bench, card: Callable[..., Path]) -> None:
+    """Else in turn, each round on servers started anew; so many starts are the note's lines."""
+
+    def starts(each: int, beside: str = "5", **keys: Any) -> str:
+        note = card(each=each)
+        servers = {name: server("", "--note", str(note), args={"max-num-seqs": n}, **keys)
+                   for name, n in (("a", 1), ("b", 2))}  # fmt: skip
+        asked = {"servers": servers, "baseline": {"target": "a"}, "repeats": 5, "concurrency_prompts": [[2, 20]]}
+        dry = told(bench("--collect-only", "-q", **ONE | asked))
+        assert f"starts: {10 if beside == '5' else 2}" in dry
+        assert ("2 starts where" in dry) is (beside == "5")
+        result = bench(**ONE | asked)
+        assert result.parseoutcomes().get("passed", 0) + result.parseoutcomes().get("failed", 0) == 10
+        assert "b-io16x4-mc2" in told(result)
+        return " ".join(note.read_text().replace("start ", "").split())
+
+    assert starts(30_000) == "1 2"
+    assert starts(50_000) == "1 2 2 1 1 2 2 1 1 2"
+    assert starts(0, "1", restarts=1) == "1 2"
 
 
 def test_servers_take_turns_and_start_only_for_what_runs(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -318,6 +397,28 @@ def test_servers_take_turns_and_start_only_for_what_runs(bench: Bench, pytester:
     assert starts("-p", "cacheprovider", servers=broken) == "1 2 3"
     assert starts("--lf", "-p", "cacheprovider", servers=broken) == "3"
     assert not left(pytester)
+
+
+def test_what_was_measured_needs_no_server_when_a_session_is_resumed(bench: Bench, pytester: pytest.Pytester) -> None:
+    note = pytester.path / "note"
+
+    def starts(*options: str, **keys: Any) -> str:
+        note.unlink(missing_ok=True)
+        result = bench(*options, test=SEARCHES, **ONE | keys)
+        assert result.ret == pytest.ExitCode.OK, told(result)
+        return " ".join(note.read_text().replace("start ", "").split()) if note.exists() else ""
+
+    keys: dict[str, Any] = {"server": server("", "--note", str(note), args={"max-num-seqs": [1, 2]})}
+    assert starts("-k", "mns1", **keys) == "1"
+    assert starts("--vllm-resume", **keys) == "2"
+    assert starts("--vllm-resume", **keys) == ""
+    kept = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert kept["counts"] == {"PASS": 2}
+    assert starts("--vllm-resume", **keys, seed=3) == "1 2"  # another load
+    keys |= {"search": {"over": "concurrency", "max": 2, "runs": 3}, "concurrency_prompts": None}
+    assert starts("-k", "mns1", **keys) == "1"
+    assert starts("--vllm-resume", **keys) == "2"
+    assert starts("--vllm-resume", **keys) == ""
 
 
 DOCKER = """

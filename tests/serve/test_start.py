@@ -10,7 +10,8 @@ import pytest
 
 from pytest_vllm_bench.model import Cell, Message, Scenario, ServerCommand, Target
 from pytest_vllm_bench.serve import log
-from pytest_vllm_bench.serve.start import Launcher, contained
+from pytest_vllm_bench.serve.launcher import Launcher
+from pytest_vllm_bench.serve.start import contained
 
 SCRIPTED = Path(__file__).parent / "scripted.py"
 #: Lines of real logs: vLLM on a GPU and on a CPU, SGLang.
