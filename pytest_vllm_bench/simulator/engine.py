@@ -250,6 +250,7 @@ class Engine:
             tokens = min(job.target - job.computed, budget)
             if not self._room(job, job.computed + tokens):
                 break
+            self._register(job, job.computed + tokens)
             scheduled.append((job, tokens))
             budget -= tokens
             position += 1
@@ -270,6 +271,7 @@ class Engine:
                 self.cache_hits += job.cached
             self.running.append(job)
             tokens = min(job.target - job.computed, budget)
+            self._register(job, job.computed + tokens)
             scheduled.append((job, tokens))
             budget -= tokens
         return scheduled
@@ -302,11 +304,15 @@ class Engine:
             job.blocks += needed
         return True
 
-    def _make(self, job: Job) -> None:
-        """One token more for ``job``; what it computed can be shared from now on, and when done it leaves."""
-        full = min(job.computed // self.model.block, len(job.hashes))
+    def _register(self, job: Job, tokens: int) -> None:
+        """So many of its tokens can be shared from now on: with what comes into the same step, too."""
+        full = min(tokens // self.model.block, len(job.hashes))
         while self.model.prefix_cache and job.registered < full and self._blocks.register(job.hashes[job.registered]):
             job.registered += 1
+
+    def _make(self, job: Job) -> None:
+        """One token more for ``job``; when done it leaves."""
+        self._register(job, job.computed)
         job.generated += 1
         if job.done:
             self.running.remove(job)

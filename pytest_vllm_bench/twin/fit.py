@@ -127,13 +127,14 @@ def fitted(limits: LatencyModel, examples: Sequence[Example]) -> LatencyModel:
     """The model that explains the steps: time = Σ parameter × cause, none below 0, outliers aside."""
     seconds = np.concatenate([one.steps.seconds for one in examples])
     causes = np.concatenate([one.steps.causes for one in examples])
-    weights, found = 1 / seconds, np.zeros(len(PARAMETERS))
-    for _ in range(12):
+    weights, found = np.full(len(seconds), 1 / float(np.median(seconds))), np.zeros(len(PARAMETERS))
+    for _ in range(20):
         found = nonnegative(causes * weights[:, None], seconds * weights)
-        off = np.abs(np.log(np.maximum(causes @ found, 1e-9) / seconds))
+        expected = np.maximum(causes @ found, 1e-6)  # by which each is weighed: a step that seems short weighs no more
+        off = np.abs(np.log(np.maximum(seconds, 1e-6) / expected))
         usual = max(1e-3, 1.48 * float(np.median(off)))
-        weights = np.minimum(1.0, USUAL * usual / np.maximum(off, 1e-9)) ** 0.5 / seconds
-    rest = np.log(seconds / np.maximum(causes @ found, 1e-9))[off < 3 * usual]
+        weights = np.minimum(1.0, USUAL * usual / np.maximum(off, 1e-9)) / expected
+    rest = np.log(np.maximum(seconds, 1e-6) / expected)[off < 3 * usual]
     # What explains nothing here may still show end to end: it begins at a hundredth of a step.
     least = 0.01 * float(np.median(seconds)) / np.maximum(causes.max(axis=0), 1.0)
     return with_parameters(limits, np.maximum(found, least), jitter=float(np.clip(rest.std(), 0.005, 0.5)))
@@ -264,7 +265,8 @@ def information(examples: Sequence[Example], engine: LatencyModel) -> tuple[tupl
     """XᵀX of the steps, each parameter in units of itself and each step in units of its time, a step a load."""
     values, total = parameters(engine), np.zeros((len(PARAMETERS), len(PARAMETERS)))
     for one in examples:
-        shares = one.steps.causes * values / one.steps.seconds[:, None]
+        shares = one.steps.causes * values
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
         total += shares.T @ shares / max(1, len(shares))
     return tuple(tuple(round(float(x), 8) for x in row) for row in total)
 

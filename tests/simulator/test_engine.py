@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_vllm_bench.simulator.engine import Arrival, Engine, Job, LatencyModel, Timeline, simulate
+from pytest_vllm_bench.simulator.engine import Arrival, Engine, Fleet, Job, LatencyModel, Timeline, simulate
 
 EXACT = LatencyModel(jitter=0.0, step_s=0.01, decode_s=0.001, prefill_tokens_per_s=10_000.0, max_batched_tokens=1000)
+FAR = replace(EXACT, front_s=0.02)
 
 
 def stepped(arrivals: Sequence[Arrival], model: LatencyModel, concurrency: int, seed: int) -> list[list[float]]:
@@ -96,6 +98,59 @@ def test_equal_leading_blocks_are_prefilled_once() -> None:
     assert second.ttft == pytest.approx(0.01 + 16 / 10_000)
     cold = LatencyModel(**{f: getattr(EXACT, f) for f in EXACT.__slots__ if f != "prefix_cache"}, prefix_cache=False)
     assert [line.cached for line in simulate(arrivals, model=cold)] == [0, 0]
+
+
+def test_a_prefix_is_shared_with_what_comes_into_the_same_step() -> None:
+    """As a real vLLM has it: of 96 requests with 384 common tokens 95 found them, eight of which came together."""
+    arrivals = [Arrival(prompt_len=512, output_len=2, hashes=[*range(24), *range(100 * n, 100 * n + 8)])
+                for n in range(1, 9)]  # fmt: skip
+    lines = simulate(arrivals, model=EXACT)
+    assert [line.cached for line in lines] == [0, *[384] * 7]
+
+
+def test_blocks_for_four_prompts_and_no_answers_preempt_as_a_real_vllm_did() -> None:
+    """64 requests of 512 → 128 tokens, 16 at once, in 19 blocks of 128 (of 20, one is vLLM's own): 21 preemptions."""
+    engine = Engine(LatencyModel(kv_tokens=19 * 128, block=128, max_num_seqs=16))
+    jobs = [Job(prompt_len=512, output_len=128) for _ in range(64)]
+    for job in jobs[:16]:
+        engine.submit(job)
+    left = jobs[16:]
+    while engine.busy:
+        for job in engine.step().made:
+            if job.done and left:
+                engine.submit(left.pop(0))
+    assert engine.preemptions == 21
+
+
+def test_several_engines_share_a_load() -> None:
+    """In turn, or whoever has the fewest; a cap is on all of them together."""
+    load = [Arrival(due=i / 10, prompt_len=10, output_len=50 if i % 2 == 0 else 2) for i in range(12)]
+    alone = simulate(load[::2], model=EXACT)
+    in_turn = simulate(load, model=EXACT, fleet=Fleet(replicas=2))
+    assert [list(line.tokens) for line in in_turn[::2]] == [pytest.approx(list(line.tokens)) for line in alone]
+    balanced = simulate(load, model=EXACT, fleet=Fleet(replicas=2, route="least_loaded"))
+    assert balanced[-2].tokens[-1] < in_turn[-2].tokens[-1]
+    closed = simulate([Arrival(prompt_len=10, output_len=5)] * 8, model=EXACT, concurrency=2, fleet=Fleet(replicas=2))
+    assert closed[2].sent == closed[0].tokens[-1]
+    assert max(line.tokens[-1] for line in closed) == pytest.approx(4 * closed[0].tokens[-1])
+
+
+def test_the_way_in_is_no_part_of_a_step() -> None:
+    plain, far = (simulate([Arrival(prompt_len=500, output_len=3)], model=m)[0] for m in (EXACT, FAR))
+    assert [late - soon for late, soon in zip(far.tokens, plain.tokens, strict=True)] == pytest.approx([0.02] * 3)
+
+
+def test_what_is_sent_is_sent_when_it_is_due_whatever_the_engine_does() -> None:
+    lines = simulate([Arrival(prompt_len=500, output_len=9), Arrival(due=0.013, prompt_len=10, output_len=1)])
+    assert lines[1].sent == 0.013
+
+
+def test_nothing_is_sent_after_the_end_and_a_later_turn_waits_for_its_answer() -> None:
+    load = [Arrival(prompt_len=10, output_len=5), Arrival(due=2.0, prompt_len=10, output_len=5, after=0),
+            Arrival(due=9.0, prompt_len=10, output_len=5)]  # fmt: skip
+    lines = simulate(load, model=EXACT, until=5.0)
+    assert [line.number for line in lines] == [0, 1]
+    assert lines[1].sent == pytest.approx(lines[0].tokens[-1] + 2.0)
 
 
 def test_a_cached_prefix_is_forgotten_when_the_room_is_needed() -> None:

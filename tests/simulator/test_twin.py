@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from every import every
 from loads import ENGINE, measured, usual
@@ -60,6 +62,22 @@ def test_loads_that_it_has_not_seen_come_out_as_they_are_measured(
     unseen = measured(lengths, **load, seed=8)
     off = fit.errors(fit.read(unseen, twin.engine), twin.engine)
     assert {name: off[name] for name, most in GOALS.items() if off[name] > most} == {}
+
+
+def test_a_busy_machine_hides_no_parameter() -> None:
+    """Now and then what came is read late, with what came after it: some steps seem long, and others to take no time."""
+    loads = []
+    for one in usual():
+        stalls = [one.records[-1].arrival_times[-1] * (k + 1) / 60 for k in range(60)]
+
+        def late(at: float, stalls: list[float] = stalls) -> float:
+            return next((stall + 0.03 for stall in stalls if stall <= at < stall + 0.03), at)
+
+        seen = [msgspec.structs.replace(r, arrival_times=array("d", map(late, r.arrival_times))) for r in one.records]
+        loads.append(replace(one, records=seen))
+    found = fit.calibrate(loads, {}, "").parameters
+    assert found["step_s"] == pytest.approx(0.008, rel=0.12)
+    assert found["prefill_s"] == pytest.approx(1 / 20_000, rel=0.15)
 
 
 def test_its_errors_are_those_of_loads_that_were_kept_from_it(twin: Twin) -> None:
