@@ -65,7 +65,7 @@ def test_loads_that_it_has_not_seen_come_out_as_they_are_measured(
 
 
 def test_a_busy_machine_hides_no_parameter() -> None:
-    """Now and then what came is read late, with what came after it: some steps seem long, and others to take no time."""
+    """Now and then what came is read late, with what came after: steps seem long, or to take no time."""
     loads = []
     for one in usual():
         stalls = [one.records[-1].arrival_times[-1] * (k + 1) / 60 for k in range(60)]
