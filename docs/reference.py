@@ -32,7 +32,7 @@ PAGES = ("configuration.md", "migration.md")
 SECTIONS: dict[str, tuple[str, ...]] = {
     "server": (
         "base_url", "targets", "server", "servers", "model", "model_choice", "tokenizer", "backend", "chat_template",
-        "endpoint", "api_key_env", "headers", "tls", "metrics_url",
+        "endpoint", "api_key_env", "headers", "tls", "metrics_url", "profile_urls",
     ),
     "load": (
         "input_output", "concurrency_prompts", "request_rate", "burstiness", "ramp_up", "stages", "duration", "warmup",
@@ -41,7 +41,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "requests": ("dataset", "seed", "cache", "ignore_eos", "output_field", "sampling", "extra_body", "timeouts"),
     "verdict": ("goodput", "sla", "judge", "validity"),
     "measuring": ("workers", "worker_cpus", "machines", "token_detail", "percentiles"),
-    "more": ("repeats", "search", "frontier", "baseline", "observe", "deployment"),
+    "more": ("repeats", "search", "frontier", "baseline", "observe", "profile", "deployment"),
     "results": ("results_dir", "keep_text", "tape"),
     "overrides": ("overrides",),
 }  # fmt: skip

@@ -39,6 +39,11 @@ def stamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def since_1970() -> float:
+    """Now in UTC, in seconds."""
+    return time.time()
+
+
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Where what is dear to compute is kept from one session to the next."""
     if base := environ.get("XDG_CACHE_HOME"):

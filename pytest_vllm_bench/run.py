@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pytest_vllm_bench import environment, files, load, machines, plan, regression
+from pytest_vllm_bench import environment, files, load, machines, plan, profiling, regression
 from pytest_vllm_bench import twin as twins
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
@@ -82,6 +82,8 @@ async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, ke
             result, last = look(result, judge(scenario, measured), world)
         if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
+        if last and not interrupted and not scenario.probe_of and profiling.wanted(result):
+            result, interrupted = await profiling.profiled(result, world, watch, work, measure)
         memory.keep(one := save(result, world, keep, one, work))
     if interrupted:
         raise asyncio.CancelledError

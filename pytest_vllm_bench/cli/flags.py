@@ -136,7 +136,7 @@ FLAGS: dict[str, Flag] = {
     "probe-request-rate": Flag(note="probes", aloud=True),
     "disable-tqdm": Flag(kind="on", note="tqdm", aloud=True),
     "num-warmups": Flag("warmup", int),
-    "profile": Flag("observe.profile", "on"),
+    "profile": Flag("profile", "on"),
     "save-result": Flag(kind="on", note="save_result"),
     "save-detailed": Flag("keep_text", "on", note="save_detailed"),
     "append-result": Flag(kind="on", note="append_result"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.rules import parsed
-from pytest_vllm_bench.config.schema import CellFile, File, SearchFile
+from pytest_vllm_bench.config.schema import CellFile, File, ProfileFile, SearchFile
 from pytest_vllm_bench.config.servers import measured_starts
 from pytest_vllm_bench.metric_table import effective_rules, implied_rules, planned
 from pytest_vllm_bench.model import (
@@ -18,6 +18,7 @@ from pytest_vllm_bench.model import (
     DatasetChoice,
     Deployment,
     JudgeSettings,
+    Profile,
     RampUp,
     Repeats,
     Rule,
@@ -264,6 +265,7 @@ def scenario(config: Config, at: Axes) -> Scenario:
         search=at.search,
         deployment=Deployment(**settings.deployment.model_dump()),
         watching=Watching(**settings.observe.model_dump() | {"urls": tuple(settings.observe.urls)}),
+        profile=profile_of(settings.profile, at.cell),
         xfail=override.xfail,
         skip=override.skip,
         **_plain(own),
@@ -272,11 +274,20 @@ def scenario(config: Config, at: Axes) -> Scenario:
     return replace(made, rules=tuple(_again(made, override)))
 
 
+def profile_of(asked: ProfileFile | None, cell: Cell) -> Profile | None:
+    """Of loads that match; a search is many, and of a start there is none."""
+    if asked is None or cell.search or not fnmatchcase(cell.id, asked.scenarios):
+        return None
+    return Profile(**asked.model_dump() | {"folder": asked.folder or ""})
+
+
 def _started(made: Scenario) -> Scenario:
     """The start is measured, and a single request is what shows that it is over."""
     assert made.target.launch is not None
     often = Repeats(min=made.target.launch.restarts, max=made.target.launch.restarts)
-    return replace(made, stages=(), duration=None, ramp_up=None, warmup=Warmup(), goodput={}, repeats=often)
+    return replace(
+        made, stages=(), duration=None, ramp_up=None, warmup=Warmup(), goodput={}, repeats=often, profile=None
+    )
 
 
 def _again(made: Scenario, override: Effective) -> Iterator[Rule]:

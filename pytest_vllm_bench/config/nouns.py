@@ -25,10 +25,17 @@ class Overrides:
     model: Chosen = None
     tokenizer: Chosen = None
     results: Chosen = None
+    profile: Chosen = None
 
 
 #: Given's names → the file's.
-OVERRIDES = {"url": "base_url", "model": "model", "tokenizer": "tokenizer", "results": "results_dir"}
+OVERRIDES = {
+    "url": "base_url",
+    "model": "model",
+    "tokenizer": "tokenizer",
+    "results": "results_dir",
+    "profile": "profile",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,8 @@ def _with_given(raw: Mapping[str, Any], given: Overrides, found: ConfigText) -> 
             found.add(origin, "given_empty", origin=origin)
             continue
         merged[key], found.origins[key] = str(value).strip(), origin
+    if isinstance(raw.get("profile"), dict) and "profile" in found.origins:
+        merged["profile"] = {**raw["profile"], "scenarios": merged["profile"]}
     if (origin := found.origins.get("base_url", "")) and merged.pop("targets", None):
         found.add(origin, "url_and_targets", origin=origin)
     return merged

@@ -187,6 +187,7 @@ class TargetFile(Strict):
     headers: Annotated[dict[str, str], *_field(_headers, {"type": "object"})] = {}
     tls: TlsFile = TlsFile()
     metrics_url: Page | None = None
+    profile_urls: Annotated[list[Page], BeforeValidator(_few), BeforeValidator(_listed)] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -329,7 +330,19 @@ class ObserveFile(Strict):
     accelerators: Annotated[
         str, *_field(v.accelerators, {"anyOf": [{"enum": list(v.ACCELERATORS)}, {"pattern": "^https?://"}]})
     ] = "auto"
-    profile: Boolean = False
+
+
+class ProfileFile(Strict):
+    scenarios: Text = "*"
+    requests: Count = 32
+    steps: Count = 20
+    flush: Duration = 1200.0
+    folder: Text | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _which_alone(cls, value: Any) -> Any:
+        return {"scenarios": "*" if value is True else value} if isinstance(value, str) or value is True else value
 
 
 class MachinesFile(Strict):
@@ -441,6 +454,7 @@ class File(CellFile):
     base_url: Text | None = None
     tls: TlsFile = TlsFile()
     metrics_url: Page | None = None
+    profile_urls: Annotated[list[Page], BeforeValidator(_few), BeforeValidator(_listed)] = []
     tokenizer: Text | None = None
     backend: Text = "vllm"
     endpoint: Annotated[str | None, *_field(_endpoint, {"type": "string", "pattern": "^/"})] = None
@@ -473,6 +487,7 @@ class File(CellFile):
     baseline: BaselineFile = BaselineFile()
     frontier: FrontierFile | None = None
     observe: ObserveFile = ObserveFile()
+    profile: ProfileFile | None = None
     deployment: DeploymentFile = DeploymentFile()
     machines: MachinesFile | None = None
     results_dir: Text = "results"

@@ -42,22 +42,24 @@ class Where:
 
 def targets(settings: File, where: Where) -> tuple[Target, ...]:
     """The servers; what is wrong with them is in ``where.problems``.  No URL at all is a problem, never a simulator."""
+    alike = {key: getattr(settings, key) for key in ("tls", "metrics_url", "profile_urls")}
     started = [key for key in ("server", "servers") if getattr(settings, key)]
     if started:
         beside = [key for key in ("base_url", "targets", *started[1:]) if getattr(settings, key)]
         if beside:
             where.add(started[0], Message(key="config.server_and", values={"key": where.url_origin or beside[0]}))
-        like = TargetFile(base_url="http://127.0.0.1", tls=settings.tls, metrics_url=settings.metrics_url)
+        like = TargetFile(base_url="http://127.0.0.1", **alike)
         return launched(settings, _target("", like, settings, where), where)
     if not settings.targets:
         if settings.base_url is not None:
-            alone = TargetFile(base_url=settings.base_url, tls=settings.tls, metrics_url=settings.metrics_url)
+            alone = TargetFile(base_url=settings.base_url, **alike)
             return (_target("", alone, settings, where),)
         if not {"base_url", "targets", "server", "servers"} & where.lines.keys():
             where.add("", Message(key="config.no_url"))
         return ()
-    if settings.metrics_url is not None:
-        where.add("metrics_url", Message(key="config.metrics_url_of_targets"))
+    for key in ("metrics_url", "profile_urls"):
+        if getattr(settings, key):
+            where.add(key, Message(key="config.of_one_target", values={"key": key}))
     if settings.base_url:
         where.add("targets", Message(key="config.base_url_and_targets"))
     return tuple(_target(name, target, settings, where) for name, target in settings.targets.items())
@@ -95,6 +97,7 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
         verify=verify,
         simulated=found.simulated,
         metrics_url=asked.metrics_url or "",
+        profile_urls=tuple(asked.profile_urls),
         hidden=hidden,
     )
 

@@ -116,7 +116,17 @@ class Watching:
     interval: float = 1.0
     urls: tuple[str, ...] = ()
     accelerators: str = "auto"  # what watches them: off, a maker, or an exporter's URL
-    profile: bool = False  # the server's own profiler runs meanwhile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A second, short load while the server's own profiler runs; nobody judges it."""
+
+    scenarios: str = "*"  # ids that match
+    requests: int = 32
+    steps: int = 20  # of SGLang's engine
+    flush: float = 1200.0  # seconds that writing may take
+    folder: str = ""  # where the server writes, on this machine; "": as its command says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +200,7 @@ class Scenario:
     validity: ValiditySettings = ValiditySettings()
     token_detail: Literal["auto", "on", "off"] = "auto"
     watching: Watching = Watching()
+    profile: Profile | None = None
     deployment: Deployment = Deployment()
     repeats: Repeats = Repeats()
     search: Search | None = None  # a capacity item: probes over ``search.over`` instead of one load

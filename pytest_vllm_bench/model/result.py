@@ -194,6 +194,7 @@ class Result:
     pooled: Metrics = field(default_factory=dict)  # over all of those; ``metrics`` is this run's own
     by_model: Mapping[str, Metrics] = field(default_factory=dict)  # where several share the run (LoRA)
     by_turn: Mapping[str, Metrics] = field(default_factory=dict)  # of conversations; "conversation" are whole ones
+    traces: Sequence[str] = ()  # files of a profile, the client's own first
     baseline: BaselineOutcome | None = None
     capacity: CapacityAnswer | None = None  # of a scenario that searches
     date: str = ""  # UTC, ISO 8601

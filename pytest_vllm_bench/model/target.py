@@ -56,6 +56,7 @@ class Target:
     twin: bool = False  # ``base_url`` is the file of a twin: what it predicts takes the place of a measurement
     launch: ServerCommand | None = None  # started for its scenarios, wherever there is a free port
     metrics_url: str = ""  # where its counters are; "": its own /metrics
+    profile_urls: tuple[str, ...] = ()  # whose profilers are told to begin; (): its own
     hidden: tuple[str, ...] = field(default=(), repr=False)  # other secrets: keys in the endpoint's query, in bodies
 
     @property

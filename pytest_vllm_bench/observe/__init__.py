@@ -26,16 +26,9 @@ def _host(scenario: Scenario) -> Beside | None:
     return HostWatch(scenario.watching.interval) if scenario.target.here else None
 
 
-def _profiler(scenario: Scenario) -> Beside | None:
-    from pytest_vllm_bench.observe.profiler import Profiler
-
-    return Profiler() if scenario.watching.profile else None
-
-
 #: What is done beside the load of a scenario (None: nothing), in this order; third parties add to the registry's copy.
 BESIDES: dict[str, Callable[[Scenario], Beside | None]] = {
     "timeline": _timeline,
     "accelerators": _accelerators,
     "host": _host,
-    "profiler": _profiler,
 }

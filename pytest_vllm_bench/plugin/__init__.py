@@ -38,6 +38,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "ready-timeout": ("seconds to wait for the server to become ready (default: 600)", "seconds"),
     "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
     "resume": ("run only what is missing of the last session in the results folder", "flag"),
+    "profile": ("the server's own profiler in a second, short load of the scenarios that match", "pattern"),
     "strict": ("unproven verdicts and simulated servers fail", "flag"),
 }
 #: What xdist calls the scenarios, which it must keep on one worker.
@@ -136,6 +137,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         twins = f"{text} [PYTEST_{dest.upper()}, ini {dest}]"
         if kind == "flag":
             group.addoption(f"--vllm-{name}", dest=dest, action="store_true", default=None, help=twins)
+        elif kind == "pattern":
+            group.addoption(
+                f"--vllm-{name}", dest=dest, nargs="?", const="*", default=None, metavar="PATTERN", help=twins
+            )
         elif kind == "en|zh|both":
             group.addoption(f"--vllm-{name}", dest=dest, default=None, choices=kind.split("|"), help=twins)
         else:

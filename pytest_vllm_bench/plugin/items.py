@@ -85,7 +85,7 @@ class Items:
             from pytest_vllm_bench.config import Overrides, matrix, read
 
             given = Overrides(
-                results=self.results(), **{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer")}
+                results=self.results(), **{k: chosen(self.pytest, k) for k in ("url", "model", "tokenizer", "profile")}
             )
             self.scenarios[path] = ()
             try:
@@ -131,7 +131,7 @@ class Items:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
         problems = (shown(problem, self.lang) for problem in self.problems)
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
-        trouble += [*self.collisions(items), *self.no_reference()] if not trouble else []
+        trouble += [*self.collisions(items), *self.no_reference(), *self.no_profile()] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         together = self.kept_together(items)
         if self.scenarios and workers > 1 and not together:
@@ -197,6 +197,17 @@ class Items:
             except BenchError as error:
                 found.append(say(error.message, self.lang))
         return found
+
+    def no_profile(self) -> list[str]:
+        """Patterns that nothing matches: a test's path may have been taken for one."""
+        given, lost = chosen(self.pytest, "profile"), dict[str, str]()
+        asked = {path: config.settings.profile for path, config in self.configs.items() if config.settings.profile}
+        for path, profile in asked.items():
+            if not any(scenario.profile for scenario in self.scenarios[path]):
+                lost[given[1] if given else relative(path)] = profile.scenarios
+        if given and any(scenario.profile for path in asked for scenario in self.scenarios[path]):
+            return []
+        return [say("plugin.profile_unmatched", self.lang, origin=o, pattern=p) for o, p in lost.items()]
 
     def gate(self, config: Config, scenarios: Sequence[Scenario]) -> list[str]:
         """What the reference that results are held against holds, and what it can find; or that there is none yet."""

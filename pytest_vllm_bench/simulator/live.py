@@ -44,6 +44,7 @@ class Live:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.steps = 0
         self._streams: dict[Job, Stream] = {}
         self._wake = asyncio.Event()
 
@@ -74,6 +75,7 @@ class Live:
                 await self._wake.wait()
                 at = perf_counter()
             step = self.engine.step()
+            self.steps += 1
             for job in step.admitted:
                 if (stream := self._streams.get(job)) is not None and len(stream.times) == 1:
                     stream.times.append(max(perf_counter(), stream.times[0]))

@@ -26,6 +26,7 @@ class SimulatorOptions:
     keep_alive: float = 0.0  # seconds between keep-alive comments while nothing else is sent; 0: none
     ready_after: float = 0.0  # seconds during which everything is answered with 503
     wake_s: float = 0.0  # seconds to wake after /sleep (vLLM's ``--enable-sleep-mode``); 0: it cannot sleep
+    profiler_config: str = ""  # vLLM's ``--profiler-config``; empty: in vLLM's dialect there is no profiler
     request_metrics: bool = False  # vLLM's ``--enable-per-request-metrics``
     seed: int = 0
     latency: LatencyModel = LatencyModel()

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from pytest_vllm_bench import __version__
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.simulator import exchange, formats, prometheus
+from pytest_vllm_bench.simulator import exchange, formats, profile, prometheus
 from pytest_vllm_bench.simulator.faults import strike
 from pytest_vllm_bench.simulator.formats import triton
 from pytest_vllm_bench.simulator.formats.shape import CREATED, text_of
@@ -117,7 +117,8 @@ POSTS = {
     "/detokenize": _detokenize,
     "/reset_prefix_cache": _forget,
     **dict.fromkeys(("/sleep", "/wake_up"), _sleeping),
-    **dict.fromkeys(("/start_profile", "/stop_profile"), _health),
+    "/start_profile": profile.start,
+    "/stop_profile": profile.stop,
 }
 
 
@@ -162,7 +163,8 @@ def application(options: SimulatorOptions, say: Callable[[Message], str]) -> web
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[_guard(service, perf_counter(), say)])
     for path, forms in formats.routes(options.dialect).items():
         app.router.add_post(path, partial(exchange.answered, service, forms))
-    gets = {**GETS, "/metrics": _iterations} if options.dialect == "trtllm" else GETS
+    own = {"trtllm": {"/metrics": _iterations}, "sglang": {"/get_model_info": _version}}
+    gets = {**GETS, **own.get(options.dialect, {})}
     for path, get in gets.items():
         app.router.add_get(path, partial(get, service))
     for path, post in POSTS.items():

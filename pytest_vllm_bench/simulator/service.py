@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.simulator import faults as fault_scripts
@@ -42,6 +43,7 @@ class Service:
         self.counts = prometheus.Counts(perf_counter())
         self.requests = 0
         self.asleep = False
+        self.recording: dict[str, Any] | None = None  # a profile, since when and where to
         self.pages = Counter[str]()  # requests of what is read beside the load, by path
 
     def plan(self, asked: SimulatedRequest, number: int) -> ServicePlan:

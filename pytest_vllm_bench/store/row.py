@@ -158,6 +158,7 @@ class Row(msgspec.Struct, kw_only=True):
     pooled: Figures = {}
     by_model: dict[str, Figures] = {}
     by_turn: dict[str, Figures] = {}
+    traces: tuple[str, ...] = ()
     probe_of: str = ""
     capacity: CapacityAnswer | None = None
     capacity_held: Figure = None
@@ -170,7 +171,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 KEYS = frozenset(Row.__struct_fields__)
 #: Left out of a file where they say nothing.
-OPTIONAL = ("per_repeat", "pooled", "by_model", "by_turn", "probe_of", "capacity", "baseline")
+OPTIONAL = ("per_repeat", "pooled", "by_model", "by_turn", "traces", "probe_of", "capacity", "baseline")
 #: What a search found, as figures of the result.
 CAPACITY = ("held", "held_proven", "broken", "broken_proven", "runs")
 #: Arrays over the requests, which other tools write into a result.
@@ -288,6 +289,7 @@ def _row(result: Result) -> Row:
         pooled=dict(result.pooled),
         by_model={name: dict(of) for name, of in result.by_model.items()},
         by_turn={name: dict(of) for name, of in result.by_turn.items()},
+        traces=tuple(result.traces),
         probe_of=scenario.probe_of,
         capacity=answer,
         **{f"capacity_{name}": getattr(answer, name) for name in CAPACITY if answer},
@@ -353,6 +355,7 @@ def from_json(row: Mapping[str, Any], path: Path | None = None) -> Result:
         pooled=_numbers(kept.pooled),
         by_model={name: _numbers(of) for name, of in kept.by_model.items()},
         by_turn={name: _numbers(of) for name, of in kept.by_turn.items()},
+        traces=kept.traces,
         baseline=_baseline(kept.baseline),
         capacity=kept.capacity,
         date=kept.date_utc or _iso(kept.date),

@@ -250,9 +250,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{got} is too often: each look costs the server something; write {least} or more",
         "{got} 过于频繁：每次读取都会占用服务端资源；请写 {least} 或更长",
     ),
-    "config.metrics_url_of_targets": (
-        "metrics_url belongs to one server; write it under its name in targets",
-        "metrics_url 只属于一个服务；请写到 targets 中该服务的名下",
+    "config.of_one_target": (
+        "{key} belongs to one server; write it under its name in targets",
+        "{key} 只属于一个服务；请写到 targets 中该服务的名下",
     ),
     "config.url_unix": (
         "a Unix socket needs a full path; write {instead}",

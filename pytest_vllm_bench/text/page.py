@@ -169,6 +169,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "page.finding.capacity": ("{scenario}:", "{scenario}："),
     "page.section.notes": ("Notes", "备注"),
+    "page.section.traces": ("Profiler traces", "Profiler trace"),
+    "page.traces": (
+        "Of a second, short load that nobody judged: the requests as the client saw them, and what the server recorded. "
+        "Open them in Perfetto (they share one time axis):",
+        "来自另一段不参与判定的短负载：客户端所见的请求，以及服务端的记录。可在 Perfetto 中打开（它们共用一个时间轴）：",
+    ),
     "page.section.turns": ("By turn of the conversation", "按对话轮次"),
     "page.turns": ("Turn", "轮次"),
     "page.models": ("Model", "模型"),

@@ -107,6 +107,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "run only what is missing of the last session in the results folder",
         "只运行结果目录中上次会话尚缺的部分",
     ),
+    "plugin.help.profile": (
+        "the server's own profiler in a second, short load of the scenarios that match",
+        "对匹配的场景再发送一小段负载，期间开启服务端自带的 profiler",
+    ),
+    "plugin.profile_unmatched": (
+        "{origin}: profile: no scenario matches {pattern}; a pattern of ids is meant, of the option after an equals sign: "
+        "--vllm-profile='*-mc64-*'",
+        "{origin}：profile：没有场景匹配 {pattern}；应写场景 id 的匹配模式，用选项时须带等号：--vllm-profile='*-mc64-*'",
+    ),
+    "plugin.profiling": ("profiling …", "剖析中……"),
     "plugin.help.strict": ("unproven verdicts and simulated servers fail", "证据不足的结论与模拟服务均视为失败"),
     "plugin.implied_again": (
         "implied: {rules}, since the override in line {line} replaces the rules that spoke of it",

@@ -95,6 +95,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.targets.api_key_env": ("As below, of this server.", "同下，针对该服务。"),
     "reference.targets.headers": ("As below, added for this server.", "同下，只发给该服务。"),
     "reference.targets.metrics_url": ("As below, of this server.", "同下，针对该服务。"),
+    "reference.targets.profile_urls": ("As below, of this server.", "同下，针对该服务。"),
     "reference.targets.tls": ("As below, of this server.", "同下，针对该服务。"),
     "reference.model": (
         "The model's name as the server knows it; optional where it lists exactly one. A list: several (LoRA) models "
@@ -140,6 +141,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reference.metrics_url": (
         "Where the server's own counters are, if not at its `/metrics`; no header of the server is sent to another host.",
         "服务端计数所在的页面（默认是其 `/metrics`）；发给服务的请求头不会发往其他主机。",
+    ),
+    "reference.profile_urls": (
+        "The servers whose profilers are told to begin and to end, where they are several workers behind this address; no "
+        "header of the server is sent to another host.",
+        "该地址之后有多个 worker 时，需要开启和停止 profiler 的各个地址；发给服务的请求头不会发往其他主机。",
     ),
     # the load
     "reference.input_output": (
@@ -456,9 +462,32 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The folder for results, relative to pytest's rootdir.",
         "结果目录，相对于 pytest 的 rootdir。",
     ),
-    "reference.observe.profile": (
-        "The server's own profiler runs while load runs (`/start_profile`, `/stop_profile`); the result is marked, as that slows it.",
-        "压测期间开启服务端自带的 profiler（`/start_profile`、`/stop_profile`）；由于会拖慢服务，结果会带上标记。",
+    "reference.profile": (
+        "After a scenario was measured and judged, a second, short load of the same shape runs while the server's own profiler "
+        "does (vLLM, SGLang); it is not judged, is no reference, and stands in no table. `true`: of all scenarios; text: of "
+        "those that match.",
+        "场景测量并判定之后，再以同样形态发送一小段负载，期间开启服务端自带的 profiler（vLLM、SGLang）；这段负载不判定、不作基线、"
+        "不进表格。写 `true` 表示所有场景；写文本表示匹配的场景。",
+    ),
+    "reference.profile.scenarios": (
+        "Pattern of scenario ids: `*-mc64-*`. A search is not profiled.",
+        "场景 id 的匹配模式：`*-mc64-*`。容量搜索不做剖析。",
+    ),
+    "reference.profile.requests": (
+        "Requests of that load; at least as many as are in flight at once.",
+        "这段负载的请求数；至少等于同时在途的请求数。",
+    ),
+    "reference.profile.steps": (
+        "Steps of the engine that SGLang records; vLLM records from the first request to the last.",
+        "SGLang 记录的引擎步数；vLLM 从第一个请求记录到最后一个。",
+    ),
+    "reference.profile.flush": (
+        "How long writing the traces may take: minutes for large models.",
+        "写出 trace 最多允许多久：大模型需要数分钟。",
+    ),
+    "reference.profile.folder": (
+        "Where the server writes its traces, on this machine; by default as its own command line says.",
+        "服务端写出 trace 的目录（在本机上）；默认取自服务端自己的命令行。",
     ),
     "reference.keep_text": ("The answers' text is kept in the records.", "在逐请求记录中保留回答文本。"),
     "reference.tape": (

@@ -2,14 +2,36 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "server.profiled": (
-        "The server's profiler ran while load ran; where its traces lie is the server's affair (vllm serve "
-        "--profiler-config).",
-        "压测期间服务端 profiler 处于开启状态；其结果的存放位置由服务端决定（vllm serve --profiler-config）。",
+        "The server's profiler ran while load ran.",
+        "压测期间服务端 profiler 处于开启状态。",
+    ),
+    "server.profiled_apart": (
+        "Profiled by a second load of {n} requests, which is not judged: {files} files of the server's, and the requests as "
+        "the client saw them in {folder}.",
+        "已用另一段 {n} 个请求的负载做了剖析（不参与判定）：服务端写出 {files} 个文件，客户端所见的请求在 {folder}。",
+    ),
+    "server.profiled_elsewhere": (
+        "Profiled by a second load of {n} requests, which is not judged. Where the server wrote its traces is not seen from "
+        "here (profile: {{folder: ...}} says where); the requests as the client saw them are in {folder}.",
+        "已用另一段 {n} 个请求的负载做了剖析（不参与判定）。从这里看不到服务端把 trace 写在何处（可用 profile: {{folder: ...}} 指明）；"
+        "客户端所见的请求在 {folder}。",
+    ),
+    "server.no_profiler": (
+        "Not profiled: POST {path} gave {said}. This vLLM has a profiler when started with {cure}.",
+        "未做剖析：POST {path} 返回 {said}。该版本的 vLLM 需以 {cure} 启动才有 profiler。",
     ),
     "server.no_profile": (
-        "The server was not profiled as asked: POST {path} gave {said}. A vLLM server takes it when started with "
-        "--profiler-config.",
-        "服务端 profiler 未按要求运行：POST {path} 返回 {said}。vLLM 需以 --profiler-config 启动才支持。",
+        "Not profiled: POST {path} gave {said}.",
+        "未做剖析：POST {path} 返回 {said}。",
+    ),
+    "server.profile_goes_on": (
+        "The server was asked twice to end its profile, and did not say that it had: POST {path} gave {said}. It may be "
+        "slower until it has.",
+        "已两次要求服务端结束剖析，但未得到确认：POST {path} 返回 {said}。在结束之前服务可能变慢。",
+    ),
+    "server.profile_flushes": (
+        "The server has been writing its profile for {seconds} s …",
+        "服务端写出剖析结果已用 {seconds} 秒……",
     ),
     "server.model": (
         "The server at {url} does not serve the model {asked!r} ({status}: {said}). It serves: {served}. "

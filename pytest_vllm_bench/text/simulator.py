@@ -73,6 +73,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "simulator.help.stream_interval": ("tokens in a stream event", "每个流式事件包含的 token 数"),
     "simulator.help.keep_alive": ("seconds between keep-alive comments; 0: none", "保活注释的间隔秒数；0 表示不发送"),
+    "simulator.help.profiler_config": (
+        'as vLLM\'s --profiler-config: \'{{"profiler":"torch","torch_profiler_dir":"/abs"}}\'; empty: no profiler',
+        '如同 vLLM 的 --profiler-config：\'{{"profiler":"torch","torch_profiler_dir":"/abs"}}\'；空表示没有 profiler',
+    ),
     "simulator.help.request_metrics": (
         "each answer tells its times in the queue, of prefill and of decoding, as vLLM's --enable-per-request-metrics",
         "每个回答附带其排队、预填充和解码时间，如同 vLLM 的 --enable-per-request-metrics",

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pytest_vllm_bench.metric_table import ROWS, STARTUP
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
@@ -120,6 +121,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         **_rules(results),
         errors=_errors(results),
         notes=_notes(results),
+        traces=[(one.id, [_linked(path, extra.folder) for path in one.traces]) for one in results if one.traces],
         models=[(one.id, name, of) for one in results for name, of in one.by_model.items()],
         turns=[(one.id, name, of) for one in results for name, of in one.by_turn.items() if name != "conversation"],
         server=_server(results),
@@ -212,6 +214,14 @@ def _notes(results: Sequence[Result]) -> list[tuple[list[str], Message]]:
         for note in result.notes:
             found.setdefault(words.said(note, "en"), ([], note))[0].append(result.id)
     return list(found.values())[:LISTED]
+
+
+def _linked(trace: str, folder: Path | None) -> tuple[str, str]:
+    """A trace's name, and where it is from the page; one that lies elsewhere is named whole."""
+    path = Path(trace)
+    if folder is not None and path.is_relative_to(folder):
+        return path.name, quote(path.relative_to(folder).as_posix())
+    return str(path), path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def _errors(results: Sequence[Result]) -> list[tuple[str, str, int, str]]:
