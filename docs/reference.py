@@ -41,7 +41,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "requests": ("dataset", "seed", "cache", "ignore_eos", "output_field", "sampling", "extra_body", "timeouts"),
     "verdict": ("goodput", "sla", "judge", "validity"),
     "measuring": ("workers", "worker_cpus", "machines", "token_detail", "percentiles"),
-    "more": ("repeats", "search", "frontier", "baseline", "observe", "profile", "deployment"),
+    "more": ("repeats", "search", "frontier", "baseline", "trend", "observe", "profile", "deployment"),
     "results": ("results_dir", "keep_text", "tape"),
     "overrides": ("overrides",),
 }  # fmt: skip

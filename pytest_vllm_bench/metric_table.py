@@ -173,6 +173,8 @@ _STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+
 _RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
 _TIMED = {"ttft": "first_token", "ttfo": "total", "e2el": "total", "first_chunk": "first_token", "connect": "connect",
           **dict.fromkeys(("max_gap", "itl", "itl_token"), "between_tokens")}  # fmt: skip
+#: Whose history is looked at where nobody says.
+TREND_METRICS = ("output_throughput", "mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
 COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt,
            "==": operator.eq, "!=": operator.ne}  # fmt: skip
 

@@ -167,14 +167,14 @@ def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
 
 
-def at_the_end(gate: ReferenceGate | Rounds) -> list[Comparison]:
+def at_the_end(gate: ReferenceGate | Rounds, last: str) -> list[Comparison]:
     """What only the whole session shows, once all of it is measured: the scenarios together, and those that are worse
-    beside what was measured after them."""
+    beside what was measured after them; of the ``last`` one it is its own."""
     if isinstance(gate, Rounds) or gate.keys - gate.held.keys():
         return []
     failed = {(k, c.metric) for k, one in gate.held.items() for c in one.comparisons if c.verdict is Verdict.FAIL}
     late = [
-        replace(c, scenario=key)
+        replace(c, scenario="" if key == last else key)
         for key in gate.measured
         for c in compare_one(gate.standing, gate.measured, key, last=True)
         if c.gated and c.verdict is Verdict.FAIL and (key, c.metric) not in failed
@@ -302,7 +302,9 @@ def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]])
         if result.scenario.target.name and result.scenario.compared:
             cell = result.scenario.cell.anywhere
             tolerances.setdefault(cell, tolerance)
-            cells.setdefault(cell, {})[result.scenario.target.name] = result
+            mine = cells.setdefault(cell, {})
+            before = mine.get(result.scenario.target.name, result)
+            mine[result.scenario.target.name] = max(before, result, key=lambda one: len(one.per_repeat))
     pooled = {cell: {t: one for t, one in of.items() if one.per_repeat} for cell, of in cells.items()}
     together = {cell: targets for cell, targets in pooled.items() if len(targets) > 1}
     pairs = sum(len(targets) - 1 for targets in together.values())

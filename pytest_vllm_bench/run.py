@@ -218,7 +218,7 @@ async def changed(world: World) -> Message | None:
 
 async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple[Result, bool]:
     """Hold the result against the reference; what looks worse is measured again until it is decided, at most ``again``
-    times, and after the last scenario all of them are looked at together.
+    times, and after the last scenario all of them are looked at together, which is the session's.
 
     A comparison that is refused fails, a fresh one too: the reference is there, and nobody has looked.  Also → whether
     a fresh measurement was interrupted, which leaves its question open.
@@ -240,8 +240,9 @@ async def gated(result: Result, world: World, watch: Watch, work: Path) -> tuple
         except asyncio.CancelledError:
             interrupted = True
         comparisons = held.comparisons or comparisons
-    comparisons = (*comparisons, *(() if interrupted else regression.at_the_end(world.gate)))
-    failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL for c in comparisons)
+    late = () if interrupted else regression.at_the_end(world.gate, result.scenario.cell.key)
+    comparisons = (*comparisons, *late)
+    failed = held.refused or any(c.gated and c.verdict is Verdict.FAIL and not c.scenario for c in comparisons)
     at_best = Verdict.FAIL if failed else Verdict.INCONCLUSIVE if interrupted else Verdict.PASS
     notes = (*notes, *(note for note in held.notes if held.refused and note not in notes))
     cut = (Message(key="judge.interrupted"),) if interrupted else ()

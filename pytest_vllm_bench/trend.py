@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from pytest_vllm_bench.judge.baseline import differences
-from pytest_vllm_bench.judge.drift import FEWEST, ChangePoint, change_points
-from pytest_vllm_bench.metric_table import parse_name
-from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.store.history import HistoryPoint
+from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.judge.baseline import KEPT, differences
+from pytest_vllm_bench.judge.drift import FEWEST, change_points
+from pytest_vllm_bench.metric_table import TREND_METRICS, parse_name
+from pytest_vllm_bench.model import Message, Result
+from pytest_vllm_bench.report.trend import Drift, TrendOutcome
+from pytest_vllm_bench.store.folder import read as read_folder
+from pytest_vllm_bench.store.history import HistoryPoint, add, points, read
 
-#: What is looked at where nobody says.
-METRICS = ("output_throughput", "mean_ttft_ms", "p99_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
 #: Sessions of one plan below which a series says nothing.
 SHORTEST = 4 * FEWEST
 #: How much surer than what is shown must be what fails: every night looks again.
@@ -41,35 +43,69 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drift:
-    """One change of one scenario's figure; ``first``: the first session of the new level."""
+class DriftGate:
+    """What is asked of a session beside those before it; ``history``: the folder, file or URL where these are."""
 
-    scenario: str
-    metric: str
-    first: HistoryPoint
-    point: ChangePoint
-    worse: bool
-    recent: bool
-    accepted: str | None = None  # why, where somebody knows of it
-    fails: bool = False
-    others: tuple[Message, ...] = ()  # what of the environment is another one since the session before
+    history: str
+    metrics: tuple[str, ...] = TREND_METRICS
+    settings: DriftSettings = DriftSettings()
+    known: tuple[Acknowledgement, ...] = ()
+
+
+def hold(gate: DriftGate, results: Sequence[Result]) -> TrendOutcome:
+    """Put a session into the history, and look at all of it: what fails is of figures that this session has measured.
+    BenchError where the history cannot be read or written."""
+    mine = points(results, tuple(dict.fromkeys((*gate.metrics, *KEPT))))
+    if is_folder(gate.history):
+        before = points(read_folder(Path(gate.history), history=True), gate.metrics)
+    else:
+        add(gate.history, mine)
+        before = read(gate.history)
+    asked = {(one.scenario, one.metric) for one in mine if one.metric in gate.metrics}
+    known = {(one.scenario, one.metric, one.session, one.origin): one for one in (*before, *mine)}
+    found = [one for one in known.values() if (one.scenario, one.metric) in asked]
+    return looked(found, gate.settings, gate.known)
+
+
+def looked(
+    found: Sequence[HistoryPoint], settings: DriftSettings = DriftSettings(), known: Collection[Acknowledgement] = ()
+) -> TrendOutcome:
+    """What has changed of all that was found, or that it is too little to say."""
+    series, sessions = by_series(found), len({one.session for one in found})
+    few = Message(key="report.trend.too_short", values={"n": sessions, "least": SHORTEST})
+    return TrendOutcome(series=series, drifts=drifts(series, settings, known), notes=() if series else (few,))
 
 
 def drifts(
-    history: Sequence[HistoryPoint], settings: DriftSettings = DriftSettings(), known: Collection[Acknowledgement] = ()
+    series: Mapping[tuple[str, str], Sequence[HistoryPoint]],
+    settings: DriftSettings = DriftSettings(),
+    known: Collection[Acknowledgement] = (),
 ) -> list[Drift]:
     """The changes of all series, those that fail first.  A worsening fails that began among the newest sessions, that
     nobody has acknowledged, and that is sure also in view of how many series are looked at (Holm)."""
-    series = by_series(history)
     found = [one for line in series.values() for one in _of(line, settings, known)]
-    at_stake = sorted((d for d in found if d.worse and d.recent and d.accepted is None), key=lambda d: d.point.p)
+    at_stake = sorted((d for d in found if d.worse and d.recent and d.accepted is None), key=lambda d: d.p)
     failing: set[int] = set()
     for k, one in enumerate(at_stake):
-        if one.point.p * (len(series) - k) > settings.p * SURER:
+        if one.p * (len(series) - k) > settings.p * SURER:
             break
         failing.add(id(one))
     marked = [replace(one, fails=id(one) in failing) for one in found]
     return sorted(marked, key=lambda d: (not d.fails, not d.worse, d.first.date, d.scenario, d.metric))
+
+
+def reachable(gate: DriftGate) -> None:
+    """BenchError where it shows before the load that the history cannot be read or begun."""
+    if is_folder(gate.history):
+        return
+    read(gate.history)
+    if "://" not in gate.history and not Path(gate.history).absolute().parent.is_dir():
+        raise BenchError("report.history_nowhere", place=gate.history)
+
+
+def is_folder(history: str) -> bool:
+    """Whether it is one of results, rather than a file or a database."""
+    return "://" not in history and (history.endswith("/") or Path(history).is_dir())
 
 
 def by_series(history: Sequence[HistoryPoint]) -> dict[tuple[str, str], list[HistoryPoint]]:
@@ -90,8 +126,13 @@ def _of(line: Sequence[HistoryPoint], settings: DriftSettings, known: Collection
         Drift(
             scenario=line[0].scenario,
             metric=line[0].metric,
+            at=point.at,
             first=line[point.at],
-            point=point,
+            before=point.before,
+            after=point.after,
+            change=point.change,
+            interval=point.interval,
+            p=point.p,
             worse=(point.change > 0) is not higher,
             recent=point.at >= len(line) - settings.fail_on,
             accepted=next((one.why for one in known if _covers(one, line, point.at)), None),

@@ -31,7 +31,7 @@ ALLOWED = {
     "registry": {"backends", "observe", "plan"},
     "regression": {"judge", "store"},
     "comparing": {"judge", "report", "store"},
-    "trend": {"judge", "store"},
+    "trend": {"judge", "report", "store"},
     "machines": {"backends", "environment", "load", "measure", "plan"},
     "judging": {"judge", "measure"},
     "memory": {"judging", "store"},

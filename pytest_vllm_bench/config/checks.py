@@ -261,6 +261,21 @@ def _frontier(config: Config) -> Iterator[Problem]:
         yield _problem(config, "frontier.metric", "frontier_metric", name=asked.metric)
 
 
+def _trend(config: Config) -> Iterator[Problem]:
+    """Metrics that are known, and of which less or more is worse."""
+    if (asked := config.settings.trend) is None:
+        return
+    named = [(f"trend.metrics[{i}]", name) for i, name in enumerate(asked.metrics)]
+    named += [(f"trend.acknowledged[{i}].metric", one.metric) for i, one in enumerate(asked.acknowledged)]
+    for path, name in named:
+        if name == "*" and "acknowledged" in path:
+            continue
+        if (known := parse_name(name)) is None:
+            yield Problem(message=unknown(name), path=path, line=line_of(config.lines, _parts(path)))
+        elif known.row.better == "neither" or known.row.id == "server":
+            yield _problem(config, path, "no_worse", name=name)
+
+
 def _rounds(config: Config) -> Iterator[Problem]:
     """A target that others are held against: there is one of that name, and each takes the same rounds, enough."""
     settings, path = config.settings, "baseline.target"
@@ -288,6 +303,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _sla,
     _size,
     _repeats,
+    _trend,
     _search,
     _baseline,
     _frontier,

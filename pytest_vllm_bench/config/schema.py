@@ -22,6 +22,7 @@ from pydantic import (
 
 from pytest_vllm_bench.config import servers
 from pytest_vllm_bench.config import values as v
+from pytest_vllm_bench.metric_table import TREND_METRICS
 from pytest_vllm_bench.model import MOST_TOKENS, Warmup
 
 _NUMBER = {"type": "number"}
@@ -378,6 +379,23 @@ class BaselineFile(Strict):
     other_environment: Annotated[Literal["warn", "refuse"], *_words("warn", "refuse")] = "warn"
 
 
+class AcknowledgementFile(Strict):
+    metric: Text
+    after: Annotated[str, *_field(v.moment, {"type": ["string", "integer"]})]
+    why: Text
+
+
+class TrendFile(Strict):
+    metrics: Annotated[list[Text], BeforeValidator(_few), BeforeValidator(_not_empty), BeforeValidator(_listed)] = [
+        *TREND_METRICS
+    ]
+    min_change: Share = 0.02
+    p: Annotated[float, *_field(v.chance, {"type": "number", "exclusiveMinimum": 0, "maximum": 0.05})] = 0.001
+    window: Annotated[int, *_field(v.whole(24), {"type": "integer", "minimum": 24})] = 50
+    fail_on: Count = 14
+    acknowledged: Annotated[list[AcknowledgementFile], BeforeValidator(_few)] = []
+
+
 class CellFile(Strict):
     """What may differ from scenario to scenario: keys of the file, and of ``overrides: set``."""
 
@@ -486,6 +504,7 @@ class File(CellFile):
     search: SearchFile | None = None
     baseline: BaselineFile = BaselineFile()
     frontier: FrontierFile | None = None
+    trend: TrendFile | None = None
     observe: ObserveFile = ObserveFile()
     profile: ProfileFile | None = None
     deployment: DeploymentFile = DeploymentFile()

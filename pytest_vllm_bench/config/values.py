@@ -284,6 +284,19 @@ def or_word(word: str, check: Callable[[Any], Any], meaning: Any = None) -> Call
     return either
 
 
+def chance(value: Any) -> float:
+    """How likely something is by chance, to be told from it: above 0, and no more than 5 %."""
+    found = number(above=0)(value)
+    if found > 0.05:
+        raise wrong("chance", got=show(value))
+    return found
+
+
+def moment(value: Any) -> str:
+    """A date, or a commit, which may look like a number."""
+    return text(str(value) if is_number(value) and float(value).is_integer() else value)
+
+
 def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """null, or what ``check`` takes."""
     return lambda value: None if value is None else check(value)

@@ -116,8 +116,9 @@ class BaselineOutcome:
 
     @property
     def failed(self) -> tuple[Message, ...]:
-        """Why the gate failed: the figures that are worse, and why what is gated was not compared."""
-        worse = tuple(c.reason for c in self.comparisons if c.gated and c.verdict is Verdict.FAIL)
+        """Why the gate failed: the figures that are worse, and why what is gated was not compared.  (What only the end
+        of a session showed fails the session.)"""
+        worse = tuple(c.reason for c in self.comparisons if c.gated and c.verdict is Verdict.FAIL and not c.scenario)
         return (*worse, *(self.notes if self.refused else ()))
 
 

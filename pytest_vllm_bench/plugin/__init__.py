@@ -35,6 +35,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "results": ("the folder for results (default: results)", "path"),
     "baseline": ("hold results against this reference: a name, or a file", "name|path"),
     "save-baseline": ("add this session's results to a reference", "name|path"),
+    "history": ("look for changes over all sessions kept here, and add this one", "folder|file|url"),
     "ready-timeout": ("seconds to wait for the server to become ready (default: 600)", "seconds"),
     "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
     "resume": ("run only what is missing of the last session in the results folder", "flag"),
@@ -66,7 +67,7 @@ def chosen(config: pytest.Config, name: str) -> tuple[Any, str] | None:
     value, origin = next((one for one in said if one[0] is not None), (None, ""))
     if value is None:
         return None
-    return (os.path.expanduser(value) if "path" in OPTIONS[name][1] else value), origin
+    return (os.path.expanduser(value) if {"path", "file"} & {*OPTIONS[name][1].split("|")} else value), origin
 
 
 def language(config: pytest.Config) -> str:
@@ -248,6 +249,7 @@ class Reporter:
         self.problems: list[str] = []
         self.shown: list[str] = []
         self.nodes: list[Any] = []  # xdist's workers
+        self.all_ran = False
 
     @pytest.hookimpl(tryfirst=True)  # before --lf, JUnit and the terminal note the id
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -271,6 +273,18 @@ class Reporter:
         problems = getattr(node, "workeroutput", {}).get("vllm_bench_problems")
         if problems and problems not in self.problems:
             self.problems.append(problems)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """After the last test: what only all of them show; one that ended early shows nothing."""
+        ended = yield
+        if self.config.stash[DELIVERIES] and not self.worker:
+            from pytest_vllm_bench.plugin.whole import judge
+
+            stopped = session.shouldfail
+            judge(session, begin(self.config))
+            self.all_ran = not stopped
+        return ended
 
     @pytest.hookimpl(tryfirst=True)  # pytest takes its time to note where it was, within which one more may come
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -311,7 +325,7 @@ class Reporter:
             from pytest_vllm_bench.plugin.reporting import write_all
 
             roll = begin(self.config)
-            if session.shouldfail and not roll.stopped[0]:
+            if session.shouldfail and not roll.stopped[0] and not self.all_ran:
                 roll.stopped = ("stopped", str(session.shouldfail))
             self.shown, ending = write_all(self.config, roll)
             if ending is pytest.ExitCode.INTERRUPTED or session.exitstatus == pytest.ExitCode.OK:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pytest_vllm_bench.model import Result, TestEnd
 from pytest_vllm_bench.store.row import from_json, to_json
+from pytest_vllm_bench.trend import DriftGate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class Delivery:
     rounds: bool = False  # whether it was held against another target already
     reference: Path | None = None  # that it is to be added to, which keeps so many sessions
     keep: int = 0
+    trend: DriftGate | None = None  # what is asked of it beside the sessions before
 
     @property
     def key(self) -> tuple[str, str]:
@@ -38,6 +42,7 @@ class Delivery:
             "rounds": self.rounds,
             "reference": self.reference and str(self.reference),
             "keep": self.keep,
+            "trend": msgspec.to_builtins(self.trend),
         }
 
 
@@ -51,4 +56,5 @@ def unpacked(packed: Mapping[str, Any]) -> Delivery:
         rounds=packed["rounds"],
         reference=packed["reference"] and Path(packed["reference"]),
         keep=packed["keep"],
+        trend=msgspec.convert(packed["trend"], DriftGate | None),
     )

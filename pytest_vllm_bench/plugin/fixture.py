@@ -109,6 +109,7 @@ class Runner:
             rounds=asked.target is not None,
             reference=session.reference(into) if into else None,
             keep=asked.keep,
+            trend=self.items.trend(config) if result.scenario.compared else None,
         )
         self.node.stash.setdefault(MINE, {})[result.id] = made
         self.node.config.stash[DELIVERIES][made.key] = made

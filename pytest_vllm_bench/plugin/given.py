@@ -35,7 +35,7 @@ def turned_on(config: pytest.Config, name: str) -> bool:
 
 def troubles(config: pytest.Config, lang: str) -> Iterator[str]:
     """What is wrong with the values that no config has a key for: a gate must not run otherwise than it was told to."""
-    for name in ("config", "baseline", "save-baseline", "ready-timeout", "lang", "strict", "resume"):
+    for name in ("config", "baseline", "save-baseline", "history", "ready-timeout", "lang", "strict", "resume"):
         if (given := chosen(config, name)) is None:
             continue
         value, origin = str(given[0]), given[1]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.registry import Registry
     from pytest_vllm_bench.serve.launcher import Launcher
     from pytest_vllm_bench.session import Session
+    from pytest_vllm_bench.trend import DriftGate
 
 
 class Items:
@@ -131,7 +132,8 @@ class Items:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
         problems = (shown(problem, self.lang) for problem in self.problems)
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
-        trouble += [*self.collisions(items), *self.no_reference(), *self.no_profile()] if not trouble else []
+        unfit = (self.collisions(items), self.no_reference(), self.no_history(), self.no_profile())
+        trouble += [problem for found in unfit for problem in found] if not trouble else []
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         together = self.kept_together(items)
         if self.scenarios and workers > 1 and not together:
@@ -209,6 +211,49 @@ class Items:
             return []
         return [say("plugin.profile_unmatched", self.lang, origin=o, pattern=p) for o, p in lost.items()]
 
+    def trend(self, path: Path) -> DriftGate | None:
+        """What is asked of a config's figures beside those of the sessions before; None: nothing."""
+        from pytest_vllm_bench.metric_table import TREND_METRICS
+        from pytest_vllm_bench.trend import Acknowledgement, DriftGate, DriftSettings
+
+        asked, given = self.configs[path].settings.trend, chosen(self.pytest, "history")
+        if asked is None and given is None:
+            return None
+        place = str(self.folder(path))
+        if given is not None:
+            place = given[0] if "://" in given[0] else str(self.base(given[1]) / given[0])
+        if asked is None:
+            return DriftGate(history=place, metrics=TREND_METRICS)
+        names = ("min_change", "p", "window", "fail_on")
+        return DriftGate(
+            history=place,
+            metrics=tuple(asked.metrics),
+            settings=DriftSettings(**{name: getattr(asked, name) for name in names}),
+            known=tuple(Acknowledgement(**one.model_dump()) for one in asked.acknowledged),
+        )
+
+    def no_history(self) -> list[str]:
+        """What is wrong with the place that --vllm-history names: said before any load."""
+        from pytest_vllm_bench import trend
+
+        found = []
+        for gate in dict.fromkeys(filter(None, map(self.trend, self.configs))):
+            try:
+                trend.reachable(gate)
+            except BenchError as error:
+                found.append(say(error.message, self.lang))
+        return found
+
+    def over_time(self, path: Path) -> list[str]:
+        """That a worsening over the sessions in the history fails."""
+        if (gate := self.trend(path)) is None:
+            return []
+        from pytest_vllm_bench.store.history import shown as discreet
+
+        place = discreet(gate.history) if "://" in gate.history else relative(Path(gate.history))
+        values = {"place": place, "metrics": ", ".join(gate.metrics), "fail_on": gate.settings.fail_on}
+        return [say("plugin.trend", self.lang, **values)]
+
     def gate(self, config: Config, scenarios: Sequence[Scenario]) -> list[str]:
         """What the reference that results are held against holds, and what it can find; or that there is none yet."""
         from pytest_vllm_bench import regression
@@ -270,7 +315,8 @@ class Items:
                 lines.append(say("plugin.header", self.lang, path=relative(path), count=len(mine), where=where))
             unverified = dict.fromkeys(s.target.base_url for s in mine if s.target.verify is False)
             lines += [say("plugin.unverified", self.lang, url=url) for url in unverified]
-            lines += [*self.unsavable(config), *self.gate(config, mine), *self.foreseen(mine, config.base_dir)]
+            lines += [*self.unsavable(config), *self.gate(config, mine), *self.over_time(path)]
+            lines += self.foreseen(mine, config.base_dir)
             if self.pytest.option.collectonly:
                 lines += self.starts(mine)
         if lines and turned_on(self.pytest, "resume"):

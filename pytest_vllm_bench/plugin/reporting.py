@@ -18,6 +18,7 @@ from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.plugin.roll import RollCall
 from pytest_vllm_bench.report import frontier, session, terminal, verdict
 from pytest_vllm_bench.report.chart import spoken
+from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.text import say
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[s
     saved, lost = tried(partial(save_baselines, made, lang), lang)
     ended = roll.last(folder)
     failed = [spoken(message, lang) for message in frontier.failed(results, ended)]
+    lost += ended.lost
     ended = replace(ended, lost=(*lost, *failed))
     if part := verdict.part_of(results, ended):
         lines.append(say(part, lang))
@@ -61,7 +63,7 @@ def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[s
     for tell in tellers:
         told, said = tried(tell, lang)
         lines += [*told, *said]
-    lines += [*saved, *lost]
+    lines += [*changes(ended, lang), *saved, *lost]
     return bool(ended.lost)
 
 
@@ -74,6 +76,14 @@ def tried(work: Callable[[], Iterable[T]], lang: str) -> tuple[list[T], list[str
         return [], [say(error.message, lang)]
     except Exception as error:
         return [], [say("plugin.report_failed", lang, why=f"{type(error).__name__}: {error}")]
+
+
+def changes(roll: Roll, lang: str) -> list[str]:
+    """What has changed over the sessions."""
+    from pytest_vllm_bench.report.trend import lines
+
+    found = [line for one in roll.trend for line in lines(one, lang)]
+    return [say("report.trend.title", lang), *(f"  {line}" for line in found)] if found else []
 
 
 def save_baselines(made: list[Delivery], lang: str) -> list[str]:
@@ -131,7 +141,7 @@ def summarize(reporter: pytest.TerminalReporter, roll: RollCall, written: list[s
     lang, folders = language(reporter.config), list(roll.ended())
     results = [result for folder in folders for result in roll.results(folder)]
     rolls = [roll.last(folder) for folder in folders]
-    whole = verdict.Roll(
+    whole = Roll(
         matrix=sum(one.matrix for one in rolls),
         rest=tuple(absent for one in rolls for absent in one.rest),
         frontiers=tuple(dict.fromkeys(gate for one in rolls for gate in one.frontiers)),

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.model import Result
+from pytest_vllm_bench.model import Message, Result
 from pytest_vllm_bench.plugin import DELIVERIES, ITEMS, handed, ungrouped
 from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.report import verdict
+from pytest_vllm_bench.report.trend import TrendOutcome
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.store import folder as folders
 
@@ -39,6 +40,9 @@ class RollCall:
         self.fates: dict[str, tuple[str, str]] = {}  # test → what became of it, in a word and as it was said
         self.stopped = ("", "")  # the same for those that were not reached
         self.spared: set[str] = set()  # tests that need not run: the repeats before them are enough
+        self.failed: dict[Path, tuple[Message, ...]] = {}  # what failed of a session as a whole
+        self.trends: dict[Path, tuple[TrendOutcome, ...]] = {}  # … and what has changed since earlier ones
+        self.lost: dict[Path, tuple[str, ...]] = {}  # … and why that is not known
         self.left: list[str] = []  # what is said of what sessions that were killed left
         self.claimed: set[Path] = set()
         self.claims = contextlib.ExitStack()
@@ -117,7 +121,12 @@ class RollCall:
             for absent in asked.rest
             if absent.id not in there
         )
-        return replace(asked, status=status, rest=tuple(rest))
+        whole = {name: getattr(self, name).get(folder, ()) for name in ("failed", "lost")}
+        return replace(asked, status=status, rest=tuple(rest), trend=self.trends.get(folder, ()), **whole)
+
+    def partly(self, folder: Path) -> bool:
+        """Whether a part of the folder's scenarios was selected alone."""
+        return verdict.part_of(self.results(folder), self.roll(folder, "ended")) is not None
 
     def write(self, folder: Path) -> None:
         verdict.write(self.results(folder), folder, self.roll(folder, "running"))

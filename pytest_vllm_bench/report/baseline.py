@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_vllm_bench.model import Comparison, Result, Verdict
+from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
 from pytest_vllm_bench.report import words
 from pytest_vllm_bench.text import say
 
@@ -24,6 +24,17 @@ def of_figure(result: Result, key: str) -> Comparison | None:
 def worse(result: Result) -> list[Comparison]:
     """The gated comparisons that failed."""
     return [c for c in comparisons(result, gated=True) if c.verdict is Verdict.FAIL]
+
+
+def beyond(results: Sequence[Result]) -> list[Message]:
+    """What failed although no single test did: all scenarios together, and those that only the end showed."""
+    found = [c for one in results for c in worse(one) if c.scenario]
+    return [
+        c.reason
+        if c.scenario == "*"
+        else Message(key="report.baseline.late", values={"scenario": c.scenario, "said": c.reason})
+        for c in found
+    ]
 
 
 def reference(result: Result) -> str:

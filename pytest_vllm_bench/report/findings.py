@@ -38,10 +38,15 @@ def findings(results: Sequence[Result], roll: Roll = Roll()) -> list[Finding]:
     loads = [r for r in results if not (r.capacity or r.scenario.of_start)]  # an answer repeats one of its probes
     judged = [result for result in gated if not result.capacity]
     kinds = [
-        absent(roll.missing), invalid(gated), capacities(results), breaches(judged), regressions(judged), best(loads),
-        settings(results, roll), knees(loads), failures(loads), doubts(loads), undecided(gated),
+        whole(roll), absent(roll.missing), invalid(gated), capacities(results), breaches(judged), regressions(judged),
+        best(loads), settings(results, roll), knees(loads), failures(loads), doubts(loads), undecided(gated),
     ]  # fmt: skip
     return [*(found[0] for found in kinds if found), *(one for found in kinds for one in found[1:])]
+
+
+def whole(roll: Roll) -> list[Finding]:
+    """What failed of the session as a whole."""
+    return [Finding(kind="bad", message=message("page.finding.whole", said=said)) for said in roll.failed]
 
 
 def absent(missing: Sequence[AbsentResult]) -> list[Finding]:

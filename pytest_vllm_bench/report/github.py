@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_vllm_bench.model import Result, Verdict
-from pytest_vllm_bench.report import baseline, culprit, words
+from pytest_vllm_bench.model import Message, Result, Verdict
+from pytest_vllm_bench.report import baseline, culprit, trend, words
 from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_table, markdown_text
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
@@ -55,7 +55,8 @@ def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str
     lines += ["", markdown_text(results[:kept], roll, lang)]
     if kept < len(results):
         lines += [say("report.step.cut", lang, n=len(results) - kept), ""]
-    parts = (_broken(results[:kept], lang), _worse(results[:kept], lang), _culprits(results[:kept], lang))
+    parts = (_broken(results[:kept], lang), _worse(results[:kept], lang), _trend(roll, lang),
+             _culprits(results[:kept], lang))  # fmt: skip
     return "\n".join([*lines, *(line for part in parts for line in part)]) + "\n"
 
 
@@ -98,6 +99,19 @@ def _worse(results: Sequence[Result], lang: str) -> list[str]:
     return ["", f"### {say('page.section.comparison', lang)}", "", *markdown_table(head, body)]
 
 
+def _trend(roll: Roll, lang: str) -> list[str]:
+    """What has changed since earlier sessions, a line each."""
+    body = [trend.cells(drift, lang) for one in roll.trend for drift in one.drifts]
+    if not body:
+        return []
+    table = markdown_table(trend.heads(lang), body, right={4, 5, 6, 7})
+    return ["", f"### {say('page.section.trend', lang)}", "", *table]
+
+
+def _said(what: Message | str, lang: str) -> str:
+    return say(what, lang) if isinstance(what, Message) else what
+
+
 def workflow_commands(results: Sequence[Result], lang: str = "en", roll: Roll = Roll()) -> list[str]:
     """Workflow commands, one line each: an error for what failed or did not run, a warning for what passed and is not
     PASS.
@@ -113,6 +127,9 @@ def workflow_commands(results: Sequence[Result], lang: str = "en", roll: Roll = 
             (errors if failed else warnings).append(
                 _command(name, _place(result), result.id, result.verdict, said, lang)
             )
+    errors += [
+        _command("error", "", say("report.whole", lang), Verdict.FAIL, _said(one, lang), lang) for one in roll.failed
+    ]
     for absent in roll.lacking:
         errors.append(_command("error", "", absent.id, NOT_RUN, words.why(absent, lang), lang))
     return [*errors[:MOST_ANNOTATIONS], *warnings[:MOST_ANNOTATIONS]]

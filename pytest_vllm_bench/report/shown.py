@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.metric_table import STARTUP
-from pytest_vllm_bench.model import Result, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Cell, Result, RuleVerdict, Verdict
 from pytest_vllm_bench.report.verdict import coloured, of_test
 from pytest_vllm_bench.store.folder import order, session_of
 
@@ -17,13 +17,16 @@ def pooled(results: Iterable[Result]) -> list[Result]:
 
     Of a start its own figures are shown, and not those of its one request."""
     results = list(results)
-    judges = {(session_of(one), one.scenario.cell.repeated) for one in results if one.per_repeat}
+    judges: dict[tuple[str, Cell], int] = {}  # several, where others wanted more of one that was decided
+    for one in (one for one in results if one.per_repeat):
+        cell = session_of(one), one.scenario.cell.repeated
+        judges[cell] = max(judges.get(cell, 0), len(one.per_repeat))
     found = []
     for one in results:
         if one.scenario.of_start:
             figures = {key: one.metrics.get(key) for key in ("completed", "failed")}
             one = replace(one, metrics=figures | started(one), pooled={})
-        if one.per_repeat:
+        if one.per_repeat and len(one.per_repeat) == judges[session_of(one), one.scenario.cell.repeated]:
             asked = replace(one.scenario, cell=one.scenario.cell.repeated)
             found.append(replace(one, scenario=asked, metrics={**one.metrics, **one.pooled}))
         elif (session_of(one), one.scenario.cell.repeated) not in judges:

@@ -20,6 +20,7 @@ from pytest_vllm_bench.model import AbsentResult, FrontierGate, Message, Result,
 from pytest_vllm_bench.report import baseline, words
 from pytest_vllm_bench.report.chart import spoken
 from pytest_vllm_bench.report.failure import observed
+from pytest_vllm_bench.report.trend import Drift, TrendOutcome
 from pytest_vllm_bench.store.folder import order, stem, write_text, writing
 from pytest_vllm_bench.store.row import SCHEMA_VERSION, plain
 from pytest_vllm_bench.text import say
@@ -37,14 +38,17 @@ GREEN = (*LEFT_OUT, "skipped", "not_measured", "xfailed")
 class Roll:
     """What a session was to run: ``rest`` is what has not (yet); ``matrix``: how many its configs hold.
 
-    ``lost``: what else failed the session, as it was said."""
+    ``failed``: what failed of the session as a whole; ``lost``: what else did, as it was said; ``trend``: what has
+    changed since earlier sessions."""
 
     session: str = ""
     status: str = "ended"  # running | interrupted | stopped | ended
     matrix: int = 0
     rest: tuple[AbsentResult, ...] = ()
+    failed: tuple[Message | str, ...] = ()
     lost: tuple[str, ...] = ()
     frontiers: tuple[FrontierGate, ...] = ()  # gates on the best of all settings
+    trend: tuple[TrendOutcome, ...] = ()
     tests: Mapping[str, TestEnd] = field(default_factory=dict)  # scenario → what became of its test
 
     @property
@@ -83,6 +87,7 @@ def overall(results: Sequence[Result], roll: Roll = Roll()) -> Verdict | None:
     mine = gates(results)
     found = [result.verdict for result in mine if result.verdict]
     found += [Verdict.INCONCLUSIVE] if roll.lacking else []
+    found += [Verdict.FAIL] if roll.failed else []
     found += [Verdict.FAIL for result in mine if result.test.failed and result.verdict is Verdict.PASS]
     return Verdict.worst(found) if found else None
 
@@ -136,7 +141,7 @@ def outcome(results: Sequence[Result], roll: Roll = Roll()) -> TestOutcome | Non
         return None
     ends = [of_test(result)[0] for result in gates(results)]
     ends += [absent_end(absent) for absent in roll.rest if not absent.xfail]
-    if "fail" in ends or roll.lost or roll.status != "ended":
+    if "fail" in ends or roll.failed or roll.lost or roll.status != "ended":
         return "fail"
     return "pass" if "pass" in ends else "skip" if "skip" in ends else None
 
@@ -178,8 +183,14 @@ def summary(results: Sequence[Result], roll: Roll = Roll()) -> dict[str, Any]:
         "status": roll.status,
         "verdict": None if going else overall(results, roll),
         "outcome": outcome(results, roll),
+        **(
+            {"failed": [say(said, "en") if isinstance(said, Message) else said for said in roll.failed]}
+            if roll.failed
+            else {}
+        ),
         **({"lost": list(roll.lost)} if roll.lost else {}),
         **({"frontier": _frontiers(results, roll)} if roll.frontiers else {}),
+        **({"trend": [_drift(drift) for one in roll.trend for drift in one.drifts]} if roll.trend else {}),
         "taints": list(dict.fromkeys(taint for result in results for taint in result.taints)),
         "simulated": any(result.scenario.target.simulated for result in results),
         "complete": not going and not roll.missing and all(result.complete for result in results),
@@ -207,6 +218,17 @@ def _frontiers(results: Sequence[Result], roll: Roll) -> list[dict[str, Any]]:
         }
         for gate in roll.frontiers
     ]  # fmt: skip
+
+
+def _drift(one: Drift) -> dict[str, Any]:
+    """A change, and since which session."""
+    kept = ("scenario", "metric", "before", "after", "change", "interval", "p", "worse", "recent", "accepted", "fails")
+    since = {name: getattr(one.first, name) for name in ("session", "date", "commit")}
+    return {
+        **{name: plain(getattr(one, name)) for name in kept},
+        "since": since,
+        "others": [say(m) for m in one.others],
+    }
 
 
 def _absent(absent: AbsentResult, going: bool) -> dict[str, Any]:
@@ -288,13 +310,20 @@ def read(folder: Path) -> Roll:
             )
             for one in said
         }
-        status, lost = str(found.get("status") or "ended"), tuple(map(str, found.get("lost") or ()))
-        matrix = int(found.get("matrix") or 0)
+        status = str(found.get("status") or "ended")
+        failed, lost = (tuple(map(str, found.get(name) or ())) for name in ("failed", "lost"))
         gates = tuple(
             frontier_gate(one["at"], one["metric"], float(one["at_least"])) for one in found.get("frontier") or ()
         )
         return Roll(
-            session=session, status=status, matrix=matrix, rest=tuple(rest), lost=lost, tests=tests, frontiers=gates
+            session=session,
+            status=status,
+            matrix=int(found.get("matrix") or 0),
+            rest=tuple(rest),
+            failed=failed,
+            lost=lost,
+            tests=tests,
+            frontiers=gates,
         )
     return Roll()
 
@@ -315,6 +344,7 @@ def last(folders: Sequence[Path], results: Sequence[Result]) -> tuple[Roll, list
         session=max((roll.session for roll in rolls), default=""),
         matrix=sum(roll.matrix for roll in rolls),
         rest=tuple(rest),
+        failed=tuple(said for roll in rolls for said in roll.failed),
         lost=tuple(said for roll in rolls for said in roll.lost),
         frontiers=tuple(dict.fromkeys(gate for roll in rolls for gate in roll.frontiers)),
     )

@@ -448,6 +448,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "“{match}” 没有匹配到任何场景；{hint}",
     ),
     "config.max_below_min": ("max is below min ({least})", "max 小于 min ({least})"),
+    "config.chance": (
+        "how likely a change may be by chance must be above 0 and at most 0.05, not {got}; the usual is 0.001",
+        "变化出于偶然的概率须大于 0 且不超过 0.05，而不是 {got}；通常为 0.001",
+    ),
     "config.until_without_max": (
         "until when at the latest? add max, e.g. {{min: 5, max: 10, until: 5%}}",
         "最多重复几次？请加上 max，例如 {{min: 5, max: 10, until: 5%}}",

@@ -95,6 +95,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "与该基线比较：名称或文件",
     ),
     "plugin.help.save-baseline": ("add this session's results to a reference", "把本次会话的结果存入基线"),
+    "plugin.help.history": (
+        "look for changes over all sessions kept here, and add this one",
+        "在此处保存的全部会话中寻找变化，并加入本次会话",
+    ),
     "plugin.help.ready-timeout": (
         "seconds to wait for the server to become ready (default: 600)",
         "等待服务就绪的秒数（默认 600）",
@@ -180,6 +184,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "已将 {count} 个场景写入基线 {path}",
     ),
     "plugin.probe": ("probing {level}", "正在试探 {level}"),
+    "plugin.trend": (
+        "  trend over the sessions in {place}: a worsening of {metrics} that began within the newest {fail_on} fails",
+        "  历史趋势（{place} 中的会话）：{metrics} 若在最近 {fail_on} 次会话内开始变差则未通过",
+    ),
     "plugin.enough_repeats": ("the repeats so far are precise enough", "已有的重复测量已足够精确"),
     "plugin.looks": (
         "until decided: it is looked whether all is after so many repeats: {looks}",

@@ -400,6 +400,32 @@ TEXTS: dict[str, tuple[str, str]] = {
         "difference is only shown.",
         "`targets` 之一：其余目标按轮（`repeats: 5` 或更多）与它比较，变差则未通过。不写则只显示差异。",
     ),
+    "reference.trend": (
+        "Look for changes over all sessions that `--vllm-history` names (a folder of results, an SQLite file, a database), or "
+        "the results folder holds; a new worsening fails the session.",
+        "在 `--vllm-history` 指定的历史（结果目录、SQLite 文件或数据库；默认为结果目录）的全部会话中寻找变化；新的变差使整个会话未通过。",
+    ),
+    "reference.trend.metrics": ("What is looked at.", "要分析的指标。"),
+    "reference.trend.min_change": ("Smaller changes do not matter.", "小于此值的变化忽略不计。"),
+    "reference.trend.p": (
+        "How sure a change must be to be shown; what fails must be surer.",
+        "变化须达到的显著性；判为未通过的要求更高。",
+    ),
+    "reference.trend.window": ("Sessions that are looked at together.", "一起分析的会话数。"),
+    "reference.trend.fail_on": (
+        "A worsening fails that began within so many newest sessions.",
+        "在最近这么多次会话内开始的变差判为未通过。",
+    ),
+    "reference.trend.acknowledged": (
+        "Changes that are known, and fail nothing: `{{metric: mean_tpot_ms, after: 2026-11-20, why: new driver}}`.",
+        "已知而不再判为未通过的变化：`{{metric: mean_tpot_ms, after: 2026-11-20, why: 新驱动}}`。",
+    ),
+    "reference.trend.acknowledged.metric": ('Of which metric; `"*"` of any.', '哪个指标；`"*"` 表示任意指标。'),
+    "reference.trend.acknowledged.after": (
+        "The date or commit with which it came, give or take six sessions.",
+        "变化开始的日期或提交，前后可差六次会话。",
+    ),
+    "reference.trend.acknowledged.why": ("Why it is accepted; it is shown.", "接受的原因，会显示出来。"),
     "reference.baseline.other_environment": (
         "Where model, server or machine differ: `warn` compares and says so, `refuse` compares nothing and fails.",
         "模型、服务或机器不同时：`warn` 照常比较并提示，`refuse` 不作比较并判为未通过。",

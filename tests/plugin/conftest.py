@@ -43,7 +43,7 @@ def everything() -> None:
     for module in pkgutil.walk_packages(pytest_vllm_bench.__path__, "pytest_vllm_bench."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for late in ("pandas", "tokenizers", "pyarrow.parquet", "openpyxl", "PIL.Image"):
+    for late in ("pandas", "tokenizers", "pyarrow.parquet", "openpyxl", "PIL.Image", "sqlalchemy.dialects.sqlite"):
         importlib.import_module(late)
 
 

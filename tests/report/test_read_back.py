@@ -175,7 +175,7 @@ def test_a_reference_with_anything_in_it(tmp_path_factory: pytest.TempPathFactor
     gate = regression.ReferenceGate(name="main", reference=reference, settings=BaselineSettings(), keys=KEYS)
     regression.seen_by(gate)
     regression.hold(gate, MADE)
-    regression.at_the_end(gate)
+    regression.at_the_end(gate, "")
     regression.save(path, [MADE], 5)
     regression.load(path)
 

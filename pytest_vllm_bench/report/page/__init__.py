@@ -28,6 +28,7 @@ from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import Finding, findings
 from pytest_vllm_bench.report.page.facts import facts, settings, total
 from pytest_vllm_bench.report.samples import read as read_samples
+from pytest_vllm_bench.report.trend import charts as over_time
 from pytest_vllm_bench.report.verdict import Roll, coloured, of_test, outcome, overall, part_of, tally
 from pytest_vllm_bench.store.folder import latest, make, records_of, stem, write_text, writing
 from pytest_vllm_bench.text import LANGUAGES, say, table
@@ -240,7 +241,8 @@ def _data(results: Sequence[Result], lang: str, extra: Extra) -> dict[str, Any]:
     """What the page's script draws from."""
     index = {result.id: k for k, result in enumerate(results)}
     say_it = ChartWords()
-    charts = [to_json(chart, say_it, index) for chart in (*overview(results), *trend(extra.history))]
+    drawn = [chart for one in extra.roll.trend for chart in over_time(one)]
+    charts = [to_json(chart, say_it, index) for chart in (*overview(results), *drawn, *trend(extra.history))]
     return {
         "lang": lang,
         "names": list(index),
