@@ -71,7 +71,7 @@ def test_a_history_grows_by_what_is_new(results: Path, tmp_path: Path, capsys: p
     assert "0 figures added" in capsys.readouterr().err
     assert main(["trend", *store, "--format", "json"]) == 1
     (one,) = json.loads(capsys.readouterr().out)
-    assert (one["fails"], one["worse"], one["point"]["at"]) == (True, True, 30)
+    assert (one["fails"], one["worse"], one["at"]) == (True, True, 30)
     assert main(["trend", *store, "--format", "otava-csv"]) == 0
     head, first, *rest = csv.reader(capsys.readouterr().out.splitlines())
     assert (head, len(rest)) == (["time", "commit", "io64x8-mc1.mean_tpot_ms"], 39)
@@ -117,3 +117,12 @@ def test_a_place_that_is_no_history(place: str, words: str, tmp_path: Path, caps
     assert "secret" not in said
     assert said.count("\n") == 1
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_has_changed_is_drawn(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["trend", str(results), "--metrics", "mean_tpot_ms", "--format", "svg", "--out", str(tmp_path / "charts")]
+    assert main(asked) == 1
+    picture = (tmp_path / "charts" / "trend_mean_tpot_ms_io64x8_mc1.svg").read_text()
+    assert "trend_mean_tpot_ms_io64x8_mc1.svg" in capsys.readouterr().out
+    for words in ("mean before and after each change", "000000000 +"):
+        assert words in picture
