@@ -132,8 +132,8 @@ class Items:
         """Raise everything that is wrong as one usage error; an xdist worker ships it to its controller instead."""
         problems = (shown(problem, self.lang) for problem in self.problems)
         trouble = list(dict.fromkeys([*troubles(self.pytest, self.lang), *problems]))
-        unfit = (self.collisions(items), self.no_reference(), self.no_history(), self.no_profile())
-        trouble += [problem for found in unfit for problem in found] if not trouble else []
+        if not trouble:
+            trouble = [*self.collisions(items), *self.no_reference(), *self.no_history(), *self.no_profile()]
         workers = getattr(self.pytest, "workerinput", {}).get("workercount", 1)
         together = self.kept_together(items)
         if self.scenarios and workers > 1 and not together:
