@@ -27,14 +27,14 @@ class Cell:
         return str(self.row["scenario_id"])
 
 
-def bench(config: Mapping[str, Any], url: str | None, code: int = 0) -> list[Cell]:
+def bench(config: Mapping[str, Any], url: str | None, code: int = 0, kept: Path | None = None) -> list[Cell]:
     """Run the shipped test against ``url`` (None: the config's own server) with ``config``; the cells in the order of
-    their names.
+    their names.  ``kept``: the folder where the results stay.
 
     Raises RuntimeError if pytest does not end with ``code``.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path, results = Path(folder) / "config.yaml", Path(folder) / "results"
+        path, results = Path(folder) / "config.yaml", kept or Path(folder) / "results"
         path.write_text(json.dumps(config), "utf-8")  # JSON is YAML
         options = [f"--vllm-config={path}", f"--vllm-results={results}", "--vllm-lang=en"]
         options += [f"--vllm-url={url}"] if url else []

@@ -141,10 +141,9 @@ def verdict(result: Result, lang: str) -> str:
     by: dict[str, list[str]] = {}
     for one in result.verdicts:
         by.setdefault(one.reason.key.rpartition(".")[2], []).append(one.rule.metric)
-    by["breaks"] = [m for word in ("queue_grows", "rate_without_window", "breaks") for m in by.get(word, [])]
-    found = [
-        say(f"twin.{word}", lang, rules=", ".join(by[word])) for word in ("breaks", "close", "untold") if by.get(word)
-    ]
+    found = [say("twin.overload", lang)] if {"queue_grows", "rate_without_window"} & by.keys() else []
+    bad = [word for word in ("breaks", "close", "untold") if word in by]
+    found += [say(f"twin.{word}", lang, rules=", ".join(by[word])) for word in bad]
     return "; ".join(found) or say("twin.holds", lang)
 
 

@@ -13,9 +13,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     # the server
     "reference.base_url": (
         "The server's address, with or without `/v1`: `http://host:8000`, `https://...`, `unix:///path/to.sock`, or "
-        "`simulator` for the built-in server. Needed, unless `--vllm-url`, its twins or `targets` give one.",
+        "`simulator` for the built-in server; or the file of a [twin](what-if.md), `twin.json`. Needed, unless `--vllm-url`, its twins or `targets` give one.",
         "服务地址，有无 `/v1` 均可：`http://host:8000`、`https://...`、`unix:///path/to.sock`，或用 "
-        "`simulator` 表示内置模拟器。"
+        "`simulator` 表示内置模拟器；也可以是[孪生模型](what-if.md)的文件 `twin.json`。"
         "除非已由 `--vllm-url`（或对应的环境变量、ini 项）或 `targets` 给出，否则必填。",
     ),
     "reference.server": (

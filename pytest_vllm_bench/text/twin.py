@@ -111,6 +111,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "twin.col.rules": ("rules", "规则"),
     "twin.holds": ("would hold", "预计满足"),
     "twin.untold": ("cannot tell: {rules}", "无法预测：{rules}"),
+    "twin.overload": ("too much: it would not settle", "过载：无法进入稳态"),
     "twin.breaks": ("would break: {rules}", "预计不满足：{rules}"),
     "twin.close": ("too close to tell: {rules}", "无法确定：{rules}"),
     "twin.capacity.request_rate": (
