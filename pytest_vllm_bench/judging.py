@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_vllm_bench import judge as stage
 from pytest_vllm_bench.judge import devices, prediction, stopping
+from pytest_vllm_bench.judge.parts import summed_up
 from pytest_vllm_bench.measure import brief, energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
 from pytest_vllm_bench.measure.by_turn import by_turn
@@ -84,6 +85,7 @@ def judge(
         pooled=pooled if len(pool) > 1 else {},
         by_model=by_model(last.records, settings),
         by_turn=by_turn(last.records, settings),
+        stages=summed_up(samples),
         date=last.date,
         session=last.session,
         notes=tuple(note for i, note in enumerate(notes) if note and note not in notes[:i]),

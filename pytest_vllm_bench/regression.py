@@ -16,7 +16,7 @@ import msgspec
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.judge import baseline
+from pytest_vllm_bench.judge import baseline, culprit
 from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import (
     BaselineSettings,
@@ -28,7 +28,7 @@ from pytest_vllm_bench.judge.comparison import (
 from pytest_vllm_bench.judge.looks import level
 from pytest_vllm_bench.judge.rounds import compare_rounds
 from pytest_vllm_bench.judge.standing import Standing, compare_all, compare_one, foreseen, standing
-from pytest_vllm_bench.model import FEWEST_ROUNDS, Cell, Comparison, Message, Result, Scenario, Verdict
+from pytest_vllm_bench.model import FEWEST_ROUNDS, Cell, Comparison, Message, Metrics, Result, Sample, Scenario, Verdict
 from pytest_vllm_bench.store import folder
 
 
@@ -165,6 +165,20 @@ def _hold_sessions(gate: ReferenceGate, result: Result) -> GateOutcome:
         del gate.measured[key]
         made = [replace(c, suspected=False) for c in made]
     return GateOutcome(comparisons=made, notes=notes, refused=lost_gates(old, new, gate.settings))
+
+
+def explained(gate: ReferenceGate | Rounds, result: Result, samples: Sequence[Sample]) -> Result:
+    """What is worse than the reference, with which stage of the requests has changed."""
+    if (held := result.baseline) is None:
+        return result
+    if isinstance(gate, ReferenceGate):
+        before: list[Mapping[str, Metrics]] = [
+            session.stages for session in baseline.sessions_of(gate.reference, result.scenario.cell.key)
+        ]
+    else:
+        before = [one.stages for one in gate.taken.get((result.scenario.cell.anywhere, gate.name), {}).values()]
+    told = [culprit.changed(one, samples, result.scenario.goodput, before) for one in held.comparisons]
+    return replace(result, baseline=replace(held, comparisons=tuple(told)))
 
 
 def at_the_end(gate: ReferenceGate | Rounds, last: str) -> list[Comparison]:

@@ -18,7 +18,7 @@ from pytest_vllm_bench import twin as twins
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge import undecided
-from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.judging import judge, sample_of
 from pytest_vllm_bench.measure.merge import together
 from pytest_vllm_bench.memory import without_secrets
 from pytest_vllm_bench.model import (
@@ -82,6 +82,7 @@ async def measured_and_judged(scenario: Scenario, world: World, watch: Watch, ke
             result, last = look(result, judge(scenario, measured), world)
         if world.gate is not None and last and not interrupted:
             result, interrupted = await gated(result, world, watch, work)
+            result = regression.explained(world.gate, result, [sample_of(one, scenario) for one in measured])
         if last and not interrupted and not scenario.probe_of and profiling.wanted(result):
             result, interrupted = await profiling.profiled(result, world, watch, work, measure)
         memory.keep(one := save(result, world, keep, one, work))

@@ -14,7 +14,7 @@ from every import every
 
 PACKAGE = Path(__file__).parent.parent / "pytest_vllm_bench"
 ME = "pytest_vllm_bench"
-LEAVES = {"model", "errors", "metric_table", "framing", "http", "tokenizer", "files", "suggest"}
+LEAVES = {"model", "curves", "errors", "metric_table", "framing", "http", "tokenizer", "files", "stages", "suggest"}
 STAGES = {"plan", "load", "measure", "judge", "observe", "store", "report"}
 #: Area → the areas that it may import beyond the leaves and itself; an area that is not here may import anything.
 ALLOWED = {

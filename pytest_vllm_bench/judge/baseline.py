@@ -34,6 +34,7 @@ class SessionFigures:
     digest: str | None
     values: Mapping[str, tuple[float, ...]]
     environment: Mapping[str, Any] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # as a Result's
 
     @property
     def repeats(self) -> int:
@@ -47,6 +48,7 @@ class ReferenceSession(msgspec.Struct):
     plan: str | None
     metrics: dict[str, Annotated[list[float], msgspec.Meta(min_length=1)]]
     environment: dict[str, Any] = {}
+    stages: dict[str, dict[str, float]] = {}
 
 
 class Reference(msgspec.Struct):
@@ -72,6 +74,7 @@ def session_of(result: Result, gated: Iterable[str] = ()) -> SessionFigures:
         digest=repeats[0].get("plan_digest") or digest or None,
         values=values,
         environment=relevant(result),
+        stages={name: {k: v for k, v in of.items() if v is not None} for name, of in result.stages.items()},
     )
 
 
@@ -194,7 +197,9 @@ def fold(
 def _as_json(made: SessionFigures) -> dict[str, Any]:
     """Six digits are enough, and keep the file small."""
     values = {m: [float(f"{v:.6g}") for v in vs] for m, vs in sorted(made.values.items())}
-    return {"session": made.session, "plan": made.digest, "environment": dict(made.environment), "metrics": values}
+    told = {stage: {k: float(f"{v:.6g}") for k, v in of.items()} for stage, of in made.stages.items()}
+    kept = {"session": made.session, "plan": made.digest, "environment": dict(made.environment), "metrics": values}
+    return {**kept, "stages": told} if told else kept
 
 
 def sessions_of(reference: Mapping[str, Any], key: str) -> list[SessionFigures]:
@@ -205,6 +210,7 @@ def sessions_of(reference: Mapping[str, Any], key: str) -> list[SessionFigures]:
             digest=s["plan"],
             values={metric: tuple(values) for metric, values in s["metrics"].items()},
             environment=s.get("environment", {}),
+            stages=s.get("stages", {}),
         )
         for s in reference.get("scenarios", {}).get(key, ())
     ]

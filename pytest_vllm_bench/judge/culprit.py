@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pytest_vllm_bench.judge.parts import GRAIN, MADE, STAGES, Parts, Usual, taken
+from pytest_vllm_bench.judge.parts import GRAIN, MADE, STAGES, Parts, Usual, taken, usual
 from pytest_vllm_bench.judge.selection import Window, allowed_share, counts, series
 from pytest_vllm_bench.judge.statistics import tau, tau_of_misses
 from pytest_vllm_bench.metric_table import COMPARE, FROM_DUE, Name, parse_name
-from pytest_vllm_bench.model import Culprit, Rule, RuleVerdict, Sample, StageShare
+from pytest_vllm_bench.model import Comparison, Culprit, Metrics, Rule, RuleVerdict, Sample, StageShare, Verdict
 
 #: Stages that are told apart; of more, those that take least are one.
 MOST = 6
@@ -31,7 +32,9 @@ FEWEST = 20
 
 #: Independent requests below which a stage must take so many times what all others take (at the rates of
 #: ``tests/judge/test_culprit.py``, where no stage is worse than another, one is named in at most one run of twenty).
-INDEPENDENT, DOMINATES = 10, 3
+INDEPENDENT, DOMINATES = 20, 3
+#: A difference of figures that is none.
+TINY = 1e-9
 #: What those are called; what is no single stage's can be named, and says little.
 OTHER = "other"
 
@@ -69,6 +72,8 @@ def shares(games: Sequence[Any], figure: Figure, length: int) -> tuple[Any, Any,
     weights = drawn(thin[0].shape[1], max(1, length // every), DRAWS)
     again = [figure(rows, weights[k :: len(thin)]) for k, rows in enumerate(thin)]
     spread = -shapley(np.concatenate(again, axis=1))
+    whole = spread.sum(axis=0)  # a draw tells how the whole is shared, whatever it came to
+    spread *= (worth[0] - worth[-1]) * np.divide(1, whole, out=np.zeros_like(whole), where=np.abs(whole) > TINY)
     off = (1 - SURE) / 2 / len(spread)  # all of them hold together
     low, high = np.quantile(spread, [off, 1 - off], axis=1)
     return worth, -shapley(worth), low, high
@@ -101,6 +106,22 @@ def explained(verdict: RuleVerdict, samples: Sequence[Sample], goodput: Mapping[
     if verdict.within is not False or verdict.observed == "inf" or not samples:
         return verdict
     return replace(verdict, culprit=culprit(verdict.rule, verdict.window, samples, goodput))
+
+
+def changed(
+    one: Comparison, samples: Sequence[Sample], goodput: Mapping[str, float], before: Sequence[Mapping[str, Metrics]]
+) -> Comparison:
+    """A comparison that failed, with which stage has changed.  ``before``: what sessions of the reference tell of
+    their stages."""
+    known = [usual(told) for told in before if told]
+    if one.verdict is not Verdict.FAIL or one.scenario or not known or not samples:
+        return one
+    name = parse_name(one.metric)
+    sign = -1 if name is not None and name.row.better == "higher" else 1
+    accepted = one.reference * (1 + sign * one.tolerance) if one.relative else one.reference + sign * one.tolerance
+    rule = Rule(text=one.metric, metric=one.metric, op=">=" if sign < 0 else "<=", limit=Decimal(repr(float(accepted))))
+    window: Window = "steady" if all(sample.steady is not None for sample in samples) else "whole"
+    return replace(one, culprit=culprit(rule, window, samples, goodput, known))
 
 
 def culprit(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
+from pytest_vllm_bench.curves import slowed
 from pytest_vllm_bench.model import Message, Sample, Taint, Track
 
-#: NVIDIA's reasons for a lower clock that are no setting: heat, the board's own emergency, the rack's brake.  A power
-#: limit that is reached under load is how a card is run.
-SLOWED = 0x8 | 0x20 | 0x40 | 0x80
 #: Share of the samples that may be slowed before it taints a result.
 SHARE = 0.05
 
@@ -22,23 +19,13 @@ def throttled(sample: Sample) -> tuple[float, str] | None:
     window = sample.steady or (sample.begin, sample.end)
     found = []
     for track in sample.tracks:
-        if (slowed := _slowed(track)) is None or window[0] is None or window[1] is None:
+        if (hot := slowed(track)) is None or window[0] is None or window[1] is None:
             continue
         times = np.array(track.times)
-        inside = slowed[(times >= window[0]) & (times <= window[1])]
+        inside = hot[(times >= window[0]) & (times <= window[1])]
         if len(inside):
             found.append((float(inside.mean()), track.device))
     return max(found, default=None)
-
-
-def _slowed(track: Track) -> Any:
-    """For each sample whether the device was slowed; None: the track is of something else."""
-    values = np.array(track.values)
-    if track.name == "throttle_reasons":
-        return (values.astype(np.int64) & SLOWED) != 0
-    if track.name == "thermal_violation":  # a counter of time
-        return np.diff(values, prepend=values[:1]) > 0
-    return None
 
 
 def findings(sample: Sample) -> list[tuple[Taint, Message]]:

@@ -129,7 +129,7 @@ def summed_up(samples: Sequence[Sample]) -> dict[str, Metrics]:
     each = [parts(one.values, FROM_DUE["e2el"] if one.open_loop else "e2el") for one in samples]
     found: dict[str, Metrics] = {}
     for stage in STAGES:
-        if len(seen := pooled(stage, samples, each)) and (seen.max() - seen.min() > GRAIN or abs(seen[0]) > GRAIN):
+        if len(seen := pooled(stage, samples, each)):
             levels = np.quantile(seen, LEVELS) * 1e3
             quantiles = {f"p{100 * level:g}": float(v) for level, v in zip(LEVELS, levels, strict=True)}
             found[stage] = {"mean": float(seen.mean()) * 1e3, **quantiles}

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pytest_vllm_bench.measure import window
 from pytest_vllm_bench.measure.oddities import oddities
 from pytest_vllm_bench.measure.settings import MetricSettings, settings_of
-from pytest_vllm_bench.measure.stages import stages
 from pytest_vllm_bench.metric_table import FROM_DUE
 from pytest_vllm_bench.model import OURS, Record, Sample
+from pytest_vllm_bench.stages import stages
 
 __all__ = ["MetricSettings", "column", "sample", "settings_of"]
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_vllm_bench.measure.timeline import Curve, Floats, curves, judged
+from pytest_vllm_bench.curves import FULL, Curve, Floats, curves
+from pytest_vllm_bench.measure.timeline import judged
 from pytest_vllm_bench.model import Message, Sample, Track
 
-#: Share of the KV cache from which on it is full: what is left is less than a request needs.
-FULL = 0.98
 #: Requests by which a queue must have grown in the window before that is said, and samples that it takes to see it.
 GROWN, FEWEST = 3.0, 6
 #: Share by which throughput must have fallen before that is said.

@@ -196,6 +196,7 @@ class Result:
     by_model: Mapping[str, Metrics] = field(default_factory=dict)  # where several share the run (LoRA)
     by_turn: Mapping[str, Metrics] = field(default_factory=dict)  # of conversations; "conversation" are whole ones
     traces: Sequence[str] = ()  # files of a profile, the client's own first
+    stages: Mapping[str, Metrics] = field(default_factory=dict)  # of requests, in ms: mean, p0 … p100 (``judge.parts``)
     baseline: BaselineOutcome | None = None
     capacity: CapacityAnswer | None = None  # of a scenario that searches
     date: str = ""  # UTC, ISO 8601

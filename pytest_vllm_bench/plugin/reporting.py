@@ -134,12 +134,19 @@ def compare_targets(made: list[Delivery], lang: str) -> list[str]:
     return lines
 
 
+def beside(folder: Path, result: Result) -> Result:
+    """Where its file lies, and those that say more of it."""
+    from pytest_vllm_bench.store.folder import stem
+
+    return replace(result, path=result.path or folder / f"{stem(result.id)}.json")
+
+
 def summarize(reporter: pytest.TerminalReporter, roll: RollCall, written: list[str]) -> None:
     """The table, and where everything is."""
     from rich.cells import cell_len
 
     lang, folders = language(reporter.config), list(roll.ended())
-    results = [result for folder in folders for result in roll.results(folder)]
+    results = [beside(folder, result) for folder in folders for result in roll.results(folder)]
     rolls = [roll.last(folder) for folder in folders]
     whole = Roll(
         matrix=sum(one.matrix for one in rolls),

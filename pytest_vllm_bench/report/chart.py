@@ -51,7 +51,17 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened at x."""
+
+    at: float
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
+    """``panels``: small charts below it, on its x axis; the first few are drawn, the others where a reader asks."""
+
     id: str
     title: Label
     x: Axis
@@ -59,6 +69,8 @@ class Chart:
     series: tuple[ChartSeries, ...]
     limits: tuple[Limit, ...] = ()
     note: Label | None = None  # how it was drawn, where that is not plain
+    moments: tuple[Moment, ...] = ()
+    panels: tuple[Chart, ...] = ()
     group: str = ""  # charts of one group share a place in the page; the reader picks one
 
     @property
@@ -132,6 +144,10 @@ def to_json(chart: Chart, say_it: ChartWords, index: Mapping[str, int]) -> dict[
             {"axis": k.axis, "value": digits(k.value), "label": say_it(k.label), "region": k.region}
             for k in chart.limits
         ]
+    if chart.moments:
+        made["moments"] = [{"at": digits(one.at), "label": say_it(one.label)} for one in chart.moments]
+    if chart.panels:
+        made["panels"] = [to_json(panel, say_it, index) for panel in chart.panels]
     if chart.note is not None:
         made["note"] = say_it(chart.note)
     return made

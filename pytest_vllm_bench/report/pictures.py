@@ -12,6 +12,8 @@ from pytest_vllm_bench.report.exports import need
 from pytest_vllm_bench.store.folder import make, stem, write_bytes, writing
 
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#8a8f98")
+#: Panels below a chart.
+PANELS = 4
 MARKERS = {"FAIL": "x", "INVALID": "$○$", "INCONCLUSIVE": "D", "PREDICTED": "^"}
 #: Fonts with Chinese characters, by system.
 CHINESE = (
@@ -58,15 +60,40 @@ def picture(chart: Chart, *, lang: str = "en", kind: str = "svg", font: str | No
     fonts = [name for name in (font if lang == "zh" else None, "DejaVu Sans", font) if name]
     style = {"font.family": fonts, "svg.hashsalt": "chart", "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        panels = chart.panels[:PANELS]
+        figure = Figure(figsize=(8, 4.5 + 0.9 * len(panels)), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
+        ratios = {"height_ratios": [4, *([1] * len(panels))]}
+        axes, *below = figure.subplots(1 + len(panels), sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
         for series in chart.series:
             _PAINTERS[series.kind](axes, series, spoken(series.name, lang))
         _finish(figure, axes, chart, lang)
+        _below(axes, below, chart, lang)
         out = io.BytesIO()
         figure.savefig(out, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     return out.getvalue()
+
+
+def _below(axes: Any, below: Sequence[Any], chart: Chart, lang: str) -> None:
+    """Panels on the chart's own x axis, and moments as lines through all of them."""
+    for panel, place in zip(chart.panels, below, strict=False):
+        for series in panel.series:
+            _PAINTERS[series.kind](place, series, spoken(series.name, lang))
+        place.grid(visible=True, color="#e3e8ed", linewidth=0.8)
+        place.set_ylim(bottom=0)
+        place.legend(fontsize=7, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 0.93), borderpad=0)
+        place.tick_params(labelsize=7)
+    if below:
+        below[-1].set_xlabel(axes.get_xlabel())
+        axes.set_xlabel("")
+    for k, moment in enumerate(chart.moments):
+        for place in (axes, *below):
+            place.axvline(moment.at, color="#6639ba", linestyle=":", linewidth=1)
+        at = (moment.at, 1 - 0.06 * (k % 4))
+        axes.annotate(
+            spoken(moment.label, lang), at, xycoords=("data", "axes fraction"), fontsize=7, color="#6639ba", va="top",
+            xytext=(3, 0), textcoords="offset points",
+        )  # fmt: skip
 
 
 def _finish(figure: Any, axes: Any, chart: Chart, lang: str) -> None:
@@ -87,7 +114,8 @@ def _finish(figure: Any, axes: Any, chart: Chart, lang: str) -> None:
         if limit.region:
             axes.axvspan(0, limit.value, color="#116329", alpha=0.08, linewidth=0)
     if len(chart.series) > 1 or chart.limits:
-        axes.legend(fontsize=8, frameon=False, ncols=2)
+        place = "lower left" if chart.id == "timeline" else "best"  # where no bars are, and nothing is searched
+        axes.legend(fontsize=8, frameon=False, ncols=2, loc=place)
     if chart.note is not None:
         figure.supxlabel(spoken(chart.note, lang), fontsize=8, color="#57606a", x=0.01, ha="left")
 

@@ -104,6 +104,6 @@ def visualize(
         counts = (result.num_prompts or 0, int(result.metrics.get("total_output_tokens") or 0))
         columns = read_samples(path, *counts) if path else None
         if columns is not None:
-            charts = detail(result, columns, POINTS)
+            charts = detail(result, columns, POINTS, path)
             written += pictures.draw(charts, out / stem(result.id), lang=lang, kind=kind)
     return tuple(written)

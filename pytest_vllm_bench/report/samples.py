@@ -27,6 +27,7 @@ class ChartColumns:
     times: Floats  # n × 6: due, ready, sent, first_token, last_token, done
     tokens: Floats
     connect: Floats
+    told: Floats  # n × 2: in the server's queue, of prefill, by its own word
     failed: NDArray[np.bool_]
     stride: int
     every: int
@@ -48,7 +49,7 @@ NAMES = ("due", "ready", "sent", "first_token", "last_token", "done")
 
 @dataclass(slots=True)
 class _Reading:
-    facts: array[float] = field(default_factory=lambda: array("d"))  # eight a request
+    facts: array[float] = field(default_factory=lambda: array("d"))  # ten a request
     failed: array[int] = field(default_factory=lambda: array("b"))
     times: list[Any] = field(default_factory=list)
     tokens: list[Any] = field(default_factory=list)
@@ -67,6 +68,8 @@ def read(path: Path, requests: int, tokens: int) -> ChartColumns | None:
 def _read(path: Path, requests: int, tokens: int) -> ChartColumns | None:
     import numpy as np
 
+    from pytest_vllm_bench.stages import told
+
     stride = max(1, -(-requests // REQUESTS))
     every = stride * max(1, -(-tokens // (stride * ARRIVALS)))
     got = _Reading()
@@ -78,7 +81,8 @@ def _read(path: Path, requests: int, tokens: int) -> ChartColumns | None:
         if line.sent is None:
             continue
         facts = (line.due, line.ready, line.sent, line.first_token, line.last_token, line.done)
-        got.facts.extend(nan if t is None else t for t in (*facts, line.output_tokens, line.connect_s))
+        says = (told(line, "server_queue"), told(line, "server_prefill"))
+        got.facts.extend(nan if t is None else t for t in (*facts, line.output_tokens, line.connect_s, *says))
         got.failed.append(line.error is not None)
         if k % every == 0 and line.error is None:
             times = np.frombuffer(line.arrival_times)
@@ -87,12 +91,13 @@ def _read(path: Path, requests: int, tokens: int) -> ChartColumns | None:
             got.gaps.append(np.diff(times))
     if not got.facts:
         return None
-    table = np.frombuffer(got.facts).reshape(-1, 8)
+    table = np.frombuffer(got.facts).reshape(-1, 10)
     empty = [np.empty(0)]
     return ChartColumns(
         times=table[:, :6],
         tokens=table[:, 6],
         connect=table[:, 7],
+        told=table[:, 8:],
         failed=np.frombuffer(got.failed, dtype=bool),
         stride=stride,
         every=every,

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_vllm_bench.metric_table import STARTUP
-from pytest_vllm_bench.model import Cell, Result, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Cell, Metrics, Result, RuleVerdict, Verdict
 from pytest_vllm_bench.report.verdict import coloured, of_test
 from pytest_vllm_bench.store.folder import order, session_of
+
+#: Share of a request's time below which a stage is not shown.
+LEAST = 0.0005
 
 
 def pooled(results: Iterable[Result]) -> list[Result]:
@@ -96,3 +99,12 @@ def nearness(judged: RuleVerdict) -> float:
         return math.inf if judged.verdict is Verdict.FAIL else 0.0
     gap = (value - limit) / abs(limit)
     return -gap if judged.rule.op in (">", ">=") else gap
+
+
+def stages(result: Result) -> list[tuple[str, Metrics, float]]:
+    """What a scenario's requests were made of: each stage that took anything, and its share of all of it."""
+    took = {stage: max(0.0, of.get("mean") or 0.0) for stage, of in result.stages.items()}
+    whole = sum(took.values())
+    return [
+        (stage, result.stages[stage], took[stage] / whole) for stage in took if whole and took[stage] > LEAST * whole
+    ]

@@ -63,7 +63,8 @@ def summary(
         if mine := [result for result in done if bool(result.scenario.of_start) is of_start]:
             console.print(_table(mine, width, lang))
     carried = [words.aligned([head, *body], right={1, 2, 3}) for head, body in frontier.tables(results, lang)]
-    for line in [*sparklines(done, width, lang), *(line for table in carried for line in table)]:
+    drawn = [*sparklines(done, width, lang), *watched(done, width, lang)]
+    for line in [*drawn, *(line for table in carried for line in table)]:
         console.print(line, markup=False, soft_wrap=True)
     for note in [*notes(results, roll, lang, MOST), *undecided(results, lang)]:
         for line in note.split("\n"):
@@ -147,9 +148,9 @@ SPARKED = ("output_throughput", "p99_ttft_ms", "mean_tpot_ms", "mean_e2el_ms")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def spark(values: Sequence[float]) -> str:
-    """One bar a value, from the smallest to the largest."""
-    low, high = min(values), max(values)
+def spark(values: Sequence[float], least: float | None = None) -> str:
+    """One bar a value, from the smallest (or ``least``) to the largest."""
+    low, high = min(values) if least is None else least, max(values)
     return "".join(_BARS[int((v - low) / (high - low) * 7.999) if high > low else 0] for v in values)
 
 
@@ -171,6 +172,33 @@ def sparklines(results: Sequence[Result], width: int, lang: str) -> list[str]:
                 parts.append(part)
         if len(parts) > 1:
             lines.append("   ".join(parts))
+    return lines
+
+
+#: Bars of a series that was watched, and lines of a scenario.
+WATCHED, LINES = 16, 2
+
+
+def watched(results: Sequence[Result], width: int, lang: str) -> list[str]:
+    """What was watched of the first few scenarios, where their files lie: a line each, as far as it fits."""
+    from rich.cells import cell_len
+
+    from pytest_vllm_bench.report.chart import spoken
+    from pytest_vllm_bench.report.charts.tracks import at_a_glance
+    from pytest_vllm_bench.store.folder import records_of
+
+    lines = list[str]()
+    for result in results:
+        told = at_a_glance(records_of(result), WATCHED) if len(lines) < MOST else ()
+        mine = [result.id] if told else []
+        for name, values in told:
+            shown = f"{words.number(float(f'{v:.3g}'))}" if (v := min(values)) < max(values) else ""
+            part = f"{spoken(name, lang)} {spark(values, 0)} {shown}…{words.number(float(f'{max(values):.3g}'))}"
+            if cell_len(f"{mine[-1]}   {part}") <= width:
+                mine[-1] += f"   {part}"
+            elif len(mine) < LINES:
+                mine.append(f"  {part}")
+        lines += mine
     return lines
 
 

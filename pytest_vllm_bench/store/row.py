@@ -159,6 +159,7 @@ class Row(msgspec.Struct, kw_only=True):
     by_model: dict[str, Figures] = {}
     by_turn: dict[str, Figures] = {}
     traces: tuple[str, ...] = ()
+    stages: dict[str, Figures] = {}
     probe_of: str = ""
     capacity: CapacityAnswer | None = None
     capacity_held: Figure = None
@@ -171,7 +172,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 KEYS = frozenset(Row.__struct_fields__)
 #: Left out of a file where they say nothing.
-OPTIONAL = ("per_repeat", "pooled", "by_model", "by_turn", "traces", "probe_of", "capacity", "baseline")
+OPTIONAL = ("per_repeat", "pooled", "by_model", "by_turn", "traces", "stages", "probe_of", "capacity", "baseline")
 #: What a search found, as figures of the result.
 CAPACITY = ("held", "held_proven", "broken", "broken_proven", "runs")
 #: Arrays over the requests, which other tools write into a result.
@@ -290,6 +291,7 @@ def _row(result: Result) -> Row:
         by_model={name: dict(of) for name, of in result.by_model.items()},
         by_turn={name: dict(of) for name, of in result.by_turn.items()},
         traces=tuple(result.traces),
+        stages={name: dict(of) for name, of in result.stages.items()},
         probe_of=scenario.probe_of,
         capacity=answer,
         **{f"capacity_{name}": getattr(answer, name) for name in CAPACITY if answer},
@@ -356,6 +358,7 @@ def from_json(row: Mapping[str, Any], path: Path | None = None) -> Result:
         by_model={name: _numbers(of) for name, of in kept.by_model.items()},
         by_turn={name: _numbers(of) for name, of in kept.by_turn.items()},
         traces=kept.traces,
+        stages={name: _numbers(of) for name, of in kept.stages.items()},
         baseline=_baseline(kept.baseline),
         capacity=kept.capacity,
         date=kept.date_utc or _iso(kept.date),

@@ -26,7 +26,7 @@ AREAS = (
     "backends",
     "measure",
     "judge",
-    "culprit",
+    "watching",
     "server",
     "serve",
     "simulator",

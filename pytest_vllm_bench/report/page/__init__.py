@@ -124,13 +124,14 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         notes=_notes(results),
         traces=[(one.id, [_linked(path, extra.folder) for path in one.traces]) for one in results if one.traces],
         models=[(one.id, name, of) for one in results for name, of in one.by_model.items()],
+        stages=[(one.id, stage, of, share) for one in results for stage, of, share in shown.stages(one)][:LISTED],
         turns=[(one.id, name, of) for one in results for name, of in one.by_turn.items() if name != "conversation"],
         server=_server(results),
         trees=settings(results, SETTINGS),
         definitions=[(m.id, m.unit) for m in ROWS.values() if f"definitions.meaning.{m.id}" in table()],
         data=embedded(_data(results, lang, extra)),
         css=_resource("page.css"),
-        js=_resource("page.js"),
+        js=_resource("panels.js") + _resource("page.js"),
         plotly=_plotly(),
     )
 
@@ -273,7 +274,7 @@ def _own_charts(result: Result, path: Path | None, points: int) -> list[Chart]:
     if path is None:
         return []
     columns = read_samples(path, result.num_prompts or 0, int(result.metrics.get("total_output_tokens") or 0))
-    return detail(result, columns, points) if columns is not None else []
+    return detail(result, columns, points, path) if columns is not None else []
 
 
 def _script_texts(lang: str) -> dict[str, str]:
@@ -331,6 +332,7 @@ def _template() -> jinja2.Template:
         "kind_of": kind_of,
         "broken": shown.broken,
         "blamed": culprit.told,
+        "stage": culprit.stage,
         "spread": shown.spread,
         "observed": observed,
     }

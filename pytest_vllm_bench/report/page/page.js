@@ -146,8 +146,11 @@
     const traces = chart.series.map(trace);
     if (dates) traces.forEach((one) => (one.hovertemplate = "%{text}<br>%{x|%Y-%m-%d %H:%M}: %{y:.4~g}<extra></extra>"));
     traces.forEach((one, k) => (one.visible = !card.hidden.has(k)));
+    const paint = (series) => PALETTE[series.colour % PALETTE.length];
+    panels(card, layout, traces, { of: trace, spoken: (label) => escaped(spoken(label)), colour, paint });
     Plotly.react(plot, traces, layout, config);
     legend(card);
+    panelChoice(card, words("panels"), spoken, make, draw);
     plot.setAttribute("aria-label", words("chart_label", { title: spoken(chart.title) }));
     if (!card.clickable) {
       card.clickable = true;
@@ -206,7 +209,7 @@
       head.append(cell);
     });
     const body = table.createTBody();
-    const lines = card.chart.series.flatMap((series) => {
+    const lines = [card.chart, ...(card.chart.panels || [])].flatMap((chart) => chart.series).flatMap((series) => {
       if (series.kind === "heat")
         return series.y.flatMap((y, j) => series.x.map((x, i) => [y, x, series.z[j][i]]).filter((line) => line[2] !== null));
       const { x, y } = selected(series);
@@ -248,7 +251,7 @@
   const card = (parent, charts) => {
     const figure = make("figure");
     const bar = make("div", "bar");
-    const one = { charts, chart: charts.find((chart) => chart.limits) || charts[0], figure, plot: make("div", "plot"), heading: make("h3"), choice: make("select"), note: make("figcaption"), legend: make("div", "legend"), hidden: new Set(), boxes: [], drawn: false };
+    const one = { charts, chart: charts.find((chart) => chart.limits) || charts[0], figure, plot: make("div", "plot"), heading: make("h3"), choice: make("select"), note: make("figcaption"), legend: make("div", "legend"), below: make("div", "below"), hidden: new Set(), boxes: [], drawn: false };
     const box = (name) => {
       const outer = make("label");
       const input = make("input");
@@ -273,7 +276,7 @@
     one.save = make("button");
     one.save.type = "button";
     one.save.addEventListener("click", () =>
-      Plotly.downloadImage(one.plot, { format: "svg", filename: one.chart.id, width: 960, height: 540 }),
+      Plotly.downloadImage(one.plot, { format: "svg", filename: one.chart.id, width: 960, height: Math.max(540, one.plot.clientHeight) }),
     );
     bar.append(one.heading, one.choice, box("x"), box("y"), one.save);
     one.plot.setAttribute("role", "img");
@@ -282,7 +285,7 @@
     one.figures = make("div", "scroll");
     one.open.append(one.summary, one.figures);
     one.open.addEventListener("toggle", () => figures(one));
-    figure.append(bar, one.plot, one.legend, one.note, one.open);
+    figure.append(bar, one.plot, one.legend, one.below, one.note, one.open);
     parent.append(figure);
     label(one);
     cards.push(one);

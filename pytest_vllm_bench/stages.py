@@ -27,7 +27,7 @@ def stages(rows: Sequence[Record], ttft: Floats, decoding: Floats) -> dict[str, 
     the first token, and of ``decoding`` afterwards."""
     if not any(row.server for row in rows):
         return {}
-    found = {name: np.array([_told(row, words) for row in rows]) for name, words in STAGES.items()}
+    found = {name: np.array([told(row, name) for row in rows]) for name in STAGES}
     found = {name: column for name, column in found.items() if np.isfinite(column).any()}
     if found.keys() >= {"server_queue", "server_prefill"}:
         found["outside_first"] = ttft - found["server_queue"] - found["server_prefill"]
@@ -36,10 +36,11 @@ def stages(rows: Sequence[Record], ttft: Floats, decoding: Floats) -> dict[str, 
     return found
 
 
-def _told(row: Record, words: Mapping[str, float]) -> float:
+def told(row: Record, stage: str) -> float:
+    """Seconds; NaN where nobody says."""
     if row.error is not None or not row.server:
         return math.nan
-    values = (_number(row.server[word]) * unit for word, unit in words.items() if word in row.server)
+    values = (_number(row.server[word]) * unit for word, unit in STAGES[stage].items() if word in row.server)
     return next((value for value in values if math.isfinite(value)), math.nan)
 
 
