@@ -43,6 +43,7 @@ def leg(findings: Findings) -> None:
     model = llama()
     common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
     sweep(findings, python, model, common)
+    compared(findings, python, model, common)
     # Another name of the same model stands for an adapter.
     with vllm(python, model, "--max-model-len", "4096", "--served-model-name", "tiny", "other") as url:
         random = {**common, "input_output": LENGTHS, "concurrency_prompts": LOADS}
@@ -64,25 +65,16 @@ def leg(findings: Findings) -> None:
 
 
 def sweep(findings: Findings, python: Path, model: Path, common: Mapping[str, Any]) -> None:
-    """Servers that the test starts: a 2 × 2 sweep of flags, and a setting with a flag that there is not."""
-    command = [
-        str(python),
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--model",
-        str(model),
-        "--max-model-len",
-        "2048",
-    ]
-    command += ["--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager", "--max-model-len", "2048"]
+    """Servers that the test starts: a 2 × 2 sweep of flags, and settings with a flag that there is not, and with a
+    length that the model has not."""
     args: list[dict[str, Any]] = [
         {"max-num-seqs": n, "enable-prefix-caching": cached} for n in (2, 8) for cached in (True, False)
     ]
-    args.append({"label": "typo", "with-such-a-thing": 2})
-    server = {"command": command, "args": args, "env": {**ENVIRON, "VLLM_SERVER_DEV_MODE": "1"}}
+    args += [{"label": "typo", "with-such-a-thing": 2}, {"label": "long", "max-model-len": 10_000_000}]
+    server = started(python, model, args)
     load = {"input_output": [[64, 16]], "concurrency_prompts": [[4, 16]], "warmup": 0}
     cells = bench({**common, **load, "server": server}, None, code=1)
-    findings.check("four settings run, the fifth is an error of its own", holds=len(cells) == 4)
+    findings.check("four settings run, two are errors of their own", holds=len(cells) == 4)
     for cell in cells:
         launch, counters = cell.row["environment"]["launch"], cell.row["server"]
         asked = (2 if "mns2" in cell.id else 8, "epc1" in cell.id)
@@ -94,6 +86,34 @@ def sweep(findings: Findings, python: Path, model: Path, common: Mapping[str, An
         findings.check(f"{cell.id}: {start}", holds=needed <= start.keys())
         unsaid = [note["key"] for note in cell.row["notes"] if note["key"].startswith("serve.")]
         findings.check(f"{cell.id}: its caches were emptied before the load", holds=not unsaid)
+
+
+def started(python: Path, model: Path, args: list[dict[str, Any]], **keys: Any) -> dict[str, Any]:
+    """The config's ``server``: vLLM with the tiny model, once for each of these settings."""
+    command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
+    command += ["--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager", "--max-model-len", "2048"]
+    return {"command": command, "args": args, "env": {**ENVIRON, "VLLM_SERVER_DEV_MODE": "1"}, **keys}
+
+
+def compared(findings: Findings, python: Path, model: Path, common: Mapping[str, Any]) -> None:
+    """Two settings in turn over five rounds, side by side, with a verdict; and a start that is a test of its own."""
+    args = [{"label": "wide", "max-num-seqs": 8}, {"label": "narrow", "max-num-seqs": 1}]
+    load = {"input_output": [[64, 32]], "concurrency_prompts": [[8, 32]], "warmup": 0, "repeats": 5}
+    server = started(python, model, args, restarts=1, startup={"cold": 1})
+    rules = [*common["sla"], "startup.ready_s <= 600"]
+    rounds = {"baseline": {"target": "wide"}, "server": server, "sla": rules}
+    cells = {cell.id: cell.row for cell in bench({**common, **load, **rounds}, None, code=1)}
+    findings.check(f"ten rounds and two starts: {len(cells)}", holds=len(cells) == 12)
+    numbers = {row["environment"]["launch"]["start"] for id, row in cells.items() if "start" not in id}
+    findings.check(f"both are up side by side: starts {numbers}", holds=numbers == {1})
+    held = [row["baseline"]["comparisons"] for id, row in cells.items() if row.get("baseline") and "narrow" in id]
+    found = {one["metric"]: (one["verdict"], f"{one['change']:+.0%}") for one in held[0]} if held else {}
+    findings.check(f"narrow against wide: {found}", holds=found.get("output_throughput", ("",))[0] == "FAIL")
+    for id, row in cells.items():
+        if "start" in id:
+            told = {key: value for key, value in row["server"].items() if key.startswith("startup.")}
+            fresh = "VLLM_CACHE_ROOT" in row["environment"]["launch"]["env"] and "startup.wake_s" not in told
+            findings.check(f"{id}: {row['verdict']} {told}", holds=fresh and row["verdict"] == "PASS")
 
 
 def templates(findings: Findings, config: Mapping[str, Any], url: str) -> None:

@@ -119,6 +119,8 @@ def pooled(results: Sequence[Result]) -> dict[str, Result]:
     """Of each scenario the newest session's result, of all its repeats; in table order."""
     cells: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda one: (session_of(one), one.scenario.repeat)):
+        if result.scenario.of_start:  # what its one request took says nothing
+            continue
         cells.setdefault(result.scenario.cell.key, []).append(result)
     found = {}
     for key, runs in cells.items():

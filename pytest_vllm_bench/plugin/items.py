@@ -111,15 +111,14 @@ class Items:
     def marks(self, scenario: Scenario) -> list[pytest.MarkDecorator]:
         """The marker to select by, xdist's group (scenarios must not contend), and the config's own xfail and skip."""
         rate = scenario.request_rate
-        marks = [
-            pytest.mark.vllm_bench(
-                input_len=scenario.input_len,
-                output_len=scenario.output_len,
-                concurrency=scenario.concurrency,
-                request_rate=int(rate) if rate.is_integer() else str(rate),
-                dataset=scenario.dataset.name,
-            )
-        ]
+        load = {
+            "input_len": scenario.input_len,
+            "output_len": scenario.output_len,
+            "concurrency": scenario.concurrency,
+            "request_rate": int(rate) if rate.is_integer() else str(rate),
+            "dataset": scenario.dataset.name,
+        }
+        marks = [pytest.mark.vllm_bench(**({} if scenario.of_start else load))]  # a start is found by its name alone
         if self.pytest.pluginmanager.hasplugin("xdist"):
             marks.append(pytest.mark.xdist_group(GROUP))
         if scenario.xfail:

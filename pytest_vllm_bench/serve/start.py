@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -47,7 +47,8 @@ class RunningServer:
         wanted = any("{fresh}" in word for word in (*launch.command, *launch.env.values()))
         fresh = tempfile.mkdtemp(prefix="vllm-bench-") if wanted else ""  # its guardian removes it
         filled = {"{port}": str(port), "{model}": model, "{fresh}": fresh}
-        command, farewell = contained(executable([fill(word, filled) for word in launch.command]), f"vllm-bench-{port}")
+        words = executable([fill(word, filled) for word in launch.command])
+        command, farewell = contained(words, f"vllm-bench-{port}", launch.env)
         self.command = command
         env = {key: fill(value, filled) for key, value in launch.env.items()}
         self.begun = perf_counter()
@@ -183,15 +184,17 @@ def executable(command: list[str]) -> list[str]:
     return command
 
 
-def contained(command: list[str], name: str) -> tuple[list[str], list[str]]:
-    """A container is removed by its name, as its processes are not ours: → the command, and how it is removed."""
+def contained(command: list[str], name: str, env: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+    """A container is removed by its name, as its processes are not ours, and is told of our variables: → the command,
+    and how it is removed."""
     if Path(command[0]).name not in CONTAINERS or "run" not in command:
         return command, []
     named = [word for word in command if word == "--name" or word.startswith("--name=")]
+    at = command.index("run") + 1
+    ours = [word for key in env for word in ("-e", key)]
     if named:
-        at = command.index(named[0])
-        name = named[0].partition("=")[2] or command[at + 1]
+        first = command.index(named[0])
+        name = named[0].partition("=")[2] or command[first + 1]
     else:
-        at = command.index("run") + 1
-        command = [*command[:at], "--name", name, *command[at:]]
-    return command, [command[0], "rm", "-f", name]
+        ours = ["--name", name, *ours]
+    return [*command[:at], *ours, *command[at:]], [command[0], "rm", "-f", name]

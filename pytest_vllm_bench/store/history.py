@@ -49,7 +49,7 @@ def points(results: Iterable[Result], metrics: Sequence[str]) -> list[HistoryPoi
     """What sound results say of these metrics; a broken rule spoils no figure."""
     found: dict[tuple[str, ...], HistoryPoint] = {}
     for result in results:
-        if result.scenario.probe_of or result.capacity or unfit(result):
+        if not result.scenario.compared or result.capacity or unfit(result):
             continue
         seen, commit = session_of(result, metrics), result.environment.get("commit")
         for metric, values in seen.values.items():

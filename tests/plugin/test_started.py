@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -141,6 +142,9 @@ def test_starts_are_measured_cold_and_warm(bench: Bench, pytester: pytest.Pytest
     }
     assert "starts: 5" in told(bench("--collect-only", "-q", **ONE | keys))
     assert "starts: 3" in told(bench("--collect-only", "-q", "-k", "warm", **ONE | keys))
+    by_load = told(bench("--collect-only", "-q", "-m", "vllm_bench(input_len=16)", **ONE | keys))
+    assert "[io16x4-mc2-np6]" in by_load
+    assert "start-r1]" not in by_load
     result = bench("-k", "start", **ONE | keys)
     result.assert_outcomes(passed=2, failed=2, deselected=1)
     assert note.read_text().count("start") == 5
@@ -158,10 +162,12 @@ def test_starts_are_measured_cold_and_warm(bench: Bench, pytester: pytest.Pytest
 
 
 def test_a_start_that_is_measured_ends_with_a_sleep(bench: Bench, pytester: pytest.Pytester) -> None:
-    keys = {"server": {"command": "simulator --wake-s 0.05", "startup": {"warm": 1}}}
+    keys = {"server": {"command": "simulator --wake-s 0.05 --ready-after 1", "startup": {"warm": 1}}}
     result = bench(**{**ONE, "model": None, "tokenizer": None} | keys | {"sla": ["startup.wake_s <= 60"]})
     result.assert_outcomes(passed=2)
-    assert saved(pytester, "warm_start")["server"]["startup.wake_s"] >= 0.05
+    found = saved(pytester, "warm_start")["server"]
+    assert found["startup.wake_s"] >= 0.05
+    assert found["startup.first_token_s"] >= found["startup.ready_s"] >= 1
 
 
 def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -229,9 +235,16 @@ def test_neither_an_interruption_nor_a_kill_leaves_a_server(
         until(lambda: manner or any(sign.glob("*/tape")))  # noqa: B023
         while "workers" in manner and log.read_text().count("worker") < 2:
             time.sleep(0.05)
+        running = [words for words in left(pytester) if "scripted.py" in words and "guardian.py" not in words]
+        ports = [int(port) for words in running for port in re.findall(r"--port (\d+)", words)]
         process.send_signal(how)
         assert process.wait() == (2 if how == signal.SIGINT else -9)
         until(lambda: not left(pytester))
+        assert ports
+        for port in ports:
+            with socket.socket() as free:
+                free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                free.bind(("127.0.0.1", port))
         log.unlink()
 
 
@@ -377,6 +390,24 @@ def test_what_is_compared_runs_side_by_side_where_both_fit(bench: Bench, card: C
     assert starts(30_000) == "1 2"
     assert starts(50_000) == "1 2 2 1 1 2 2 1 1 2"
     assert starts(0, "1", restarts=1) == "1 2"
+
+
+def test_a_branch_that_is_slower_than_main_fails_in_the_same_session(bench: Bench, pytester: pytest.Pytester) -> None:
+    """AB, BA over five rounds, each on servers started anew, as nobody tells what fits; the last round judges."""
+    keys: dict[str, Any] = {
+        "base_url": None, "baseline": {"target": "main"}, "repeats": 5, "input_output": [[32, 8]],
+        "servers": {"branch": "simulator --step-s 0.03", "main": "simulator --step-s 0.003"},
+        "concurrency_prompts": [[4, 24]],
+    }  # fmt: skip
+    result = bench("-v", **keys)
+    result.assert_outcomes(passed=9, failed=1)
+    assert list(dict.fromkeys(re.findall(r"\[(\w+-io32x8-mc4-np24-r\d)\]", told(result))))[:4] == [
+        f"{name}-io32x8-mc4-np24-r{n}" for name, n in (("main", 1), ("branch", 1), ("branch", 2), ("main", 2))
+    ]  # fmt: skip
+    assert told(result).count("Starting the server") == 10
+    found = saved(pytester, "branch_io32x8_mc4_np24_r5")["baseline"]["comparisons"]
+    assert {one["metric"]: one["verdict"] for one in found if one["gated"]}["mean_tpot_ms"] == "FAIL"
+    assert not left(pytester)
 
 
 def test_servers_take_turns_and_start_only_for_what_runs(bench: Bench, pytester: pytest.Pytester) -> None:

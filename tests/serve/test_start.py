@@ -105,3 +105,9 @@ def test_a_port_that_was_taken_in_between_is_chosen_again(tmp_path: Path) -> Non
 )
 def test_containers_have_names(command: str, made: str, removed: str) -> None:
     assert [" ".join(words) for words in contained(command.split(), "N")] == [made, removed]
+
+
+def test_a_container_is_told_of_variables() -> None:
+    made, _ = contained(["docker", "run", "--rm", "image", "--model", "m"], "N", {"A": "1", "B": "2"})
+    assert " ".join(made) == "docker run --name N -e A -e B --rm image --model m"
+    assert contained(["vllm", "serve"], "N", {"A": "1"})[0] == ["vllm", "serve"]

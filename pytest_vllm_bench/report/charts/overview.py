@@ -23,9 +23,9 @@ _RULED = re.compile(r"(mean|median|p\d+)_(ttft|tpot|itl|e2el)_ms")
 def overview(results: Sequence[Result]) -> list[Chart]:
     """Every comparing chart that these results have figures for."""
     made = [
+        *frontiers(results),
         *(throughput(results, key, load) for load in LOADS for key in THROUGHPUTS),
         *(latency(results, name, load, window) for load in LOADS for window in WINDOWS for name in LATENCIES),
-        *frontiers(results),
         *(
             frontier(results, key, window)
             for window in WINDOWS

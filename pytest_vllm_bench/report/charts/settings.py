@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, message, quantity
+from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, Label, message, quantity
 from pytest_vllm_bench.report.frontier import DEVICE, USER, figure, per, settings, works
 from pytest_vllm_bench.report.load import by_shape, either
 
@@ -21,15 +21,18 @@ def _chart(name: str, line: Sequence[Result]) -> Chart:
     metric = per(line)
     lines = {label: _points(one, metric) for label, one in by_shape(line, either).items()}
     best = outermost(point for points in lines.values() for point in points)
-    joined = _series(message("page.outermost"), best, colour=7, dashed=True)
+    x, y = [x for x, _, _ in best], [y for _, y, _ in best]
     return Chart(
-        id=f"settings-{name}",
+        id="-".join(["settings", *name.replace("→", "x").split()]),
         title=message("page.chart.settings", work=name) if name else message("page.chart.settings_alone"),
         x=Axis(label=quantity(USER)),
         y=Axis(label=quantity(metric)),
-        series=(*(_series(label, of, colour=k) for k, (label, of) in enumerate(lines.items()) if of), joined),
+        series=(
+            *(_series(label, of, colour=k) for k, (label, of) in enumerate(lines.items()) if of),
+            ChartSeries(name=message("page.outermost"), x=x, y=y, colour=7, dashed=True),
+        ),
         note=None if metric == DEVICE else message("page.note.per_server"),
-        group="frontier",
+        group="settings",
     )
 
 
@@ -47,12 +50,12 @@ def outermost(points: Iterable[tuple[float, float, Result]]) -> Points:
     return found
 
 
-def _series(name: object, points: Points, **how: object) -> ChartSeries:
+def _series(name: Label, points: Points, *, colour: int) -> ChartSeries:
     return ChartSeries(
-        name=name,  # type: ignore[arg-type]
+        name=name,
         x=[x for x, _, _ in points],
         y=[y for _, y, _ in points],
         scenarios=[one.id for _, _, one in points],
         marks=[str(one.verdict or "") for _, _, one in points],
-        **how,  # type: ignore[arg-type]
+        colour=colour,
     )
