@@ -186,4 +186,5 @@ def test_which_setting_carries_the_most(over: Any) -> None:
     ]
     assert table == [["mns256", "48", "—", "100"], ["mns64", "32", "33", "100"], ["broken", "—", "1", "100"]]
     assert "| mns256 | 48 | — | 100 |" in markdown_text(results, Roll(), "en")
+    assert '<th scope="row">mns256</th><td class="n">48</td><td class="n">—</td>' in page.page(results)
     assert said([searched("a", None, 1), searched("b", None, 1)]) == ["No setting carries any load within the rules."]

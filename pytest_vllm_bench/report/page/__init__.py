@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pytest_vllm_bench.metric_table import ROWS, STARTUP
 from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
-from pytest_vllm_bench.report import baseline, compare, culprit, shown, words
+from pytest_vllm_bench.report import baseline, compare, culprit, frontier, shown, words
 from pytest_vllm_bench.report.chart import Chart, ChartWords, spoken, to_json
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
@@ -127,6 +127,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         stages=[(one.id, stage, of, share) for one in results for stage, of, share in shown.stages(one)][:LISTED],
         turns=[(one.id, name, of) for one in results for name, of in one.by_turn.items() if name != "conversation"],
         server=_server(results),
+        carried=list(zip(*(frontier.tables(tested, one) for one in LANGUAGES), strict=True)),
         trees=settings(results, SETTINGS),
         definitions=[(m.id, m.unit) for m in ROWS.values() if f"definitions.meaning.{m.id}" in table()],
         data=embedded(_data(results, lang, extra)),
