@@ -48,15 +48,16 @@ def server(manner: str = "", *words: str, **keys: Any) -> dict[str, Any]:
 
 
 def left(pytester: pytest.Pytester) -> list[str]:
-    """Servers and guardians whose command names this test's folder, and still run."""
+    """Servers, their workers and guardians of this test, which run in its config's folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().replace(b"\0", b" ").decode()
             zombie = path.with_name("stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+            here = os.readlink(path.with_name("cwd")) == str(pytester.path / "cases")
         except OSError:
             continue
-        if str(pytester.path) in words and not zombie and ("scripted.py" in words or "guardian.py" in words):
+        if here and not zombie:
             found.append(words)
     return found
 
@@ -235,8 +236,7 @@ def test_neither_an_interruption_nor_a_kill_leaves_a_server(
         until(lambda: manner or any(sign.glob("*/tape")))  # noqa: B023
         while "workers" in manner and log.read_text().count("worker") < 2:
             time.sleep(0.05)
-        running = [words for words in left(pytester) if "scripted.py" in words and "guardian.py" not in words]
-        ports = [int(port) for words in running for port in re.findall(r"--port (\d+)", words)]
+        ports = {int(port) for words in left(pytester) for port in re.findall(r"--port (\d+)", words)}
         process.send_signal(how)
         assert process.wait() == (2 if how == signal.SIGINT else -9)
         until(lambda: not left(pytester))
