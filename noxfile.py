@@ -66,7 +66,7 @@ def fast(session: nox.Session) -> None:
 
 @nox.session
 def legs(session: nox.Session) -> None:
-    """The plugin against real servers (vLLM's CPU build, Triton, PostgreSQL); each leg gets a second try.
+    """The plugin against real servers (vLLM, Triton, PostgreSQL) and a Ray cluster; each leg gets a second try.
 
     In CI what cannot be had is a failure; ``CI=false`` lets the legs skip it.
     """

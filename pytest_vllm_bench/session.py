@@ -19,6 +19,8 @@ from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
 from pytest_vllm_bench.files import private_folder
 from pytest_vllm_bench.judge.comparison import BaselineSettings
+from pytest_vllm_bench.machines import Machine
+from pytest_vllm_bench.machines.placing import Cluster
 from pytest_vllm_bench.memory import Memory
 from pytest_vllm_bench.model import Beside, Message, Scenario
 from pytest_vllm_bench.observe import ready, tokenize, trial
@@ -63,6 +65,8 @@ class Session:
         self.gate: ReferenceGate | Rounds | None = self._rounds()
         self.begins: str | None = None  # the reference that this session is the first of
         self._said: list[Message] = []  # notes, once each
+        self._cluster: Cluster | None = None
+        self._nodes: tuple[Machine, ...] = ()  # of it
         self._tokenizers: dict[tuple[str | None, str, str], tuple[Tokenizer, Any]] = {}
 
     def hold_against(self, named: str) -> None:
@@ -148,20 +152,38 @@ class Session:
                 aloud(note)
         return world
 
-    async def _machines(self, scenario: Scenario, world: World) -> tuple[machines.Machine, ...]:
+    async def _machines(self, scenario: Scenario, world: World) -> tuple[Machine, ...]:
         """Those that will send; BenchError where one is not there, or cannot send this."""
         asked = self.config.settings.machines
         if asked is None:
             return ()
+        if asked.ray is not None:
+            return await self._placed(asked.ray, scenario, world)
         tls = None
         if asked.tls is not None:
             ca = asked.tls.ca and str(self.config.base_dir / files.path(asked.tls.ca))
             tls = await asyncio.to_thread(machines.trusting, ca or asked.tls.verify)
         token = os.environ.get(asked.token_env or "", "").strip().encode()
-        there = [machines.Machine(host=host, port=port, token=token, tls=tls) for host, port in asked.hosts]
+        there = [Machine(host=host, port=port, token=token, tls=tls) for host, port in asked.hosts]
+        return await self._fit(scenario, world, there)
+
+    async def _fit(self, scenario: Scenario, world: World, there: Sequence[Machine]) -> tuple[Machine, ...]:
         if refusal := machines.unfit(scenario, world.target, world.backend, there):
             raise BenchError(refusal.key, **refusal.values)
         return await machines.meet(there)
+
+    async def _placed(self, address: str, scenario: Scenario, world: World) -> tuple[Machine, ...]:
+        """Nodes of a Ray cluster; placed anew where one of them is gone."""
+        asked = self.config.settings.machines
+        assert asked is not None
+        if self._cluster is None:
+            avoid = () if asked.beside_server else await machines.addresses(world.target)
+            self._cluster = await asyncio.to_thread(Cluster, address, asked.nodes, asked.per_node, avoid)
+        if self._nodes:
+            with contextlib.suppress(BenchError):
+                return await self._fit(scenario, world, self._nodes)
+        self._nodes = await asyncio.to_thread(self._cluster.place)
+        return await self._fit(scenario, world, self._nodes)
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -253,6 +275,8 @@ class Session:
     def close(self) -> None:
         """Stop what was started."""
         self.servers.close()
+        if self._cluster is not None:
+            self._cluster.close()
 
 
 def connections(scenario: Scenario) -> int:

@@ -356,6 +356,12 @@ class MachinesFile(Strict):
     token_env: Text | None = None
     tls: TlsFile | None = None
     plain_text: Boolean = False
+    ray: Text | None = None
+    nodes: Count | None = None
+    per_node: Annotated[int | None, *_field(v.or_word("auto", v.whole(1)), {"anyOf": [{"const": "auto"}, _COUNT]})] = (
+        None
+    )
+    beside_server: Boolean = False
 
 
 class DeploymentFile(Strict):

@@ -126,6 +126,13 @@ def check_machines(settings: File, where: Where) -> None:
     asked = settings.machines
     if asked is None:
         return
+    of_ray, of_hosts = ({"ray", "nodes", "per_node", "beside_server"}, {"hosts", "token_env", "tls", "plain_text"})
+    other = sorted(asked.model_fields_set & (of_hosts if asked.ray else of_ray))
+    for key in other:
+        told = {"key": key, "other": "ray" if asked.ray else "hosts"}
+        where.add(f"machines.{key}", Message(key="config.machines_either", values=told))
+    if asked.ray or other:
+        return
     if not asked.hosts:
         where.add("machines", Message(key="config.machines_hosts"))
     for position, host in enumerate(asked.hosts):

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pytest_vllm_bench import load
 from pytest_vllm_bench.backends import BACKENDS
@@ -129,10 +131,28 @@ def unfit(scenario: Scenario, target: Target, backend: Backend, machines: Sequen
         return Message(key="machines.tape", values={"tape": scenario.tape})
     if BACKENDS.get(backend.name) != backend:
         return Message(key="machines.backend", values={"backend": backend.name})
-    away = [m for m in machines if not Target(base_url=f"http://{m.name}").here]
+    away = [m for m in machines if not own(m.host)]
     if target.here and away:
         return Message(key="machines.local", values={"url": target.base_url, "machine": away[0].name})
     return None
+
+
+async def addresses(target: Target) -> list[str]:
+    """Of a server, by whatever name; of one on this machine this one's in the network."""
+    host = socket.gethostname() if target.here else urlsplit(target.base_url).hostname
+    with suppress(OSError):
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return sorted({str(one[4][0]) for one in found})
+    return []
+
+
+def own(host: str) -> bool:
+    """Whether an address is this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return host not in ("0.0.0.0", "::")
+    return False
 
 
 def trusting(verify: bool | str) -> ssl.SSLContext:

@@ -337,8 +337,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{got} 不是地址；请写成 host:port，例如 a:7001",
     ),
     "config.machines_hosts": (
-        'no machine is named; write hosts: ["a:7001", "b:7001"], where `pytest-vllm-bench worker` listens',
-        '没有指定任何机器；请写 hosts: ["a:7001", "b:7001"]，即 `pytest-vllm-bench worker` 监听的地址',
+        'no machine is named; write hosts: ["a:7001", "b:7001"], where `pytest-vllm-bench worker` listens, or ray: auto',
+        '没有指定任何机器；请写 hosts: ["a:7001", "b:7001"]，即 `pytest-vllm-bench worker` 监听的地址，或写 ray: auto',
+    ),
+    "config.machines_either": (
+        "{key} says nothing of machines.{other}: either hosts with token_env, where our workers listen, or ray with nodes and per_node",
+        "{key} 与 machines.{other} 无关：要么写 hosts 和 token_env（我们的 worker 监听的地址），要么写 ray、nodes 和 per_node",
     ),
     "config.machines_twice": ("{host}:{port} is named twice", "{host}:{port} 重复出现"),
     "config.machines_plain": (

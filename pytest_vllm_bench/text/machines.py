@@ -37,6 +37,24 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the clock of {machine} drifts by {ppm} ppm against this one's, more than a crystal does; look at its clock source",
         "{machine} 的时钟相对本机漂移 {ppm} ppm，超出晶振的正常范围；请检查其时钟源",
     ),
+    "machines.no_ray": (
+        "Ray is not installed: pip install 'pytest-vllm-bench[ray]', in the version of the cluster",
+        "尚未安装 Ray：pip install 'pytest-vllm-bench[ray]'，版本与集群一致",
+    ),
+    "machines.no_cluster": (
+        "there is no Ray cluster at {address} ({why}); `ray start --head` starts one, `ray status` shows it",
+        "{address} 处没有 Ray 集群（{why}）；`ray start --head` 可启动集群，`ray status` 可查看",
+    ),
+    "machines.no_room": (
+        "the Ray cluster has no room for {nodes} nodes of {cores} CPUs: it has {has} (the server's own, left out: {avoided}); "
+        "lower machines.nodes or per_node, or write beside_server: true",
+        "Ray 集群没有足够的资源容纳 {nodes} 个节点、每个 {cores} 个 CPU：现有 {has}（服务端所在节点，已排除：{avoided}）；"
+        "请调小 machines.nodes 或 per_node，或写 beside_server: true",
+    ),
+    "machines.not_placed": (
+        "the nodes of the Ray cluster cannot send: {why}",
+        "Ray 集群的节点无法发送负载：{why}",
+    ),
     "machines.tape": (
         "`tape: {tape}` cannot be had from several machines: each drops its own; leave out `tape` or `machines`",
         "多机压测无法使用 `tape: {tape}`：记录带保存在各机器上，用后即弃；请去掉 `tape` 或 `machines`",

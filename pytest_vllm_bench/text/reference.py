@@ -453,6 +453,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Prompts and keys may travel to other machines in plain text, in a network that you trust.",
         "允许提示词和密钥以明文发往其他机器（仅限可信网络）。",
     ),
+    "reference.machines.ray": (
+        "Instead of hosts: nodes of a Ray cluster, `auto` or its address (`a:6379`, `ray://a:10001`); `pip install "
+        "'pytest-vllm-bench[ray]'`.",
+        "代替 hosts：使用 Ray 集群的节点，`auto` 或集群地址（`a:6379`、`ray://a:10001`）；需 `pip install 'pytest-vllm-bench[ray]'`。",
+    ),
+    "reference.machines.nodes": (
+        "How many of its nodes; by default all that fit.",
+        "使用多少个节点；默认所有合适的节点。",
+    ),
+    "reference.machines.per_node": (
+        "CPUs that are taken of each, and processes at most; `auto`: half of the smallest's.",
+        "每个节点占用的 CPU 数，也是进程数上限；`auto`：最小节点的一半。",
+    ),
+    "reference.machines.beside_server": (
+        "The server's own node may send, too.",
+        "允许服务端所在节点也发送负载。",
+    ),
     "reference.validity.skew": (
         "Most between the starts of the first machine and the last, with what is not known of their clocks.",
         "最先与最后开始的机器之间允许的最大时间差（含时钟的不确定度）。",

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -175,6 +176,8 @@ def test_what_cannot_be_sent_by_machines_is_refused_before_any_load(
         "in plain text": {"hosts": ["10.1.2.3:7001"]},
         "is no address": {"hosts": ["10.1.2.3"]},
         "there is no file": {"tls": {"ca": "nowhere.pem"}},
+        "hosts says nothing of machines.ray": {"ray": "auto"},
+        "per_node says nothing of machines.hosts": {"per_node": 2},
     }
     for said, changed in wrong.items():
         machines = {key: value for key, value in asked(workers, **changed).items() if value is not None}
@@ -185,6 +188,13 @@ def test_what_cannot_be_sent_by_machines_is_refused_before_any_load(
     ran = bench(machines=asked(workers))
     ran.assert_outcomes(errors=4)
     ran.stdout.fnmatch_lines(["*several machines cannot take part*", "*the tokens differ*"])
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed; ci/leg_ray.py has the rest")
+def test_without_ray_it_is_said_how_to_install_it(bench: Bench) -> None:
+    ran = bench("-k", "io64 and mc1", machines={"ray": "auto", "nodes": 2})
+    ran.assert_outcomes(errors=1)
+    ran.stdout.fnmatch_lines(["*pip install 'pytest-vllm-bench[[]ray]'*"])
 
 
 def test_a_worker_says_why_it_cannot_listen(
