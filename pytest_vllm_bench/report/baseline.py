@@ -80,31 +80,47 @@ def warnings(results: Sequence[Result], lang: str) -> Iterator[str]:
             yield say("report.baseline.said", lang, scenario=result.id, name=reference(result), said=said)
 
 
+def changes(results: Sequence[Result]) -> tuple[list[tuple[str, Comparison]], tuple[str, Comparison] | None]:
+    """What the session is beside its reference, by scenario: all of them together, then what is worse, the worst first,
+    or else nearest to it, and the largest change, for the better too; → also that."""
+    found = [(one.scenario.cell.repeated.id, c) for one in results for c in comparisons(one, gated=True)]
+    single = sorted((pair for pair in found if pair[1].scenario != "*"), key=lambda pair: -_worsening(pair[1]))
+    failed = [pair for pair in single if pair[1].verdict is Verdict.FAIL]
+    largest = max(single, key=lambda pair: abs(_worsening(pair[1])), default=None)
+    whole = [pair for pair in found if pair[1].scenario == "*"]
+    shown = [*whole, *(failed or single[:1])]
+    return [*shown, *([largest] if largest and largest not in shown else [])], largest
+
+
+def named(results: Sequence[Result]) -> str:
+    """The reference that they were held against."""
+    return next((reference(one) for one in results if comparisons(one)), "")
+
+
+def row(id: str, one: Comparison, lang: str) -> list[str]:
+    """Scenario, metric, change, from which change on it would be noticed, verdict."""
+    change, detectable = (amount(value, relative=one.relative, sign="+") for value in (one.change, one.detectable))
+    return [of_which(one, lang) or id, one.metric, change, detectable, say(f"report.verdict.{one.verdict}", lang)]
+
+
+def row_heads(lang: str) -> list[str]:
+    names = ("col.scenario", "compare.metric", "compare.change", "baseline.noticed", "compare.verdict")
+    return [say(f"report.{name}", lang) for name in names]
+
+
+def largest_said(largest: tuple[str, Comparison], lang: str) -> str:
+    id, one = largest
+    return say("report.baseline.largest", lang, scenario=of_which(one, lang) or id, said=words.said(one.reason, lang))
+
+
 def gate(results: Sequence[Result], lang: str) -> list[str]:
-    """What the session is beside its reference: all scenarios together, what is worse, and the largest change."""
-    found = [(one.id, c) for one in results for c in comparisons(one, gated=True)]
-    if not found:
+    """The changes as lines of text, and the largest in words."""
+    shown, largest = changes(results)
+    if not shown:
         return []
-    whole = [(id, c) for id, c in found if c.scenario == "*"]
-    single = [(id, c) for id, c in found if c.scenario != "*"]
-    failed = [(id, c) for id, c in single if c.verdict is Verdict.FAIL]
-    largest = max(single, key=lambda pair: _worsening(pair[1]), default=None)
-    shown = [*whole, *failed, *([largest] if largest and largest not in failed else [])]
-    heads_ = [say(f"report.{name}", lang) for name in ("col.scenario", "compare.metric", "compare.change",
-                                                       "baseline.noticed", "compare.verdict")]  # fmt: skip
-    rows = [
-        [of_which(c, lang) or id, c.metric, amount(c.change, relative=c.relative, sign="+"),
-         amount(c.detectable, relative=c.relative, sign="+"), say(f"report.verdict.{c.verdict}", lang)]
-        for id, c in shown[:MOST]
-    ]  # fmt: skip
-    lines = [
-        say("report.baseline.title", lang, name=reference(results[-1])),
-        *words.aligned([heads_, *rows], right={2, 3}),
-    ]
-    if largest:
-        id, c = largest
-        values = {"scenario": of_which(c, lang) or id, "said": words.said(c.reason, lang)}
-        lines.append(say("report.baseline.largest", lang, **values))
+    rows = [row_heads(lang), *(row(id, c, lang) for id, c in shown[:MOST])]
+    lines = [say("report.baseline.title", lang, name=named(results)), *words.aligned(rows, right={2, 3})]
+    lines += [f"  {largest_said(largest, lang)}"] if largest else []
     return [line.rstrip() for line in lines]
 
 

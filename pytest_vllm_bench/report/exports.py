@@ -14,9 +14,9 @@ from typing import Any
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.metric_table import STARTUP
 from pytest_vllm_bench.model import Result
-from pytest_vllm_bench.report import csv, frontier, words
+from pytest_vllm_bench.report import baseline, csv, frontier, words
 from pytest_vllm_bench.report.shown import pooled, without_probes, worst_first
-from pytest_vllm_bench.report.terminal import notes
+from pytest_vllm_bench.report.terminal import MOST, notes
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.store.folder import EXPORT, make, order, write_bytes, write_text, writing
 from pytest_vllm_bench.store.row import flat, to_json
@@ -114,11 +114,8 @@ def jsonl(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Pat
     return write_text(folder / EXPORT, "".join(f"{line}\n" for line in lines))
 
 
-def markdown(results: Sequence[Result], folder: Path, lang: str, roll: Roll) -> Path:
-    """``results.md``: the summary as a table."""
-    return write_text(folder / "results.md", markdown_text(results, roll, "zh" if lang == "both" else lang))
-
-
+#: Changes that the Markdown has a line for.
+MOST_CHANGES = 100
 #: The Markdown table's columns.
 _SHOWN = (
     "completed",
@@ -143,12 +140,30 @@ def markdown_text(results: Sequence[Result], roll: Roll, lang: str) -> str:
     body = []
     for result in done:
         shown = say(f"report.verdict.{result.verdict}", lang) if result.verdict else "—"
-        figures = (words.shown(result.metrics, key) for key in keys)
+        figures = (
+            ("" if words.trusted(result.metrics, key) else "≈ ") + words.shown(result.metrics, key) for key in keys
+        )
         body.append([result.id, f"{SIGNS.get(result.verdict or '', '')} {shown}".strip(), *figures])
     table = markdown_table(head, body, right=range(2, len(head))) if results else []
     for heads, lines in frontier.tables(results, lang):
         table += ["", *markdown_table(heads, lines, right=(1, 2, 3))]
-    return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in notes(results, roll, lang))])
+    said = notes(results, roll, lang, MOST, thin="report.thin_marked")
+    return "\n".join([*table, "", *(f"{markdown_safe(note)}\n" for note in said)])
+
+
+def changes(results: Sequence[Result], lang: str) -> list[str]:
+    """What the session is beside its reference, the largest change in a sentence of its own."""
+    shown, largest = baseline.changes(results)
+    if not shown:
+        return []
+    lines = [f"### {markdown_safe(say('report.baseline.heading', lang, name=baseline.named(results)))}", ""]
+    lines += [f"**{markdown_safe(baseline.largest_said(largest, lang))}**", ""] if largest else []
+    head = baseline.row_heads(lang)
+    body = []
+    for id, one in shown[:MOST_CHANGES]:
+        *cells, verdict = baseline.row(id, one, lang)
+        body.append([*cells, f"{SIGNS.get(one.verdict, '')} {verdict}".strip()])
+    return [*lines, *markdown_table(head, body, right={2, 3}), ""]
 
 
 SIGNS = {"PASS": "✅", "FAIL": "❌", "INVALID": "⛔", "INCONCLUSIVE": "❔", "PREDICTED": "🔮"}
@@ -174,7 +189,6 @@ FORMATS: dict[str, Callable[[Sequence[Result], Path, str, Roll], Path]] = {
     "excel": excel,
     "parquet": parquet,
     "jsonl": jsonl,
-    "markdown": markdown,
 }
 
 

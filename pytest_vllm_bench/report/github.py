@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_vllm_bench.model import Message, Result, Verdict
-from pytest_vllm_bench.report import baseline, culprit, trend, words
-from pytest_vllm_bench.report.exports import SIGNS, markdown_safe, markdown_table, markdown_text
+from pytest_vllm_bench.report import culprit, trend, words
+from pytest_vllm_bench.report.exports import SIGNS, changes, markdown_safe, markdown_table, markdown_text
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.page import finding_text
@@ -23,27 +23,30 @@ from pytest_vllm_bench.report.verdict import (
     red,
     tally,
 )
-from pytest_vllm_bench.store.folder import order, writing
+from pytest_vllm_bench.store.folder import make, order, write_text, writing
 from pytest_vllm_bench.text import say
 
 #: GitHub throws a longer summary away whole.
 MOST_BYTES = 1 << 20
+#: A comment of more than 65,536 characters is refused, by GitHub as by others.
+MOST_COMMENT = 65_000
 #: Scenarios of which it is told where their figures come from.
 MOST_EXPLAINED = 10
 #: GitHub shows ten annotations of a kind a step.
 MOST_ANNOTATIONS = 10
 
 
-def step_summary(results: Sequence[Result], lang: str = "en", roll: Roll = Roll()) -> str:
-    """Markdown of at most 1 MiB: verdict, findings, table, broken rules; with too many scenarios the table is cut."""
+def step_summary(results: Sequence[Result], lang: str = "en", roll: Roll = Roll(), *, most: int = MOST_BYTES) -> str:
+    """Markdown of at most so many bytes: verdict, findings, what has changed, table, broken rules; with too many
+    scenarios the table is cut."""
     results = worst_first(results)
     kept = len(results)
     while True:
         text = _summary(results, kept, lang, roll)
         size = len(text.encode())
-        if size <= MOST_BYTES or not kept:
+        if size <= most or not kept:
             return text
-        kept = min(kept - 1, int(kept * 0.9 * MOST_BYTES / size))
+        kept = min(kept - 1, int(kept * 0.9 * most / size))
 
 
 def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str:
@@ -52,11 +55,10 @@ def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str
     lines = [f"## {SIGNS.get(coloured(verdict, ended) or '', '')} {title}", ""]
     lines += [f"{tally(results, roll, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
     lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(results, roll)[:5]]
-    lines += ["", markdown_text(results[:kept], roll, lang)]
+    lines += ["", *changes(results, lang), markdown_text(results[:kept], roll, lang)]
     if kept < len(results):
         lines += [say("report.step.cut", lang, n=len(results) - kept), ""]
-    parts = (_broken(results[:kept], lang), _worse(results[:kept], lang), _trend(roll, lang),
-             _culprits(results[:kept], lang))  # fmt: skip
+    parts = (_broken(results[:kept], lang), _trend(roll, lang), _culprits(results[:kept], lang))
     return "\n".join([*lines, *(line for part in parts for line in part)]) + "\n"
 
 
@@ -87,16 +89,6 @@ def _broken(results: Sequence[Result], lang: str) -> list[str]:
         for one, judged in hits[:200]
     ]
     return [f"### {say('report.step.broken', lang)}", "", *markdown_table(head, body)]
-
-
-def _worse(results: Sequence[Result], lang: str) -> list[str]:
-    """What is worse than its reference, a line each."""
-    hits = [(result, c) for result in gates(results) for c in baseline.worse(result)]
-    if not hits:
-        return []
-    head = [say("report.col.scenario", lang), *baseline.heads(lang)]
-    body = ([result.id, *baseline.cells(c, lang)] for result, c in hits[:200])
-    return ["", f"### {say('page.section.comparison', lang)}", "", *markdown_table(head, body)]
 
 
 def _trend(roll: Roll, lang: str) -> list[str]:
@@ -156,6 +148,12 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def comment(results: Sequence[Result], folder: Path, lang: str = "en", roll: Roll = Roll()) -> Path:
+    """``results.md``: the same, as long as a comment may be."""
+    with writing(make(folder)):
+        return write_text(folder / "results.md", step_summary(results, lang, roll, most=MOST_COMMENT))
 
 
 def append_summary(results: Sequence[Result], path: Path, lang: str = "en", roll: Roll = Roll()) -> tuple[str, ...]:

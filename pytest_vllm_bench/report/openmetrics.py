@@ -124,7 +124,8 @@ def gitlab(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path
     lines += [f"test_failed{_labels(scenario=id)} {failed:d}" for id, failed in _ends(results, roll)]
     predicted = [one.id for one in sorted(results, key=order) if "predicted" in one.taints]
     lines += [f"predicted{_labels(scenario=id)} 1" for id in predicted]
-    rows = [(result.id, flat(result)) for result in sorted(results, key=order) if result.id not in predicted]
+    measured = sorted((one for one in without_probes(pooled(results)) if "predicted" not in one.taints), key=order)
+    rows = [(result.id, flat(result)) for result in measured]
     figures = ((key, id, row.get(key)) for key in COMPARED for id, row in rows)
     for key, id, value in figures:
         if isinstance(value, int | float):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Problem, Result
-from pytest_vllm_bench.report import badge, csv, exports, openmetrics, page, pictures, sheet, verdict
+from pytest_vllm_bench.report import badge, csv, exports, github, openmetrics, page, pictures, sheet, verdict
 from pytest_vllm_bench.report.charts.detail import detail
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.charts.trend import trend
@@ -18,7 +18,19 @@ from pytest_vllm_bench.report.shown import pooled
 from pytest_vllm_bench.store.folder import latest, make, read, records_of, session_of, stem, write_pytorch, writing
 
 #: What ``report`` can write.
-FORMATS = ("html", "csv", "verdict", *exports.FORMATS, "pytorch", "gitlab", "openmetrics", "badge", "svg", "png")
+FORMATS = (
+    "html",
+    "csv",
+    "verdict",
+    "markdown",
+    *exports.FORMATS,
+    "pytorch",
+    "gitlab",
+    "openmetrics",
+    "badge",
+    "svg",
+    "png",
+)
 USUAL = ("html", "csv", "verdict", "markdown")
 #: Points of one scenario's chart in a file.
 POINTS = 300
@@ -76,8 +88,10 @@ def report(
             written.append((openmetrics.gitlab if name == "gitlab" else openmetrics.pushed)(results, out, roll))
         elif name in ("svg", "png"):
             written += visualize(figures, out / "charts", kind=name, lang=asked.lang, history=everything)
+        elif name == "markdown":
+            written.append(github.comment(results, out, asked.lang, roll))
         else:
-            written += exports.export(results, out, [name], asked.lang if name == "markdown" else asked.headers, roll)
+            written += exports.export(results, out, [name], asked.headers, roll)
     return tuple(written)
 
 

@@ -66,7 +66,7 @@ def summary(
     drawn = [*sparklines(done, width, lang), *watched(done, width, lang)]
     for line in [*drawn, *(line for table in carried for line in table)]:
         console.print(line, markup=False, soft_wrap=True)
-    for note in [*notes(results, roll, lang, MOST), *undecided(results, lang)]:
+    for note in [*notes(results, roll, lang, MOST), *baseline.gate(results, lang), *undecided(results, lang)]:
         for line in note.split("\n"):
             console.print("\n".join(words.fold(line, width, indent="")), markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -209,13 +209,14 @@ ANSWER, SPREAD, DOUBT = "judge.capacity", "judge.between_runs", "judge.doubt."
 MOST, WORDS = 3, 120
 
 
-def notes(results: Sequence[Result], roll: Roll, lang: str, most: int | None = None) -> list[str]:
-    """Lines below the table: what a reader must know before quoting a figure.  ``most``: of what is said of each."""
+def notes(results: Sequence[Result], roll: Roll, lang: str, most: int | None = None, thin: str = "") -> list[str]:
+    """Lines below the table: what a reader must know before quoting a figure.  ``most``: of what is said of each;
+    ``thin``: what is said where a percentile stands on few requests."""
     lines = [*unrun(results, roll, lang), *words.taints(results, lang)]
     if not all(result.complete for result in results):
         lines.append(say("report.partial", lang))
     if any(not words.trusted(one.metrics, key) for one in results for key in ("p99_ttft_ms", "p99_e2el_ms")):
-        lines.append(say("report.thin", lang))
+        lines.append(say(thin or "report.thin", lang))
     lines += _told(results, ANSWER, lang)
     lines += frontier.lines(results, roll, lang)
     for kind in (
@@ -225,7 +226,7 @@ def notes(results: Sequence[Result], roll: Roll, lang: str, most: int | None = N
         list(baseline.warnings(results, lang)),
     ):
         lines += few(kind, lang, most)
-    return [*lines, *baseline.gate(results, lang)]
+    return lines
 
 
 def unrun(results: Sequence[Result], roll: Roll, lang: str) -> list[str]:

@@ -245,6 +245,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.why.not_measured": ("its test measured nothing", "测试没有进行测量"),
     "report.why.xfailed": ("expected to fail (xfail)", "预期失败 (xfail)"),
     "report.why.unknown": ("the session did not reach it", "会话未执行到该场景"),
+    "report.thin_marked": (
+        "≈: p99 of fewer than 100 requests is little more than the slowest one.",
+        "≈：不足 100 个请求的 p99 与最慢的一个请求相差无几。",
+    ),
     "report.thin": (
         "p99 of fewer than 100 requests is little more than the slowest one (dim; few_samples in the CSV).",
         "不足 100 个请求的 p99 与最慢的一个请求相差无几（灰色；CSV 列 few_samples）。",
@@ -373,6 +377,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.compare.tolerance": ("tolerance", "容差"),
     "report.compare.verdict": ("verdict", "判定"),
     "report.baseline.title": ("  against the baseline {name}:", "  与基线 {name} 对比："),
+    "report.baseline.heading": ("Compared with the baseline {name}", "与基线 {name} 对比"),
     "report.baseline.said": (
         "{scenario}: against the baseline {name}: {said}",
         "{scenario}：与基线 {name} 相比：{said}",
@@ -380,8 +385,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.baseline.all": ("all together", "全部合计"),
     "report.baseline.noticed": ("noticed from", "可发现的变化"),
     "report.baseline.largest": (
-        "  largest change: {scenario}: {said}",
-        "  最大的变化：{scenario}：{said}",
+        "largest change: {scenario}: {said}",
+        "最大的变化：{scenario}：{said}",
     ),
     "report.compare.only_before": ("only before: {names}", "仅之前有：{names}"),
     "report.compare.only_after": ("only after: {names}", "仅之后有：{names}"),

@@ -19,7 +19,6 @@ from pytest_vllm_bench.metric_table import parse_rule
 from pytest_vllm_bench.model import FrontierGate, JudgeSettings, Result, Rule, Scenario, Verdict
 from pytest_vllm_bench.report import (
     badge,
-    exports,
     failure,
     frontier,
     github,
@@ -30,7 +29,7 @@ from pytest_vllm_bench.report import (
     session,
     terminal,
 )
-from pytest_vllm_bench.report.verdict import Roll, summary
+from pytest_vllm_bench.report.verdict import summary
 from pytest_vllm_bench.store import folder, history, measurement, records
 from pytest_vllm_bench.twin import Lesson, Twin, playing
 
@@ -93,7 +92,7 @@ def test_failure_and_headline(results: Sequence[Result], lang: str, word: str) -
 
 
 def test_markdown(results: Sequence[Result], tmp_path: Path) -> None:
-    predicted(exports.markdown(results, tmp_path, "en", Roll()).read_text("utf-8"))
+    predicted(github.comment(results, tmp_path).read_text("utf-8"))
 
 
 def test_github(results: Sequence[Result]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,8 @@ def test_the_step_summary_says_what_matters(golden: Any) -> None:
 
 @pytest.mark.slow
 def test_the_step_summary_stays_small_with_many_scenarios() -> None:
-    text = github.step_summary([named(results()[0], f"{'x' * 400}-{k}") for k in range(3000)])
+    one = results()[0]
+    text = github.step_summary([named(one, f"{'x' * 400}-{k}") for k in range(3000)])
     assert len(text.encode()) <= github.MOST_BYTES
     assert "scenarios that are in the CSV file only" in text
 
@@ -269,15 +271,36 @@ def test_a_regression_is_told_in_the_failure(lang: str, golden: Any) -> None:
 
 
 def test_the_step_summary_has_a_line_for_each_figure_that_is_worse() -> None:
-    """The first sentences name one figure of one scenario."""
-    failed = held("FAIL", compared("FAIL", metric="mean_tpot_ms"))
-    text = github.step_summary([failed, held("PASS", scenario_id="fine")])
-    table = text.split("### Compared with the baseline")[1]
-    for metric in ("output_throughput", "mean_tpot_ms"):
-        assert f"| io1024x256-mc16-np160 | {metric} | 1,000 | 900 | -10.0% | 5.0% | FAIL |" in table
-    assert "p99_ttft_ms" not in table
-    assert "fine" not in table
-    assert "Compared with" not in github.step_summary([held("PASS")])
+    """All scenarios together come first, then what is worse, the worst first; of what passed the largest change alone,
+    which stands above the table too; the reference is named whichever result was held against it."""
+    whole = compared("FAIL", scenario="*", change=-0.06)
+    failed = held("FAIL", compared("FAIL", metric="mean_tpot_ms", change=-0.2), whole)
+    fine, alone = held("PASS", scenario_id="fine"), edited(result(), scenario_id="alone")
+    told = r"### Compared with the baseline main\n\n\*\*(.*)\*\*\n\n\| Scenario \|.*\n.*\n((?:\|.*\n)*)"
+    largest, rows = re.search(told, github.step_summary([fine, failed, alone])).groups()  # type: ignore[union-attr]
+    assert rows.splitlines() == [
+        "| all together | output_throughput | -6.0% | +10.0% | ❌ FAIL |",
+        "| io1024x256-mc16-np160 | output_throughput | -10.0% | +10.0% | ❌ FAIL |",
+        "| io1024x256-mc16-np160 | mean_tpot_ms | -20.0% | +10.0% | ❌ FAIL |",
+    ]
+    assert largest.startswith("largest change: io1024x256-mc16-np160: ")
+    faster = edited(held("PASS", compared("PASS", metric="mean_tpot_ms", change=-0.5)), scenario_id="fine")
+    *_, rows = re.search(told, github.step_summary([alone, faster])).groups()  # type: ignore[union-attr]
+    assert [line.split(" | ")[1:3] for line in rows.splitlines()] == [
+        ["output_throughput", "-10.0%"], ["mean_tpot_ms", "-50.0%"]
+    ], "what is nearest to being worse, and the largest change, which is for the better"  # fmt: skip
+    assert "Compared with" not in github.step_summary([alone])
+    assert "### 与基线 main 对比" in github.step_summary([fine], "zh")
+
+
+def test_a_comment_is_as_long_as_it_may_be_and_says_all_together_whatever_is_cut(tmp_path: Path) -> None:
+    fine = held("PASS")
+    many = [named(fine, f"{'x' * 200}-{k}") for k in range(400)]
+    whole = compared("FAIL", scenario="*", change=-0.06)
+    text = github.comment([*many, held("FAIL", whole)], tmp_path).read_text("utf-8")
+    assert 50_000 < len(text) < 65_536
+    assert text.startswith("## ❌ LLM serving benchmark: FAIL")
+    assert "| all together | output_throughput | -6.0% |" in text
 
 
 def test_what_became_of_a_baseline_is_a_table_below_the_table() -> None:
