@@ -1,8 +1,12 @@
-"""A folder of results → the pictures of the guides: ``python docs/pictures.py results``."""
+"""Folders of results → the pictures of the guides: ``python docs/pictures.py results [watched]``.
+
+``watched``: of one scenario, beside whose load the server's metrics and a card were watched.
+"""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,15 @@ WORDS = {
 }
 
 
-def main(results: Path) -> None:
+def main(results: Path, *watched: Path) -> None:
+    for of in watched:
+        (one,) = latest(rebuild.gather([of], history=False))
+        lines = records_of(one)
+        drawn = read(lines, 0, 0) if lines else None
+        if drawn is not None:
+            below = next(chart for chart in detail(one, drawn, 40, lines) if chart.panels)
+            for lang in ("en", "zh"):
+                pictures.draw([replace(below, id="watched")], DOCS / lang / "pictures", lang=lang)
     found = latest(rebuild.gather([results], history=False))
     charts = [chart for chart in overview(found) if chart.id in COMPARING]
     shown = next(result for result in found if result.scenario.concurrency == 4)
@@ -76,4 +88,4 @@ def span(axes: Any, ends: tuple[float, float], y: float, text: str, colour: str)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

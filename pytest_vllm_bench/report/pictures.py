@@ -104,7 +104,8 @@ def _finish(figure: Any, axes: Any, chart: Chart, lang: str) -> None:
     if not heat:
         axes.grid(visible=True, color="#e3e8ed", linewidth=0.8)
         axes.set_axisbelow(True)
-    if chart.id == "timeline":
+    bars = any(series.kind == "spans" for series in chart.series)
+    if bars:
         axes.invert_yaxis()
     elif not chart.y.log and not heat:
         axes.set_ylim(bottom=0)
@@ -114,7 +115,7 @@ def _finish(figure: Any, axes: Any, chart: Chart, lang: str) -> None:
         if limit.region:
             axes.axvspan(0, limit.value, color="#116329", alpha=0.08, linewidth=0)
     if len(chart.series) > 1 or chart.limits:
-        place = "lower left" if chart.id == "timeline" else "best"  # where no bars are, and nothing is searched
+        place = "lower left" if bars else "best"  # where no bars are, and nothing is searched
         axes.legend(fontsize=8, frameon=False, ncols=2, loc=place)
     if chart.note is not None:
         figure.supxlabel(spoken(chart.note, lang), fontsize=8, color="#57606a", x=0.01, ha="left")

@@ -41,12 +41,12 @@ def load(stem: Path) -> tuple[Track, ...]:
 
 
 def thinned(track: Track, most: int = DRAWN) -> Track:
-    """At most so many of its points, the lowest and the highest of each stretch among them."""
+    """At most so many of its points: the first, the last, and the lowest and highest of each stretch."""
     n = len(track.times)
     if n <= most:
         return track
-    stretches = most // 2
-    kept: set[int] = set()
+    stretches = most // 2 - 1
+    kept = {0, n - 1}
     for i in range(stretches):
         part = range(n * i // stretches, n * (i + 1) // stretches)
         kept |= {min(part, key=track.values.__getitem__), max(part, key=track.values.__getitem__)}

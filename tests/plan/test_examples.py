@@ -18,8 +18,8 @@ from pytest_vllm_bench import config, registry
 
 CASES = Path(__file__).parents[2] / "bench_cases"
 EXAMPLES = sorted((CASES / "examples").glob("*.yaml"))
-#: The users' own file, for a server of theirs.
-REMOTE = {"deepseek"}
+#: For a server of the user's: one on real lengths, one beside real cards.
+REMOTE = {"deepseek", "energy"}
 RUN = [path for path in EXAMPLES if path.stem not in REMOTE]
 
 TEST = """

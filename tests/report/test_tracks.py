@@ -54,6 +54,7 @@ def test_what_is_thinned_keeps_its_extremes() -> None:
     assert len(thin.times) == len(thin.values) <= tracks.DRAWN
     assert {99.0, 1.0, 98.0} <= set(thin.values)
     assert list(thin.times) == sorted(thin.times)
+    assert (thin.times[0], thin.times[-1]) == (0, 9999)
     assert tracks.thinned(ONE) == ONE
 
 
