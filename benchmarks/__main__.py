@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import chart, clients, kernel, limits, rounds, truth
+from benchmarks import chart, clients, foresight, kernel, limits, rounds, truth
 from benchmarks.chinese import chinese
 from benchmarks.truth import Case
 from pytest_vllm_bench import environment
@@ -35,7 +35,7 @@ def main() -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    parts = {"rounds": compare, "others": others, "limits": beyond, "kernel": times}
+    parts = {"rounds": compare, "others": others, "limits": beyond, "kernel": times, "foresight": foreseen}
     for part in asked.parts or parts:
         text = parts[part](asked)
         print(text, flush=True)
@@ -53,9 +53,14 @@ def write_docs(part: str, text: str) -> None:
         page.write_text(f"{before}{mark}\n{said}\n\n{end}{after}", "utf-8")
 
 
+def foreseen(asked: argparse.Namespace) -> str:
+    """A twin's own speed."""
+    return foresight.table()
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="rounds|others|limits|kernel", help="default: all")
+    parser.add_argument("parts", nargs="*", metavar="rounds|others|limits|kernel|foresight", help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, nargs="*", help="of the standard case (default 16 256 1024)")
     parser.add_argument("--clients", nargs="*", help="names; default: every one that is there")

@@ -5,7 +5,7 @@ The run, repeats, the tiers of a search, results judged again and what a killed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -52,7 +52,8 @@ def judge(
     verdicts = judgement.verdicts
     if (errors := last.predicted) is not None:
         open_loop = any(sample.open_loop for sample in samples)
-        verdicts = tuple(prediction.predicted(one, errors, open_loop=open_loop) for one in verdicts)
+        edges = _edges(last, asked, errors)
+        verdicts = tuple(prediction.predicted(one, errors, open_loop=open_loop, edges=edges) for one in verdicts)
         alone = [prediction.told(one, errors) for one in alone]
         per_repeat = [prediction.told(one, errors) for one in per_repeat]
         pooled = prediction.told(pooled, errors)
@@ -98,6 +99,14 @@ def slowest(pool: Sequence[Measurement]) -> dict[str, float]:
     keys = dict.fromkeys(key for one in pool for key in one.started)
     told = {key: [one.started[key] for one in pool if key in one.started] for key in keys}
     return {key: (max if STARTUP[key].better == "lower" else min)(values) for key, values in told.items()}
+
+
+def _edges(one: Measurement, asked: Scenario, errors: Mapping[str, float]) -> list[Metrics]:
+    """What goodput comes to where every request is as much slower, or faster, as the twin may be off."""
+    if (off := prediction.of_limits(asked.goodput, errors)) is None:
+        return []
+    moved = ({id: limit * (1 + sign * off[id]) for id, limit in asked.goodput.items()} for sign in (-1, 1))
+    return [figures_of(one, replace(asked, goodput=limits)) for limits in moved]
 
 
 def model_of(one: Measurement) -> str | None:

@@ -52,6 +52,8 @@ class Memory:
         one = measurement.found(self.folder / folder.stem(scenario.id)) if self.resumed else None
         if one is None or one.session != self.session or not one.complete or one.gone is not None:
             return None
+        if one.predicted is not None:  # by a twin that may be another one by now
+            return None
         same = alike(one.scenario, scenario) and server in (None, one.environment.get("server"))
         return replace(one, resumed=True) if same else None
 

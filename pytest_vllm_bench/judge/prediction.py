@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,13 @@ def error(key: str, errors: Mapping[str, float]) -> float | None:
     return next((errors[one] for one in (key, plain, sent) if one in errors), None)
 
 
+def of_limits(goodput: Mapping[str, float], errors: Mapping[str, float]) -> Mapping[str, float] | None:
+    """By which share each latency that has a limit may be off; None where the twin cannot tell one of them."""
+    named = [(name.row.id, off) for key, off in errors.items() if (name := parse_name(key)) and name.statistic == "p"]
+    found = {id: max((off for other, off in named if other == id), default=1.0) for id in goodput}
+    return found if goodput and max(found.values()) <= MOST else None
+
+
 def told(figures: Metrics, errors: Mapping[str, float]) -> dict[str, Any]:
     """The figures without those that the twin cannot tell."""
 
@@ -43,29 +50,39 @@ def told(figures: Metrics, errors: Mapping[str, float]) -> dict[str, Any]:
     return {key: value if sure(key) else None for key, value in figures.items()}
 
 
-def predicted(judged: RuleVerdict, errors: Mapping[str, float], *, open_loop: bool) -> RuleVerdict:
-    """A rule's verdict on records that were simulated: which side it would be on, and how surely."""
+def predicted(
+    judged: RuleVerdict, errors: Mapping[str, float], *, open_loop: bool, edges: Sequence[Metrics] = ()
+) -> RuleVerdict:
+    """A rule's verdict on records that were simulated: which side it would be on, and how surely.
+
+    ``edges``: what goodput comes to where every request is as much slower, or faster, as the twin may be off.
+    """
     name = parse_name(judged.rule.metric)
     if name is not None and (name.row.id in FAILURES or name.row.id.startswith("failed_")):
         return _replaced(judged, Message(key="judge.predicted.no_failures"), observed=judged.observed)
     why = judged.reason.values.get("why")
     if isinstance(why, Message) and why.key in ("judge.queue_grows", "judge.rate_without_window"):
         return _replaced(judged, Message(key=f"judge.predicted.{why.key.partition('.')[2]}"), within=False)
-    off = error(_key(name, judged, open_loop), errors) if name else None
+    key = _key(name, judged, open_loop) if name else ""
+    of_limits = name is not None and "goodput" in name.row.needs
+    off = (0.0 if edges else None) if of_limits else error(key, errors)
     if off is None or off > MOST or not isinstance(judged.observed, int | float):
-        key = "judge.predicted.unknown" if off is None else "judge.predicted.off"
-        why = Message(key=key, values={"off": f"{off or 0:.0%}", "most": f"{MOST:.0%}"})
+        said = "judge.predicted.unknown" if off is None else "judge.predicted.off"
+        why = Message(key=said, values={"off": f"{off or 0:.0%}", "most": f"{MOST:.0%}"})
         reason = Message(key="judge.predicted.untold", values={"metric": judged.rule.metric, "off": why})
         return _replaced(judged, reason, within=None, observed=None)
     seen = float(judged.observed)
     # Where so many requests decide, the twin's own error is what is left; else what they leave open is added to it.
     low, high = (judged.interval if judged.verdict is Verdict.INCONCLUSIVE else None) or (seen, seen)
+    ends = [float(value) for edge in edges if (value := edge.get(key)) is not None] if of_limits else []
+    low, high = min([low, *ends]), max([high, *ends])
     interval = (min(low, seen) * (1 - off), max(high, seen) * (1 + off))
     sides = {bool(COMPARE[judged.rule.op](end, float(judged.rule.limit))) for end in interval}
     word = "close" if len(sides) > 1 else "holds" if True in sides else "breaks"
     limit = f"{judged.rule.op} {judged.rule.limit}"
+    own = Message(key="judge.predicted.limits") if of_limits else f"{off:.0%}"
     values = {"observed": number(seen), "low": number(interval[0]), "high": number(interval[1])}
-    reason = Message(key=f"judge.predicted.{word}", values={**values, "limit": limit, "off": f"{off:.0%}"})
+    reason = Message(key=f"judge.predicted.{word}", values={**values, "limit": limit, "off": own})
     return _replaced(judged, reason, interval=interval)
 
 

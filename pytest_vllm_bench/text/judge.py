@@ -485,6 +485,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "it was off by {off} on a load that it had not seen, and above {most} nothing is told",
         "对未参与校准的负载误差达 {off}，超过 {most} 即不作预测",
     ),
+    "judge.predicted.limits": ("each latency", "各项时延"),
     "judge.predicted.unknown": (
         "no load that it was held against shows how far off it is",
         "没有可对照的实测负载，误差未知",

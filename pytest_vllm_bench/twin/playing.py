@@ -118,7 +118,7 @@ def predict(twin: Twin, scenario: Scenario, load: VirtualLoad, fleet: Fleet = Fl
     if too_long := [a for a in load.arrivals if not engine.fits(a.prompt_len + a.output_len)]:
         need = max(a.prompt_len + a.output_len for a in too_long)
         raise DataError("twin.no_room", tokens=need, kv_tokens=twin.engine.kv_tokens)
-    records = happened(load, load.timelines(twin.engine, fleet, scenario.seed), scenario.open_loop)
+    records = happened(load, load.timelines(twin.engine, fleet, scenario.seed + scenario.repeat), scenario.open_loop)
     return Measurement(
         scenario=scenario,
         records=records,

@@ -136,6 +136,22 @@ def test_a_rule_is_predicted_with_what_the_twin_was_wrong_by(
     assert made.within is within
 
 
+def test_goodput_is_told_where_its_latencies_are(twin: Twin) -> None:
+    """Its interval is what every request's being off as much as the twin was makes of it."""
+    load = usual()[1]
+    one = playing.predict(twin, load.scenario, playing.again(load, 16))
+    middle = judging.figures_of(one, load.scenario)["median_ttft_ms"] or 0
+    asked = replace(load.scenario, goodput={"ttft": middle})
+    asked = replace(asked, rules=rules("goodput_ratio >= 0.9", "slo_attainment.ttft >= 0.1"))
+    small = {"p50_ttft_ms": 0.04, "p99_ttft_ms": 0.08}
+    for errors, words in ((small, ["breaks", "holds"]), ({"p50_ttft_ms": 0.2}, ["untold"] * 2)):
+        result = judging.judge(asked, [replace(one, predicted=errors, samples={})])
+        told = [v for v in result.verdicts if not v.rule.implied]
+        assert [v.reason.key.rpartition(".")[2] for v in told] == words
+    low, high = judging.judge(asked, [replace(one, predicted=small, samples={})]).verdicts[0].interval or (0, 0)
+    assert low < 0.5 < high
+
+
 def test_a_metric_that_it_cannot_tell_has_no_figure(twin: Twin) -> None:
     errors = {**twin.errors, "median_ttft_ms": 0.2}
     one = playing.predict(twin, usual()[1].scenario, playing.again(usual()[1], 16))
