@@ -28,7 +28,18 @@ from pytest_vllm_bench.judge.comparison import (
 from pytest_vllm_bench.judge.looks import level
 from pytest_vllm_bench.judge.rounds import compare_rounds
 from pytest_vllm_bench.judge.standing import Standing, compare_all, compare_one, foreseen, standing
-from pytest_vllm_bench.model import FEWEST_ROUNDS, Cell, Comparison, Message, Metrics, Result, Sample, Scenario, Verdict
+from pytest_vllm_bench.model import (
+    FEWEST_ROUNDS,
+    BaselineOutcome,
+    Cell,
+    Comparison,
+    Message,
+    Metrics,
+    Result,
+    Sample,
+    Scenario,
+    Verdict,
+)
 from pytest_vllm_bench.store import folder
 
 
@@ -303,13 +314,14 @@ class Pair:
     cell: str
     a: str
     b: str
+    of: str  # the result of b that pools its rounds
     outcome: Sequence[Comparison] | Message
 
 
 def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]]) -> list[Pair]:
     """Compare the first target of each cell with every other one, by rounds, in the result that pools its repeats.
 
-    The first is the one that ran first: rounds go AB, BA, so the last of them may end with it.
+    The first is the one whose result comes first: rounds go AB, BA, so the last of them may end with it.
     """
     tolerances, cells = dict[Cell, Mapping[str, str | float]](), dict[Cell, dict[str, Result]]()
     for result, tolerance in results:
@@ -331,5 +343,16 @@ def between_targets(results: Iterable[tuple[Result, Mapping[str, str | float]]])
             figures = {c: tuple(baseline.session_of(one, settings.gated) for one in pair) for c, pair in taken.items()}
             planned = comparisons_planned(pairs, settings)
             made = compare_rounds(figures, cell, settings, planned, of_b.scenario.repeats.looks)  # type: ignore[arg-type]
-            found.append(Pair(cell=cell.id, a=a, b=b, outcome=made))
+            found.append(Pair(cell=cell.id, a=a, b=b, of=of_b.id, outcome=made))
     return found
+
+
+def beside(results: Iterable[Result], pairs: Iterable[Pair]) -> list[Result]:
+    """Results with what their rounds show beside the first target, where nothing else is their reference: to be seen,
+    as no gate asked for it."""
+    held = dict[str, BaselineOutcome]()
+    for pair in pairs:
+        if not isinstance(pair.outcome, Message):
+            shown = tuple(replace(c, gated=False) for c in pair.outcome)
+            held.setdefault(pair.of, BaselineOutcome(reference=pair.a, comparisons=shown))
+    return [replace(one, baseline=one.baseline or held.get(one.id)) for one in results]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pytest_vllm_bench import comparing, environment, files
+from pytest_vllm_bench import comparing, environment, files, regression
 from pytest_vllm_bench.cli import headers, problems_shown, unrun_shown
-from pytest_vllm_bench.model import Problem
+from pytest_vllm_bench.model import Problem, Result
 from pytest_vllm_bench.report import rebuild, terminal
 from pytest_vllm_bench.text import say
 
@@ -27,6 +28,12 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument("--csv-lang", choices=("en", "zh", "both"), default=None, help=say("cli.csv_lang", lang))
 
 
+def beside(results: Sequence[Result]) -> list[Result]:
+    """Results with what their rounds show of the targets, the first being the one that ran first."""
+    ordered = sorted(results, key=lambda one: one.date)
+    return regression.beside(results, regression.between_targets((one, {}) for one in ordered))
+
+
 def run(args: argparse.Namespace, lang: str) -> int:
     against = None
     if args.baseline is not None:
@@ -36,6 +43,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
         lang=lang,
         headers=headers(args),
         day=environment.stamp()[:10].replace("-", ""),
+        beside=beside,
         against=against,
     )
     problems: list[Problem] = []

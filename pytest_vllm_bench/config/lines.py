@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,11 @@ MAX_DEPTH = 40
 MAX_DIGITS = 25
 MERGE = "tag:yaml.org,2002:merge"
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "map", "seq")}
-FULL_WIDTH = "：，、［］【】｛｝“”‘’＜＞＝≤≥"
+#: What a Chinese keyboard writes → what YAML reads; of the others of their kind (letters, digits) each has its own.
+HALF_WIDTH = {"、": ",", "【": "[", "】": "]", "“": '"', "”": '"', "‘": "'", "’": "'", "≤": "<=", "≥": ">="}
+_FULL_WIDTH = re.compile("[\uff01-\uff5e" + "".join(HALF_WIDTH) + "]|^\\s*\u3000")
+#: A key whose colon has no space behind it, which makes text of the line; an address has two strokes there.
+_CLOSE = re.compile(r"[\s-]*([A-Za-z_][\w.-]{0,40}):[^\s/:]", re.ASCII)
 #: A key and the colon of a Chinese keyboard.
 _KEY = re.compile(r"\s*(?:-\s+)?[\"']?([A-Za-z_][\w.-]{0,40})[\"']?\s*：", re.ASCII)
 #: What YAML's own words mean, by a part of them.
@@ -145,14 +150,16 @@ def full_width(document: Document, problems: Sequence[Problem]) -> Iterator[Prob
     told = {p.line for p in problems}
     for line, written in enumerate(document.rows if told else (), 1):
         row = re.sub(r"(^|\s)#.*", "", written)
-        found = "：" if _KEY.match(row) else next((c for c in row if c in FULL_WIDTH), None) if line in told else None
-        if found:
-            yield Problem(message=Message(key="config.full_width", values={"found": found}), line=line)
+        seen = _FULL_WIDTH.search(row) if line in told else None
+        if found := "：" if _KEY.match(row) else seen and seen[0]:
+            instead = HALF_WIDTH.get(found) or unicodedata.normalize("NFKC", found)
+            shown = {"found": found, "instead": instead} if found.strip() else {"found": "U+3000", "instead": "U+0020"}
+            yield Problem(message=Message(key="config.full_width", values=shown), line=line)
 
 
 def consequences(problems: Sequence[Problem]) -> list[Problem]:
     """The problems without YAML's own words on what a full-width colon has made of the file."""
-    cause = any(p.message == Message(key="config.full_width", values={"found": "："}) for p in problems)
+    cause = any(p.message.key == "config.full_width" and p.message.values["found"] == "：" for p in problems)
     return [p for p in problems if not (cause and p.message.key in ("config.yaml_syntax", "config.file_not_mapping"))]
 
 
@@ -167,6 +174,10 @@ def _syntax(document: Document, error: yaml.MarkedYAMLError, text: str) -> None:
         document.add("config.yaml_tab", line)
     elif "expected a single document" in str(error):
         document.add("config.yaml_documents", line)
+    elif close := next(
+        ((n, key) for n in (line or 0, (line or 0) - 1) if n > 0 and (key := _CLOSE.match(rows[n - 1]))), None
+    ):
+        document.add("config.yaml_space", close[0], key=close[1][1])
     else:
         words = ", ".join(w for w in (error.context, error.problem) if w)
         key = re.match(r"[\s-]*([\w.-]{1,40})\s*:", row)  # not its value: it may be a key or a password

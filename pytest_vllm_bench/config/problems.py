@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_vllm_bench.config.lines import join, line_of
 from pytest_vllm_bench.config.values import show
 from pytest_vllm_bench.model import Message, Problem
-from pytest_vllm_bench.suggest import suggestion
+from pytest_vllm_bench.suggest import meant, near, suggestion
 
 _PLAIN = {
     "missing": "missing_key",
@@ -74,7 +74,8 @@ def _message(item: Any, model: type[BaseModel], parts: tuple[str | int, ...]) ->
         values: dict[str, Any] = {"key": str(parts[-1]), "hint": suggestion(str(parts[-1]), keys_of(model, parts[:-1]))}
         return Message(key="config.unknown_key", values=values)
     if kind == "config.want_one_of":
-        hint = suggestion(context["word"], context["known"])
+        close = near(context["word"], map(str, context["known"]))  # what there is, is said already
+        hint = Message(key="config.and_hint", values={"hint": meant(close)}) if close else ""
         return Message(key=kind, values={"got": context["got"], "known": either(context["known"]), "hint": hint})
     if kind.startswith("config."):
         return Message(key=kind, values=context)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -20,6 +20,9 @@ from pytest_vllm_bench.report import frontier, session, terminal, verdict
 from pytest_vllm_bench.report.chart import spoken
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.text import say
+
+if TYPE_CHECKING:
+    from pytest_vllm_bench.regression import Pair
 
 T = TypeVar("T")
 
@@ -45,10 +48,14 @@ def write_all(config: pytest.Config, roll: RollCall) -> tuple[list[str], pytest.
 
 def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[str]) -> bool:
     """As ``write_all``, for one folder; → whether a reference was lost, or the best setting is not good enough."""
+    from pytest_vllm_bench import regression
+
     lang, asked = language(config), chosen(config, "lang")
     results, headers = roll.results(folder), asked[0] if asked else "en"
     made = [one for one in config.stash[DELIVERIES].values() if one.folder == folder]
     saved, lost = tried(partial(save_baselines, made, lang), lang)
+    pairs, untold = tried(partial(regression.between_targets, rounds(made)), lang)
+    results = regression.beside(results, pairs)
     ended = roll.last(folder)
     failed = [spoken(message, lang) for message in frontier.failed(results, ended)]
     lost += ended.lost
@@ -59,11 +66,11 @@ def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[s
         paths, said = tried(write, lang)
         lines += [*terminal.written(paths, lang, base=config.invocation_params.dir), *said]
     tellers: list[Callable[[], Iterable[str]]] = [*session.tellers(results, os.environ, lang, ended)]
-    tellers.append(partial(compare_targets, made, lang))
+    tellers.append(partial(compared, pairs, lang))
     for tell in tellers:
         told, said = tried(tell, lang)
         lines += [*told, *said]
-    lines += [*changes(ended, lang), *saved, *lost]
+    lines += [*untold, *changes(ended, lang), *saved, *lost]
     return bool(ended.lost)
 
 
@@ -120,17 +127,22 @@ def worth(path: Path, results: list[Result], lang: str) -> list[str]:
     return [say(m, lang) for m in (*said[1:], *([Message(key="plugin.gate_repeats")] if single else []))]
 
 
-def compare_targets(made: list[Delivery], lang: str) -> list[str]:
-    """What rounds against several targets say of them: the gated figures, a line each."""
-    from pytest_vllm_bench import regression
+def rounds(made: list[Delivery]) -> list[tuple[Result, Mapping[str, str | float]]]:
+    """What may be compared between targets, where no gate did."""
+    return [(one.result, one.tolerance) for one in made if not one.rounds]
 
+
+def compared(pairs: list[Pair], lang: str) -> list[str]:
+    """What rounds against several targets say of them: the gated figures, a line each; why nothing is said, once."""
+    said: dict[tuple[str, ...], list[str]] = {}
+    for pair in pairs:
+        of = pair.outcome
+        why = [of] if isinstance(of, Message) else [c.reason for c in of if c.gated]
+        said.setdefault((pair.a, pair.b, *(say(one, lang) for one in why)), []).append(pair.cell)
     lines = []
-    for pair in regression.between_targets((one.result, one.tolerance) for one in made if not one.rounds):
-        lines.append(say("plugin.targets", lang, cell=pair.cell, a=pair.a, b=pair.b))
-        if isinstance(pair.outcome, Message):
-            lines.append("  " + say(pair.outcome, lang))
-        else:
-            lines += ["  " + say(c.reason, lang) for c in pair.outcome if c.gated]
+    for (a, b, *told), cells in said.items():
+        named = ", ".join(cells[:3]) + (f" + {len(cells) - 3}" if len(cells) > 3 else "")
+        lines += [say("plugin.targets", lang, cell=named, a=a, b=b), *(f"  {one}" for one in told)]
     return lines
 
 

@@ -11,7 +11,7 @@ from pytest_vllm_bench.report.exports import SIGNS, changes, markdown_safe, mark
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
 from pytest_vllm_bench.report.page import finding_text
-from pytest_vllm_bench.report.shown import worst_first
+from pytest_vllm_bench.report.shown import pooled, worst_first
 from pytest_vllm_bench.report.verdict import (
     NOT_RUN,
     Roll,
@@ -53,7 +53,7 @@ def _summary(results: Sequence[Result], kept: int, lang: str, roll: Roll) -> str
     verdict, ended = overall(results, roll), outcome(results, roll)
     title = say("report.step.title", lang, verdict=say(f"report.verdict.{verdict}", lang))
     lines = [f"## {SIGNS.get(coloured(verdict, ended) or '', '')} {title}", ""]
-    lines += [f"{tally(results, roll, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
+    lines += [f"{tally(pooled(results), roll, lang)} · {say(f'report.outcome.{ended}', lang)}", ""]
     lines += [f"- {markdown_safe(finding_text(found, lang))[:2000]}" for found in findings(results, roll)[:5]]
     lines += ["", *changes(results, lang), markdown_text(results[:kept], roll, lang)]
     if kept < len(results):

@@ -44,6 +44,7 @@ class ReportRequest:
     lang: str = "en"
     headers: str = "en"
     day: str = ""  # YYYYMMDD, of the dated CSV
+    beside: Callable[[Sequence[Result]], Sequence[Result]] = list  # with what targets of one session show
     against: Callable[[Sequence[Result]], SideBySide] | None = None  # how they are compared with another folder's
 
 
@@ -70,6 +71,7 @@ def report(
     newest = {result.id: session_of(result) for result in figures}
     roll = replace(roll, rest=tuple(one for one in roll.rest if one.session > newest.get(one.id, "")))
     results = [result for result in figures if session_of(result) >= lacking.get(result.id, "")]
+    results = list(asked.beside(results))
     written: list[Path] = []
     for name in asked.formats:
         if name == "html":

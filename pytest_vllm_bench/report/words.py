@@ -114,12 +114,16 @@ def shown(metrics: Metrics, key: str) -> str:
 
 
 def said(message: Message | None, lang: str) -> str:
-    """A message in ``lang``; in the English that its file has where this version does not know its key."""
+    """A message in ``lang``; where another version wrote it and its values do not fit, the figures that it is about, or
+    the English that its file has."""
     if message is None:
         return ""
     try:
         return say(message, lang)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        figures = {key: message.values.get(key) for key in ("observed", "limit")}
+        if lang != "en" and None not in figures.values():
+            return say("judge.compared", lang, **figures)
         return safe(message.text or message.key)
 
 

@@ -44,6 +44,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "a bracket is not closed, or something in it lacks a comma",
         "括号没有配对，或其中缺少逗号",
     ),
+    "config.yaml_space": (
+        'a space is missing after the colon, without which all of it is text; write "{key}: ..."',
+        "冒号后面缺少空格，整行会被当作普通文本；请写成 “{key}: ...”",
+    ),
     "config.yaml_means.colon": (
         "a colon too many, or the line before is not finished",
         "多了一个冒号，或上一行没有写完",
@@ -53,8 +57,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "config.yaml_means.indent": ("the indents do not fit together", "缩进不一致"),
     "config.yaml_means.other": ("look at this line and the one before", "请检查本行与上一行"),
     "config.full_width": (
-        'this line has "{found}", which to YAML is text; punctuation is written in ASCII: : , [ ] {{ }} < > =',
-        "本行含有 “{found}”，在 YAML 中只是普通文本；请改用半角标点 : , [ ] {{ }} < > =",
+        "this line has the full-width {found} , which to YAML is text; write {instead}",
+        "本行含有全角的 {found} ，在 YAML 中只是普通文本；请改为半角的 {instead}",
     ),
     "config.file_not_mapping": (
         'the file must consist of "key: value" lines, e.g. base_url: http://localhost:8000',
@@ -194,7 +198,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "config.listed": ("{first} | {then}", "{first}、{then}"),
     "config.either": ("{first} | {then}", "{first} 或 {then}"),
-    "config.want_one_of": ("expected {known}, got {got}; {hint}", "应为 {known}，现为 {got}；{hint}"),
+    "config.want_one_of": ("expected {known}, got {got}{hint}", "应为 {known}，现为 {got}{hint}"),
+    "config.and_hint": ("; {hint}", "；{hint}"),
     "config.label": (
         "a name that becomes part of ids has at most {most} letters, digits, _ . - and nothing else, got {got}",
         "会写入 id 的名称只能含字母、数字、_ . -，且不超过 {most} 个字符，现为 {got}",
@@ -232,8 +237,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "或在命令行加 --vllm-url=http://host:8000",
     ),
     "config.given_empty": (
-        "{origin} is there but empty (an unset variable?); give it a value or leave it out altogether",
-        "{origin}：值为空（变量没有设置？）；请填写，或去掉它",
+        "it is there but empty (an unset variable?); give it a value or leave it out altogether",
+        "值为空（变量没有设置？）；请填写，或去掉它",
     ),
     "config.url": ("{url} is not a URL; write http://host:8000", "{url} 不是合法的 URL；请写成 http://host:8000"),
     "config.url_scheme": (

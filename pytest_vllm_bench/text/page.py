@@ -18,6 +18,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.section.charts": ("How it scales", "随负载的变化"),
     "page.section.detail": ("One scenario", "单个场景"),
     "page.section.comparison": ("Compared with the baseline", "与基线对比"),
+    "page.compared_with": ("Compared with {names}", "与 {names} 对比"),
     "page.section.change": ("What changed", "前后变化"),
     "page.section.trend": ("Over time", "历史趋势"),
     "page.section.rules": ("Rules and validity", "规则与有效性"),

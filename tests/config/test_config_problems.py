@@ -383,11 +383,26 @@ def test_problems_come_in_the_order_of_the_file_and_once(wrong: Wrong) -> None:
         ("base_url: simulator\ngoodput:\n  ttft：500\n", "：", 3),
         ("# 说明：无\nbase_url: simulator\ninput_output: [[32，8]]\nconcurrency_prompts: [[1, 4]]\n", "，", 3),
         ("base_url: http：//localhost:8000  # 地址，端口\n", "：", 1),
+        ("base_url: simulator\ninput_output: [[１6, 4]]\nconcurrency_prompts: [[1, 4]]\n", "１", 2),
+        ("base_url: simulator\ninput_output: 【[16, 4]]\nconcurrency_prompts: [[1, 4]]\n", "【", 2),
     ],
 )
 def test_full_width_punctuation_is_named_where_it_is_the_cause(wrong: Wrong, text: str, found: str, line: int) -> None:
     hints = [p for p in wrong(text, short=False) if p.message.key == "config.full_width"]
     assert [(p.message.values["found"], p.line) for p in hints] == [(found, line)]
+
+
+@every(
+    ("text", "line"),
+    [
+        ("base_url:simulator\ninput_output: [[32, 8]]\n", 1),
+        ("base_url: simulator\ngoodput:\n  ttft:500\n  tpot: 5\n", 3),
+        ("base_url: simulator\ninput_output:[[32, 8]]\n", 2),
+        ("base_url: simulator\n- seed:3\n", 2),
+    ],
+)
+def test_a_colon_without_its_space_is_named(wrong: Wrong, text: str, line: int) -> None:
+    assert [(p.message.key, p.line) for p in wrong(text, short=False)] == [("config.yaml_space", line)]
 
 
 def test_full_width_punctuation_elsewhere_is_text(wrong: Wrong) -> None:

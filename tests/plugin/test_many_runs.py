@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -15,7 +16,8 @@ import pytest
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Message
-from pytest_vllm_bench.regression import between_targets
+from pytest_vllm_bench.plugin.reporting import compared
+from pytest_vllm_bench.regression import beside, between_targets
 from pytest_vllm_bench.rejudge import Criteria, results
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 from pytest_vllm_bench.store.row import from_json
@@ -141,7 +143,7 @@ def test_two_targets_in_turn(bench: Bench) -> None:
     assert "io64x8-mc2-np12: b against a" in result.stdout.str(), "whichever ended the rounds"
 
 
-def test_a_slower_target_is_told_apart(bench: Bench) -> None:
+def test_a_slower_target_is_told_apart(bench: Bench, pytester: pytest.Pytester) -> None:
     """Five rounds, AB BA AB …: twice as slow is beyond any tolerance."""
     slow = SimulatorOptions(latency=LatencyModel(step_s=0.009))
     with simulator.start() as a, simulator.start(slow) as b:
@@ -149,6 +151,9 @@ def test_a_slower_target_is_told_apart(bench: Bench) -> None:
     result.assert_outcomes(passed=10)
     assert "io64x8-mc2-np12: b against a" in result.stdout.str()
     assert "mean_tpot_ms" in result.stdout.str().split("b against a")[1]
+    page = (pytester.path / "results" / "report.html").read_text()
+    assert "Compared with a<" in page, "what the screen says of two targets is on the page too"
+    assert 'class="forest' in page
 
 
 def test_targets_are_compared_in_each_scenario() -> None:
@@ -163,6 +168,13 @@ def test_targets_are_compared_in_each_scenario() -> None:
     assert [p.outcome[0].reference for p in pairs if not isinstance(p.outcome, Message)] == [
         pytest.approx(100 + n + 2, rel=1e-3) for n in (12, 16)
     ]
+    shown = beside(map(from_json, rows), pairs)
+    assert [one.baseline and one.baseline.reference for one in shown] == [None, "a", None, "a"]
+    assert not any(c.gated for one in shown if one.baseline for c in one.baseline.comparisons), (
+        "nobody asked for a gate"
+    )
+    few = [replace(p, outcome=Message(key="judge.targets_rounds", values={"rounds": 2, "needed": 5})) for p in pairs]
+    assert len(compared(few, "en")) == 2, "why nothing is compared is said once"
 
 
 @pytest.fixture

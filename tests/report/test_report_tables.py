@@ -17,6 +17,7 @@ from rich.cells import cell_len
 from pytest_vllm_bench.model import Cell, Message, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.report import csv, failure, github, progress, terminal, verdict, words
 from pytest_vllm_bench.report.verdict import Roll
+from pytest_vllm_bench.store import folder
 from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text.report import TEXTS
 
@@ -96,6 +97,14 @@ def test_failure_text(golden: Golden, lang: str) -> None:
     golden(f"failure.{lang}.txt", "\n\n".join(texts) + "\n")
     for text in texts:
         assert max(cell_len(line) for line in text.splitlines()) <= 80
+
+
+def test_reasons_of_earlier_versions_are_said_in_chinese_too() -> None:
+    old = folder.read(Path(__file__).parent / "results_of_0_1")
+    said = [words.said(judged.reason, "zh") for one in old for judged in one.verdicts]
+    said += [words.said(check.message, "zh") for one in old for check in one.checks]
+    assert len(said) > 20
+    assert [one for one in said if one.isascii()] == []
 
 
 def test_a_reason_is_said_once() -> None:
