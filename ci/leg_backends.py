@@ -71,7 +71,28 @@ def generating(findings: Findings, python: Path, model: Path) -> None:
             findings.check(f"{name}: times in order", holds=order == sorted(known))
             whole = exchange(url, BACKENDS[name], replace(forced, stream=False))
             seen(findings, f"{name}, not streamed", whole, output_tokens=N, first_token=None)
+        messages(findings, url)
         errors(findings, url)
+
+
+def messages(findings: Findings, url: str) -> None:
+    """Anthropic's interface: a model that only thinks, the prompt's tokens whole although its cache is apart."""
+    backend = BACKENDS["anthropic-messages"]
+    talk = [{"role": "system", "content": "Be brief. " * 60}, {"role": "user", "content": "Tell me about the sea."}]
+    asked = ask(output_len=N, prompt=Prompt(messages=talk))
+    for n in (1, 2):  # the second finds the first's prompt
+        record = exchange(url, backend, asked)
+        expected = {"finish_reason": "length", "output_tokens": N, "token_source": "usage", "first_output": None}
+        seen(findings, f"messages, {n}", record, **expected)
+        chat = exchange(url, BACKENDS["vllm-chat"], replace(asked, force_length=True))
+        findings.check(
+            f"messages, {n}: {record.prompt_tokens} prompt tokens, {record.cached_tokens} cached",
+            holds=record.prompt_tokens == chat.prompt_tokens,
+        )
+    whole = exchange(url, backend, replace(asked, stream=False))
+    seen(findings, "messages, not streamed", whole, output_tokens=N, first_token=None, finish_reason="length")
+    unknown = exchange(url, backend, replace(asked, model="nope"))
+    findings.check(f"messages, {unknown.error_detail}", holds=(unknown.error, unknown.status) == ("http", 404))
 
 
 def errors(findings: Findings, url: str) -> None:

@@ -38,6 +38,7 @@ REAL = {
     "openai": "vLLM, llama.cpp",
     "openai-chat": "vLLM, llama.cpp, transformers serve",
     "openai-responses": "vLLM, llama.cpp, transformers serve",
+    "anthropic-messages": "vLLM",
     "openai-audio": "vLLM",
     "openai-audio-translations": "vLLM",
     "openai-embeddings": "vLLM, llama.cpp",

@@ -76,9 +76,11 @@ def answer(url: str, backend: Backend, asked: Ask, *, headers: str = "", path: s
     """The request's tape, entry by entry."""
     where = urlsplit(url)
     body = backend.body(asked)
+    own = "".join(f"{name}: {value}\r\n" for name, value in backend.headers.items())
     head = (
         f"POST {path or backend.path.replace('{model}', asked.model)} HTTP/1.1\r\nhost: {where.netloc}\r\n"
-        f"content-type: {backend.content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{headers}\r\n"
+        f"content-type: {backend.content_type}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
+        f"{own}{headers}\r\n"
     )
     ending, words = Ending.EOF, ""
     with socket.create_connection((where.hostname or "", where.port or 80), timeout=60) as connection:

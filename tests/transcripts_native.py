@@ -146,6 +146,168 @@ RESPONSES = [
     ),
 ]
 
+_MESSAGE = '{"id":"msg_1","type":"message","role":"assistant","content":%s,"model":"m","stop_reason":%s,"usage":%s}'
+
+_TEXT = named(
+    "content_block_start", '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'
+)
+
+
+def said_by_messages(text: str) -> bytes:
+    delta = f'"delta":{{"type":"text_delta","text":"{text}"}}'
+    return named("content_block_delta", f'{{"type":"content_block_delta","index":0,{delta}}}')
+
+
+MESSAGES = [
+    Transcript(
+        name="vLLM messages: thinking and its signature, a call of a tool, no ping, nought in the first usage",
+        backends=("anthropic-messages",),
+        data=response(
+            named(
+                "message_start",
+                '{"type":"message_start","message":'
+                + _MESSAGE % ("[]", "null", '{"input_tokens":0,"output_tokens":0}')
+                + "}",
+            ),
+            named(
+                "content_block_start",
+                '{"index":0,"type":"content_block_start","content_block":{"type":"thinking","thinking":""}}',
+            ),
+            named(
+                "content_block_delta",
+                '{"index":0,"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"hm "}}',
+            ),
+            named(
+                "content_block_delta",
+                '{"index":0,"type":"content_block_delta","delta":{"type":"signature_delta","signature":"f00"}}',
+            ),
+            named("content_block_stop", '{"index":0,"type":"content_block_stop"}'),
+            named(
+                "content_block_start",
+                '{"index":1,"type":"content_block_start","content_block":{"type":"text","text":""}}',
+            ),
+            named(
+                "content_block_delta",
+                '{"index":1,"type":"content_block_delta","delta":{"type":"text_delta","text":"Hi"}}',
+            ),
+            named("content_block_stop", '{"index":1,"type":"content_block_stop"}'),
+            named(
+                "content_block_start",
+                '{"index":2,"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}',
+            ),
+            named(
+                "content_block_delta",
+                '{"index":2,"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{\\"a\\":1}"}}',
+            ),
+            named("content_block_stop", '{"index":2,"type":"content_block_stop"}'),
+            named(
+                "message_delta",
+                '{"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":4,'
+                '"output_tokens":5,"cache_read_input_tokens":16}}',
+            ),
+            named("message_stop", '{"type":"message_stop"}'),
+        ),
+        facts={
+            "error": None,
+            "text": 'hm Hi{"a":1}',
+            "events": 3,
+            "output_tokens": 5,
+            "prompt_tokens": 20,
+            "cached_tokens": 16,
+            "finish_reason": "tool_calls",
+            "token_source": "usage",
+            "has": [True, True, True],
+        },
+    ),
+    Transcript(
+        name="Anthropic's messages: pings, the prompt's tokens in the first event alone, something put into the cache",
+        backends=("anthropic-messages",),
+        data=response(
+            named(
+                "message_start",
+                '{"type":"message_start","message":'
+                + _MESSAGE % ("[]", "null", '{"input_tokens":25,"cache_creation_input_tokens":7,"output_tokens":1}')
+                + "}",
+            ),
+            named(
+                "content_block_start",
+                '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',
+            ),
+            named("ping", '{"type": "ping"}'),
+            named(
+                "content_block_delta",
+                '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"w "}}',
+            ),
+            named("ping", '{"type": "ping"}'),
+            named(
+                "content_block_delta",
+                '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"w"}}',
+            ),
+            named("content_block_stop", '{"type":"content_block_stop","index":0}'),
+            named(
+                "message_delta",
+                '{"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null},"usage":{"output_tokens":2}}',
+            ),
+            named("message_stop", '{"type":"message_stop"}'),
+        ),
+        facts={
+            "error": None,
+            "text": "w w",
+            "events": 2,
+            "output_tokens": 2,
+            "prompt_tokens": 32,
+            "finish_reason": "length",
+            "tokens": 2,
+        },
+    ),
+    Transcript(
+        name="messages with an error event",
+        backends=("anthropic-messages",),
+        data=response(
+            named(
+                "content_block_delta",
+                '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"w"}}',
+            ),
+            named("error", '{"type":"error","error":{"type":"internal_error","message":"engine dead"}}'),
+        ),
+        facts={"error": "in_stream", "error_detail": "engine dead", "text": "w"},
+    ),
+    Transcript(
+        name="messages that are shed inside the stream",
+        backends=("anthropic-messages",),
+        data=response(named("error", '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}')),
+        facts={"error": "rejected", "error_detail": "Overloaded"},
+    ),
+    Transcript(
+        name="messages whose connection broke before the last event",
+        backends=("anthropic-messages",),
+        data=response(
+            named(
+                "content_block_delta",
+                '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"w"}}',
+            ),
+            named("content_block_stop", '{"type":"content_block_stop","index":0}'),
+        ),
+        facts={"error": "truncated", "text": "w"},
+    ),
+    Transcript(
+        name="messages as one JSON object",
+        backends=("anthropic-messages",),
+        data=plain(
+            (
+                _MESSAGE
+                % (
+                    '[{"type":"thinking","thinking":"hm ","signature":"x"},{"type":"text","text":"Hi"},'
+                    '{"type":"tool_use","id":"t","name":"f","input":{"a":1}}]',
+                    '"end_turn"',
+                    '{"input_tokens":7,"output_tokens":4}',
+                )
+            ).encode()
+        ),
+        facts={"error": None, "text": 'hm Hi{"a":1}', "output_tokens": 4, "prompt_tokens": 7, "finish_reason": "stop"},
+    ),
+]
+
 SPEECH = [
     Transcript(
         name="vLLM transcription: no index, the finish reason only at the end",
@@ -699,4 +861,4 @@ LLAMA_CPP = [
     ),
 ]  # fmt: skip
 
-NATIVE: list[Transcript] = [*RESPONSES, *SPEECH, *POOLED, *SGLANG, *TGI, *TRITON, *MII, *OLLAMA, *LLAMA_CPP]
+NATIVE: list[Transcript] = [*RESPONSES, *MESSAGES, *SPEECH, *POOLED, *SGLANG, *TGI, *TRITON, *MII, *OLLAMA, *LLAMA_CPP]

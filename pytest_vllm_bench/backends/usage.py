@@ -30,6 +30,7 @@ class Usage(msgspec.Struct, gc=False):
     cached_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
 
 
 _NAMES = frozenset(Usage.__struct_fields__)

@@ -91,7 +91,7 @@ def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place
         framing=backend.framing if backend and plan.streamed else "json",
         reader=name_of(backend),
         models=plan.models,
-        headers={**target.headers, **settings.headers},
+        headers={**(backend.headers if backend else {}), **target.headers, **settings.headers},
         request_id_prefix=settings.request_id_prefix,
         cap=plan.max_in_flight,
         steps=plan.steps,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_vllm_bench.model.plan import Ask
@@ -23,6 +23,7 @@ class Backend:
     read: Callable[[bytes], Delta]  # one event's payload (SSE data, an NDJSON line, or the whole JSON body)
     framing: Literal["sse", "ndjson", "json"] = "sse"
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)  # that the interface wants of every request
     terminal: Literal["sign", "finish", "end"] = "sign"  # whole when: the sign, a finish reason, the body's end came
     sign: bytes = b"[DONE]"  # stands in the event that is the sign, and in few others
     forces_length: bool = True

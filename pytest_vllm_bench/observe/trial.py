@@ -91,7 +91,7 @@ async def attempt(server: Server, trial: Trial, seconds: float) -> None:
 
 async def answered(server: Server, trial: Trial, seconds: float, seen: TrialAnswer) -> None:
     """Read the answer into ``seen``, as far as it takes."""
-    headers = {"Content-Type": trial.backend.content_type}
+    headers = {**trial.backend.headers, **server.target.headers, "Content-Type": trial.backend.content_type}
     async with (
         web(server.target, min(seconds, trial.seconds)) as session,
         asked(session, server.target, trial.path, data=io.BytesIO(trial.body), headers=headers) as response,

@@ -266,6 +266,8 @@ async def call(request: web.Request, form: Format | None = None) -> Call:
         return Call(path=request.path, body=fields, parts=request.match_info)
     if request.content_type != JSON and (form is None or form.json_only):
         raise ErrorReply(400, "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed")
+    if form is not None and form.header and form.header not in request.headers:
+        raise ErrorReply(400, f"{form.header}: header is required")
     try:
         body = msgspec.json.decode(await request.read(), type=dict[str, Any])
     except msgspec.DecodeError as error:

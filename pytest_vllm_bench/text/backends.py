@@ -58,6 +58,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "OpenAI Responses, streamed. Forced by ignore_eos. Its opening events come before the prefill and are no token",
         "OpenAI Responses 流式接口。用 ignore_eos 强制长度。开头的事件先于 prefill 到达，不算 token",
     ),
+    "backends.about.anthropic-messages": (
+        "Anthropic Messages, streamed: text, thinking, tool input, images; system messages stand apart. The key goes as a "
+        "bearer token; for `x-api-key` write headers",
+        "Anthropic Messages 流式接口：文本、思考内容、工具参数、图片；system 消息单独成段。密钥以 Bearer 方式发送；需要 `x-api-key` 时用 headers",
+    ),
     "backends.about.openai-audio": (
         "Transcribes one audio file a request (multipart), streamed. `language` is en unless extra_body says otherwise",
         "每个请求转写一个音频文件（multipart），流式返回。`language` 默认为 en，可用 extra_body 修改",

@@ -32,6 +32,7 @@ CONFIG: dict[str, Any] = {
 BATCH = {"dataset": {"name": "random", "batch": 3}}
 CASES: dict[str, dict[str, Any]] = {
     "openai-responses": {},
+    "anthropic-messages": {},
     "openai-audio": {"dataset": {"name": "audio", "path": "clips"}, "input_output": [[None, 12]]},
     "vllm-pooling": BATCH,
     "vllm-rerank": BATCH,

@@ -13,6 +13,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.simulator.formats import (
     audio,
     llamacpp,
+    messages,
     mii,
     ollama,
     openai,
@@ -31,6 +32,7 @@ EVERYWHERE: Paths = {
     "/generate": (sglang.SGLANG, mii.SIMPLE, tgi.WHOLE),
     "/generate_stream": (tgi.STREAM,),
     "/": (tgi.STREAM,),
+    "/v1/messages": (messages.MESSAGES,),
     "/completion": (llamacpp.NATIVE,),
     "/completions": (llamacpp.NATIVE,),
     "/mii/{deployment}": (mii.REST,),

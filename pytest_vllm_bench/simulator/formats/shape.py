@@ -160,6 +160,7 @@ class Format:
     content_type: str = EVENT_STREAM
     terminal: bytes = DONE
     json_only: bool = True  # the request's content type must say JSON
+    header: str = ""  # without which a request is refused
     late_headers: bool = False  # the status line comes with the first token
     collapses: bool = False  # tokens that wait to be sent become one event
     cut_on_error: bool = False  # an error mid-stream breaks the connection
