@@ -101,14 +101,15 @@ def compared(findings: Findings, python: Path, model: Path, common: Mapping[str,
     load = {"input_output": [[64, 32]], "concurrency_prompts": [[8, 32]], "warmup": 0, "repeats": 5}
     server = started(python, model, args, restarts=1, startup={"cold": 1})
     rules = [*common["sla"], "startup.ready_s <= 600"]
-    rounds = {"baseline": {"target": "wide"}, "server": server, "sla": rules}
+    rounds = {"baseline": {"target": "wide", "tolerance": {"mean_ttft_ms": "5%"}}, "server": server, "sla": rules}
     cells = {cell.id: cell.row for cell in bench({**common, **load, **rounds}, None, code=1)}
     findings.check(f"ten rounds and two starts: {len(cells)}", holds=len(cells) == 12)
     numbers = {row["environment"]["launch"]["start"] for id, row in cells.items() if "start" not in id}
     findings.check(f"both are up side by side: starts {numbers}", holds=numbers == {1})
     held = [row["baseline"]["comparisons"] for id, row in cells.items() if row.get("baseline") and "narrow" in id]
     found = {one["metric"]: (one["verdict"], f"{one['change']:+.0%}") for one in held[0]} if held else {}
-    findings.check(f"narrow against wide: {found}", holds=found.get("output_throughput", ("",))[0] == "FAIL")
+    # One at a time instead of eight: what waits for its turn shows it even on a machine that others use.
+    findings.check(f"narrow against wide: {found}", holds=found.get("mean_ttft_ms", ("",))[0] == "FAIL")
     for id, row in cells.items():
         if "start" in id:
             told = {key: value for key, value in row["server"].items() if key.startswith("startup.")}

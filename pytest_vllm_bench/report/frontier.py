@@ -129,29 +129,40 @@ def _of(said: Message, name: str, among: Mapping[str, object]) -> Message:
 
 
 def _ratio(one: float, other: float) -> str:
-    return f"{one / other:.3g}" if other else "∞"
+    return f"{one / other:.3g}" if other else "–"
 
 
 def carriers(results: Iterable[Result]) -> dict[str, list[Result]]:
-    """Searches of several settings, by what was searched: the one that carries the most first."""
+    """Searches of several settings, by what was searched: the one that carries the most first, those without an answer
+    last."""
     found: dict[str, list[Result]] = {}
     for one in results:
-        if one.capacity and one.complete:
+        if one.capacity:
             found.setdefault(one.scenario.cell.anywhere.key, []).append(one)
-    return {place: sorted(line, key=lambda one: -_held(one)) for place, line in found.items() if settings(line) > 1}
+    return {place: sorted(line, key=_held, reverse=True) for place, line in found.items() if settings(line) > 1}
 
 
 def _held(result: Result) -> float:
-    return (result.capacity and result.capacity.held) or 0.0
+    """What it carries: 0 nothing, less than that what nobody knows."""
+    answer = result.capacity
+    if answer is None or answer.stopped in ("invalid", "gone", "interrupted") or not (answer.held or answer.broken):
+        return -1.0
+    return answer.held or 0.0
 
 
 def most(line: Sequence[Result]) -> Message:
-    first, second = line[:2]
-    over = first.scenario.search.over if first.scenario.search else "concurrency"
-    if not _held(first):
-        return message("report.carries.none")
-    values = {"best": named(first), "held": f"{_held(first):g}", "other": named(second), "least": f"{_held(second):g}"}
-    return message(f"report.carries.{over}", ratio=_ratio(_held(first), _held(second)), **values)
+    """Which setting carries the most, as far as the searches came to an answer."""
+    known, unknown = [one for one in line if _held(one) >= 0], [named(one) for one in line if _held(one) < 0]
+    if len(known) < 2:
+        return message("report.carries.unknown", names=", ".join(unknown))
+    first, second = (_held(one) for one in known[:2])
+    over = known[0].scenario.search.over if known[0].scenario.search else "concurrency"
+    key = over if first > second > 0 else "alone" if first > second else "alike" if first else "none"
+    values = {"best": named(known[0]), "other": named(known[1]), "least": f"{second:g}", "ratio": _ratio(first, second)}
+    more = known[0].capacity is not None and known[0].capacity.broken is None
+    held = message("report.carries.at_least", n=f"{first:g}") if more else f"{first:g}"
+    said = message(f"report.carries.{key}", **values, held=held)
+    return message("report.carries.but", said=said, names=", ".join(unknown)) if unknown else said
 
 
 def table(line: Sequence[Result], lang: str) -> tuple[list[str], list[list[str]]]:

@@ -296,6 +296,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The highest rate within the rules is carried by {best}: {held} requests/s, {ratio} × {other} ({least}).",
         "满足规则时请求速率最高的是 {best}：{held} 请求/s，是 {other}（{least}）的 {ratio} 倍。",
     ),
+    "report.carries.at_least": ("at least {n}", "至少 {n}"),
+    "report.carries.alone": (
+        "Within the rules {best} alone carries any load: {held}.",
+        "满足规则时只有 {best} 能承受负载：{held}。",
+    ),
+    "report.carries.alike": (
+        "Within the rules {best} and {other} carry the same: {held}.",
+        "满足规则时 {best} 和 {other} 承载相同：{held}。",
+    ),
+    "report.carries.unknown": (
+        "Which setting carries the most is not known: these searches came to no answer: {names}.",
+        "不知道哪个组合承载最多：以下搜索没有得出结论：{names}。",
+    ),
+    "report.carries.but": ("{said} Not known of: {names}.", "{said}未得出结论的有：{names}。"),
     "report.carries.none": (
         "No setting carries any load within the rules.",
         "没有任何组合能在满足规则的情况下承受负载。",

@@ -164,16 +164,16 @@ def test_the_chart_joins_what_nothing_beats() -> None:
     assert outermost(points) == points[1:2]
 
 
+def searched(name: str, held: float | None, broken: float | None, over: Any = "concurrency", **more: Any) -> Result:
+    one = setting(name, 100, 50, cell={"place": "io1024x256", "search": "capacity", "bound": ""})
+    search = Search(over=over, at_least=None, max=64, runs=9, seconds=9)
+    answer = CapacityAnswer(held=held, broken=broken, **more)
+    return replace(one, scenario=replace(one.scenario, search=search), capacity=answer)
+
+
 @pytest.mark.parametrize("over", ["concurrency", "request_rate"])
 def test_which_setting_carries_the_most(over: Any) -> None:
-    def searched(name: str, held: float | None, broken: float | None) -> Result:
-        one = setting(name, 100, 50, cell={"place": "io1024x256", "search": "capacity", "bound": ""})
-        search = Search(over=over, at_least=None, max=64, runs=9, seconds=9)
-        return replace(
-            one, scenario=replace(one.scenario, search=search), capacity=CapacityAnswer(held=held, broken=broken)
-        )
-
-    results = [searched("mns64", 32, 33), searched("mns256", 48, None), searched("broken", None, 1)]
+    results = [searched("mns64", 32, 33, over), searched("mns256", 48, 50, over), searched("broken", None, 1, over)]
     words = {"concurrency": "The most users at once", "request_rate": "The highest rate"}[over]
     (sentence,) = said(results)
     assert sentence.startswith(f"{words} within the rules")
@@ -181,10 +181,25 @@ def test_which_setting_carries_the_most(over: Any) -> None:
     assert "1.5 × mns64 (32)." in sentence
     assert "1.5 倍" in said(results, lang="zh")[0]
     shown = terminal.summary(results, width=200).splitlines()
-    table = [
-        line.split() for line in shown if line.startswith("  ") and line.split()[0] in ("mns64", "mns256", "broken")
-    ]
-    assert table == [["mns256", "48", "—", "100"], ["mns64", "32", "33", "100"], ["broken", "—", "1", "100"]]
-    assert "| mns256 | 48 | — | 100 |" in markdown_text(results, Roll(), "en")
-    assert '<th scope="row">mns256</th><td class="n">48</td><td class="n">—</td>' in page.page(results)
-    assert said([searched("a", None, 1), searched("b", None, 1)]) == ["No setting carries any load within the rules."]
+    names = ("mns64", "mns256", "broken")
+    table = [line.split() for line in shown if line.startswith("  ") and line.split()[0] in names]
+    assert table == [["mns256", "48", "50", "100"], ["mns64", "32", "33", "100"], ["broken", "—", "1", "100"]]
+    assert "| mns256 | 48 | 50 | 100 |" in markdown_text(results, Roll(), "en")
+    assert '<th scope="row">mns256</th><td class="n">48</td><td class="n">50</td>' in page.page(results)
+
+
+def test_what_a_search_did_not_answer_is_not_ranked() -> None:
+    """Not ended, or nothing broke up to its end: what is said is no more than what is known."""
+    for results, words in (
+        ([searched("a", 8, None, stopped="max"), searched("b", 4, 5)], "by a: at least 8, 2 × b (4)."),
+        ([searched("a", 8, None), searched("b", 8, None)], "Within the rules a and b carry the same: at least 8."),
+        ([searched("a", 8, 9), searched("b", None, 1)], "Within the rules a alone carries any load: 8."),
+        ([searched("a", None, 1), searched("b", None, 1)], "No setting carries any load within the rules."),
+        ([searched("a", 8, 9), searched("b", 4, 5), searched("c", None, None, stopped="invalid")],
+         "by a: 8, 2 × b (4). Not known of: c."),
+        ([searched("a", 8, 9), searched("b", 2, None, stopped="gone")],
+         "Which setting carries the most is not known: these searches came to no answer: b."),
+        ([searched("a", 8, 9, stopped="runs"), searched("b", 4, 5, stopped="time")], "by a: 8, 2 × b (4)."),
+    ):  # fmt: skip
+        (sentence,) = said(results)
+        assert sentence.endswith(words)
