@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,15 +64,17 @@ def hold(gate: DriftGate, results: Sequence[Result]) -> TrendOutcome:
         before = read(gate.history)
     asked = {(one.scenario, one.metric) for one in mine if one.metric in gate.metrics}
     known = {(one.scenario, one.metric, one.session, one.origin): one for one in (*before, *mine)}
-    found = [one for one in known.values() if (one.scenario, one.metric) in asked]
-    return looked(found, gate.settings, gate.known)
+    apart = told_apart([one for one in known.values() if (one.scenario, one.metric) in asked])
+    sessions = {(one.session, one.origin) for one in mine}
+    ours = {one.scenario for one in apart if (one.session, one.origin) in sessions}
+    return looked([one for one in apart if one.scenario in ours], gate.settings, gate.known)
 
 
 def looked(
     found: Sequence[HistoryPoint], settings: DriftSettings = DriftSettings(), known: Collection[Acknowledgement] = ()
 ) -> TrendOutcome:
     """What has changed of all that was found, or that it is too little to say."""
-    series, sessions = by_series(found), len({one.session for one in found})
+    series, sessions = by_series(told_apart(found)), len({one.session for one in found})
     few = Message(key="report.trend.too_short", values={"n": sessions, "least": SHORTEST})
     return TrendOutcome(series=series, drifts=drifts(series, settings, known), notes=() if series else (few,))
 
@@ -106,6 +109,29 @@ def reachable(gate: DriftGate) -> None:
 def is_folder(history: str) -> bool:
     """Whether it is one of results, rather than a file or a database."""
     return "://" not in history and (history.endswith("/") or Path(history).is_dir())
+
+
+#: What makes a scenario another one, where a history holds several; drivers and limits, in brackets, come and go.
+KINDS, PASSING = ("model", "accelerators"), re.compile(r" \([^)]*\)")
+
+
+def told_apart(history: Sequence[HistoryPoint]) -> list[HistoryPoint]:
+    """Scenarios of which several models or kinds of accelerators were measured are as many, called after them: the
+    machines of a team share a history."""
+    several: dict[str, dict[str, set[str]]] = {}
+    for one in history:
+        for name in KINDS:
+            if kind := _kind(one, name):
+                several.setdefault(one.scenario, {}).setdefault(name, set()).add(kind)
+    apart = {scenario: [n for n, kinds in of.items() if len(kinds) > 1] for scenario, of in several.items()}
+    return [
+        replace(one, scenario=", ".join([one.scenario, *(_kind(one, name) or "?" for name in names)])) if names else one
+        for one in history for names in [apart.get(one.scenario)]
+    ]  # fmt: skip
+
+
+def _kind(one: HistoryPoint, name: str) -> str:
+    return PASSING.sub("", str(one.environment.get(name) or ""))
 
 
 def by_series(history: Sequence[HistoryPoint]) -> dict[tuple[str, str], list[HistoryPoint]]:

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from every import every
 
+from pytest_vllm_bench import trend
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.store import history
-from pytest_vllm_bench.store.row import SCHEMA_VERSION
+from pytest_vllm_bench.store.history import HistoryPoint
+from pytest_vllm_bench.store.row import SCHEMA_VERSION, from_json
 
 
 def session(n: int, tpot: float, **more: Any) -> dict[str, Any]:
@@ -76,6 +78,39 @@ def test_a_history_grows_by_what_is_new(results: Path, tmp_path: Path, capsys: p
     head, first, *rest = csv.reader(capsys.readouterr().out.splitlines())
     assert (head, len(rest)) == (["time", "commit", "io64x8-mc1.mean_tpot_ms"], 39)
     assert first[:2] == ["2026-01-01T02:00:00+00:00", "0" * 12]
+
+
+def test_machines_and_models_that_share_a_history_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two kinds of cards, two models, in one night: what gets worse on one of them is seen, and said of that alone; a
+    new driver is no other card, and where nobody knows the card of a night it is the one there is."""
+    rng, named = np.random.default_rng(5), str(tmp_path / "team.db")
+    for n in range(40):
+        cards = {"H100": 1.0, "A100": 2.0 * (1.08 if n >= 30 else 1)}
+        found = [
+            HistoryPoint(
+                scenario="io64x8-mc1", metric="mean_tpot_ms", session=f"s{n:04}", origin=card + model,
+                date=session(n, 0)["date_utc"], value=speed * size * float(np.exp(rng.normal() * 0.01)), plan="d",
+                environment={"model": model, "accelerators": f"1 × {card} (580.{n}, 700 W)"} if n else {"model": model},
+            )
+            for card, speed in cards.items() for model, size in {"small": 5, "large": 50}.items()
+        ]  # fmt: skip
+        history.add(named, found)
+    assert main(["trend", "--history", named, "--metrics", "mean_tpot_ms"]) == 1
+    said = capsys.readouterr().out
+    assert "io64x8-mc1, large, 1 × A100" in said
+    assert "io64x8-mc1, small, 1 × A100" in said
+    assert "H100" not in said
+    alone = [one for one in history.read(named) if one.origin == "A100small"]
+    assert {one.scenario for one in trend.told_apart(alone)} == {"io64x8-mc1"}
+    gate = trend.DriftGate(history=named, metrics=("mean_tpot_ms",))
+    for card, fails in (("A100", True), ("H100", False)):
+        environment = {"accelerators": [{"name": card, "driver": "581"}], "client": {"host": card}}
+        tonight = from_json(session(40, 21.6 * 5 / 10 if fails else 5.0, model_id="small", environment=environment))
+        made = trend.hold(gate, [tonight])
+        assert {one.scenario for one in made.drifts} == ({"io64x8-mc1, small, 1 × A100"} if fails else set())
+        assert bool(made.failed) is fails
 
 
 def test_unsound_sessions_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
