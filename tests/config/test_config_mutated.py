@@ -1,12 +1,8 @@
-"""Configs that were right, with a few places changed: read or told, and never anything else.
-
-``CONFIG_EXAMPLES=100000 pytest tests/config/test_config_mutated.py`` is the long run.
-"""
+"""Configs that were right, with a few places changed: read or told, and never anything else."""
 
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from long import times
 
 from pytest_vllm_bench.config import Overrides, matrix, read
 from pytest_vllm_bench.config.schema import File
@@ -22,7 +19,7 @@ from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
 
 REGISTRY = builtin()
-EXAMPLES = int(os.environ.get("CONFIG_EXAMPLES", "120"))
+EXAMPLES = times(120, 10_000)
 FULL: dict[str, Any] = {
     "base_url": "http://me:hunter2@h:1/v1",
     "model": ["a", "b"], "model_choice": [1, 2.5], "tokenizer": "ids", "backend": "vllm-chat", "endpoint": "/v1/x",

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from long import times
 from runs import judged
 from test_capacity import recorded
 
@@ -61,4 +62,5 @@ def test_a_healthy_server_passes(jitter: float, stall: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("jitter", "stall"), [(0.02, 0.0), (0.2, 0.0), (0.1, 0.1)])
 def test_a_healthy_server_passes_in_ninety_nine_sessions_of_a_hundred(jitter: float, stall: float) -> None:
-    assert undecided(200, jitter, stall)["sessions"] <= 2
+    sessions = times(50, 200)
+    assert undecided(sessions, jitter, stall)["sessions"] <= max(1, sessions // 100)

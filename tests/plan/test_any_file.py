@@ -6,7 +6,6 @@ import copy
 import gzip
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from long import LONG, times
 
 from pytest_vllm_bench import plan
 from pytest_vllm_bench.backends import BACKENDS
@@ -23,12 +23,10 @@ from pytest_vllm_bench.model import Cell, DatasetChoice, Scenario, Target
 from pytest_vllm_bench.text import say
 from pytest_vllm_bench.tokenizer import Tokenizer
 
-#: A long run by hand sets this.
-EXAMPLES = int(os.environ.get("ANY_FILE_EXAMPLES", "60"))
 ANY = settings(
-    max_examples=EXAMPLES,
+    max_examples=times(60, 2000),
     deadline=None,
-    derandomize=EXAMPLES == 60,
+    derandomize=not LONG,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 TALK = [

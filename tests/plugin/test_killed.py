@@ -1,7 +1,5 @@
 """Whatever is killed, and whenever: what lies on disk is whole or absent, nothing stays behind, and the session that is
 taken up again has what one that nobody disturbed has.
-
-``KILLS=50`` is the long version (``nox -s long``).
 """
 
 from __future__ import annotations
@@ -20,13 +18,14 @@ from typing import Any
 
 import pytest
 from every import Offenders
+from long import times
 
 from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.store import measurement, records
 
 Begin = Callable[..., subprocess.Popen[str]]
 Bench = Callable[..., pytest.RunResult]
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = times(5, 50)
 #: Repeats, a long load, and a file that is unpacked for as long as it is read.
 KEYS: dict[str, Any] = {
     "input_output": [[64, 8], [64, 100]], "concurrency_prompts": [[2, 20]], "repeats": 2,

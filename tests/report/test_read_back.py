@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from long import times
 from results_made import AIPERF, EVALSCOPE, GUIDELLM, VLLM, result
 
 from pytest_vllm_bench import regression
@@ -26,8 +26,6 @@ from pytest_vllm_bench.store import folder, records
 from pytest_vllm_bench.store.row import to_json
 from pytest_vllm_bench.text import say
 
-#: Of each kind; ten thousand now and then by hand.
-EXAMPLES = int(os.environ.get("READ_BACK_EXAMPLES", "12"))
 Change = tuple[tuple[Any, ...], Any]
 
 MADE = result(failed=2)
@@ -106,7 +104,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NAME = folder.stem(ROW["scenario_id"])
 LINES = [json.loads(json.dumps(msgspec.to_builtins(one, enc_hook=list))) for one in MADE.records]
-several = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+several = settings(
+    max_examples=times(10, 500), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @several
