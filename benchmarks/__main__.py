@@ -85,13 +85,13 @@ def compare(asked: argparse.Namespace) -> str:
         picture.parent.mkdir(exist_ok=True)
         chart.save(errors, picture, lang)
         print(picture, file=sys.stderr)
-    mine = [error for error in errors if error.client == "pytest-vllm-bench"]
+    mine = [error for error in errors if error.client == clients.PATH]
     return rounds.table(errors) + "\n\n" + rounds.table(mine, rounds.INSIDE)
 
 
 def others(asked: argparse.Namespace) -> str:
     """Other shapes of load; ours only, since most other clients measure something else there."""
-    errors = rounds.run(OTHERS, {"pytest-vllm-bench": clients.ours}, asked.rounds, asked.out)
+    errors = rounds.run(OTHERS, {clients.WHOLE: clients.whole}, asked.rounds, asked.out)
     save(errors, asked.out / "others.json")
     return rounds.table(errors)
 

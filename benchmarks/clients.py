@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.own import measured
 from benchmarks.seen import Seen
@@ -23,8 +24,54 @@ from benchmarks.truth import Case, Server
 Client = Callable[[Case, Server, Path], Seen]
 
 
-def ours(case: Case, server: Server, folder: Path) -> Seen:
-    """This plugin: plan files, measuring process, and decoding beside it, as ``run`` does it."""
+WHOLE, PATH = "pytest-vllm-bench", "its measuring path"
+CASES = Path(__file__).parents[1] / "bench_cases" / "test_serving.py"
+
+
+def whole(case: Case, server: Server, folder: Path) -> Seen:
+    """This plugin as people run it: pytest with a config, from its start to its summary."""
+    place = folder / "whole"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    shutil.copy(CASES, place)
+    asked = {
+        "base_url": server.url,
+        "backend": "vllm-chat" if case.chat else "vllm",
+        "model": "truth",
+        "tokenizer": "ids",
+        "input_output": [[case.input_len, case.output_len]],
+        "concurrency_prompts": [[case.concurrency, case.requests]],
+        "percentiles": [50, 99],
+        **({"tls": {"ca": str(server.certificate)}} if server.certificate else {}),
+    }
+    (place / "config.yaml").write_text(json.dumps(asked))
+    # What the machine made of the load is what is measured here: INVALID or FAIL, the figures are written.
+    told, cpu, wall = timed([sys.executable, "-m", "pytest", "-q", str(place)], place / "results", place)
+    return Seen(
+        ttft_mean=told["mean_ttft_ms"],
+        ttft_p99=told["p99_ttft_ms"],
+        itl_p50=told["p50_itl_ms"],
+        itl_p99=told["p99_itl_ms"],
+        throughput=told["output_throughput"],
+        cpu_us=cpu / (case.requests * case.output_len / case.tokens) * 1e6,
+        beyond_s=wall - told["duration"],
+    )
+
+
+def timed(command: list[str], results: Path, place: Path) -> tuple[dict[str, Any], float, float]:
+    """Run a client to its end → the one result that it wrote, seconds of processor, seconds."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    ran = subprocess.run(command, cwd=place, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    found = [path for path in results.glob("*.json") if path.name != "verdict.json"]
+    if len(found) != 1:
+        raise subprocess.CalledProcessError(ran.returncode, command, ran.stdout, ran.stderr)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return json.loads(found[0].read_text()), cpu, wall
+
+
+def path(case: Case, server: Server, folder: Path) -> Seen:
+    """Of this plugin what measures alone: plan files, measuring process, and decoding beside it."""
     return measured(case, server, folder).seen
 
 
@@ -82,12 +129,8 @@ def bench_serve(program: list[str]) -> Client:
         lengths += ["--random-output-len", str(case.output_len), "--ignore-eos"]
         load = ["--num-prompts", str(case.requests), "--max-concurrency", str(case.concurrency)]
         save = ["--percentile-metrics", "ttft,tpot,itl,e2el", "--save-result", "--result-dir", str(out)]
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         command = [*program, "bench", "serve", *kind, *what, *lengths, *load, *save]
-        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        told = json.loads(next(out.glob("*.json")).read_text())
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        told, cpu, wall = timed(command, out, folder)
         return Seen(
             ttft_mean=told["mean_ttft_ms"],
             ttft_p99=told["p99_ttft_ms"],
@@ -102,8 +145,8 @@ def bench_serve(program: list[str]) -> Client:
 
 
 def found(cache: Path, *, fetch: bool) -> dict[str, Client]:
-    """Every client that is there, ours first."""
-    clients: dict[str, Client] = {"pytest-vllm-bench": ours}
+    """Every client that is there, ours first: whole, and what measures alone."""
+    clients: dict[str, Client] = {WHOLE: whole, PATH: path}
     if tokenizer_folder() is not None and (rust := vllm_rs_program(cache, fetch=fetch)) is not None:
         clients["vllm-rs"] = bench_serve([str(rust)])
     if tokenizer_folder() is not None and (python := shutil.which("vllm")) is not None:

@@ -100,6 +100,7 @@ COMPARED = {
     "ITL p99 error": ("itl_p99", "{:+.2f}"),
     "÷ ideal": ("throughput", "{:.3f}"),
     "CPU µs/event": ("cpu_us", "{:.1f}"),
+    "s beyond the load": ("beyond_s", "{:.1f}"),
 }
 #: Of ours alone.
 INSIDE = {
