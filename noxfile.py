@@ -40,14 +40,18 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """All tests, three at a time, as many wait; what fails is run once more, alone, and must pass.
+    """All tests but what pages say to run, which ``docs`` does; what fails is run once more, alone, and must pass.
 
-    Shared machines stall now and then, and many tests drive real processes.
+    Three at a time, as many wait.  Shared machines stall now and then, and many tests drive real processes.
     """
+    tried("not pages", session)
+
+
+def tried(only: str, session: nox.Session) -> None:
     try:
-        python(session, "-m", "pytest", "-n", "3", "--dist", "worksteal", *session.posargs)
+        python(session, "-m", "pytest", "-n", "3", "--dist", "worksteal", "-m", only, *session.posargs)
     except CommandFailed:
-        python(session, "-m", "pytest", "--lf", *session.posargs)
+        python(session, "-m", "pytest", "--lf", "-m", only, *session.posargs)
 
 
 @nox.session
@@ -81,9 +85,10 @@ def legs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="venv")
 def docs(session: nox.Session) -> None:
-    """The site, in both languages; a link that leads nowhere is an error."""
+    """The site, in both languages; a link that leads nowhere is an error.  Then everything that a page says to run."""
     session.install("-q", "-e", ".[docs]")
-    session.run("mkdocs", "build", "--strict", "--quiet", *session.posargs)
+    session.run("mkdocs", "build", "--strict", "--quiet")
+    tried("pages", session)
 
 
 @nox.session(venv_backend="venv")

@@ -32,6 +32,7 @@ def steps() -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.pages
 def test_the_steps_for_github_run(repository: Path, server: str, tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     variables = {"PYTEST_VLLM_URL": server, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "CI": "true"}
@@ -53,6 +54,7 @@ def nightly(said: str) -> str:
     return str(option)
 
 
+@pytest.mark.pages
 def test_the_steps_for_gitlab_run(repository: Path, server: str) -> None:
     variables = {"PYTEST_VLLM_URL": server, "GITLAB_CI": "true", "CI": "true"}
     variables["SAVE"] = nightly(GITLAB["benchmark"]["rules"][0]["variables"]["SAVE"])

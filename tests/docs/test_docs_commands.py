@@ -50,6 +50,7 @@ WORKING = [
 ]
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("block", WORKING, ids=lambda b: b.id)
 def test_a_block_works(block: Block, finished: Path, server: str, tmp_path: Path) -> None:
     """A command ends as it should; a script runs; a test file, or the conftest beside one, passes on the simulator."""
