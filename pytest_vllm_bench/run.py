@@ -34,7 +34,7 @@ from pytest_vllm_bench.model import (
     Target,
     Verdict,
 )
-from pytest_vllm_bench.observe import ready
+from pytest_vllm_bench.observe import guard, ready
 from pytest_vllm_bench.reading import Reading, failed, read_along, read_whole, took
 from pytest_vllm_bench.report import session as reports
 from pytest_vllm_bench.salvage import BEGUN, keep_readable
@@ -149,15 +149,13 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     workers = crew(scenario, warm, world, watch)
     measurement.save(one := begun(scenario, world, planned), work / BEGUN)
     besides = [beside for make in world.besides if (beside := make(scenario)) is not None]
+    watchers, lost = await guard.begun(besides, world.target)
     try:
-        for beside in besides:
-            await beside.begin(world.target)
         facts, reading, interrupted = await sent(scenario, world, watch, planned, work, workers)
     except BaseException:
-        for beside in besides:
-            await beside.end(True)
+        await guard.ended(watchers, True)
         raise
-    seen = together([await beside.end(interrupted) for beside in besides])
+    seen = together([Observed(notes=tuple(lost)), *await guard.ended(watchers, interrupted)])
     fault = seen.fault or (None if interrupted else await changed(world))
     said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
     covered = world.target.covered  # the server's own words are in what is said of it

@@ -48,6 +48,8 @@ class _Worker:
 class Profiler:
     """Of one load; where no profiler begins there is none, and no load: ServerError."""
 
+    patience = None
+
     def __init__(self, asked: Profile, into: Path, steps: int, tell: Callable[[Message], None]) -> None:
         self._asked, self._into, self._steps, self._tell = asked, into, steps, tell
         self._begun: list[_Worker] = []

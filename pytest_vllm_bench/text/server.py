@@ -214,6 +214,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Reading {url} took up to {took} s, so it was read less often: every {every} s in the end.",
         "读取 {url} 最长耗时 {took} 秒，因此降低了读取频率：最终每 {every} 秒一次。",
     ),
+    "observe.beside_hung": (
+        "{what} watched nothing: it took longer than {seconds} s.",
+        "{what} 没有观测到任何内容：耗时超过 {seconds} 秒。",
+    ),
+    "observe.beside_broke": (
+        "{what} watched nothing: it broke ({said}).",
+        "{what} 没有观测到任何内容：运行出错（{said}）。",
+    ),
     "observe.devices_missed": (
         "{what} told nothing of the accelerators {missed} of {looks} times ({said}); to do without: "
         "observe: {{accelerators: off}}.",

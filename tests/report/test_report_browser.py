@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from results_made import result
 from test_report_page import hostile, matrix
+from watched_made import watched
 
 from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.model import Cell, Verdict
@@ -257,3 +258,35 @@ def test_a_thousand_scenarios(browser: Browser, thousand: Path) -> None:
     assert one.page.input_value("#scenario") == "3"
     assert one.said == []
     one.context.close()
+
+
+def test_what_was_watched_is_drawn_under_a_thousand_requests(browser: Browser, tmp_path: Path) -> None:
+    """On one time axis, four panels at first and more at a click, on a phone too, in a page of at most 6 MB."""
+    path = page.write([watched(tmp_path, n=1000)], tmp_path)
+    assert path.stat().st_size < 6e6
+    for width, theme in ((1280, "light"), (390, "dark")):
+        one = Opened(browser, path, viewport={"width": width, "height": 844}, color_scheme=theme)
+        figure = one.page.locator("#own figure").nth(1)
+        figure.scroll_into_view_if_needed()
+        figure.locator(".main-svg").first.wait_for(state="attached")
+        facts = (
+            "figure => { const of = figure.querySelector('.plot').layout;"
+            " return [Object.keys(of).filter((k) => /^yaxis[0-9]/.test(k)).length, of.xaxis.anchor,"
+            " of.annotations.map((a) => a.text).join()]; }"
+        )
+        panels, anchor, said = figure.evaluate(facts)
+        assert (panels, anchor) == (4, "y5")
+        assert "running" in said
+        assert "KV cache full" in said
+        chosen = figure.locator(".below button[aria-pressed=true]")
+        assert chosen.count() == 4
+        figure.locator(".below button[aria-pressed=false]").first.click()
+        assert figure.evaluate(facts)[0] == 5
+        figure.locator(".below button[aria-pressed=true]").first.click()
+        assert figure.evaluate(facts)[0] == 4
+        one.page.click('[data-lang="zh"]')
+        assert "KV 缓存用满" in figure.evaluate(facts)[2]
+        assert figure.locator(".below").inner_text().startswith("下方显示")
+        assert one.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+        assert one.said == []
+        one.context.close()

@@ -19,9 +19,9 @@ const panels = (card, layout, traces, { of, spoken, colour, paint }) => {
       nticks: 3, rangemode: "tozero", automargin: true, exponentformat: "none", separatethousands: true, fixedrange: true,
     };
     panel.series.forEach((series) => traces.push({ ...of(series), yaxis: `y${k + 2}` }));
-    const named = panel.series.map((series) => `<span style="color:${paint(series)}">${spoken(series.name)}</span>`);
+    const named = panel.series.map((series) => `<span style="color:${paint(series)}">━</span> ${spoken(series.name)}`);
     layout.annotations.push({
-      text: named.join(" · "), xref: "paper", yref: "paper", x: 0, y: top, xanchor: "left", yanchor: "bottom",
+      text: named.join("  "), xref: "paper", yref: "paper", x: 0, y: top, xanchor: "left", yanchor: "bottom",
       showarrow: false, font: { size: 11 },
     });
   });
