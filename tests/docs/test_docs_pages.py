@@ -11,7 +11,7 @@ from every import every
 
 EVERY = [page for pair in PAGES.items() for page in pair]
 #: Shown to readers, not run: output, or what a reader's own machine has.
-SHOWN = {"text", "console", "json", "csv", "xml", "toml", "ini", "mermaid", "diff", "html"}
+SHOWN = {"text", "console", "json", "csv", "xml", "toml", "ini", "mermaid", "diff", "html", "sql"}
 RUN = {"sh", "python", "yaml"}
 
 
