@@ -99,8 +99,7 @@ def _salvaged(verdict: RuleVerdict, hopeless: RuleVerdict | None) -> RuleVerdict
 
 
 def _of_queue(scenario: Scenario, samples: Sequence[Sample], last: Measurement) -> list[Message]:
-    """Why no latency or goodput rule of an open loop may pass, if so; an exact gate asks of this run alone, but of a
-    run that never was."""
+    """Why no latency or goodput rule of an open loop may pass, if so; an exact gate asks of this run alone."""
     if not scenario.open_loop or (scenario.judge.mode == "exact" and last.predicted is None):
         return []
     if any(sample.steady is None for sample in samples):

@@ -72,11 +72,9 @@ def predicted(
         reason = Message(key="judge.predicted.untold", values={"metric": judged.rule.metric, "off": why})
         return _replaced(judged, reason, within=None, observed=None)
     seen = float(judged.observed)
-    # Where so many requests decide, the twin's own error is what is left; else what they leave open is added to it.
-    low, high = (judged.interval if judged.verdict is Verdict.INCONCLUSIVE else None) or (seen, seen)
-    ends = [float(value) for edge in edges if (value := edge.get(key)) is not None] if of_limits else []
-    low, high = min([low, *ends]), max([high, *ends])
-    interval = (min(low, seen) * (1 - off), max(high, seen) * (1 + off))
+    # How many requests it takes to prove a figure is no question here: they cost nothing, and prove nothing.
+    ends = [seen, *(float(value) for edge in edges if of_limits and (value := edge.get(key)) is not None)]
+    interval = (min(ends) * (1 - off), max(ends) * (1 + off))
     sides = {bool(COMPARE[judged.rule.op](end, float(judged.rule.limit))) for end in interval}
     word = "close" if len(sides) > 1 else "holds" if True in sides else "breaks"
     limit = f"{judged.rule.op} {judged.rule.limit}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ __all__ = ["PARAMETERS", "Lesson", "Twin", "read", "write"]
 
 #: What is learnt of an engine's speed: each explains a part of a step, or of the way to the engine.
 PARAMETERS = ("step_s", "decode_s", "context_s", "prefill_s", "front_s")
+#: What of an engine may be 0.
+FREE = ("decode_s", "context_s", "front_s", "jitter", "prefix_cache")
 KIND, VERSION = "pytest-vllm-bench twin", 1
 
 
@@ -72,7 +75,14 @@ def read(path: Path) -> Twin:
         raise BenchError("twin.no_twin", path=str(path), why=str(error)) from None
     if found.kind != KIND or found.version != VERSION:
         raise BenchError("twin.no_twin", path=str(path), why=f"{found.kind} {found.version}")
+    if unsound := [name for name in LatencyModel.__slots__ if not sound(name, getattr(found.engine, name))]:
+        raise BenchError("twin.no_twin", path=str(path), why=", ".join(unsound))
     return found
+
+
+def sound(name: str, value: float) -> bool:
+    """Whether an engine can have this; what costs nothing is no time, and what it is made of is more than none."""
+    return (value >= 0 if name in FREE else value > 0) and value < math.inf
 
 
 def write(twin: Twin, path: Path) -> None:

@@ -31,6 +31,10 @@ class VirtualLoad:
     until: float = math.inf
 
     def timelines(self, engine: LatencyModel, fleet: Fleet = Fleet(), seed: int = 0) -> list[Timeline]:
+        """What a perfect client sees; DataError where a request has no room in the engine."""
+        need = max((a.prompt_len + a.output_len for a in self.arrivals), default=0)
+        if not Engine(engine).fits(need):
+            raise DataError("twin.no_room", tokens=need, kv_tokens=engine.kv_tokens)
         how = {"concurrency": self.concurrency, "until": self.until, "fleet": fleet}
         return simulate(self.arrivals, model=engine, seed=seed, **how)  # type: ignore[arg-type]
 
@@ -61,17 +65,18 @@ def load_of(records: Sequence[Record], concurrency: int | None, block: int, unti
 
 
 def again(one: Measurement, block: int) -> VirtualLoad:
-    """The load of a measurement, to be played once more."""
-    rows = sorted(usable(one.records), key=lambda r: r.index)
-    kept = ("index", "chain", "turn", "due", "shared_input", "prompt_tokens", "output_tokens")
-    planned = [Record(**{name: getattr(r, name) for name in kept}) for r in rows]
-    for record in planned:
-        record.due = record.due if not record.turn else None
-    return load_of(planned, _cap(one), block)
-
-
-def _cap(one: Measurement) -> int | None:
-    return one.plan.max_in_flight if one.plan else one.scenario.concurrency
+    """The load of a measurement, to be played once more; DataError where its cap changed on the way."""
+    if one.plan is not None and one.plan.steps:
+        raise DataError("twin.stages")
+    ended: dict[int, float] = {}
+    planned = []
+    for r in sorted(usable(one.records), key=lambda r: r.index):
+        kept = {name: getattr(r, name) for name in ("index", "chain", "turn", "due", "shared_input", "prompt_tokens")}
+        if r.turn and r.chain in ended:  # how long its user thought
+            kept["due"] = max(0.0, (r.sent or 0.0) - ended[r.chain])
+        ended[r.chain] = r.arrival_times[-1]
+        planned.append(Record(**kept, output_tokens=r.output_tokens or sum(r.arrival_tokens)))
+    return load_of(planned, one.plan.max_in_flight if one.plan else one.scenario.concurrency, block)
 
 
 def planned(plan: Plan, block: int) -> VirtualLoad:
@@ -79,19 +84,19 @@ def planned(plan: Plan, block: int) -> VirtualLoad:
     rows = index(plan)
     if plan.steps:
         raise DataError("twin.stages")
-    if (rows["input_len"][rows["turn"] == 0] < 1).any() or (rows["output_len"] < 1).any():
+    if (rows["input_len"] < 1).any() or (rows["output_len"] < 1).any():  # as of every later turn of a conversation
         raise DataError("twin.lengths")
-    before: dict[int, int] = {}
-    records = []
-    for i, row in enumerate(rows):
-        chain, turn, output = int(row["chain"]), int(row["turn"]), int(row["output_len"])
-        prompt = int(row["input_len"]) if not turn else before[chain] + max(0, int(row["input_len"]))
-        before[chain] = prompt + output
-        due = float(row["think"]) if turn else float(row["due"])
-        records.append(
-            Record(index=i, chain=chain, turn=turn, due=due, prompt_tokens=prompt, output_tokens=output,
-                   shared_input=int(row["shared_len"]))
-        )  # fmt: skip
+    records = [
+        Record(
+            index=i,
+            chain=int(row["chain"]),
+            due=float(row["due"]),
+            prompt_tokens=int(row["input_len"]),
+            output_tokens=int(row["output_len"]),
+            shared_input=int(row["shared_len"]),
+        )
+        for i, row in enumerate(rows)
+    ]
     return load_of(records, plan.max_in_flight, block, plan.duration or math.inf)
 
 
@@ -114,10 +119,6 @@ def _seen(record: Record, line: Timeline, open_loop: bool) -> Record:
 
 def predict(twin: Twin, scenario: Scenario, load: VirtualLoad, fleet: Fleet = Fleet()) -> Measurement:
     """What the twin says that a client would measure; its errors go with it.  DataError where nothing like it fits."""
-    engine = Engine(twin.engine)
-    if too_long := [a for a in load.arrivals if not engine.fits(a.prompt_len + a.output_len)]:
-        need = max(a.prompt_len + a.output_len for a in too_long)
-        raise DataError("twin.no_room", tokens=need, kv_tokens=twin.engine.kv_tokens)
     records = happened(load, load.timelines(twin.engine, fleet, scenario.seed + scenario.repeat), scenario.open_loop)
     return Measurement(
         scenario=scenario,

@@ -17,7 +17,6 @@ from pytest_vllm_bench.model import (
     CapacityAnswer,
     Cell,
     Deployment,
-    JudgeSettings,
     Record,
     Result,
     Rule,
@@ -26,7 +25,7 @@ from pytest_vllm_bench.model import (
     Target,
 )
 from pytest_vllm_bench.simulator.engine import Fleet, LatencyModel
-from pytest_vllm_bench.twin import Twin
+from pytest_vllm_bench.twin import Twin, sound
 from pytest_vllm_bench.twin.playing import load_of, predict
 
 Over = Literal["request_rate", "concurrency"]
@@ -61,7 +60,7 @@ def settings_of(settings: Sequence[str]) -> dict[str, Any]:
         try:
             kind = kinds[name]
             values[name] = value.strip().lower() in ("true", "1", "yes") if kind is bool else kind(value)
-            if kind is not bool and not 0 < float(value) < math.inf:
+            if not sound(name, values[name]):
                 raise ValueError
         except (KeyError, ValueError):
             raise BenchError("twin.setting", text=text, known=", ".join(kinds)) from None
@@ -79,7 +78,7 @@ def foretell(twin: Twin, asked: Question, over: Over, level: float) -> Result:
     """One load, judged as a measured one is."""
     n = math.ceil(max(asked.requests, SECONDS * level if over == "request_rate" else TURNS * level))
     draw = np.random.RandomState(asked.seed)
-    lengths = [pair for one in twin.lessons for pair in one.lengths]
+    lengths = [pair for one in twin.lessons for pair in one.lengths] or [(256, 64, 1)]
     weights = np.array([float(w) for _, _, w in lengths])
     chosen = draw.choice(len(lengths), n, p=weights / weights.sum())
     due = np.cumsum(draw.exponential(1 / level, n)) if over == "request_rate" else np.zeros(n)
@@ -112,7 +111,6 @@ def scenario(asked: Question, over: Over, level: float, n: int) -> Scenario:
         request_rate=level if over == "request_rate" else math.inf,
         num_prompts=n,
         rules=asked.rules,
-        judge=JudgeSettings(mode="exact"),  # what so many requests leave open is less than what the twin does
         goodput=asked.goodput,
         seed=asked.seed,
         deployment=Deployment(

@@ -83,6 +83,17 @@ def test_a_twin_that_is_not_there_is_a_problem_of_the_config(bench: Bench, pytes
 
 
 def test_what_cannot_be_predicted_says_so(bench: Bench, pytester: pytest.Pytester, place: Path) -> None:
+    """Later turns hold answers that nobody knows yet; a cap that changes; no room."""
+    talk = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}] * 3}
+    (place / "talks.jsonl").write_text("\n".join([json.dumps(talk)] * 4), encoding="utf-8")
+    data = {"name": "custom", "path": "talks.jsonl"}
+    for keys in (
+        {"dataset": data, "input_output": [[None, 8]], "backend": "vllm-chat"},
+        {"input_output": [[999_990, 64]]},
+    ):
+        result = bench(**{**ASKED, "concurrency_prompts": [[1, 2]], "sla": ["failed == 0"], **keys})
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        assert "predicted" in result.stdout.str() or "does not fit" in result.stdout.str()
     stages = [{"concurrency": 1, "for": "2s"}, {"concurrency": 4, "for": "2s"}]
     result = bench(**{**ASKED, "concurrency_prompts": [[None, None]], "stages": stages, "sla": ["failed == 0"]})
     result.assert_outcomes(errors=0, failed=1)

@@ -20,7 +20,7 @@ from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import prediction
 from pytest_vllm_bench.metric_table import parse_rule
-from pytest_vllm_bench.model import Measurement, Message, Record, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Measurement, Message, Plan, Record, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.simulator.engine import Fleet
 from pytest_vllm_bench.store import measurement, records
 from pytest_vllm_bench.twin import Twin, advice, fit, playing, whatif
@@ -97,7 +97,16 @@ def test_what_cannot_be_learnt_from_is_refused(twin: Twin) -> None:
     load = usual()[1]
     predicted = playing.predict(twin, load.scenario, playing.again(load, 16))
     whole = replace(load, records=[_unstreamed(r) for r in load.records])
-    for given, key in (([load], "too_little"), ([load, predicted], "of_prediction"), ([load, whole], "not_streamed")):
+    assert load.plan is None
+    staged = replace(load, plan=Plan(scenario_id="x", folder=Path(), n=1, path="", steps=((0.0, 1), (1.0, 2))))
+    with pytest.raises(BenchError, match="no_room"):
+        fit.calibrate(usual(), {"kv_tokens": 100}, "")
+    for given, key in (
+        ([load], "too_little"),
+        ([load, staged], "stages"),
+        ([load, predicted], "of_prediction"),
+        ([load, whole], "not_streamed"),
+    ):
         with pytest.raises(BenchError) as wrong:
             fit.calibrate(given, {}, "")
         assert wrong.value.message.key == f"twin.{key}"
@@ -289,7 +298,10 @@ def test_what_is_wrong_is_said(args: list[str], key: str, tmp_path: Path, twin: 
 
 def test_a_file_that_is_no_twin_is_refused(tmp_path: Path, twin: Twin) -> None:
     path = tmp_path / "twin.json"
-    for content in (b"", b"[]", b'{"kind": "x"}', b"\xff\xfe", b'{"engine": {"step_s": "fast"}, "lessons": []}'):
+    whole: dict[str, Any] = {"engine": {}, "lessons": []}
+    parts: list[dict[str, Any]] = [{"step_s": -1.0}, {"prefill_tokens_per_s": 0}, {"block": 0}, {"step_s": "fast"}]
+    wrong = [json.dumps({**whole, "engine": part}).encode() for part in parts]
+    for content in (b"", b"[]", b'{"kind": "x"}', b"\xff\xfe", *wrong):
         path.write_bytes(content)
         with pytest.raises(BenchError, match="no_twin"):
             twins.read(path)
