@@ -109,6 +109,8 @@ def arrays(path: Path | None) -> dict[str, list[Any]]:
         "input_lens": [r.prompt_tokens if r.prompt_tokens is not None else r.asked_input or 0 for r in found],
         "output_lens": [0 if r.error else r.output_tokens or 0 for r in found],
         "start_times": [r.sent for r in found],
+        "latencies": [0.0 if r.error or r.sent is None or r.done is None else r.done - r.sent for r in found],
+        "queue_times": [max(0.0, r.sent - r.due) if r.sent is not None and r.due is not None else 0.0 for r in found],
         "ttfts": [_gaps(r)[0] for r in found],
         "itls": [_gaps(r)[1:] for r in found],
         "generated_texts": [r.text or "" for r in found],

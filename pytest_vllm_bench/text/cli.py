@@ -194,8 +194,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "另外按 --result-dir 和 --result-filename 写一份 vllm bench serve 的结果文件；本工具的结果总会写入",
     ),
     "cli.single.save_detailed": (
-        "that file has an entry a request: input_lens, output_lens, start_times, ttfts, itls, generated_texts, errors",
-        "该文件逐请求给出 input_lens、output_lens、start_times、ttfts、itls、generated_texts、errors",
+        "that file has an entry a request: input_lens, output_lens, start_times, latencies, queue_times, ttfts, itls, generated_texts, errors",
+        "该文件逐请求给出 input_lens、output_lens、start_times、latencies、queue_times、ttfts、itls、generated_texts、errors",
     ),
     "cli.single.append_result": (
         "adds a line to that file",

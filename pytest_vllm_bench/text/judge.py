@@ -265,7 +265,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{rule}：即使无一未达标，{n} 个请求也不足以证明；至少需要 {needed} 个相互独立的请求（还差 {more} 个以上）",
     ),
     # verdicts of rules
-    "judge.no_data": ("{metric}: no data, which never passes: {why}", "{metric}：没有数据（{why}），不能算通过"),
+    "judge.no_data": ("no data, which never passes: {why}", "没有数据（{why}），不能算通过"),
     "judge.no_steady_window": (
         "there is no steady window; ask for more requests (at least 3 per slot) or write whole_ before the metric",
         "没有稳态窗口；请增加请求数（每个并发至少 3 个），或在指标前加 whole_",

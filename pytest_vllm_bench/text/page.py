@@ -34,7 +34,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "at least one rule was broken, or a figure is worse than its reference",
         "至少一条规则未满足，或有指标劣于基线",
     ),
-    "page.verdict.INCONCLUSIVE": ("too little evidence to decide", "样本不足，无法判定"),
+    "page.verdict.INCONCLUSIVE": ("too little evidence to decide", "证据不足，无法判定"),
+    "page.verdict.within": (
+        "within every limit, but too few requests to prove it",
+        "证据不足：实测均在限值内，但请求太少，尚未证实",
+    ),
     "page.verdict.PREDICTED": ("predicted by a twin, not measured", "由孪生模型预测，未经实测"),
     "page.verdict.INVALID": (
         "the load was not what was asked for; the figures cannot be used",
@@ -217,10 +221,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{scenario} and {others} more:",
         "{scenario} 及另外 {others} 个场景：",
     ),
-    "page.finding.undecided": ("{scenario} has too little evidence.", "{scenario} 样本不足，无法判定。"),
+    "page.finding.undecided": ("{scenario} has too little evidence.", "{scenario} 证据不足。"),
     "page.finding.undecided_some": (
         "{scenario} and {others} more have too little evidence.",
-        "{scenario} 及另外 {others} 个场景样本不足，无法判定。",
+        "{scenario} 及另外 {others} 个场景证据不足。",
     ),
     "page.finding.more": ("About {more} more requests would make it proof.", "约需再多 {more} 个请求才能判定。"),
     "page.finding.best_within": (

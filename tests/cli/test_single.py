@@ -308,7 +308,17 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
     assert row["p0_ttft_ms"] == row["min_ttft_ms"] <= row["p25_ttft_ms"] <= row["p100_ttft_ms"] == row["max_ttft_ms"]
     for metric in ("ttft", "e2el", "client_queue_time", "e2el_including_client_queue"):
         assert {f"{statistic}_{metric}_ms" for statistic in ("mean", "median", "std", "p25", "p99.9")} <= row.keys()
-    for key in ("input_lens", "output_lens", "start_times", "ttfts", "itls", "generated_texts", "errors"):
+    for key in (
+        "input_lens",
+        "output_lens",
+        "start_times",
+        "ttfts",
+        "itls",
+        "latencies",
+        "queue_times",
+        "generated_texts",
+        "errors",
+    ):
         assert len(row[key]) == 12
     assert row["start_times"] == sorted(row["start_times"])
     assert (set(row["output_lens"]), set(row["input_lens"]), set(row["errors"])) == ({6}, {32}, {""})

@@ -485,9 +485,9 @@ def test_what_evalscope_leaves_out(data: Any, figures: dict[str, float], concurr
         ("max_itl_ms <= 100", {"max_itl_ms": 6.0, "completed": 50, "failed": 50}, (6, True, "whole", 100),
          "observed 6, asked <= 100"),
         ("p99_ttft_ms <= 100", {"completed": 98}, (None, None, "whole", 98),
-         "p99_ttft_ms: no data, which never passes: it was not measured"),
+         "no data, which never passes: it was not measured"),
         ("steady_p99_ttft_ms <= 100", {"p99_ttft_ms": 60.0}, (None, None, "steady", 0),
-         "p99_ttft_ms: no data, which never passes: there is no steady window; ask for more requests (at least 3 per "
+         "no data, which never passes: there is no steady window; ask for more requests (at least 3 per "
          "slot) or write whole_ before the metric"),
     ],
 )  # fmt: skip

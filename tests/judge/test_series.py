@@ -173,7 +173,7 @@ def test_a_limit_that_nobody_set_is_no_data() -> None:
     found = verdict("slo_attainment.ttft >= 0.5", MIXED, goodput={"e2el": 500})
     assert (found.verdict.value, found.observed, found.window) == ("FAIL", None, "steady")
     assert say(found.reason) == (
-        "slo_attainment.ttft: no data, which never passes: slo_attainment.ttft >= 0.5: goodput has no limit for ttft; "
+        "no data, which never passes: slo_attainment.ttft >= 0.5: goodput has no limit for ttft; "
         "add it, as in goodput: {ttft: 500}"
     )
     assert verdict("slo_attainment.e2el >= 0.5", MIXED, goodput={"e2el": 500}).misses == 1

@@ -869,7 +869,7 @@ def test_a_growing_queue_says_nothing_of_failures() -> None:
 def test_a_steady_window_that_is_not_there_is_said() -> None:
     found = one("steady_p90_ttft_ms <= 500", closed(noisy(20)), concurrency=None)
     assert (found.window, found.rule.text) == ("steady", "steady_p90_ttft_ms <= 500")
-    assert say(found.reason).startswith("p90_ttft_ms: no data, which never passes: there is no steady window; ")
+    assert say(found.reason).startswith("no data, which never passes: there is no steady window; ")
 
 
 @every(

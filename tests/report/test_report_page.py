@@ -100,6 +100,15 @@ def test_figures_of_what_is_invalid_stand_for_nothing_where_others_can() -> None
     assert 'class="j-INVALID"' in page.page([bad])
 
 
+def test_the_headline_says_whether_what_is_unproven_is_within() -> None:
+    shown_as = [
+        page.page([replace(one, verdicts=tuple(replace(v, within=within) for v in one.verdicts))])
+        for one in [result(verdict=Verdict.INCONCLUSIVE)]
+        for within in (True, False)
+    ]
+    assert ["尚未证实" in text for text in shown_as] == [True, False]
+
+
 def test_a_line_of_before_is_of_its_own_figures() -> None:
     """What all scenarios together changed stands at the last of them, and is no figure of that one."""
     own = Comparison(

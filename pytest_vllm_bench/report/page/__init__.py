@@ -104,7 +104,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         chips=_chips(results),
         judged=shown.rules(results)[:RULES],
         verdict=overall(tested, roll),
-        verdict_said="not_run" if roll.missing else overall(tested, roll),
+        verdict_said=_said(tested, roll),
         tally=[tally(results, roll, one) for one in LANGUAGES],
         outcome=outcome(tested, roll),
         of_all=set(tested[0].taints).intersection(*(one.taints for one in tested)) if tested else (),
@@ -136,6 +136,15 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         js=_resource("panels.js") + _resource("page.js"),
         plotly=_plotly(),
     )
+
+
+def _said(results: Sequence[Result], roll: Roll) -> str | None:
+    """What the headline says of one scenario: of INCONCLUSIVE, whether all that is seen is within its limits."""
+    worst = overall(results, roll)
+    if roll.missing or worst is not Verdict.INCONCLUSIVE:
+        return "not_run" if roll.missing else worst
+    unproven = [one for result in results for one in result.verdicts if one.verdict is Verdict.INCONCLUSIVE]
+    return "within" if unproven and all(one.within for one in unproven) else worst
 
 
 def columns(results: Sequence[Result]) -> list[str]:
