@@ -71,7 +71,7 @@ def test_the_tape_is_little_longer_than_what_came(folder: Path) -> None:
 
 def test_the_table_and_the_picture(folder: Path, tmp_path: Path) -> None:
     cases = [small(Case(name="standard"))]
-    errors = rounds.run(cases, {"pytest-vllm-bench": clients.ours, "aiohttp loop": clients.aiohttp_loop}, 2, folder)
+    errors = rounds.run(cases, {"pytest-vllm-bench": clients.path, "aiohttp loop": clients.aiohttp_loop}, 2, folder)
     table = rounds.table(errors).splitlines()
     assert len(table) == 4
     assert table[2].startswith("| standard | 8 | pytest-vllm-bench | 2      | +")
