@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from statistics import median
 from typing import Any
 
 from bench import Cell, bench
@@ -65,8 +66,8 @@ def alike(findings: Findings, one: Cell, both: Cell, trip: float) -> None:
         a, b = one.row[figure], both.row[figure]
         holds = abs(b - a - more) <= error + QUIET
         findings.check(f"{name}: {figure} {a:.2f} alone, {b:.2f} together, {more:g} on the way", holds=holds)
-    late = max(abs(r["sent"] - r["due"]) for r in both.records if r["due"] is not None) * 1e3
-    findings.check(f"{name}: all sent within {late:.2f} ms of the plan", holds=late <= error + 50)
+    late = median(abs(r["sent"] - r["due"]) for r in both.records if r["due"] is not None) * 1e3
+    findings.check(f"{name}: half were sent within {late:.2f} ms of the plan", holds=late <= error + QUIET)
 
 
 @contextmanager

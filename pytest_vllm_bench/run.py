@@ -447,10 +447,10 @@ async def by_machines(
         count=world.tokenizer.count if world.tokenizer.takes_text else None,
         keep_text=scenario.keep_text,
     )
+    watch.phase(Message(key="machines.handing", values={"n": len(world.machines)}))
+    begun = Measurement(scenario=scenario, plan=reading.plan)
     try:
-        whole = await machines.send(
-            Measurement(scenario=scenario, plan=reading.plan), order, world.machines, stop
-        )  # fmt: skip
+        whole = await machines.send(begun, order, world.machines, stop)
     finally:
         reading.over.set()
     assert whole.facts is not None

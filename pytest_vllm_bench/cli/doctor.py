@@ -104,7 +104,9 @@ def client_speed(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
 
     run_on_uvloop(burst)
     cost = costs[0]
-    yield None, say("cli.doctor.speed", lang, cost=f"{cost * 1e6:.1f}", rate=f"{round(SHARE / cost, -3):,.0f}")
+    rate, cores = SHARE / cost, environment.client()["cpus_usable"]
+    values = {"rate": f"{round(rate, -3):,.0f}", "cores": cores, "all": f"{round(rate * cores, -3):,.0f}"}
+    yield None, say("cli.doctor.speed", lang, cost=f"{cost * 1e6:.1f}", **values)
 
 
 def server(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
@@ -147,6 +149,10 @@ def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Findin
     yield True, say("cli.doctor.server", lang, url=world.target.base_url, model=model, window=window, trip=trip)
     tokens = world.tokenizer
     yield True, say("cli.doctor.tokenizer", lang, source=tokens.source, size=f"{tokens.vocab_size:,}")
+    for machine in world.machines:
+        rate = SHARE * machine.cores / machine.event_cost_s
+        values = {"machine": machine.name, "cores": machine.cores, "files": f"{machine.files:,}"}
+        yield True, say("cli.doctor.sends", lang, **values, rate=f"{round(rate, -3):,.0f}")
     trial = tried(lambda: asyncio.run(trial_of(scenario, world)))
     yield (
         (None, say(trial, lang))

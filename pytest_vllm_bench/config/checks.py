@@ -16,7 +16,7 @@ from pytest_vllm_bench.config.nouns import Config
 from pytest_vllm_bench.config.problems import translated
 from pytest_vllm_bench.config.rules import gate_rules, parsed
 from pytest_vllm_bench.config.schema import CellFile, File
-from pytest_vllm_bench.config.values import MOST_PROMPTS, MOST_SECONDS
+from pytest_vllm_bench.config.values import MOST_MACHINES, MOST_PROMPTS, MOST_SECONDS, MOST_SLOTS
 from pytest_vllm_bench.metric_table import parse_name, parse_rule, purposeless, rule_problems, unknown
 from pytest_vllm_bench.model import FEWEST_ROUNDS, Backend, Message, Problem, Rule
 from pytest_vllm_bench.suggest import suggestion
@@ -203,6 +203,18 @@ def _size(config: Config) -> Iterator[Problem]:
         yield _problem(config, longest, "too_many_items", product=product, n=f"{items:,}", most=f"{MOST_ITEMS:,}")
 
 
+def _slots(config: Config) -> Iterator[Problem]:
+    """A machine has so many ports, several have as many each."""
+    settings, asked = config.settings, config.settings.machines
+    machines = 1 if asked is None else len(asked.hosts) or asked.nodes or MOST_MACHINES
+    most, why = MOST_SLOTS * machines, Message(key="config.cost.slots")
+    places = {f"concurrency_prompts[{i}][0]": pair[0] for i, pair in enumerate(settings.concurrency_prompts or [])}
+    places |= {f"stages[{i}].concurrency": stage.concurrency for i, stage in enumerate(settings.stages)}
+    for path, slots in places.items():
+        if slots is not None and slots > most:
+            yield _problem(config, path, "too_much", got=f"{slots:,}", most=f"{most:,}", why=why)
+
+
 def _repeats(config: Config) -> Iterator[Problem]:
     repeats = config.settings.repeats
     if repeats.max is not None and repeats.max < repeats.min:
@@ -302,6 +314,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _overrides,
     _sla,
     _size,
+    _slots,
     _repeats,
     _trend,
     _search,

@@ -157,7 +157,7 @@ Boolean = Annotated[bool, *_field(v.boolean, {"type": "boolean"})]
 Count = Annotated[int, *_field(v.whole(1), _COUNT)]
 Number = Annotated[float, *_field(v.number(), _NUMBER)]
 Length = Annotated[int | None, *_field(v.optional(v.whole(1, MOST_TOKENS, "tokens")), {"anyOf": [_COUNT, _NULL]})]
-Slots = Annotated[int, *_field(v.whole(1, v.MOST_SLOTS, "slots"), _COUNT)]
+Slots = Annotated[int, *_field(v.whole(1, v.MOST_SLOTS * v.MOST_MACHINES, "slots"), _COUNT)]
 Repeated = Annotated[int, *_field(v.whole(1, v.MOST_REPEATS, "repeats"), _COUNT)]
 Starts = Annotated[int, *_field(v.whole(0, v.MOST_REPEATS, "repeats"), {"type": "integer", "minimum": 0})]
 Runs = Annotated[int, *_field(v.whole(1, v.MOST_RUNS, "runs"), _COUNT)]
@@ -457,7 +457,10 @@ class OverrideFile(Strict):
 _InputOutput = tuple[Length, Length]
 _Concurrency = Annotated[
     tuple[
-        Annotated[int | None, *_field(v.optional(v.whole(1, v.MOST_SLOTS, "slots")), {"anyOf": [_COUNT, _NULL]})],
+        Annotated[
+            int | None,
+            *_field(v.optional(v.whole(1, v.MOST_SLOTS * v.MOST_MACHINES, "slots")), {"anyOf": [_COUNT, _NULL]}),
+        ],
         Annotated[int | str | None, *_field(v.prompts, {"anyOf": [_COUNT, _MULTIPLE, _NULL]})],
     ],
     AfterValidator(_reachable),

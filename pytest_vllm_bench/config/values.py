@@ -23,6 +23,7 @@ _INFINITE = {"inf", "+inf", "infinity", ".inf", "unlimited"}
 #: More than this is a slip of the hand, and would cost what its text says (``config.cost.*``).
 MOST_PROMPTS = 10_000_000
 MOST_SLOTS, MOST_REPEATS, MOST_WORKERS, MOST_RUNS = 65_535, 1000, 256, 1000
+MOST_MACHINES = 1000
 MOST_RATE, LEAST_RATE = 1e6, 1e-3  # requests/s
 MOST_SECONDS = 30 * 86400.0
 ACCELERATORS = ("auto", "off", "nvidia", "amd", "hygon", "ascend")

@@ -47,13 +47,15 @@ class LineLoss(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where one listens and how it is spoken to; ``cores``: processes that it can run, once it has said so."""
+    """Where one listens and how it is spoken to; what it can: once it has said so."""
 
     host: str
     port: int
     token: bytes = field(repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     cores: int = 1
+    files: int = 0  # that a process may have open
+    event_cost_s: float = 0.0  # CPU for one event
     patience: float = LOST_S
 
     @property

@@ -120,7 +120,8 @@ async def meet(machines: Sequence[Machine]) -> tuple[Machine, ...]:
 
     async def met(machine: Machine) -> Machine:
         async with reached(machine) as hand:
-            return replace(machine, cores=hand.welcome.cores)
+            its = hand.welcome
+            return replace(machine, cores=its.cores, files=its.files, event_cost_s=its.event_cost_s)
 
     return tuple(await _all(map(met, machines)))
 

@@ -119,8 +119,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "每个请求约占 2 kB 内存，请求体还要占用磁盘",
     ),
     "config.cost.slots": (
-        "each slot is a connection, and a machine has no more ports than that",
-        "每个并发对应一个连接，而一台机器的端口只有这么多",
+        "each slot is a connection, and a machine has no more ports than that; several have as many each (machines:)",
+        "每个并发对应一个连接，而一台机器的端口只有这么多；多台机器则各有这么多（machines:）",
     ),
     "config.cost.tokens": ("no model takes or gives more", "没有模型能接收或生成更多"),
     "config.cost.repeats": ("each repeat runs every scenario once more", "每次重复都会把所有场景再跑一遍"),

@@ -55,6 +55,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the nodes of the Ray cluster cannot send: {why}",
         "Ray 集群的节点无法发送负载：{why}",
     ),
+    "machines.handing": ("handing the plan to {n} machines", "正在把计划交给 {n} 台机器"),
     "machines.tape": (
         "`tape: {tape}` cannot be had from several machines: each drops its own; leave out `tape` or `machines`",
         "多机压测无法使用 `tape: {tape}`：记录带保存在各机器上，用后即弃；请去掉 `tape` 或 `machines`",

@@ -413,3 +413,17 @@ def test_full_width_punctuation_elsewhere_is_text(wrong: Wrong) -> None:
 @pytest.mark.parametrize("text", ["input_output: " + "[" * 5000, "extra_body: " + "{a: " * 5000])
 def test_nesting_without_end(wrong: Wrong, text: str) -> None:
     assert [p.message.key for p in wrong(text, short=False)] == ["config.yaml_deep"]
+
+
+def test_each_machine_has_ports_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_TOKEN", "a-token-of-many-machines")
+    more = "base_url: http://h:1\ninput_output: [[8, 8]]\nconcurrency_prompts: [[100000, 200000]]\n"
+    machines = 'machines: {hosts: ["localhost:1", "localhost:2"], token_env: BENCH_TOKEN}\n'
+    path = tmp_path / "config.yaml"
+    path.write_text(more + machines, encoding="utf-8")
+    assert read(path, Overrides(), builtin())
+    path.write_text(more, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(path, Overrides(), builtin())
+    (problem,) = caught.value.problems
+    assert (problem.message.key, problem.path) == ("config.too_much", "concurrency_prompts[0][0]")

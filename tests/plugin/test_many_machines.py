@@ -101,6 +101,15 @@ def test_a_search_is_sent_by_two_machines(bench: Bench, pytester: pytest.Pyteste
     assert one["capacity"]["held"] == 2
 
 
+def test_the_doctor_says_what_each_machine_can_send(
+    bench: Bench, pytester: pytest.Pytester, workers: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench("--collect-only", machines=asked(workers))
+    assert main(["doctor", "--config", str(pytester.path / "cases" / "config.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert [f"{host} sends: " in said for host, _ in workers] == [True, True]
+
+
 def test_a_rule_that_is_broken_stops_all_machines(bench: Bench, pytester: pytest.Pytester, workers: list[Any]) -> None:
     shape = {"input_output": [[32, 4]], "concurrency_prompts": [[4, 4000]], "validity": VALID}
     ran = bench(machines=asked(workers), sla=["p50_e2el_ms <= 1"], **shape)
