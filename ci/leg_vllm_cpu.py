@@ -5,6 +5,7 @@ python ci/leg_vllm_cpu.py
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -43,6 +44,7 @@ def leg(findings: Findings) -> None:
     model = llama()
     common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
     sweep(findings, python, model, common)
+    profile(findings, python, model, common)
     compared(findings, python, model, common)
     # Another name of the same model stands for an adapter.
     with vllm(python, model, "--max-model-len", "4096", "--served-model-name", "tiny", "other") as url:
@@ -115,6 +117,30 @@ def compared(findings: Findings, python: Path, model: Path, common: Mapping[str,
             told = {key: value for key, value in row["server"].items() if key.startswith("startup.")}
             fresh = "VLLM_CACHE_ROOT" in row["environment"]["launch"]["env"] and "startup.wake_s" not in told
             findings.check(f"{id}: {row['verdict']} {told}", holds=fresh and row["verdict"] == "PASS")
+
+
+def profile(findings: Findings, python: Path, model: Path, common: Mapping[str, Any]) -> None:
+    """Real torch traces of a second load, with the client's requests on their time axis."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = json.dumps({"profiler": "torch", "torch_profiler_dir": folder})
+        one = {"input_output": [[64, 16]], "concurrency_prompts": [[2, 8]], "profile": {"requests": 3}}
+        with vllm(python, model, "--max-model-len", "512", "--profiler-config", config) as url:
+            (cell,) = bench({**common, **one}, url, kept=Path(folder) / "results")
+            spans, operations = traces(cell.row)
+        (notes,) = [note["values"] for note in cell.row["notes"] if note["key"] == "server.profiled_apart"]
+        holds = (cell.row["completed"], cell.row["taints"], notes["n"]) == (8, [], 3) and len(cell.row["traces"]) > 1
+        findings.check(f"{cell.id}: profiled apart, {notes['files']} files", holds=holds)
+        inside = [begin for begin, end in spans if any(begin <= at <= end for at in operations)]
+        told = f"{len(operations):,} operations of torch's, within {len(inside)} of {len(spans)} requests"
+        findings.check(f"{cell.id}: {told}", holds=len(inside) == len(spans) == 3)
+
+
+def traces(row: Mapping[str, Any]) -> tuple[list[tuple[float, float]], list[float]]:
+    """The requests of the client's trace, and when the server's operations began."""
+    own, *theirs = [json.loads(gzip.decompress(Path(path).read_bytes())) for path in row["traces"] if "json" in path]
+    spans = [event for event in own["traceEvents"] if event.get("name") == "request" and event["ph"] == "X"]
+    operations = [event["ts"] for one in theirs for event in one["traceEvents"] if event.get("cat") == "cpu_op"]
+    return [(span["ts"], span["ts"] + span["dur"]) for span in spans], operations
 
 
 def templates(findings: Findings, config: Mapping[str, Any], url: str) -> None:

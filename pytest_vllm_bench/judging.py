@@ -15,6 +15,7 @@ from pytest_vllm_bench.judge import devices, prediction, stopping
 from pytest_vllm_bench.judge.parts import summed_up
 from pytest_vllm_bench.measure import brief, energy, timeline
 from pytest_vllm_bench.measure.by_model import by_model
+from pytest_vllm_bench.measure.by_position import by_position
 from pytest_vllm_bench.measure.by_turn import by_turn
 from pytest_vllm_bench.measure.columns import sample
 from pytest_vllm_bench.measure.findings import findings
@@ -66,6 +67,8 @@ def judge(
     spoilt = [finding for sample in samples for finding in devices.findings(sample)]
     notes += [note for _, note in spoilt]
     notes += findings(samples[-1])
+    positions, slows = by_position(last.records)
+    notes += [slows] if slows else []
     notes += energy.notes(samples[-1], _asks_for_energy(asked), asked.deployment.accelerators)
     return Result(
         scenario=asked,
@@ -86,6 +89,7 @@ def judge(
         pooled=pooled if len(pool) > 1 else {},
         by_model=by_model(last.records, settings),
         by_turn=by_turn(last.records, settings),
+        by_position=positions,
         stages=summed_up(samples),
         date=last.date,
         session=last.session,

@@ -195,6 +195,7 @@ class Result:
     pooled: Metrics = field(default_factory=dict)  # over all of those; ``metrics`` is this run's own
     by_model: Mapping[str, Metrics] = field(default_factory=dict)  # where several share the run (LoRA)
     by_turn: Mapping[str, Metrics] = field(default_factory=dict)  # of conversations; "conversation" are whole ones
+    by_position: Mapping[str, Metrics] = field(default_factory=dict)  # last place in the answer → the pace until there
     traces: Sequence[str] = ()  # files of a profile, the client's own first
     stages: Mapping[str, Metrics] = field(default_factory=dict)  # of requests, in ms: mean, p0 … p100 (``judge.parts``)
     baseline: BaselineOutcome | None = None

@@ -158,6 +158,7 @@ class Row(msgspec.Struct, kw_only=True):
     pooled: Figures = {}
     by_model: dict[str, Figures] = {}
     by_turn: dict[str, Figures] = {}
+    by_position: dict[str, Figures] = {}
     traces: tuple[str, ...] = ()
     stages: dict[str, Figures] = {}
     probe_of: str = ""
@@ -172,7 +173,18 @@ class Row(msgspec.Struct, kw_only=True):
 
 KEYS = frozenset(Row.__struct_fields__)
 #: Left out of a file where they say nothing.
-OPTIONAL = ("per_repeat", "pooled", "by_model", "by_turn", "traces", "stages", "probe_of", "capacity", "baseline")
+OPTIONAL = (
+    "per_repeat",
+    "pooled",
+    "by_model",
+    "by_turn",
+    "by_position",
+    "traces",
+    "stages",
+    "probe_of",
+    "capacity",
+    "baseline",
+)
 #: What a search found, as figures of the result.
 CAPACITY = ("held", "held_proven", "broken", "broken_proven", "runs")
 #: Arrays over the requests, which other tools write into a result.
@@ -290,6 +302,7 @@ def _row(result: Result) -> Row:
         pooled=dict(result.pooled),
         by_model={name: dict(of) for name, of in result.by_model.items()},
         by_turn={name: dict(of) for name, of in result.by_turn.items()},
+        by_position={name: dict(of) for name, of in result.by_position.items()},
         traces=tuple(result.traces),
         stages={name: dict(of) for name, of in result.stages.items()},
         probe_of=scenario.probe_of,
@@ -357,6 +370,7 @@ def from_json(row: Mapping[str, Any], path: Path | None = None) -> Result:
         pooled=_numbers(kept.pooled),
         by_model={name: _numbers(of) for name, of in kept.by_model.items()},
         by_turn={name: _numbers(of) for name, of in kept.by_turn.items()},
+        by_position={name: _numbers(of) for name, of in kept.by_position.items()},
         traces=kept.traces,
         stages={name: _numbers(of) for name, of in kept.stages.items()},
         baseline=_baseline(kept.baseline),

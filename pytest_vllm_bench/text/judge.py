@@ -213,6 +213,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The server's queue grew by {slope} requests a second: the load is above its capacity.",
         "服务端的队列每秒增加 {slope} 个请求：负载超出了它的处理能力。",
     ),
+    "judge.watched.decoding_slows": (
+        "Decoding slows as answers grow: of {n} requests the median went from {early} ms a token (up to token {until}) to "
+        "{late} ms (from token {since} on), {slower} slower than its own beginning.",
+        "回答越长解码越慢：{n} 个请求的中位数从每 token {early} ms（第 {until} 个 token 之前）变为 {late} ms（第 {since} 个之后），"
+        "比各自的开头慢 {slower}。",
+    ),
     "judge.watched.outside": (
         "{share} of TTFT (median {ms} ms) passed outside of the engine, by the server's own times: in the network, in HTTP, "
         "in its tokenizer or its template.",

@@ -178,6 +178,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "page.finding.capacity": ("{scenario}:", "{scenario}："),
     "page.section.notes": ("Notes", "备注"),
+    "page.section.positions": ("Speed of decoding by place in the answer", "按回答中的位置看解码速度"),
+    "page.positions": (
+        "Milliseconds a token, by which token of its answer it was; late places are those of long answers alone.",
+        "每个 token 的毫秒数，按它是回答中的第几个 token 分组；靠后的位置只来自较长的回答。",
+    ),
+    "page.position": ("Token of the answer", "第几个 token"),
     "page.section.traces": ("Profiler traces", "Profiler trace"),
     "page.traces": (
         "Of a second, short load that nobody judged: the requests as the client saw them, and what the server recorded. "

@@ -123,6 +123,9 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         **_rules(results),
         errors=_errors(results),
         notes=_notes(results),
+        positions=[
+            (one.id, name, of) for one in results if len(one.by_position) > 1 for name, of in one.by_position.items()
+        ],
         traces=[(one.id, [_linked(path, extra.folder) for path in one.traces]) for one in results if one.traces],
         models=[(one.id, name, of) for one in results for name, of in one.by_model.items()],
         stages=[(one.id, stage, of, share) for one in results for stage, of, share in shown.stages(one)][:LISTED],
