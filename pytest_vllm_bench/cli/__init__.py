@@ -109,7 +109,7 @@ def unrun_shown(folders: Sequence[Path], lang: str) -> bool:
     from pytest_vllm_bench.store import folder
 
     said = []
-    for place in folders:
+    for place in filter(Path.is_dir, folders):
         roll, results = verdict.last([place], folder.read(place))
         lines = terminal.unrun([result for result in results if result.session == roll.session], roll, lang)
         said += [say("cli.unrun", lang, folder=str(place), session=roll.session), *lines] if lines else []

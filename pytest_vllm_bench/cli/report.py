@@ -47,7 +47,8 @@ def run(args: argparse.Namespace, lang: str) -> int:
         against=against,
     )
     problems: list[Problem] = []
-    written = rebuild.report(args.folders, args.out or args.folders[0], asked, problems)
+    first = args.folders[0]
+    written = rebuild.report(args.folders, args.out or (first.parent if first.is_file() else first), asked, problems)
     problems_shown(problems, lang)
     unrun_shown(args.folders, lang)
     print("\n".join(terminal.written(written, lang, base=Path.cwd())))

@@ -65,7 +65,10 @@ def _lines(path: Path, noted: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     try:
         text = files.text(path)
     except BenchError:
-        text = files.text(path, "gb18030")  # as a Chinese Excel saves it
+        try:
+            text = files.text(path, "gb18030")  # as a Chinese Excel saves it
+        except BenchError as error:
+            raise BenchError("report.unreadable", path=str(path), why=error.message) from None
         noted.append(Problem(message=Message(key="report.encoding"), file=str(path)))
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)

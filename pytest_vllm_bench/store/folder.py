@@ -270,7 +270,7 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
     Files of older versions, of the former scripts and of ``vllm bench serve --save-result`` count: what they lack is
     taken from the file name.  ``problems`` collects files that cannot be read; other JSON files are passed over.
     """
-    if not os.path.isdir(folder):
+    if not os.path.isdir(folder) and not (os.path.isfile(folder) and any(map(folder.match, KINDS))):
         raise BenchError("report.no_folder", folder=str(folder))
     found: dict[tuple[str, str], Result] = {}
     for path in _paths(folder, history=history):
@@ -280,7 +280,11 @@ def read(folder: Path, *, history: bool = False, problems: list[Problem] | None 
 
 
 def _paths(folder: Path, *, history: bool) -> list[Path]:
-    """Where results may lie; without any, those below are taken for a history: a ``history/`` itself, or a sweep."""
+    """Where results may lie; without any, those below are taken for a history: a ``history/`` itself, or a sweep.
+
+    A file is itself."""
+    if not os.path.isdir(folder):
+        return [folder]
     paths = sorted(p for kind in KINDS for p in folder.glob(kind) if p.name != EXPORT)
     if history:
         paths += sorted(p for kind in KINDS for p in (folder / HISTORY).glob(f"*/{kind}"))

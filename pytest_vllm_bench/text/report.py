@@ -366,6 +366,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path} 不是结果表：表头应有 scenario_id 列（aggregate_results.csv），或 `vllm bench sweep serve` 的各列（summary.csv），"
         "现为 {found}",
     ),
+    "report.unreadable": ("{path}: {why}", "{path}：{why}"),
     "report.no_number": (
         "{found} is no number (such cells in this column: {n})",
         "{found} 不是数字（该列共有 {n} 处）",

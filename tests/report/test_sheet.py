@@ -141,6 +141,26 @@ def test_trend_reads_each_directly_and_takes_each_into_a_history(
         assert capsys.readouterr().err.startswith("0 figures added"), what
 
 
+def test_a_file_may_be_named_where_a_folder_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a trend, a comparison, and reports, which lie beside it."""
+    rows = [
+        {"date": f"202601{n + 1:02}-020000", "num_prompts": 9, "completed": 9, "mean_tpot_ms": 10.0 + n % 3 / 10,
+         "max_concurrency": 4, "request_rate": "inf", "request_throughput": 2.0}
+        for n in range(14)
+    ]  # fmt: skip
+    lines, table = tmp_path / "openai.jsonl", csv.write(night(1), tmp_path / "old")[0]
+    lines.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert main(["trend", str(lines), "--metrics", "mean_tpot_ms"]) == 0
+    assert "1 series of up to 14 sessions" in capsys.readouterr().out
+    assert main(["compare", str(table), str(table)]) == 0
+    for file in (lines, table):
+        assert main(["report", str(file), "--formats", "markdown"]) == 0
+        assert (file.parent / "results.md").exists()
+    assert main(["trend", str(tmp_path / "none.jsonl")]) == 2
+    assert main(["trend", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err.splitlines()[-1]
+
+
 @every("head, body, said", [
     ("scenario_id,date,mean_ttft_ms\n", "a,20261101-020000,5\nb,20261101-020000,fast\nc,20261101-020000,slow\n",
      "{path}:3: mean_ttft_ms: used without a part of it: fast is no number (such cells in this column: 2)"),
