@@ -17,6 +17,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Observed, Target, Track, Watching
 from pytest_vllm_bench.observe.timeline import LOOKS, MetricsPages, sources_of
 from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.text import say
 
 OFTEN = 0.1  # seconds: tests need not wait as long as a config must
 
@@ -185,3 +186,34 @@ def test_who_is_told_the_servers_headers() -> None:
     assert [(s.url, s.label, s.target.headers) for s in sources_of(moved, Watching())] == [
         ("http://gpu:9000/m", "", {})
     ]
+
+
+def test_a_page_that_is_slow_is_read_half_as_often_and_that_is_said() -> None:
+    """It takes two fifths of the interval, and after that of the doubled one a fifth."""
+
+    async def watch() -> Observed:
+        looked, enough = 0, asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal looked
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while await reader.readuntil(b"\r\n\r\n"):
+                    looked += 1
+                    await asyncio.sleep(0.2 if LOOKS < looked <= LOOKS + 1 else 0)
+                    writer.write(GOOD % looked)
+                    await writer.drain()
+                    if looked == LOOKS + 2:
+                        enough.set()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            watcher = MetricsPages(Watching(interval=0.5))
+            await watcher.begin(Target(base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+            await enough.wait()
+            return await watcher.end(False)
+
+    seen = asyncio.run(watch())
+    (slow,) = (note for note in seen.notes if note.key == "observe.page_slow")
+    assert "less often" in say(slow)
+    assert all(track.every >= 1 for track in seen.tracks), "half as often, or rarer still on a busy machine"

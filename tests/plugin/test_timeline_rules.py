@@ -49,6 +49,34 @@ def test_a_full_cache_and_a_queue_break_their_rules(bench: Bench, pytester: pyte
     assert verdicts["server.gpu_temperature_max <= 80"] == ("FAIL", None), "what was not seen is no data"
 
 
+def test_a_broken_latency_rule_names_its_culprit(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More requests come than the engine has room for: what they wait for is its queue, and every report says so."""
+    summary = pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    load = {"concurrency_prompts": [[None, 120]], "request_rate": 30, "warmup": 0}
+    with simulator.start(SimulatorOptions(latency=SMALL, request_metrics=True)) as server:
+        result = bench(f"--vllm-url={server.base_url}", **{**ONE, **load}, sla=["p90_e2el_ms <= 400"])
+    result.assert_outcomes(failed=1)
+    row = json.loads((pytester.path / "results" / "bench_io64x30_rr30_np120.json").read_text())
+    culprit = row["verdicts"][0]["culprit"]
+    assert culprit["stage"] == "server_queue"
+    assert culprit["shares"][0]["interval"][0] > culprit["shares"][1]["interval"][1]
+    shares = sum(one["share"] for one in culprit["shares"])
+    assert shares == pytest.approx(culprit["observed"] - culprit["uncontended"])
+    assert row["stages"]["server_queue"]["p99"] > row["stages"]["server_prefill"]["p99"]
+    said = " ".join(result.stdout.str().split())
+    assert "p90_e2el_ms comes from queueing: " in said
+    assert "p90_e2el_ms comes from queueing: " in summary.read_text()
+    shown = (pytester.path / "results" / "report.html").read_text()
+    assert "p90_e2el_ms comes from queueing: " in shown
+    assert "p90_e2el_ms 主要来自服务端排队：" in shown
+    assert "watched-load" in shown, "drawn under the requests"
+    assert [line for line in result.outlines if "waiting ▁" in line], "and on the terminal"
+
+
 def test_a_restart_under_load_fails_with_its_second(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
     faults = tmp_path / "faults.json"
     faults.write_text(json.dumps([{"fault": "restart", "path": "/metrics", "requests": [6]}]))
