@@ -39,6 +39,7 @@ from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.metric_table import SAMPLED, SLO_IDS
 from pytest_vllm_bench.model import Message, Problem
 from pytest_vllm_bench.plan import tables
+from pytest_vllm_bench.plan.datasets import hf
 from pytest_vllm_bench.plan.source import FileReading
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.suggest import suggestion
@@ -307,7 +308,8 @@ def _rows(made: dict[str, Any], file: Path | None, told: list[Message]) -> None:
         if cell[1] == -1 or cell[1] > MOST_PROMPTS:
             raise BenchError("cli.single.all_rows", asked=cell[1])
         return
-    n = len(tables.read(file, FileReading(note=told.append)))
+    where = hf.HFOptions(path=str(file), where=made["dataset"].get("where"))
+    n = sum(hf.chosen(row, where) for row in tables.read(file, FileReading(note=told.append)))
     if cell[1] == -1 or cell[1] > n:
         told.append(_said("rows_there", asked=cell[1], n=n))
         cell[1] = n

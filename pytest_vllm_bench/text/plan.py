@@ -287,6 +287,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{n} of {of} rows left out: the picture, sound or film that they name is not here.",
         "已略去 {of} 行中的 {n} 行：其所指的图片、音频或视频不在本机。",
     ),
+    "plan.row_not_chosen": (
+        "{n} rows were passed over, beside {of} that were read, as where: says of {what}.",
+        "按 where: 对 {what} 的要求略过 {n} 行，另读取 {of} 行。",
+    ),
+    "plan.none_chosen": (
+        "{path}: no row has {where} (dataset.where).",
+        "{path}：没有任何一行满足 {where}（dataset.where）。",
+    ),
     "plan.not_sent": (
         "{n} of {of} rows have a column {what}, which is not sent.",
         "{of} 行中有 {n} 行含有 {what} 列，该列不会发送。",

@@ -42,7 +42,9 @@ DATA: dict[str, list[Any]] = {
     "audio_data.jsonl": ASKED,
     "image_data.jsonl": ASKED,
     "4-8K_throughput.jsonl": ASKED * 5,
-    "data/spec_bench/question.jsonl": [{"turns": [f"Summarise {n}."]} for n in range(7)],
+    "data/spec_bench/question.jsonl": [
+        {"category": ("summarization", "qa")[n % 2], "turns": [f"Summarise {n}."]} for n in range(14)
+    ],
     "conversation_trace.jsonl": [
         {"timestamp": 27 * n, "input_length": 600, "output_length": 5, "hash_ids": [n, n + 1]} for n in range(120)
     ],

@@ -47,6 +47,19 @@ def test_common_columns_are_found(make: Make, tmp_path: Path, row: dict[str, Any
     assert built.rows["output_len"].tolist() == [answer]
 
 
+def test_rows_are_chosen_by_what_a_column_says(make: Make, tmp_path: Path) -> None:
+    kinds = ("qa", "sum", "math")
+    name = saved(tmp_path, [{"prompt": f"air {i}", "kind": kinds[i % 3], "turn": i % 2} for i in range(12)])
+    assert read(make, name, 4, where={"kind": "sum"}).texts == ["air 1", "air 4", "air 7", "air 10"]
+    built = read(make, name, 5, where={"kind": ["qa", "math"], "turn": 1}, oversample=True)
+    assert built.texts[:4] == ["air 3", "air 5", "air 9", "air 11"]
+    assert any("kind, turn" in say(note) for note in built.plan.notes)
+    for where, told in (({"kind": "none"}, "kind: none"), ({"sort": "qa"}, "kind")):
+        with pytest.raises(DataError) as caught:
+            read(make, name, 1, where=where, oversample=True)
+        assert told in say(caught.value.message)
+
+
 def test_named_columns_come_first(make: Make, tmp_path: Path) -> None:
     name = saved(tmp_path, [{"prompt": "no", "body": "air water", "reply": "one two"}])
     built = read(make, name, 1, prompt_column="body", answer_column="reply")

@@ -23,7 +23,8 @@ from pytest_vllm_bench.tokenizer import unreachable
 class HFOptions:
     """``path``: a hub name, a folder that ``datasets`` saved, a folder of data files, or one of them.
 
-    ``answer_column``: its text's length is what is asked for, unless ``input_output`` says.
+    ``answer_column``: its text's length is what is asked for, unless ``input_output`` says.  ``where``: only rows whose
+    column is this, or one of these.
     """
 
     path: str = option()
@@ -34,6 +35,7 @@ class HFOptions:
     image_column: str | None = option(None)
     audio_column: str | None = option(None)
     prompt: str | None = option(None)
+    where: Mapping[str, Any] | None = option(None)
     streaming: bool = option(True)
     shuffle: bool = option(False)
     oversample: bool = option(False)
@@ -171,13 +173,33 @@ def _made(wanted: Wanted, source: Any, options: HFOptions) -> Iterator[Prompt]:
 
 def _numbered(wanted: Wanted, source: Iterable[Any], options: HFOptions) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for lap in count():
-        seen = 0
-        for seen, row in enumerate(_each(source, options), 1):
-            yield seen, row
-        if not options.oversample or not seen:
+        rows = 0
+        for number, row in enumerate(_each(source, options), 1):
+            if not chosen(row, options):
+                wanted.count("plan.row_not_chosen", what=", ".join(options.where or ()))
+                continue
+            rows += 1
+            yield number, row
+        if not rows and options.where:
+            raise DataError("plan.none_chosen", path=options.path, where=spelled(options.where))
+        if not options.oversample or not rows:
             return
         if lap == 0:
-            wanted.note(Message(key="plan.oversampled", values={"rows": seen, "n": wanted.n}))
+            wanted.note(Message(key="plan.oversampled", values={"rows": rows, "n": wanted.n}))
+
+
+def chosen(row: Mapping[str, Any], options: HFOptions) -> bool:
+    """Whether a row is what ``where`` says; DataError where it lacks such a column."""
+    for name, value in (options.where or {}).items():
+        if name not in row:
+            raise DataError("plan.column_missing", path=options.path, wanted=name, found=", ".join(row))
+        if str(row[name]) not in map(str, value if isinstance(value, list | tuple) else [value]):
+            return False
+    return True
+
+
+def spelled(where: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in where.items())
 
 
 def _tokens(wanted: Wanted, answers: list[str]) -> list[int] | None:
