@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import chart, clients, foresight, kernel, limits, rounds, truth
+from benchmarks import chart, clients, foresight, kernel, limits, rounds, truth, watching
 from benchmarks.chinese import chinese
 from benchmarks.truth import Case
 from pytest_vllm_bench import environment
@@ -35,7 +35,14 @@ def main() -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    parts = {"rounds": compare, "others": others, "limits": beyond, "kernel": times, "foresight": foreseen}
+    parts = {
+        "rounds": compare,
+        "others": others,
+        "limits": beyond,
+        "kernel": times,
+        "foresight": foreseen,
+        "watching": watched,
+    }
     for part in asked.parts or parts:
         text = parts[part](asked)
         print(text, flush=True)
@@ -48,6 +55,8 @@ def write_docs(part: str, text: str) -> None:
     """Replace what stands between ``<!-- part -->`` and the next ``<!-- end -->`` on both pages."""
     for page in DOCS.glob("*/accuracy.md"):
         before, mark, rest = page.read_text("utf-8").partition(f"<!-- {part} -->\n")
+        if not mark:  # it is printed alone
+            continue
         _, end, after = rest.partition("<!-- end -->")
         said = chinese(text) if page.parent.name == "zh" else text
         page.write_text(f"{before}{mark}\n{said}\n\n{end}{after}", "utf-8")
@@ -58,9 +67,14 @@ def foreseen(asked: argparse.Namespace) -> str:
     return foresight.table()
 
 
+def watched(asked: argparse.Namespace) -> str:
+    """What watching the server costs."""
+    return watching.report(asked.out, asked.rounds)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="rounds|others|limits|kernel|foresight", help="default: all")
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, nargs="*", help="of the standard case (default 16 256 1024)")
     parser.add_argument("--clients", nargs="*", help="names; default: every one that is there")
@@ -109,5 +123,14 @@ def times(asked: argparse.Namespace) -> str:
     """The kernel's receive timestamps: what they would say, and cost."""
     return kernel.report(asked.out)
 
+
+PARTS = {
+    "rounds": compare,
+    "others": others,
+    "limits": beyond,
+    "kernel": times,
+    "foresight": foreseen,
+    "watching": watched,
+}
 
 sys.exit(main())

@@ -8,6 +8,7 @@ import shutil
 import struct
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.measure.columns import MetricSettings
 from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.measure.metrics import metrics
-from pytest_vllm_bench.model import INDEX_ROW, Ask, Backend, LoadFacts, Plan, Prompt, Record, Target
+from pytest_vllm_bench.model import INDEX_ROW, Ask, Backend, Beside, LoadFacts, Plan, Prompt, Record, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class How:
     decode: bool = True  # beside the load, as ``run`` does; False: the tape is only read
     workers: int = 1
     keep_bytes: int | None = None  # of the tape
+    besides: Callable[[Target], Sequence[Beside]] = lambda target: ()  # what watches meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +111,7 @@ def measured(case: Case, server: Server, folder: Path, how: How = How()) -> Meas
     load.open_files_problem(case.concurrency)
     reader = Reader(case, made, tape, how)
     try:
-        sending = load.send(made, target, load.SendSettings(workers=how.workers), tape, asyncio.Event())
-        facts = asyncio.run(sending)
+        facts = asyncio.run(_sent(made, target, how, tape))
     finally:
         reader.finish()
     shutil.rmtree(tape)
@@ -118,6 +119,16 @@ def measured(case: Case, server: Server, folder: Path, how: How = How()) -> Meas
     figures = metrics(reader.records, settings=MetricSettings(concurrency=case.concurrency)) if how.decode else {}
     metrics_s = time.process_time() - before
     return Measured(seen=_seen(case, facts, figures, (reader.cpu_s, metrics_s)), facts=facts, records=reader.records)
+
+
+async def _sent(made: Plan, target: Target, how: How, tape: Path) -> LoadFacts:
+    watching = how.besides(target)
+    for beside in watching:
+        await beside.begin(target)
+    facts = await load.send(made, target, load.SendSettings(workers=how.workers), tape, asyncio.Event())
+    for beside in watching:
+        await beside.end(False)
+    return facts
 
 
 def _seen(case: Case, facts: LoadFacts, figures: Any, cost: tuple[float, float]) -> Seen:
