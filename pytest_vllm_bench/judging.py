@@ -64,7 +64,8 @@ def judge(
         stopping.spread_said(per_repeat, STARTUP if asked.of_start else stopping.SPREAD),
         *last.said,
     ]
-    spoilt = [finding for sample in samples for finding in devices.findings(sample)]
+    beside = [one.environment.get("launch", {}).get("beside", 0) for one in pool]
+    spoilt = [found for seen, n in zip(samples, beside, strict=True) for found in devices.findings(seen, n)]
     notes += [note for _, note in spoilt]
     notes += findings(samples[-1])
     positions, slows = by_position(last.records)

@@ -143,7 +143,9 @@ class Session:
         self.servers.back(scenario)
         world = replace(world, machines=await self._machines(scenario, world))
         if started is not None:
-            facts: list[Callable[[Scenario], Beside | None]] = [partial(LaunchFacts, started)]
+            facts: list[Callable[[Scenario], Beside | None]] = [
+                partial(LaunchFacts, started, self.servers.launcher.beside(started))
+            ]
             notes = (*world.notes, *await started.prepared(target))
             world = replace(world, besides=(*world.besides, *facts), notes=notes)
         for note in world.notes:

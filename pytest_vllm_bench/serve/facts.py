@@ -13,8 +13,8 @@ from pytest_vllm_bench.serve.start import RunningServer
 class LaunchFacts:
     """Beside one load."""
 
-    def __init__(self, running: RunningServer, scenario: Scenario) -> None:
-        self.running, self.scenario = running, scenario
+    def __init__(self, running: RunningServer, beside: int, scenario: Scenario) -> None:
+        self.running, self.beside, self.scenario = running, beside, scenario
 
     async def begin(self, target: Target) -> None:
         """It was asked before the warm-up."""
@@ -33,6 +33,7 @@ class LaunchFacts:
             "env": dict(launch.env),
             "start": running.number,
             **({"caches": launch.caches} if launch.caches else {}),
+            **({"beside": self.beside} if self.beside else {}),  # servers of ours that are up too
             "log": running.log.name,
             "accelerators": ask.accelerators(launch.command),
             "settings": {name: list(values) for name, values in told.items() if name in flags},

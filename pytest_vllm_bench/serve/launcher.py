@@ -39,6 +39,10 @@ class Launcher:
         """The one that is up for this target."""
         return next((up.running for up in self._up if up.scenario.target == target), None)
 
+    def beside(self, running: RunningServer) -> int:
+        """How many others are up too."""
+        return sum(up.running is not running for up in self._up)
+
     def _stays(self, up: ServingServer, scenario: Scenario) -> bool:
         """Whether it is the one that this scenario is to run on."""
         launch, same = scenario.target.launch, up.scenario.target == scenario.target

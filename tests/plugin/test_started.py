@@ -371,7 +371,9 @@ def test_what_a_server_held_must_come_back(bench: Bench, card: Callable[..., Pat
         result.assert_outcomes(passed=1, errors=1)
 
 
-def test_what_is_compared_runs_side_by_side_where_both_fit(bench: Bench, card: Callable[..., Path]) -> None:
+def test_what_is_compared_runs_side_by_side_where_both_fit(
+    bench: Bench, card: Callable[..., Path], pytester: pytest.Pytester
+) -> None:
     """Else in turn, each round on servers started anew; so many starts are the note's lines."""
 
     def starts(each: int, beside: str = "5", **keys: Any) -> str:
@@ -385,6 +387,8 @@ def test_what_is_compared_runs_side_by_side_where_both_fit(bench: Bench, card: C
         result = bench(**ONE | asked)
         assert result.parseoutcomes().get("passed", 0) + result.parseoutcomes().get("failed", 0) == 10
         assert "b-io16x4-mc2" in told(result)
+        launch = saved(pytester, "b_io16x4_mc2_np20_r2")["environment"]["launch"]
+        assert launch.get("beside", 0) == (each < 40_000)
         return " ".join(note.read_text().replace("start ", "").split())
 
     assert starts(30_000) == "1 2"
