@@ -203,7 +203,7 @@ def judge(results: Sequence[Result], gate: FrontierGate, roll: Roll = Roll()) ->
         ranked = best(line, gate.metric, gate.at)[:1]
         reached = bool(ranked) and ranked[0][1] >= gate.at_least
         verdict = Verdict.PASS if reached else Verdict.FAIL if whole else Verdict.INCONCLUSIVE
-        values = {"limit": limit(gate.at), "wanted": words.number(gate.at_least), "unit": unit(gate.metric)}
+        values = {"limit": limit(gate.at), "wanted": words.number(gate.at_least), "metric": gate.metric}
         by = ranked[0][0].id if ranked else ""
         values |= {"value": words.number(ranked[0][1]), "best": by} if ranked else {}
         said = _of(message(f"report.frontier.gate{'' if ranked else '_none'}", **values), name, done)

@@ -281,12 +281,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "report.frontier.setting": ("Setting", "组合"),
     "report.frontier.gate": (
-        "frontier: within {limit} the best reaches {value} of the {wanted} {unit} asked for ({best}).",
-        "frontier：满足{limit}的最好场景达到 {value}，要求 {wanted} {unit}（{best}）。",
+        "frontier: {name} of the best within {limit}: {value}, at least {wanted} asked for ({best}).",
+        "frontier：满足{limit}的最好场景 {best}，其{name}为 {value}，要求至少 {wanted}。",
     ),
     "report.frontier.gate_none": (
-        "frontier: within {limit} is no scenario; {wanted} {unit} are asked for.",
-        "frontier：没有场景满足{limit}；要求 {wanted} {unit}。",
+        "frontier: no scenario is within {limit}; {name} of at least {wanted} asked for.",
+        "frontier：没有场景满足{limit}；要求{name}至少 {wanted}。",
     ),
     "report.carries.concurrency": (
         "The most users at once within the rules are carried by {best}: {held}, {ratio} × {other} ({least}).",

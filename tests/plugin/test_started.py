@@ -182,7 +182,7 @@ def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytes
         result = bench(*options, **ONE | keys)
         result.assert_outcomes(passed=2)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        assert told(result).count("FAIL: frontier: within 59000 ms P99 E2EL the best reaches") == 1
+        assert told(result).count("FAIL: frontier: Output throughput per accelerator of the best within") == 1
         kept = json.loads((pytester.path / "results" / "verdict.json").read_text())
         assert (kept["outcome"], kept["frontier"][0]["outcomes"][0]["verdict"]) == ("fail", "FAIL")
         assert "frontier" in kept["lost"][0]
@@ -191,7 +191,7 @@ def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytes
     assert "INCONCLUSIVE: frontier" in told(result)
     result = bench(**ONE | keys | {"frontier": {"at_least": 0.001}})
     assert result.ret == pytest.ExitCode.OK
-    assert "PASS: frontier: within the rules the best reaches" in told(result)
+    assert "PASS: frontier: Output throughput per accelerator of the best within the" in told(result)
     assert "Within the rules the best is tp" in told(result)
 
 
