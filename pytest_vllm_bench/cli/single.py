@@ -34,6 +34,7 @@ from pytest_vllm_bench.cli.flags import (
     shown,
 )
 from pytest_vllm_bench.config import Overrides, matrix, read
+from pytest_vllm_bench.config.urls import address
 from pytest_vllm_bench.config.values import MOST_PROMPTS
 from pytest_vllm_bench.errors import BenchError, ConfigError
 from pytest_vllm_bench.metric_table import SAMPLED, SLO_IDS
@@ -238,6 +239,8 @@ def _server(args: argparse.Namespace, made: dict[str, Any], told: list[Message])
     host = args.host or "127.0.0.1"
     host = f"[{host}]" if ":" in host and not host.startswith("[") else host
     made["base_url"] = args.base_url or f"http://{host}:{args.port or 8000}"
+    if address(made["base_url"]).twin:  # the config that is made of this lies elsewhere
+        made["base_url"] = str(Path.cwd() / files.path(made["base_url"]))
     made["headers"] = dict(pair(text, "header") for text in args.header or ()) or None
     signed = "api_key_env" in made or "authorization" in map(str.lower, made["headers"] or ())
     if os.environ.get("OPENAI_API_KEY") and not signed:

@@ -73,9 +73,11 @@ def _target(name: str, asked: TargetFile, settings: File, where: Where) -> Targe
         where.add(where.url_origin or path, found.problem)
         return Target(name=name)
     if found.twin:
-        if not os.path.isfile(where.base_dir / files.path(found.url)):
+        file = files.path(found.url)
+        file = Path.cwd() / file if where.url_origin else file  # as everything that is written on a command line
+        if not os.path.isfile(where.base_dir / file):
             where.add(where.url_origin or path, Message(key="config.no_such_file", values={"file": found.url}))
-        return Target(name=name, base_url=found.url, twin=True)
+        return Target(name=name, base_url=str(file), twin=True)
     headers = {**settings.headers, **asked.headers}
     authorization = [found.authorization] if found.authorization else []
     variable = asked.api_key_env or settings.api_key_env

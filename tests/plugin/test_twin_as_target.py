@@ -82,6 +82,13 @@ def test_a_twin_that_is_not_there_is_a_problem_of_the_config(bench: Bench, pytes
     assert "base_url: there is no file twin.json" in result.stderr.str() + result.stdout.str()
 
 
+def test_a_twin_on_the_command_line_lies_where_that_was_written(
+    bench: Bench, pytester: pytest.Pytester, place: Path
+) -> None:
+    (place / "twin.json").rename(pytester.path / "other.json")
+    bench("--vllm-url=other.json", **{**ASKED, "base_url": "http://127.0.0.1:9"}).assert_outcomes(skipped=1)
+
+
 def test_what_cannot_be_predicted_says_so(bench: Bench, pytester: pytest.Pytester, place: Path) -> None:
     """Later turns hold answers that nobody knows yet; a cap that changes; no room."""
     talk = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}] * 3}
