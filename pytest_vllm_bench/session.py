@@ -170,9 +170,10 @@ class Session:
         return await self._fit(scenario, world, there)
 
     async def _fit(self, scenario: Scenario, world: World, there: Sequence[Machine]) -> tuple[Machine, ...]:
-        if refusal := machines.unfit(scenario, world.target, world.backend, there):
+        met = await machines.meet(there)
+        if refusal := machines.unfit(scenario, world.target, world.backend, met):
             raise BenchError(refusal.key, **refusal.values)
-        return await machines.meet(there)
+        return met
 
     async def _placed(self, address: str, scenario: Scenario, world: World) -> tuple[Machine, ...]:
         """Nodes of a Ray cluster; placed anew where one of them is gone."""

@@ -26,6 +26,7 @@ from array import array
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -53,6 +54,7 @@ class Machine:
     port: int
     token: bytes = field(repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
+    identity: str = ""
     cores: int = 1
     files: int = 0  # that a process may have open
     event_cost_s: float = 0.0  # CPU for one event
@@ -81,6 +83,7 @@ class Welcome(msgspec.Struct, tag=True, kw_only=True):
 
     mac: bytes = b""
     versions: dict[str, str]
+    identity: str  # of the machine
     cores: int
     files: int  # that a process may have open
     event_cost_s: float  # CPU for one event
@@ -175,7 +178,9 @@ _DECODER = msgspec.msgpack.Decoder(_Any, dec_hook=_decode)
 class Line:
     """One end of it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float = LOST_S) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float | None = LOST_S
+    ) -> None:
         self.most, self.came, self.patience = FIRST_BYTES, 0.0, patience
         self._reader, self._writer = reader, writer
         if (sock := writer.get_extra_info("socket")) is not None:
@@ -189,17 +194,16 @@ class Line:
         data = _ENCODER.encode(message)
         try:
             self._writer.write(_LENGTH.pack(len(data)) + data)
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.patience or LOST_S):
                 await self._writer.drain()
         except (OSError, TimeoutError) as error:
             self._writer.transport.abort()  # whoever listens to the line learns of it
             raise LineLoss(self._words(error)) from None
 
-    async def hear(self, patience: float | None = -1) -> Any:
-        """The next message; ``came``: when its first bytes were read.  ``patience``: other than the line's."""
-        patience = self.patience if patience == -1 else patience
+    async def hear(self) -> Any:
+        """The next message, if it comes within the line's ``patience``; ``came``: when its first bytes were read."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self.patience):
                 (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
                 self.came = perf_counter()
                 if length > self.most:
@@ -218,7 +222,7 @@ class Line:
         if isinstance(error, asyncio.IncompleteReadError):
             return "connection closed"
         if isinstance(error, TimeoutError):
-            return f"silent for {self.patience:g} s"
+            return f"silent for {self.patience or LOST_S:g} s"
         return str(error) or type(error).__name__
 
 
@@ -228,6 +232,13 @@ def mac(token: bytes, who: str, *nonces: bytes) -> bytes:
 
 def same(one: bytes, other: bytes) -> bool:
     return hmac.compare_digest(one, other)
+
+
+def identity() -> str:
+    """Which machine, or container, this is."""
+    with suppress(OSError):
+        return f"{platform.node()} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return platform.node()
 
 
 def versions() -> dict[str, str]:

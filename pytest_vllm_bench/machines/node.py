@@ -51,7 +51,8 @@ async def about() -> between.Welcome:
     """What this machine says of itself."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return between.Welcome(versions=between.versions(), cores=cores, files=files, event_cost_s=await event_cost())
+    cost, which = await event_cost(), between.identity()
+    return between.Welcome(versions=between.versions(), identity=which, cores=cores, files=files, event_cost_s=cost)
 
 
 async def serve(
@@ -105,8 +106,8 @@ async def _attend(line: Line) -> None:
     errand, stop = cast("Errand | None", None), asyncio.Event()
     try:
         while True:
-            message = await line.hear(IDLE_S if errand is None or errand.task is None else None)
-            match message:
+            line.patience = IDLE_S if errand is None or errand.task is None else None
+            match message := await line.hear():
                 case between.Ping():
                     await line.say(between.Pong(line.came, perf_counter()))
                 case between.ShardJob() if errand is None:

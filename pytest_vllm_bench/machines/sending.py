@@ -121,7 +121,8 @@ async def meet(machines: Sequence[Machine]) -> tuple[Machine, ...]:
     async def met(machine: Machine) -> Machine:
         async with reached(machine) as hand:
             its = hand.welcome
-            return replace(machine, cores=its.cores, files=its.files, event_cost_s=its.event_cost_s)
+            told = {name: getattr(its, name) for name in ("identity", "cores", "files", "event_cost_s")}
+            return replace(machine, **told)
 
     return tuple(await _all(map(met, machines)))
 
@@ -132,7 +133,8 @@ def unfit(scenario: Scenario, target: Target, backend: Backend, machines: Sequen
         return Message(key="machines.tape", values={"tape": scenario.tape})
     if BACKENDS.get(backend.name) != backend:
         return Message(key="machines.backend", values={"backend": backend.name})
-    away = [m for m in machines if not own(m.host)]
+    here = between.identity()  # a tunnel's near end has this machine's address, and leads to another
+    away = [machine for machine in machines if machine.identity != here]
     if target.here and away:
         return Message(key="machines.local", values={"url": target.base_url, "machine": away[0].name})
     return None
@@ -145,15 +147,6 @@ async def addresses(target: Target) -> list[str]:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return sorted({str(one[4][0]) for one in found})
     return []
-
-
-def own(host: str) -> bool:
-    """Whether an address is this machine's."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        return host not in ("0.0.0.0", "::")
-    return False
 
 
 def trusting(verify: bool | str) -> ssl.SSLContext:
@@ -306,8 +299,7 @@ async def followed(hand: Hand, hands: Sequence[Hand], order: Order, start: float
 
 async def _halt(stop: asyncio.Event, hands: Sequence[Hand]) -> None:
     await stop.wait()
-    for hand in hands:
-        await _told(hand, between.Halt())
+    await asyncio.gather(*(_told(hand, between.Halt()) for hand in hands))
 
 
 async def _told(hand: Hand, message: between.Go | between.Halt) -> None:

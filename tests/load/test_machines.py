@@ -164,6 +164,20 @@ async def test_who_takes_no_part_is_named_before_any_load() -> None:
     assert say(many).count("127.0.0.1") == 2
 
 
+async def test_a_server_on_this_machine_is_no_server_of_others() -> None:
+    """Nor where a tunnel leads there from this one's own address."""
+    other = msgspec.structs.replace(await node.about(), identity="elsewhere")
+    async with listening(1) as here, listening(1, welcome=other) as away:
+        met = await machines.meet([*here, *away])
+    local, far = Target(base_url="http://localhost:8000"), Target(base_url="http://10.1.2.3:8000")
+    vllm = BACKENDS["vllm"]
+    assert machines.unfit(scenario(), local, vllm, met[:1]) is None
+    assert machines.unfit(scenario(), far, vllm, met) is None
+    refusal = machines.unfit(scenario(), local, vllm, met)
+    assert refusal is not None
+    assert f"{away[0].name} would send to itself" in say(refusal)
+
+
 @asynccontextmanager
 async def line_of(machine: Machine) -> AsyncIterator[None]:
     from pytest_vllm_bench.machines.sending import reached

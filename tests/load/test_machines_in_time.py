@@ -69,7 +69,7 @@ ways = st.lists(st.tuples(st.floats(2e-5, 2e-3), st.floats(2e-5, 2e-3)), min_siz
 clocks = st.tuples(st.floats(-0.3, 0.3), st.floats(-100e-6, 100e-6))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(st.floats(0.001, 60), min_size=6, max_size=40).map(sorted),
     st.booleans(),

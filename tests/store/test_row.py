@@ -21,6 +21,7 @@ from pytest_vllm_bench.model import (
     ClientSummary,
     Comparison,
     DatasetChoice,
+    MachineFacts,
     Message,
     Plan,
     RequestSummary,
@@ -104,6 +105,9 @@ ANSWERS = st.builds(
     seconds=NUMBERS,
     notes=st.lists(MESSAGES, max_size=2).map(tuple),
 )
+MACHINES = st.lists(st.builds(MachineFacts, name=WORDS, start_ms=FINITE, lost=st.none() | MESSAGES), max_size=2).map(
+    tuple
+)
 WORKERS = st.builds(WorkerSummary, cpu_s=NUMBERS, seconds=NUMBERS, tape_stall_ms=NUMBERS)
 CELLS = st.builds(
     Cell,
@@ -179,7 +183,10 @@ def results(draw: st.DrawFn) -> Result:
         requests=draw(requests),
         plan=draw(st.none() | plan),
         client=draw(
-            st.none() | st.builds(ClientSummary, seconds=NUMBERS, steal=st.none() | FINITE, workers=st.tuples(WORKERS))
+            st.none()
+            | st.builds(
+                ClientSummary, seconds=NUMBERS, steal=st.none() | FINITE, workers=st.tuples(WORKERS), machines=MACHINES
+            )
         ),
         server=draw(st.dictionaries(WORDS, NUMBERS, max_size=2)),
         environment=draw(st.dictionaries(WORDS, PLAIN, max_size=2)),
