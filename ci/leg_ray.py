@@ -75,9 +75,11 @@ class Node:
 
 
 def sending() -> Iterator[str]:
+    """Measuring processes of actors."""
     for one in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"pytest_vllm_bench.load" in (one / "cmdline").read_bytes():
+            parent = Path("/proc") / (one / "stat").read_text().rpartition(")")[2].split()[1] / "cmdline"
+            if b"pytest_vllm_bench.load" in (one / "cmdline").read_bytes() and b"ray::" in parent.read_bytes():
                 yield one.name
 
 
