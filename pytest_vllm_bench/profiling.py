@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,8 @@ Measure = Callable[[Scenario, World, Watch, Path], Awaitable[Measurement]]
 
 
 def wanted(result: Result) -> bool:
-    """A load that broke off says nothing that a profile could explain."""
-    return result.scenario.profile is not None and result.error is None and result.complete
+    """A server that went away cannot be profiled, nor one that is foretold."""
+    return result.scenario.profile is not None and result.error is None and not result.scenario.target.twin
 
 
 class _Aside:
@@ -42,12 +43,17 @@ async def profiled(result: Result, world: World, watch: Watch, work: Path, measu
     profiler = Profiler(asked, into.resolve(), steps, watch.warn)
     watch.phase(Message(key="plugin.profiling"))
     try:
+        with folder.writing(world.folder):  # else it would go where an earlier session's files of this name do
+            folder.retire(world.folder, folder.stem(result.id), result.session)
         alone = replace(world, besides=[lambda _: profiler])
         load = await measure(shorter(result.scenario), alone, _Aside(watch), private_folder(work / "profiled"))
     except BenchError as error:
         watch.warn(error.message)
         return replace(result, notes=(*result.notes, world.target.covered(error.message))), False
-    for note in load.observed.notes[1:]:  # beyond that it was profiled
+    except asyncio.CancelledError:  # while the server writes, say: what was judged is saved all the same
+        return result, True
+    troubles = [note for note in load.observed.notes if note.key == "server.profile_goes_on"]
+    for note in troubles:
         watch.warn(note)
     started = environment.since_1970() - now() + (load.facts.started if load.facts else 0.0)
     try:
@@ -59,7 +65,7 @@ async def profiled(result: Result, world: World, watch: Watch, work: Path, measu
     traces = [str(path) for path in (own, *(file for file in profiler.files if file.resolve() != own.resolve()))]
     values = {"n": len(load.records), "files": len(traces) - 1, "folder": str(into)}
     said = Message(key="server.profiled_apart" if profiler.files else "server.profiled_elsewhere", values=values)
-    notes = (*result.notes, said, *load.observed.notes[1:])
+    notes = (*result.notes, said, *troubles)
     return replace(result, notes=notes, traces=tuple(traces)), load.interrupted
 
 

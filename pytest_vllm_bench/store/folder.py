@@ -140,7 +140,7 @@ def write(result: Result, folder: Path, keep: Keep = Keep()) -> tuple[Path, ...]
     """
     name = stem(result.id)
     with writing(make(folder)):
-        _retire(folder, name, result.session)
+        retire(folder, name, result.session)
         written = [write_text(folder / f"{name}.json", dump(result))]
         if result.records:
             written.append(folder / f"{name}{records_file.SUFFIX}")
@@ -202,7 +202,7 @@ def writing(folder: Path, key: str = "") -> Iterator[None]:
         raise BenchError(key, folder=str(folder), path=path, why=why) from error
 
 
-def _retire(folder: Path, name: str, session: str) -> None:
+def retire(folder: Path, name: str, session: str) -> None:
     """Move what another session left under this name out of the way."""
     old = folder / f"{name}.json"
     if not old.exists():

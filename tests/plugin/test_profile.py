@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_vllm_bench import simulator
+from pytest_vllm_bench import profiling, simulator
+from pytest_vllm_bench.model import Cell, Measurement, Message, Profile, Result, Scenario, Target, Verdict
 from pytest_vllm_bench.simulator import SimulatorOptions
 from pytest_vllm_bench.store import measurement
 
@@ -61,10 +64,14 @@ def test_traces_lie_beside_a_result_that_they_do_not_change(
 
 def test_sglang_records_so_many_steps_into_our_folder(bench: Bench, pytester: pytest.Pytester) -> None:
     with simulator.start(SimulatorOptions(dialect="sglang")) as server:
-        result = bench(f"--vllm-url={server.base_url}", **ONE, backend="sglang", profile="*-mc2-*")
-    result.assert_outcomes(passed=1)
-    own, theirs = map(Path, saved(pytester)["traces"])
-    assert (theirs.parent, theirs.name[:5]) == (own.parent, "TP-0.")
+        for _ in range(2):  # the first session's files make room for the second's
+            result = bench(f"--vllm-url={server.base_url}", **ONE, backend="sglang", profile="*-mc2-*")
+            result.assert_outcomes(passed=1)
+            own, theirs = map(Path, saved(pytester)["traces"])
+            assert (theirs.parent, theirs.name[:5]) == (own.parent, "TP-0.")
+            assert own.is_file()
+            assert theirs.is_file()
+    assert len(list(pytester.path.glob("results/history/*/*.profile/client.trace.json.gz"))) == 1
 
 
 def test_what_goes_wrong_is_said_and_the_result_stands(bench: Bench, pytester: pytest.Pytester, tmp_path: Path) -> None:
@@ -82,6 +89,29 @@ def test_what_goes_wrong_is_said_and_the_result_stands(bench: Bench, pytester: p
         assert key in [note["key"] for note in row["notes"]]
         assert row["verdict"] == "PASS"
         assert word in result.stdout.str()
+
+
+def test_what_was_judged_outlives_an_interruption(tmp_path: Path) -> None:
+    """A Ctrl-C comes while the server writes, which takes minutes."""
+    asked = Scenario(cell=Cell(place="x"), target=Target(), backend="vllm", profile=Profile())
+    judged = Result(scenario=asked, verdict=Verdict.PASS)
+
+    @dataclass(frozen=True)
+    class Around:
+        folder: Path = tmp_path
+        target: Target = Target()
+        besides: tuple[Any, ...] = ()
+
+    async def interrupted(*_: Any) -> Measurement:
+        raise asyncio.CancelledError
+
+    class Told:
+        def phase(self, message: Message) -> None: ...
+
+        warn = record = phase
+
+    work: Any = profiling.profiled(judged, Around(), Told(), tmp_path, interrupted)  # type: ignore[arg-type]
+    assert asyncio.run(work) == (judged, True)
 
 
 def test_a_pattern_that_nothing_matches_is_an_error(bench: Bench) -> None:
