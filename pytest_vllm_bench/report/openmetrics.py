@@ -11,7 +11,7 @@ from pytest_vllm_bench.metric_table import Unit, parse_name
 from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import baseline, csv, words
 from pytest_vllm_bench.report.shown import pooled, without_probes
-from pytest_vllm_bench.report.verdict import Roll, absent_end, gates, red
+from pytest_vllm_bench.report.verdict import Roll, absent_end, gates, outcome, red
 from pytest_vllm_bench.store.folder import make, order, write_text, writing
 from pytest_vllm_bench.store.row import flat
 
@@ -60,6 +60,9 @@ def pushed(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path
 def _families(results: Sequence[Result], roll: Roll) -> Iterator[tuple[str, str, str, Sequence[tuple[str, float]]]]:
     """Name, unit, meaning, and of each scenario its labels and figure."""
     yield PREFIX + "not_run", "", "scenarios that were to run and did not", [("", len(roll.missing))]
+    yield PREFIX + "session_failed", "", "1 where the gate was red: a test failed, or the session as a whole", (
+        _session(results, roll)
+    )  # fmt: skip
     yield PREFIX + "test_failed", "", "1 where a scenario's test failed", [
         (_labels(scenario=id), failed) for id, failed in _ends(results, roll)
     ]  # fmt: skip
@@ -92,6 +95,12 @@ def _families(results: Sequence[Result], roll: Roll) -> Iterator[tuple[str, str,
         yield f"{PREFIX}capacity_{key}", "", said, found
 
 
+def _session(results: Sequence[Result], roll: Roll) -> list[tuple[str, bool]]:
+    """What pytest made of all together, which may fail although no test did; nothing where nobody knows."""
+    ended = outcome(results, roll)
+    return [("", ended == "fail")] if ended else []
+
+
 def _ends(results: Sequence[Result], roll: Roll) -> list[tuple[str, bool]]:
     """Each scenario, and whether its test failed."""
     ends = [(result.id, red(result)) for result in sorted(gates(results), key=order)]
@@ -121,6 +130,7 @@ def _seconds(date: str) -> float:
 def gitlab(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path:
     """``metrics.txt``, for GitLab's ``artifacts:reports:metrics``: a line a scenario and figure, under its own name."""
     lines = [f"not_run {len(roll.missing)}"] if roll.missing else []
+    lines += [f"session_failed {failed:d}" for _, failed in _session(results, roll)]
     lines += [f"test_failed{_labels(scenario=id)} {failed:d}" for id, failed in _ends(results, roll)]
     predicted = [one.id for one in sorted(results, key=order) if "predicted" in one.taints]
     lines += [f"predicted{_labels(scenario=id)} 1" for id in predicted]

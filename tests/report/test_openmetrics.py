@@ -53,8 +53,18 @@ def test_prometheus_own_parsers_read_it(tmp_path: Path) -> None:
     )
     failed = {one.labels["scenario"]: one.value for one in families[f"{prefix}test_failed"].samples}
     assert failed["gone"] == 1
+    assert [one.value for one in families[f"{prefix}session_failed"].samples] == [1]
     stamps = [one.timestamp for family in families.values() for one in family.samples]
     assert set(stamps) == {None}, "a Pushgateway refuses time stamps"
+
+
+def test_a_session_that_fails_as_a_whole_is_red_although_no_test_failed(tmp_path: Path) -> None:
+    whole = Roll(failed=("all scenarios together are worse",))
+    for write, name in ((openmetrics.pushed, openmetrics.PREFIX), (openmetrics.gitlab, "")):
+        for roll, red in ((whole, 1), (Roll(), 0)):
+            lines = write([result()], tmp_path, roll).read_text("utf-8").splitlines()
+            assert f"{name}session_failed {red}" in lines
+            assert [line[-1] for line in lines if line.startswith(f"{name}test_failed")] == ["0"]
 
 
 def test_nothing_is_said_twice_or_without_a_session(tmp_path: Path) -> None:
