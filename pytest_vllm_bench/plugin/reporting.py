@@ -16,8 +16,7 @@ from pytest_vllm_bench.model import Message, Result
 from pytest_vllm_bench.plugin import DELIVERIES, SIGNALS, chosen, language
 from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.plugin.roll import RollCall
-from pytest_vllm_bench.report import frontier, session, terminal, verdict
-from pytest_vllm_bench.report.chart import spoken
+from pytest_vllm_bench.report import session, terminal, verdict
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.text import say
 
@@ -57,9 +56,8 @@ def write_one(config: pytest.Config, roll: RollCall, folder: Path, lines: list[s
     pairs, untold = tried(partial(regression.between_targets, rounds(made)), lang)
     results = regression.beside(results, pairs)
     ended = roll.last(folder)
-    failed = [spoken(message, lang) for message in frontier.failed(results, ended)]
     lost += ended.lost
-    ended = replace(ended, lost=(*lost, *failed))
+    ended = replace(ended, lost=tuple(lost))
     if part := verdict.part_of(results, ended):
         lines.append(say(part, lang))
     for write in session.writers(results, folder, os.environ, lang=lang, headers=headers, roll=ended):

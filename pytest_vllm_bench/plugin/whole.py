@@ -1,4 +1,5 @@
-"""What only the whole session shows → failures of its own: all scenarios together beside a reference, and over time.
+"""What only the whole session shows → failures of its own: all scenarios together beside a reference, the best of all
+settings, and what has changed over time.
 
 They are no test's: each is reported as if one had stood at the end, ``cases/config.yaml::baseline``, so that pytest's
 summary, its exit code and JUnit have it; ``--lf`` after nothing but such a failure runs all, of which it is made.
@@ -7,6 +8,7 @@ summary, its exit code and JUnit have it; ``--lf`` after nothing but such a fail
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +21,8 @@ from pytest_vllm_bench.plugin import DELIVERIES, language
 from pytest_vllm_bench.plugin.delivery import Delivery
 from pytest_vllm_bench.plugin.reporting import tried
 from pytest_vllm_bench.plugin.roll import RollCall
-from pytest_vllm_bench.report import baseline
-from pytest_vllm_bench.text import say
+from pytest_vllm_bench.report import baseline, frontier, verdict
+from pytest_vllm_bench.report.chart import spoken
 
 if TYPE_CHECKING:
     from pytest_vllm_bench.report.trend import TrendOutcome
@@ -40,14 +42,24 @@ def judge(session: pytest.Session, roll: RollCall) -> None:
     configs: dict[tuple[Path, str], list[Delivery]] = {}
     for made in session.config.stash[DELIVERIES].values():
         configs.setdefault((made.folder, made.result.test.config_file), []).append(made)
+    firsts = dict(reversed(configs))
     for (folder, config_file), of in configs.items():
-        for gate, said in _failures(session.config, roll, folder, of):
+        gates = _best(roll, folder) if firsts[folder] == config_file else iter(())
+        for gate, said in (*gates, *_failures(session.config, roll, folder, of)):
             nodeid = f"{Path(config_file).as_posix()}::{gate}"
             if said:
                 roll.failed[folder] = (*roll.failed.get(folder, ()), *said)
-                _report(session, nodeid, [say(one, language(session.config)) for one in said])
+                _report(session, nodeid, [spoken(one, language(session.config)) for one in said])
             elif not roll.partly(folder):
                 _forget(session.config, nodeid)
+
+
+def _best(roll: RollCall, folder: Path) -> Iterator[tuple[str, Sequence[Message]]]:
+    """The gates on the best of all settings of a folder; xdist's controller knows them by what its workers wrote."""
+    ended = roll.last(folder)
+    known = ended if ended.frontiers else replace(verdict.read(folder), status=ended.status)
+    if known.frontiers:
+        yield "frontier", frontier.failed(roll.results(folder), known)
 
 
 def _failures(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_vllm_bench.model import Message, Result, Verdict
+from pytest_vllm_bench.model import Result, Verdict
 from pytest_vllm_bench.report import culprit, trend, words
+from pytest_vllm_bench.report.chart import spoken
 from pytest_vllm_bench.report.exports import SIGNS, changes, markdown_safe, markdown_table, markdown_text
 from pytest_vllm_bench.report.failure import observed
 from pytest_vllm_bench.report.findings import findings
@@ -100,10 +101,6 @@ def _trend(roll: Roll, lang: str) -> list[str]:
     return ["", f"### {say('page.section.trend', lang)}", "", *table]
 
 
-def _said(what: Message | str, lang: str) -> str:
-    return say(what, lang) if isinstance(what, Message) else what
-
-
 def workflow_commands(results: Sequence[Result], lang: str = "en", roll: Roll = Roll()) -> list[str]:
     """Workflow commands, one line each: an error for what failed or did not run, a warning for what passed and is not
     PASS.
@@ -120,7 +117,7 @@ def workflow_commands(results: Sequence[Result], lang: str = "en", roll: Roll = 
                 _command(name, _place(result), result.id, result.verdict, said, lang)
             )
     errors += [
-        _command("error", "", say("report.whole", lang), Verdict.FAIL, _said(one, lang), lang) for one in roll.failed
+        _command("error", "", say("report.whole", lang), Verdict.FAIL, spoken(one, lang), lang) for one in roll.failed
     ]
     for absent in roll.lacking:
         errors.append(_command("error", "", absent.id, NOT_RUN, words.why(absent, lang), lang))

@@ -183,11 +183,7 @@ def summary(results: Sequence[Result], roll: Roll = Roll()) -> dict[str, Any]:
         "status": roll.status,
         "verdict": None if going else overall(results, roll),
         "outcome": outcome(results, roll),
-        **(
-            {"failed": [say(said, "en") if isinstance(said, Message) else said for said in roll.failed]}
-            if roll.failed
-            else {}
-        ),
+        **({"failed": [spoken(said, "en") for said in roll.failed]} if roll.failed else {}),
         **({"lost": list(roll.lost)} if roll.lost else {}),
         **({"frontier": _frontiers(results, roll)} if roll.frontiers else {}),
         **({"trend": [_drift(drift) for one in roll.trend for drift in one.drifts]} if roll.trend else {}),

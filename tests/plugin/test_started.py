@@ -172,7 +172,8 @@ def test_a_start_that_is_measured_ends_with_a_sleep(bench: Bench, pytester: pyte
 
 
 def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytest.Pytester) -> None:
-    """All tests pass, and the session fails; with workers of xdist too.  Accelerators are those that flags ask for."""
+    """All tests pass, and the session fails in a line of its own; with workers of xdist too.  Accelerators are those
+    that flags ask for."""
     args = [{"label": f"tp{n}", "note": f"{pytester.path}/note"} for n in (1, 2)]
     keys: dict[str, Any] = {
         "server": server(args=args), "deployment": {"accelerators": 2},
@@ -180,12 +181,13 @@ def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytes
     }  # fmt: skip
     for options in ((), ("-n", "2", "--dist", "loadgroup")):
         result = bench(*options, **ONE | keys)
-        result.assert_outcomes(passed=2)
+        result.assert_outcomes(passed=2, failed=1)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        assert told(result).count("FAIL: frontier: Output throughput per accelerator of the best within") == 1
+        assert "FAILED cases/config.yaml::frontier - " in told(result)
+        assert "FAIL: frontier: Output throughput per accelerator of the best within" in told(result)
         kept = json.loads((pytester.path / "results" / "verdict.json").read_text())
         assert (kept["outcome"], kept["frontier"][0]["outcomes"][0]["verdict"]) == ("fail", "FAIL")
-        assert "frontier" in kept["lost"][0]
+        assert "per accelerator of the best within" in kept["failed"][0]
     result = bench("-k", "tp1", **ONE | keys)
     assert result.ret == pytest.ExitCode.OK
     assert "INCONCLUSIVE: frontier" in told(result)
