@@ -141,7 +141,7 @@ def _steps(logs: Any, found: Sequence[int]) -> Iterator[_Step]:
     """Each point's two neighbouring stretches, compared by a two-sided t-test of equal variances."""
     ends = [0, *found, len(logs)]
     left = np.concatenate([logs[low:high] - logs[low:high].mean() for low, high in pairwise(ends)])
-    slack = math.sqrt((1 + (likeness := _likeness(left))) / (1 - likeness))
+    slack = math.sqrt((1 + (likeness := _likeness(left, len(ends) - 1))) / (1 - likeness))
     for low, at, high in zip(ends, ends[1:], ends[2:], strict=False):
         before, after = logs[low:at], logs[at:high]
         df = high - low - 2
@@ -156,11 +156,13 @@ def _steps(logs: Any, found: Sequence[int]) -> Iterator[_Step]:
         yield _Step(at=at, before=float(before.mean()), after=float(after.mean()), half=half, p=chance)
 
 
-def _likeness(left: Any) -> float:
+def _likeness(left: Any, levels: int) -> float:
     """How much a night is like the one before it (the lag-one autocorrelation of what levels leave), 0 to 0.8: nights
-    that are alike say less than as many that are not.  A short series shows less than there is."""
+    that are alike say less than as many that are not.  Each level that was taken off makes them look less alike than
+    they are; what independent nights often show by chance counts as none."""
     n, total = len(left), float((left**2).sum())
     if n < 2 * FEWEST or not total:
         return 0.0
     seen = float((left[1:] * left[:-1]).sum()) / total
-    return min(0.8, max(0.0, seen + (1 + 4 * max(seen, 0.0)) / n))
+    true = seen + levels * (1 + 3 * max(seen, 0.0)) / n
+    return min(0.8, true) if true > 1 / math.sqrt(n) else 0.0
