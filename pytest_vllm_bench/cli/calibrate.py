@@ -55,7 +55,9 @@ def measured(places: Sequence[Path]) -> list[Measurement]:
     found: list[Measurement] = []
     for place in places:
         paths = sorted(place.glob(f"bench_*{measurement.SUFFIX}")) if os.path.isdir(place) else [place]
-        ours = [one for one in map(measurement.load, paths) if one.complete and len(one.records)]
+        ours = [
+            one for one in map(measurement.load, filter(os.path.exists, paths)) if one.complete and len(one.records)
+        ]
         if not ours:
             raise BenchError("twin.nothing", folder=str(place))
         found += ours

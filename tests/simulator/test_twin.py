@@ -287,6 +287,7 @@ def test_the_commands_calibrate_and_ask(results: Path, tmp_path: Path, said: Cal
         (["whatif", "none.json", "--rate", "1"], "none.json"),
         (["whatif", "TWIN", "--rate", "1", "--input-len", "5000000", "--output-len", "5"], "does not fit"),
         (["calibrate", "EMPTY"], "no measurement"),
+        (["calibrate", "nowhere"], "no measurement"),
     ],
 )
 def test_what_is_wrong_is_said(args: list[str], key: str, tmp_path: Path, twin: Twin, said: Callable[..., str]) -> None:
