@@ -37,7 +37,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page.verdict.INCONCLUSIVE": ("too little evidence to decide", "证据不足，无法判定"),
     "page.verdict.within": (
         "within every limit, but too few requests to prove it",
-        "证据不足：实测均在限值内，但请求太少，尚未证实",
+        "实测均在限值内，但请求太少，尚未证实",
     ),
     "page.verdict.PREDICTED": ("predicted by a twin, not measured", "由孪生模型预测，未经实测"),
     "page.verdict.INVALID": (
