@@ -8,11 +8,16 @@ times of this process, memory is its own; all else follows by multiplication.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import heapq
+import os
+import subprocess
+import sys
 import tempfile
 from array import array
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
@@ -20,11 +25,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import own, rounds, truth
+from benchmarks.seen import Seen
+from benchmarks.truth import Case
+from pytest_vllm_bench import load, machines
 from pytest_vllm_bench import plan as plans
 from pytest_vllm_bench.load.dispatch import Dispatch, Outside, PlannedRow, chains, share
 from pytest_vllm_bench.machines import line
 from pytest_vllm_bench.machines.clock import Clock, Offset, on_ours
+from pytest_vllm_bench.measure.columns import MetricSettings
 from pytest_vllm_bench.measure.merge import merge
+from pytest_vllm_bench.measure.metrics import metrics
 from pytest_vllm_bench.model import Cell, LoadFacts, Measurement, Plan, Record, Scenario, Target
 from pytest_vllm_bench.plan import shard
 
@@ -34,7 +45,14 @@ MACHINES, WORKERS, STREAMS, BODY, EVENTS = 64, 8, 100_000, 2000, 128
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.machines", description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000_000)
+    parser.add_argument("--nodes", action="store_true", help="two nodes x 512 streams beside one x 1,024, and no more")
     asked = parser.parse_args()
+    if asked.nodes:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = {"one node, 2 processes": alone, "two nodes, 1 process each": together}
+            errors = rounds.run([Case(concurrency=1024, requests=4096)], rows, 3, truth.build(Path(folder)).parent)
+            print(rounds.table(errors))
+        return
     with tempfile.TemporaryDirectory() as folder:
         plan = made(Path(folder), asked.requests)
         told("one machine's part cut", *timed(lambda: sum(len(data) for _, data in shard.cut(plan, 5, MACHINES))))
@@ -53,6 +71,35 @@ def main() -> None:
     _, took = timed(lambda: merged(records))
     told("… put on its clock and merged", len(records), took / len(records))
     print(f"a record in memory: {each:,.0f} bytes, {asked.requests:,} of them {each * asked.requests / 1e9:,.1f} GB")
+
+
+def alone(case: Case, server: truth.Server, folder: Path) -> Seen:
+    return own.measured(case, server, folder, own.How(workers=2)).seen
+
+
+def together(case: Case, server: truth.Server, folder: Path) -> Seen:
+    """Two workers as their user starts them."""
+    token, command = "a-token-of-benchmarks", [sys.executable, "-m", "pytest_vllm_bench", "worker"]
+    with ExitStack() as stack:
+        there = []
+        for _ in range(2):
+            listen = [*command, "--listen", "127.0.0.1:0", "--token-env", "TOKEN"]
+            environ = {**os.environ, "TOKEN": token}
+            process = stack.enter_context(subprocess.Popen(listen, env=environ, stdout=subprocess.PIPE, text=True))
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            there.append(machines.Machine(host="127.0.0.1", port=port, token=token.encode()))
+        settings = load.SendSettings(backend=own.backend_of(case))
+        order = machines.Order(target=Target(base_url=server.url), settings=settings, take=lambda *_: None)
+        scenario = Scenario(cell=Cell(place="x"), target=Target(), backend="vllm")
+        begun = Measurement(scenario=scenario, plan=own.planned(case, folder / "plan"))
+        made = asyncio.run(machines.send(begun, order, there, asyncio.Event()))
+    assert made.facts is not None
+    print([(m.name, f"{m.start_ms:.3f} ± {m.error_ms:.3f} ms") for m in made.facts.machines], file=sys.stderr)
+    figures: Any = metrics(list(made.records), settings=MetricSettings(concurrency=case.concurrency, workers=2))
+    names = {"ttft_mean": "mean_ttft_ms", "ttft_p99": "p99_ttft_ms", "itl_p50": "p50_itl_ms", "itl_p99": "p99_itl_ms"}
+    return Seen(throughput=figures["output_throughput"], **{ours: figures[name] for ours, name in names.items()})
 
 
 def told(what: str, n: int, seconds: float) -> None:
