@@ -188,8 +188,8 @@ def watched(results: Sequence[Result], width: int, lang: str) -> list[str]:
     from pytest_vllm_bench.store.folder import records_of
 
     lines = list[str]()
-    for result in results:
-        told = at_a_glance(records_of(result), WATCHED) if len(lines) < MOST else ()
+    for result in results[:MOST]:
+        told = at_a_glance(records_of(result), WATCHED)
         mine = [result.id] if told else []
         for name, values in told:
             shown = f"{words.number(float(f'{v:.3g}'))}" if (v := min(values)) < max(values) else ""

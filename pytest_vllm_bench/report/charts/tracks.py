@@ -28,8 +28,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     "clock": ("clock_mhz",),
     "memory": ("memory_mib", "host_memory_mib", "server_memory_mib"),
 }
-#: Panels that are drawn unasked, and of which one is enough where there are more.
-SHOWN, EITHER = 4, ("power", "utilization")
+#: Panels that are drawn unasked.
+SHOWN = 4
 #: Shares, which are drawn in percent.
 SHARES = ("kv_usage", "hit_rate")
 #: Moments of one kind that lie closer than this share of the run are one; and moments at most.
@@ -42,7 +42,10 @@ def watched(records: Path | None) -> tuple[dict[str, Curve], list[tuple[float, s
 
     from pytest_vllm_bench import curves
 
-    one = measurement.found(records.with_name(records.name.partition(".records.")[0])) if records else None
+    if records is None:
+        return {}, []
+    stem = records.with_name(records.name.partition(".records.")[0])
+    one = measurement.found(stem) if stem.with_name(stem.name + tracks.SUFFIX).is_file() else None
     if one is None or one.facts is None:
         return {}, []
     seen, start = one.observed.tracks, one.facts.started
@@ -69,7 +72,7 @@ def at_a_glance(records: Path | None, bars: int) -> list[tuple[Label, list[float
 
 
 def panels(found: dict[str, Curve], points: int) -> tuple[Chart, ...]:
-    """The most telling first."""
+    """The most telling first; where there is power, utilisation comes after the others."""
     made = []
     for name, names in PANELS.items():
         drawn = [_series(found[one], one, k, points) for k, one in enumerate(names) if one in found]
