@@ -6,8 +6,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "压测期间服务端 profiler 处于开启状态。",
     ),
     "server.profiled_apart": (
-        "Profiled by a second load of {n} requests, which is not judged: {files} files of the server's, and the requests as "
-        "the client saw them in {folder}.",
+        "Profiled by a second load of {n} requests, which is not judged; files of the server's: {files}; the requests as the "
+        "client saw them are in {folder}.",
         "已用另一段 {n} 个请求的负载做了剖析（不参与判定）：服务端写出 {files} 个文件，客户端所见的请求在 {folder}。",
     ),
     "server.profiled_elsewhere": (
