@@ -108,7 +108,7 @@ def sentences(results: Sequence[Result], gates: Sequence[FrontierGate] = ()) -> 
     """Which setting is the best within the limit (of the first gate, else within the rules), for each kind of work that
     several have done; and which carries the most: each with the scenario that it is about."""
     at, found = (gates[0].at if gates else None), []
-    several = {name: line for name, line in works(results).items() if settings(line) > 1}
+    several = {name: line for name, line in _comparable(results).items() if settings(line) > 1}
     for name, line in several.items():
         metric = per(line)
         ranked = best(line, metric, at)
@@ -122,6 +122,15 @@ def sentences(results: Sequence[Result], gates: Sequence[FrontierGate] = ()) -> 
         found.append((_of(said, name, several), ranked[0][0].id if ranked else ""))
     searched = carriers(results)
     return [*found, *((_of(most(line), place, searched), line[0].id) for place, line in searched.items())]
+
+
+def _comparable(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Without the loads at which a setting is invalid: its best may have been there."""
+    spoilt = {one.scenario.cell.anywhere.key for one in results if one.verdict is Verdict.INVALID}
+    return {
+        name: [one for one in line if one.scenario.cell.anywhere.key not in spoilt]
+        for name, line in works(results).items()
+    }
 
 
 def _of(said: Message, name: str, among: Mapping[str, object]) -> Message:

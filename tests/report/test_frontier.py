@@ -206,3 +206,10 @@ def test_what_a_search_did_not_answer_is_not_ranked() -> None:
     ):  # fmt: skip
         (sentence,) = said(results)
         assert sentence.endswith(words)
+
+
+def test_loads_at_which_a_setting_is_invalid_are_left_out_for_all() -> None:
+    """The slower setting is not the best because the other's best load was spoilt."""
+    slow = [setting("branch", 150, 80, 16), setting("branch", 300, 40, 64)]
+    fast = [setting("main", 200, 90, 16), replace(setting("main", 400, 50, 64), verdict=Verdict.INVALID)]
+    assert said([*slow, *fast]) == ["Within the rules the best is main: 200 tok/s per accelerator, 1.33 × branch."]
