@@ -293,8 +293,34 @@ async def test_a_machine_is_free_again_when_its_caller_is_gone(tmp_path: Path) -
         assert (await sent(make_plan(tmp_path / "q", [{}] * 5), there, server)).complete
 
 
-async def test_a_machine_that_gets_another_plan_is_not_believed(tmp_path: Path) -> None:
-    """And one that speaks of something else, or of a file that is none of a plan's, is left."""
+async def test_a_machine_that_got_another_plan_sends_nothing(tmp_path: Path) -> None:
+    async def forgetful(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        its = line.Line(reader, writer)
+        await its.say(line.Challenge(b"nonce"))
+        its.most = line.MOST_BYTES
+        proof = line.mac(TOKEN, "listens", b"nonce", (await its.hear()).nonce)
+        await its.say(msgspec.structs.replace(await node.about(), mac=proof))
+        with suppress(line.LineLoss):
+            while True:
+                match await its.hear():
+                    case line.Ping():
+                        await its.say(line.Pong(its.came, its.came))
+                    case line.Piece(file=""):
+                        await its.say(line.Ready(b"of another plan"))
+        writer.close()
+
+    served = await asyncio.start_server(forgetful, "127.0.0.1", 0)
+    machine = Machine(host="127.0.0.1", port=served.sockets[0].getsockname()[1], token=TOKEN)
+    async with answering() as server, listening(1) as there:
+        with pytest.raises(BenchError) as caught:
+            await sent(make_plan(tmp_path / "p", [{}] * 4, cap=2), [*there, machine], server)
+        assert server.requests == []
+    assert say(caught.value.message).startswith(f"{machine.name} has not the plan")
+    served.close()
+
+
+async def test_who_speaks_of_something_else_is_left() -> None:
+    """Of a file that is none of a plan's, say; the next one is served."""
     async with listening(1) as (there,):
         from pytest_vllm_bench.machines.sending import reached
 
