@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from pytest_vllm_bench.backends.lenient import arguments, reason, said
-from pytest_vllm_bench.backends.payload import NOTHING, aside, encode, loads, only, parse
+from pytest_vllm_bench.backends.payload import NOTHING, encode, loads, only, reads
 from pytest_vllm_bench.backends.usage import Usage, counted
 from pytest_vllm_bench.model import Ask, Backend, Delta, Media, Prompt
 
@@ -104,20 +104,13 @@ class _Event(_Message, gc=False):
     error: Any = None
 
 
-_DECODER = msgspec.json.Decoder(_Event)
-
-
-def read(payload: bytes) -> Delta:
-    event = parse(_DECODER, payload)
-    if type(event) is not _Event:
-        return cast(Delta, event)
+@reads(_Event, silent=lambda event: event.type in ("", "error"))
+def read(event: _Event) -> Delta:
     kind, delta = event.type, event.delta
-    if event.error or kind in ("", "error"):
-        return aside(payload)
     if kind == "content_block_delta" and delta.__class__ is dict:
         return _said_by(delta)
-    if kind == "content_block_start":
-        return _said_by(event.content_block) if event.content_block else NOTHING
+    if kind in ("content_block_start", "content_block_delta"):
+        return _together(event.content_block if delta is None else delta)
     if kind == "message_start":  # comes before the prefill, and its count of the output is no count yet
         return replace(_counts(event.message), output_tokens=None) if event.message else NOTHING
     if kind == "message_delta":
@@ -126,6 +119,14 @@ def read(payload: bytes) -> Delta:
     if kind == "message":
         return replace(_whole(event), choices=True)
     return replace(NOTHING, terminal=True) if kind == "message_stop" else NOTHING
+
+
+def _blocks(content: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(content, list):
+        for one in content:
+            yield from _blocks(one)
+    else:
+        yield content if isinstance(content, Mapping) else {"type": "text_delta", "text": said(content)[0]}
 
 
 def _said_by(delta: Mapping[str, Any]) -> Delta:
@@ -138,14 +139,19 @@ def _said_by(delta: Mapping[str, Any]) -> Delta:
     return Delta(text=text, reasoning=thinking) if text or thinking else NOTHING
 
 
+def _together(content: Any) -> Delta:
+    spoken = [_said_by(block) for block in _blocks(content)]
+    text, thinking, tool = ("".join(getattr(one, of) for one in spoken) for of in ("text", "reasoning", "tool"))
+    return Delta(text=text, reasoning=thinking, tool=tool) if text or thinking or tool else NOTHING
+
+
 def _whole(message: _Event) -> Delta:
-    blocks = message.content if isinstance(message.content, list) else [message.content]
-    spoken = [_said_by(block) if isinstance(block, Mapping) else Delta(text=said(block)[0]) for block in blocks]
+    spoken = _together(message.content)
     return replace(
         _counts(message),
-        text="".join(one.text for one in spoken),
-        reasoning="".join(one.reasoning for one in spoken),
-        tool="".join(one.tool for one in spoken),
+        text=spoken.text,
+        reasoning=spoken.reasoning,
+        tool=spoken.tool,
         finish_reason=_finish(message.stop_reason),
         terminal=True,
         cumulative=True,

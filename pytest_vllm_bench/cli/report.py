@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace, lang: str) -> int:
     )
     problems: list[Problem] = []
     first = args.folders[0]
-    written = rebuild.report(args.folders, args.out or (first.parent if first.is_file() else first), asked, problems)
+    out = args.out or (first.parent if os.path.isfile(first) else first)  # a name may be longer than a path can ask
+    written = rebuild.report(args.folders, out, asked, problems)
     problems_shown(problems, lang)
     unrun_shown(args.folders, lang)
     print("\n".join(terminal.written(written, lang, base=Path.cwd())))

@@ -61,6 +61,7 @@ class Client:
 
     async def asked(self, body: bytes, path: str, headers: str = "", over: Connection | None = None) -> Connection:
         """Send it, and give what became of it; the sweep of a measuring process runs beside."""
+        headers += "".join(f"{name}: {value}\r\n" for name, value in self.backend.headers.items())
         head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {self.backend.content_type}\r\n{headers}"
         payload = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         connection = self.connection = over or await self.pool.connect()

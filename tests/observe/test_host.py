@@ -25,9 +25,9 @@ def test_a_servers_processes_are_found_by_its_port() -> None:
         assert server in set(tree(os.getpid())) - {os.getpid()}
 
         async def watch() -> Observed:
-            watcher = HostWatch(0.05)
+            watcher = HostWatch(0.25)  # the kernel counts in hundredths of a second
             await watcher.begin(Target(base_url=running.base_url))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
             return await watcher.end(False)
 
         seen = {track.name: track.values for track in asyncio.run(watch()).tracks}
