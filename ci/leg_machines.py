@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from bench import Cell, bench
-from leg import Findings, Unavailable, main
+from leg import Findings, Forbidden, main
 
 SERVER = "10.77.0.1"
 AHEAD_MS = (300, -300)
@@ -33,7 +33,7 @@ NEWTIME = 0x80
 
 def leg(findings: Findings) -> None:
     if os.geteuid() or sys.platform != "linux":
-        raise Unavailable("network namespaces take root, on Linux")
+        raise Forbidden("network namespaces take root, on Linux")
     os.environ["BENCH_TOKEN"] = "a-token-of-the-leg"
     with ExitStack() as stack:
         delayed = [stack.enter_context(namespace(number)) for number in (1, 2)]
@@ -88,7 +88,7 @@ def namespace(number: int) -> Iterator[bool]:
         done = subprocess.run(command.split(), capture_output=True, text=True)
         if done.returncode:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
-            raise Unavailable(f"{command}: {done.stderr.strip()}")
+            raise Forbidden(f"{command}: {done.stderr.strip()}")
     netem = [
         f"tc -n {name} qdisc add dev eth0 root netem delay 5ms 1ms",
         f"tc qdisc add dev {name} root netem delay 5ms 1ms",
@@ -116,7 +116,7 @@ def started(command: Sequence[str], ahead_ms: int = 0) -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise Unavailable("a time namespace of its own" if ahead_ms else "the simulator")
+            raise Forbidden("a time namespace of its own" if ahead_ms else "the simulator")
         yield line.split()[-1]
     finally:
         os.killpg(process.pid, 9)

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from leg import ROOT, Findings, Unavailable, main
+from leg import ROOT, Findings, Forbidden, main
 from servers import free_port
 
 from pytest_vllm_bench.errors import BenchError
@@ -53,7 +53,7 @@ def programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
     named = str(found[-1]) if found else shutil.which("initdb")
     if not named:
-        raise Unavailable("there is no PostgreSQL here: apt-get install postgresql")
+        raise Forbidden("there is no PostgreSQL here: apt-get install postgresql")
     return Path(named).parent
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,3 +34,22 @@ def test_ci_and_the_pages_call_sessions_that_there_are() -> None:
 
 def test_ci_is_a_script_that_bash_can_read() -> None:
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True, timeout=30)
+
+
+def test_in_ci_a_leg_may_lack_only_what_the_machine_does_not_permit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it finds wrong fails it anywhere."""
+    monkeypatch.syspath_prepend(str(ROOT / "ci"))
+    leg = importlib.import_module("leg")
+
+    def ends(exception: Exception | None, ci: str) -> int:
+        def checks(findings: Any) -> None:
+            findings.check("it holds", holds=exception is not None)
+            if exception:
+                raise exception
+
+        monkeypatch.setenv("CI", ci)
+        return int(leg.run("a leg", checks))
+
+    cases = {"a check": None, "had": leg.Unavailable("x"), "permitted": leg.Forbidden("x"), "broken": RuntimeError("x")}
+    found = {name: (ends(exception, "true"), ends(exception, "false")) for name, exception in cases.items()}
+    assert found == {"a check": (1, 1), "had": (1, 0), "permitted": (0, 0), "broken": (1, 1)}
