@@ -269,10 +269,11 @@ def parse_rule(text: str, line: int | None = None) -> Rule | Message:
     return _hopeless(rule, name) or rule
 
 
-def frontier_gate(at: str | None, metric: str, at_least: float) -> FrontierGate:
+def frontier_gate(at: str | None, metric: str, at_least: float, config_file: str = "") -> FrontierGate:
     """The gate whose limit is written so; where that is no rule, the problem has been told."""
     rule = parse_rule(at) if at else None
-    return FrontierGate(at=rule if isinstance(rule, Rule) else None, metric=metric, at_least=at_least)
+    limit = rule if isinstance(rule, Rule) else None
+    return FrontierGate(at=limit, metric=metric, at_least=at_least, config_file=config_file)
 
 
 def _hopeless(rule: Rule, name: Name) -> Message | None:

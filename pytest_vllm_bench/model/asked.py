@@ -83,6 +83,7 @@ class FrontierGate:
     at: Rule | None
     metric: str
     at_least: float
+    config_file: str = ""  # whose scenarios; of all where nobody says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

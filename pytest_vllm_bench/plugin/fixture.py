@@ -96,12 +96,10 @@ class Runner:
         from pytest_vllm_bench.report.failure import properties
 
         config = self.items.path(self.node)
-        root = self.items.pytest.rootpath
-        shown = str(config.relative_to(root) if config.is_relative_to(root) else config)
         session = self.items.session(config)
         asked, given = session.config.settings.baseline, chosen(self.items.pytest, "save-baseline")
         into = str(given[0]) if given else session.begins
-        test = TestEnd(id=ungrouped(self.node.nodeid), config_file=shown)
+        test = TestEnd(id=ungrouped(self.node.nodeid), config_file=self.items.shown(config))
         made = Delivery(
             result=replace(result, test=test, records=()),
             folder=session.memory.folder,

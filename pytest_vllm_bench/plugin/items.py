@@ -292,9 +292,14 @@ class Items:
         rolls = {f: Roll(session=self.started, matrix=held[f], rest=tuple(of)) for f, of in rest.items()}
         for path, config in self.configs.items():
             if (asked := config.settings.frontier) and (roll := rolls.get(self.folder(path))):
-                gate = frontier_gate(**asked.model_dump())
+                gate = frontier_gate(**asked.model_dump(), config_file=self.shown(path))
                 rolls[self.folder(path)] = replace(roll, frontiers=(*roll.frontiers, gate))
         return rolls
+
+    def shown(self, path: Path) -> str:
+        """A config as results name it."""
+        root = self.pytest.rootpath
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
     def folder(self, path: Path) -> Path:
         """Where the results of one config go."""

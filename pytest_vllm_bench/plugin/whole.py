@@ -44,7 +44,8 @@ def judge(session: pytest.Session, roll: RollCall) -> None:
         configs.setdefault((made.folder, made.result.test.config_file), []).append(made)
     firsts = dict(reversed(configs))
     for (folder, config_file), of in configs.items():
-        gates = _best(roll, folder) if firsts[folder] == config_file else iter(())
+        files = ("", config_file) if firsts[folder] == config_file else (config_file,)
+        gates = _best(roll, folder, files)
         for gate, said in (*gates, *_failures(session.config, roll, folder, of)):
             nodeid = f"{Path(config_file).as_posix()}::{gate}"
             if said:
@@ -54,12 +55,12 @@ def judge(session: pytest.Session, roll: RollCall) -> None:
                 _forget(session.config, nodeid)
 
 
-def _best(roll: RollCall, folder: Path) -> Iterator[tuple[str, Sequence[Message]]]:
+def _best(roll: RollCall, folder: Path, files: Sequence[str]) -> Iterator[tuple[str, Sequence[Message]]]:
     """The gates on the best of all settings of a folder; xdist's controller knows them by what its workers wrote."""
     ended = roll.last(folder)
     known = ended if ended.frontiers else replace(verdict.read(folder), status=ended.status)
-    if known.frontiers:
-        yield "frontier", frontier.failed(roll.results(folder), known)
+    if gates := tuple(gate for gate in known.frontiers if gate.config_file in files):
+        yield "frontier", frontier.failed(roll.results(folder), replace(known, frontiers=gates))
 
 
 def _failures(

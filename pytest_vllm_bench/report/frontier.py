@@ -206,7 +206,8 @@ def lines(results: Sequence[Result], roll: Roll, lang: str) -> list[str]:
 
 def judge(results: Sequence[Result], gate: FrontierGate, roll: Roll = Roll()) -> list[FrontierOutcome]:
     """Whether the best is good enough in each kind of work; what a part of the matrix has not reached, the rest may."""
-    whole, done = part_of(results, roll) is None and roll.status == "ended", works(results)
+    whole = part_of(results, roll) is None and roll.status == "ended"
+    done = works(one for one in results if gate.config_file in ("", one.test.config_file))
     found = []
     for name, line in (done or {"": []}).items():
         ranked = best(line, gate.metric, gate.at)[:1]

@@ -209,6 +209,7 @@ def _frontiers(results: Sequence[Result], roll: Roll) -> list[dict[str, Any]]:
             "at": gate.at.text if gate.at else None,
             "metric": gate.metric,
             "at_least": gate.at_least,
+            **({"config_file": gate.config_file} if gate.config_file else {}),
             "outcomes": [{"verdict": one.verdict, "best": one.best, "said": spoken(one.said, "en")}
                          for one in frontier.judge(results, gate, roll)],
         }
@@ -309,7 +310,8 @@ def read(folder: Path) -> Roll:
         status = str(found.get("status") or "ended")
         failed, lost = (tuple(map(str, found.get(name) or ())) for name in ("failed", "lost"))
         gates = tuple(
-            frontier_gate(one["at"], one["metric"], float(one["at_least"])) for one in found.get("frontier") or ()
+            frontier_gate(one["at"], one["metric"], float(one["at_least"]), str(one.get("config_file") or ""))
+            for one in found.get("frontier") or ()
         )
         return Roll(
             session=session,

@@ -19,6 +19,7 @@ from pytest_vllm_bench.model import (
     Search,
     ServerCommand,
     Target,
+    TestEnd,
     Verdict,
 )
 from pytest_vllm_bench.report import frontier, github, page, terminal, verdict
@@ -213,3 +214,16 @@ def test_loads_at_which_a_setting_is_invalid_are_left_out_for_all() -> None:
     slow = [setting("branch", 150, 80, 16), setting("branch", 300, 40, 64)]
     fast = [setting("main", 200, 90, 16), replace(setting("main", 400, 50, 64), verdict=Verdict.INVALID)]
     assert said([*slow, *fast]) == ["Within the rules the best is main: 200 tok/s per accelerator, 1.33 × branch."]
+
+
+def test_a_gate_is_on_the_scenarios_of_its_own_config(tmp_path: Path) -> None:
+    """Others that a session puts beside them are not asked to be as good; and that is kept."""
+    other = replace(setting("mns64", 1, 90, 16), test=TestEnd(config_file="b.yaml"))
+    other = replace(other, scenario=replace(other.scenario, input_len=64))
+    own = [replace(one, test=TestEnd(config_file="a.yaml")) for one in BOTH]
+    gate = replace(AT_30, config_file="a.yaml")
+    assert [one.verdict for one in frontier.judge([*own, other], AT_30)] == [Verdict.PASS, Verdict.FAIL]
+    assert [one.verdict for one in frontier.judge([*own, other], gate)] == [Verdict.PASS]
+    assert not frontier.failed([*own, other], Roll(frontiers=(gate,)))
+    verdict.write([*own, other], tmp_path, Roll(frontiers=(gate,)))
+    assert verdict.read(tmp_path).frontiers == (gate,)
