@@ -125,6 +125,11 @@ def test_the_same_in_pictures_on_a_terminal_and_in_both_languages(tmp_path: Path
             assert name in sparks[0]
             assert max(map(cell_len, sparks)) <= width
     assert "█" not in summary([replace(made, path=tmp_path / "elsewhere" / "x.json")])
+    nothing = {"running": (1.0, 2.0, 1.0), "waiting": (0.0,) * 9, "kv_usage": (0.1,) * 9}
+    seen = [Track(name=n, times=tuple(START + i for i in range(len(v))), values=v) for n, v in nothing.items()]
+    (line,) = (one for one in summary([watched(tmp_path / "short", seen=seen)]).splitlines() if "KV cache" in one)
+    assert "running" not in line, "three samples show nothing of its course"
+    assert "waiting" not in line, "nor does nothing"
 
 
 def test_where_the_time_went_is_a_table(tmp_path: Path) -> None:

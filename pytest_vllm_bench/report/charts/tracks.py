@@ -56,14 +56,20 @@ def watched(records: Path | None) -> tuple[dict[str, Curve], list[tuple[float, s
     return {name: (times - start, values) for name, (times, values) in found.items()}, sorted(moments)
 
 
+#: Samples that show how something went.
+FEWEST = 4
+
+
 def at_a_glance(records: Path | None, bars: int) -> list[tuple[Label, list[float]]]:
-    """The most telling series as so many values each, the largest of each stretch of time."""
+    """The most telling series as so many values each, the largest of each stretch of time: of what there is to see."""
     import numpy as np
 
     found, _ = watched(records)
     told = list[tuple[Label, list[float]]]()
     for chart in panels(found, tracks.DRAWN)[:SHOWN]:
         for series in chart.series:
+            if len(series.x) < FEWEST or not any(series.y):
+                continue
             x, y = np.array(series.x), np.array(series.y)
             edges = np.linspace(x[0], x[-1], bars + 1)
             parts = [y[(x >= a) & (x <= b)] for a, b in pairwise(edges)]
