@@ -149,11 +149,16 @@ def trusted(metrics: Metrics, key: str) -> bool:
 
 def samples(metrics: Metrics, quantity: str, *, steady: bool = False) -> float | None:
     """How many values a statistic of ``quantity`` stands on; None where the result does not say."""
-    done = metrics.get("steady_completed" if steady else "completed")
+    done = _count(metrics, "steady_completed" if steady else "completed")
     if quantity in ("itl", "itl_token"):
-        tokens = metrics.get("steady_total_output_tokens" if steady else "total_output_tokens")
+        tokens = _count(metrics, "steady_total_output_tokens" if steady else "total_output_tokens")
         return None if tokens is None or done is None else max(0, tokens - done)
     return done
+
+
+def _count(metrics: Metrics, key: str) -> float | None:
+    """None too where a damaged file has something else there."""
+    return found if isinstance(found := metrics.get(key), (int, float)) else None
 
 
 def taints(results: Sequence[Result], lang: str) -> list[str]:
