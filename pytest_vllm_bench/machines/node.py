@@ -157,10 +157,12 @@ class Errand:
 
     async def end(self) -> None:
         """At once, whatever is under way."""
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
-        self._place.cleanup()
+        try:
+            if self.task is not None:
+                self.task.cancel()
+                await asyncio.gather(self.task, return_exceptions=True)
+        finally:  # the listener itself may be ended meanwhile
+            self._place.cleanup()
 
     async def _run(self) -> None:
         """Send, and say what came; what goes wrong here is said, too."""
