@@ -35,16 +35,8 @@ def main() -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    parts = {
-        "rounds": compare,
-        "others": others,
-        "limits": beyond,
-        "kernel": times,
-        "foresight": foreseen,
-        "watching": watched,
-    }
-    for part in asked.parts or parts:
-        text = parts[part](asked)
+    for part in asked.parts or PARTS:
+        text = PARTS[part](asked)
         print(text, flush=True)
         if asked.write_docs:
             write_docs(part, text)

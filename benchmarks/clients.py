@@ -41,33 +41,32 @@ def whole(case: Case, server: Server, folder: Path) -> Seen:
         "tokenizer": "ids",
         "input_output": [[case.input_len, case.output_len]],
         "concurrency_prompts": [[case.concurrency, case.requests]],
-        "percentiles": [50, 99],
         **({"tls": {"ca": str(server.certificate)}} if server.certificate else {}),
     }
     (place / "config.yaml").write_text(json.dumps(asked))
     # What the machine made of the load is what is measured here: INVALID or FAIL, the figures are written.
-    told, cpu, wall = timed([sys.executable, "-m", "pytest", "-q", str(place)], place / "results", place)
-    return Seen(
-        ttft_mean=told["mean_ttft_ms"],
-        ttft_p99=told["p99_ttft_ms"],
-        itl_p50=told["p50_itl_ms"],
-        itl_p99=told["p99_itl_ms"],
-        throughput=told["output_throughput"],
-        cpu_us=cpu / (case.requests * case.output_len / case.tokens) * 1e6,
-        beyond_s=wall - told["duration"],
-    )
+    return run(case, [sys.executable, "-m", "pytest", "-q", str(place)], place / "results", place)
 
 
-def timed(command: list[str], results: Path, place: Path) -> tuple[dict[str, Any], float, float]:
-    """Run a client to its end → the one result that it wrote, seconds of processor, seconds."""
+def run(case: Case, command: list[str], results: Path, place: Path) -> Seen:
+    """Run a whole client to its end → what the one result that it wrote says, in vLLM's names."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     ran = subprocess.run(command, cwd=place, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     found = [path for path in results.glob("*.json") if path.name != "verdict.json"]
     if len(found) != 1:
         raise subprocess.CalledProcessError(ran.returncode, command, ran.stdout, ran.stderr)
+    told: dict[str, Any] = json.loads(found[0].read_text())
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return json.loads(found[0].read_text()), cpu, wall
+    return Seen(
+        ttft_mean=told["mean_ttft_ms"],
+        ttft_p99=told["p99_ttft_ms"],
+        itl_p50=told["median_itl_ms"],
+        itl_p99=told["p99_itl_ms"],
+        throughput=told["output_throughput"],
+        cpu_us=cpu / (case.requests * case.output_len / case.tokens) * 1e6,
+        beyond_s=wall - told["duration"],
+    )
 
 
 def path(case: Case, server: Server, folder: Path) -> Seen:
@@ -129,17 +128,7 @@ def bench_serve(program: list[str]) -> Client:
         lengths += ["--random-output-len", str(case.output_len), "--ignore-eos"]
         load = ["--num-prompts", str(case.requests), "--max-concurrency", str(case.concurrency)]
         save = ["--percentile-metrics", "ttft,tpot,itl,e2el", "--save-result", "--result-dir", str(out)]
-        command = [*program, "bench", "serve", *kind, *what, *lengths, *load, *save]
-        told, cpu, wall = timed(command, out, folder)
-        return Seen(
-            ttft_mean=told["mean_ttft_ms"],
-            ttft_p99=told["p99_ttft_ms"],
-            itl_p50=told["median_itl_ms"],
-            itl_p99=told["p99_itl_ms"],
-            throughput=told["output_throughput"],
-            cpu_us=cpu / (case.requests * case.output_len / case.tokens) * 1e6,
-            beyond_s=wall - told["duration"],
-        )
+        return run(case, [*program, "bench", "serve", *kind, *what, *lengths, *load, *save], out, folder)
 
     return client
 

@@ -58,19 +58,19 @@ def judge(
         alone = [prediction.told(one, errors) for one in alone]
         per_repeat = [prediction.told(one, errors) for one in per_repeat]
         pooled = prediction.told(pooled, errors)
+    beside = [one.environment.get("launch", {}).get("beside", 0) for one in pool]
+    spoilt = [found for seen, n in zip(samples, beside, strict=True) for found in devices.findings(seen, n)]
+    positions, slows = by_position(last.records)
     notes = [
         *judgement.faults,
         *judgement.notes,
         stopping.spread_said(per_repeat, STARTUP if asked.of_start else stopping.SPREAD),
         *last.said,
+        *(note for _, note in spoilt),
+        *findings(samples[-1]),
+        slows,
+        *energy.notes(samples[-1], _asks_for_energy(asked), asked.deployment.accelerators),
     ]
-    beside = [one.environment.get("launch", {}).get("beside", 0) for one in pool]
-    spoilt = [found for seen, n in zip(samples, beside, strict=True) for found in devices.findings(seen, n)]
-    notes += [note for _, note in spoilt]
-    notes += findings(samples[-1])
-    positions, slows = by_position(last.records)
-    notes += [slows] if slows else []
-    notes += energy.notes(samples[-1], _asks_for_energy(asked), asked.deployment.accelerators)
     return Result(
         scenario=asked,
         verdict=Verdict.worst([judgement.verdict, Verdict.FAIL]) if last.gone else judgement.verdict,

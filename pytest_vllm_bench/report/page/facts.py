@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -82,13 +83,17 @@ def client(results: Sequence[Result]) -> str:
     return listed([text for text in found if text])
 
 
+#: A commit, and as much of it as people quote.
+HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")
+
+
 def commit(results: Sequence[Result]) -> str:
     found: dict[str, None] = {}
     for result in results:
         value = result.environment.get("commit")
         text = " ".join(str(v) for v in value.values() if v) if isinstance(value, Mapping) else str(value or "")
         if text:
-            found[text[:60]] = None
+            found[HASH.sub(r"\1", text)[:60]] = None
     return listed(list(found))
 
 
