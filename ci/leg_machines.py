@@ -7,6 +7,7 @@ python ci/leg_machines.py        (root, Linux)
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,11 +30,20 @@ CONFIG: dict[str, Any] = {
 #: Milliseconds by which figures may differ on a machine with other things to do, besides what is not known of clocks.
 QUIET = 3.0
 NEWTIME = 0x80
+#: Runs its arguments where the monotonic clock is ahead.
+CLOCK = (
+    "import ctypes, subprocess, sys\n"
+    f"assert ctypes.CDLL(None).unshare({NEWTIME}) == 0\n"
+    "open('/proc/self/timens_offsets', 'w').write('monotonic {seconds} {rest}')\n"
+    "sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+)
 
 
 def leg(findings: Findings) -> None:
-    if os.geteuid() or sys.platform != "linux":
-        raise Forbidden("network namespaces take root, on Linux")
+    if os.geteuid() or sys.platform != "linux" or not shutil.which("ip"):
+        raise Forbidden("network namespaces take root, on Linux, and the command ip")
+    if subprocess.run([sys.executable, "-c", CLOCK.format(seconds=0, rest=1), "true"], capture_output=True).returncode:
+        raise Forbidden("time namespaces are not permitted here")
     os.environ["BENCH_TOKEN"] = "a-token-of-the-leg"
     with ExitStack() as stack:
         delayed = [stack.enter_context(namespace(number)) for number in (1, 2)]
@@ -104,19 +114,14 @@ def namespace(number: int) -> Iterator[bool]:
 def started(command: Sequence[str], ahead_ms: int = 0) -> Iterator[str]:
     """A command that says where it listens; ``ahead_ms``: of its monotonic clock, in a time namespace."""
     seconds, rest = divmod(ahead_ms, 1000)
-    clock = (
-        "import ctypes, subprocess, sys\n"
-        f"assert ctypes.CDLL(None).unshare({NEWTIME}) == 0\n"
-        f"open('/proc/self/timens_offsets', 'w').write('monotonic {seconds} {rest * 1_000_000}')\n"
-        "subprocess.run(sys.argv[1:])"
-    )
+    clock = CLOCK.format(seconds=seconds, rest=rest * 1_000_000)
     whole = [sys.executable, "-c", clock, *command] if ahead_ms else [*command]
     process = subprocess.Popen(whole, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise Forbidden("a time namespace of its own" if ahead_ms else "the simulator")
+            raise RuntimeError(f"{' '.join(command[:4])} … ended at once")
         yield line.split()[-1]
     finally:
         os.killpg(process.pid, 9)

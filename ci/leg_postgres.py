@@ -212,7 +212,7 @@ def said(findings: Findings, place: str) -> None:
         ("no such database", f"postgresql://bench:{SPELT}@{place}/there", 'database "there" does not exist'),
         ("no server", f"postgresql://bench:{SPELT}@127.0.0.1:{free_port()}/postgres", "refused"),
         ("an option that there is not", f"postgresql://bench:{SPELT}@{place}/postgres?wr0ng=1", "wr0ng"),
-        ("a port that is none", f"postgresql://bench:{SPELT}@127.0.0.1:http/postgres", "cannot be used"),
+        ("a port that is none", f"postgresql://bench:{SPELT}@127.0.0.1:http/postgres", "is no history"),
         ("another driver", f"postgresql+pg9000://bench:{SPELT}@{place}/postgres", "pg9000"),
     ):
         done = trend("--history", url)

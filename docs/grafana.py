@@ -48,26 +48,29 @@ ORDER BY 1"""
 TOGETHER = """
 SELECT time, metric, avg(value / mean) AS value
 FROM (
-  SELECT <<time>> AS time, session, metric, value, avg(value) OVER (PARTITION BY scenario, metric, plan) AS mean
+  SELECT <<time>> AS time, session, origin, metric, value,
+    avg(value) OVER (PARTITION BY scenario, metric, plan, origin) AS mean
   FROM <<table>>
   WHERE <<shown>> AND <<chosen>>
 ) AS shares
-GROUP BY time, session, metric
+GROUP BY time, session, origin, metric
 ORDER BY 1"""
 NEWEST = """
 WITH numbered AS (
-  SELECT scenario, metric, plan, value,
-    row_number() OVER (PARTITION BY scenario, metric ORDER BY date DESC, session DESC) AS n
+  SELECT scenario, metric, plan, origin, value,
+    row_number() OVER (PARTITION BY scenario, metric, origin ORDER BY date DESC, session DESC) AS n
   FROM <<table>>
   WHERE <<shown>> AND <<chosen>>
 ), earlier AS (
-  SELECT scenario, metric, plan, avg(value) AS mean, count(*) AS sessions
-  FROM numbered WHERE n BETWEEN 2 AND 11 GROUP BY scenario, metric, plan
+  SELECT scenario, metric, plan, origin, avg(value) AS mean, count(*) AS sessions
+  FROM numbered WHERE n BETWEEN 2 AND 11 GROUP BY scenario, metric, plan, origin
 )
-SELECT new.scenario AS "<<col.scenario>>", new.metric AS "<<col.metric>>", mean AS "<<col.before>>",
+SELECT new.scenario AS "<<col.scenario>>", new.metric AS "<<col.metric>>",
+  CASE new.origin WHEN '' THEN '?' ELSE new.origin END AS "<<col.machine>>", mean AS "<<col.before>>",
   value AS "<<col.newest>>", value / mean - 1 AS "<<col.change>>", sessions AS "<<col.sessions>>"
 FROM numbered AS new
 JOIN earlier ON new.scenario = earlier.scenario AND new.metric = earlier.metric AND new.plan = earlier.plan
+  AND new.origin = earlier.origin
 WHERE n = 1
 ORDER BY abs(value / mean - 1) DESC"""
 SESSIONS = """
@@ -80,9 +83,11 @@ GROUP BY date, session, origin
 ORDER BY 1 DESC"""
 CHANGES = """
 WITH told AS (
-  SELECT <<time>> AS time, max(<<server>>) AS server FROM <<table>> WHERE <<chosen>> GROUP BY date
+  SELECT <<time>> AS time, origin, max(<<server>>) AS server
+  FROM <<table>> WHERE <<chosen>> GROUP BY date, origin
 ), pairs AS (
-  SELECT time, server, lag(server) OVER (ORDER BY time) AS earlier FROM told WHERE server IS NOT NULL
+  SELECT time, server, lag(server) OVER (PARTITION BY origin ORDER BY time) AS earlier
+  FROM told WHERE server IS NOT NULL
 )
 SELECT time, earlier || ' → ' || server AS text FROM pairs WHERE earlier <> server ORDER BY 1"""
 WORDS = {

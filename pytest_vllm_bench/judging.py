@@ -58,8 +58,7 @@ def judge(
         alone = [prediction.told(one, errors) for one in alone]
         per_repeat = [prediction.told(one, errors) for one in per_repeat]
         pooled = prediction.told(pooled, errors)
-    beside = [one.environment.get("launch", {}).get("beside", 0) for one in pool]
-    spoilt = [found for seen, n in zip(samples, beside, strict=True) for found in devices.findings(seen, n)]
+    spoilt = [found for sample in samples for found in devices.findings(sample)]
     positions, slows = by_position(last.records)
     notes = [
         *judgement.faults,

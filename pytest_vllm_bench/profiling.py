@@ -62,11 +62,17 @@ async def profiled(result: Result, world: World, watch: Watch, work: Path, measu
         measurement.save(load, into / "load")
     except BenchError as error:
         return replace(result, notes=(*result.notes, error.message)), load.interrupted
-    traces = [str(path) for path in (own, *(file for file in profiler.files if file.resolve() != own.resolve()))]
+    traces = [own, *(file for file in profiler.files if file.resolve() != own.resolve())]
+    named = [_named(path.resolve(), world.folder.resolve()) for path in traces]
     values = {"n": len(load.records), "files": len(traces) - 1, "folder": str(into)}
     said = Message(key="server.profiled_apart" if profiler.files else "server.profiled_elsewhere", values=values)
     notes = (*result.notes, said, *troubles)
-    return replace(result, notes=notes, traces=tuple(traces)), load.interrupted
+    return replace(result, notes=notes, traces=tuple(named)), load.interrupted
+
+
+def _named(trace: Path, results: Path) -> str:
+    """As it is found again where the folder of results was moved."""
+    return trace.relative_to(results).as_posix() if trace.is_relative_to(results) else str(trace)
 
 
 def shorter(asked: Scenario) -> Scenario:

@@ -375,7 +375,7 @@ def crew(scenario: Scenario, warm: LoadFacts | None, world: World, watch: Watch)
     load."""
     if warm is None:
         return scenario.workers or 1
-    n, cores = max(1, len(world.machines)), sum(machine.cores for machine in world.machines)
+    n, cores = max(1, len(world.machines)), len(world.machines) * min((one.cores for one in world.machines), default=0)
     needed = load.workers_needed(warm, scenario.concurrency, closed=not scenario.open_loop, cores=cores or None)
     workers = scenario.workers or -(-needed // n)
     if (problem := load.too_much(warm, workers * n)) is not None:

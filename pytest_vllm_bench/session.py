@@ -179,12 +179,13 @@ class Session:
         """Nodes of a Ray cluster; placed anew where one of them is gone."""
         asked = self.config.settings.machines
         assert asked is not None
+        avoid = frozenset(() if asked.beside_server else await machines.addresses(world.target))
         if self._cluster is None:
-            avoid = () if asked.beside_server else await machines.addresses(world.target)
             self._cluster = await asyncio.to_thread(Cluster, address, asked.nodes, asked.per_node, avoid)
-        if self._nodes:
+        if self._nodes and self._cluster.avoid == avoid:
             with contextlib.suppress(BenchError):
                 return await self._fit(scenario, world, self._nodes)
+        self._cluster.avoid = avoid
         self._nodes = await asyncio.to_thread(self._cluster.place)
         return await self._fit(scenario, world, self._nodes)
 

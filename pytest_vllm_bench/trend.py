@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from pytest_vllm_bench.judge.drift import FEWEST, change_points
 from pytest_vllm_bench.metric_table import TREND_METRICS, parse_name
 from pytest_vllm_bench.model import Message, Result
 from pytest_vllm_bench.report.trend import Drift, TrendOutcome
+from pytest_vllm_bench.store import history as kept
 from pytest_vllm_bench.store.folder import read as read_folder
 from pytest_vllm_bench.store.history import HistoryPoint, add, points, read
 
@@ -98,13 +100,13 @@ def drifts(
     return sorted(marked, key=lambda d: (not d.fails, not d.worse, d.first.date, d.scenario, d.metric))
 
 
-def reachable(gate: DriftGate) -> None:
-    """BenchError where it shows before the load that the history cannot be read or begun."""
-    if is_folder(gate.history):
-        return
-    read(gate.history)
-    if "://" not in gate.history and not Path(gate.history).absolute().parent.is_dir():
-        raise BenchError("report.history_nowhere", place=gate.history)
+def reachable(gate: DriftGate, results: Path) -> None:
+    """BenchError where it shows before the load that the history cannot be read or begun; the results folder comes into
+    being with the first of them."""
+    if not is_folder(gate.history):
+        kept.reachable(gate.history)
+    elif not os.path.isdir(gate.history) and Path(gate.history) != results:
+        raise BenchError("report.no_folder", folder=gate.history)
 
 
 def is_folder(history: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,12 @@ def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function", {})
     given = function.get("arguments") or {}
-    told = loads(given.encode()) if isinstance(given, str) else given
+    told = given
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            told = loads(given.encode())
+    if not isinstance(told, Mapping):  # what is no object is handed over under a name
+        told = {"arguments": told}
     return {"type": "tool_use", "id": call.get("id", ""), "name": function.get("name", ""), "input": told}
 
 

@@ -38,12 +38,12 @@ def run(args: argparse.Namespace, lang: str) -> int:
     from pytest_vllm_bench.twin import fit, whatif
 
     before = twins.read(args.against) if args.against else None
-    given = whatif.settings_of(args.settings)
+    given = whatif.settings_of(args.settings, fit.LIMITS)
     made = fit.calibrate(measured(args.folders), given, environment.stamp())
     try:
         twins.write(made, args.out)
     except OSError as error:
-        raise BenchError("files.not_read", why=f"{args.out}: {error.strerror}") from None
+        raise BenchError("files.not_written", path=str(args.out), why=error.strerror or "") from None
     lines = [*learnt(made, lang), "", *worth(made, lang), *assumed(made, lang)]
     lines += ["", *differences(before, made, lang)] if before else []
     print("\n".join([*lines, say("twin.written", lang, path=str(args.out))]))
@@ -110,5 +110,5 @@ def differences(old: twins.Twin, new: twins.Twin, lang: str) -> list[str]:
     body: list[list[Any]] = []
     for one in advice.changes(old, new):
         what = say(f"twin.change.{one.what}", lang, sure=f"{one.sure:.0%}")
-        body.append([one.name, f"{one.after / one.before - 1:+.1%}", what])
+        body.append([one.name, f"{one.after / one.before - 1:+.1%}" if one.before else "–", what])
     return words.aligned([head, *body], right={1})

@@ -27,6 +27,8 @@ from pytest_vllm_bench.model import Comparison, Culprit, Metrics, Rule, RuleVerd
 MOST = 6
 #: Draws of the bootstrap, how sure its intervals are together, and requests that it looks at.
 DRAWS, SURE, REQUESTS = 600, 0.99, 4000
+#: Requests of a long run that are read, one of so many each: there are up to 64 figures of each.
+READ = 50_000
 #: Requests that it takes to say anything.
 FEWEST = 20
 
@@ -141,12 +143,12 @@ def culprit(
            for id in counts(name, samples[0])]  # fmt: skip
     took = [{id: taken(samples, id, usual) for id in ids if id in MADE} for usual in before or (None,)]
     players = _players(took[0])
-    games = [
-        _finite(
-            [series(rule, name, less(samples, one, chosen), window, goodput).badness for chosen in _sets(players)], name
-        )
-        for one in took
-    ]
+
+    def badness(chosen: frozenset[str], one: Mapping[str, Sequence[Parts]]) -> Any:
+        found = series(rule, name, less(samples, one, chosen), window, goodput).badness
+        return found[:: -(-len(found) // READ)]
+
+    games = [_finite([badness(chosen, one) for chosen in _sets(players)], name) for one in took]
     if not players or games[0].shape[1] < FEWEST:
         return None
     made, best = drawn_and_named(games, figure)

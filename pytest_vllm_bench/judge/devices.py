@@ -28,10 +28,8 @@ def throttled(sample: Sample) -> tuple[float, str] | None:
     return max(found, default=None)
 
 
-def findings(sample: Sample, ours: int = 0) -> list[tuple[Taint, Message]]:
-    """What was seen of the devices from before the load until after it, and the taint that it leaves.
-
-    ``ours``: servers of the test's own that were up beside the measured one, which are no strangers."""
+def findings(sample: Sample) -> list[tuple[Taint, Message]]:
+    """What was seen of the devices from before the load until after it, and the taint that it leaves."""
     found: list[tuple[Taint, Message]] = []
     if (seen := throttled(sample)) is not None and seen[0] > SHARE:
         values = {"device": seen[1], "share": f"{seen[0]:.0%}"}
@@ -40,7 +38,7 @@ def findings(sample: Sample, ours: int = 0) -> list[tuple[Taint, Message]]:
     found += [
         ("shared", Message(key="judge.devices.shared", values={"device": track.device, "n": n}))
         for track in sample.tracks
-        if track.name == "strangers" and (n := int(max(track.values, default=0)) - ours) > 0
+        if track.name == "strangers" and (n := int(max(track.values, default=0))) > 0
     ]
     return found
 

@@ -52,7 +52,8 @@ def workers_needed(warmup: LoadFacts, cap: int | None, *, closed: bool, cores: i
     runs dry alone ends the steady window.  ``cores``: of all machines; None: of this one.
     """
     needed = math.ceil(busy(warmup) / COMFORTABLE)
-    most = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = cores or here
     if closed and cap is not None:
         most = min(most, cap // SLOTS_EACH)
     return max(1, min(needed, most))

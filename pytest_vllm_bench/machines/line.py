@@ -186,7 +186,8 @@ class Line:
         if (sock := writer.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for name, value in {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}.items():
+            ends = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": int(1000 * LOST_S)}
+            for name, value in ends.items():
                 with suppress(AttributeError, OSError):
                     sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

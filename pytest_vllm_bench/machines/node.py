@@ -106,7 +106,7 @@ async def _attend(line: Line) -> None:
     errand, stop = cast("Errand | None", None), asyncio.Event()
     try:
         while True:
-            line.patience = IDLE_S if errand is None or errand.task is None else None
+            line.patience = IDLE_S if errand is None or errand.idle else None
             match message := await line.hear():
                 case between.Ping():
                     await line.say(between.Pong(line.came, perf_counter()))
@@ -154,6 +154,11 @@ class Errand:
                 self._counts.put(message.counts)
             case _:
                 raise LineLoss(type(message).__name__)
+
+    @property
+    def idle(self) -> bool:
+        """Not yet sending, or done."""
+        return self.task is None or self.task.done()
 
     async def end(self) -> None:
         """At once, whatever is under way."""

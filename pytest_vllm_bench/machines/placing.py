@@ -6,7 +6,8 @@ import logging
 import secrets
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,25 +29,29 @@ class Listener:
         from pytest_vllm_bench.load.worker import run_on_uvloop
         from pytest_vllm_bench.machines import node
 
-        there, port = threading.Event(), list[int]()
-
-        def told(number: int) -> None:
-            port.append(number)
-            there.set()
+        port: Future[int] = Future()
 
         async def serve() -> None:
-            await node.serve((host, 0), token, told, welcome=structs.replace(await node.about(), cores=cores))
+            await node.serve(
+                (host, 0), token, port.set_result, welcome=structs.replace(await node.about(), cores=cores)
+            )
 
-        threading.Thread(target=run_on_uvloop, args=(serve,), daemon=True).start()
-        there.wait(30)
-        return port[0]
+        def listening() -> None:
+            try:
+                run_on_uvloop(serve)
+            except Exception as error:  # before there is a port: who waits for it is told
+                with suppress(InvalidStateError):
+                    port.set_exception(error)
+
+        threading.Thread(target=listening, daemon=True).start()
+        return port.result(30)
 
 
 class Cluster:
     """Nodes of a Ray cluster that are taken for a session."""
 
-    def __init__(self, address: str, nodes: int | None, per_node: int | None, avoid: Sequence[str]) -> None:
-        self.address, self.nodes, self.per_node, self.avoid = address, nodes, per_node, frozenset(avoid)
+    def __init__(self, address: str, nodes: int | None, per_node: int | None, avoid: frozenset[str]) -> None:
+        self.address, self.nodes, self.per_node, self.avoid = address, nodes, per_node, avoid
         self._ray = connected(address)
         self._group: Any = None
 

@@ -191,13 +191,13 @@ async def _proved(line: Line, machine: Machine) -> between.Welcome:
         raise LineLoss(type(challenge).__name__)
     nonce = secrets.token_bytes(32)
     await line.say(between.TokenProof(nonce, between.mac(machine.token, "calls", challenge.nonce, nonce)))
-    line.most = between.MOST_BYTES
     welcome = await line.hear()
-    if isinstance(welcome, between.Decline):
-        raise BenchError("machines.refused", machine=machine.name, what=welcome.why)
+    if isinstance(welcome, between.Decline) and welcome.why.key == "machines.busy":
+        raise BenchError("machines.refused", machine=machine.name, what=Message(key="machines.busy"))
     proof = between.mac(machine.token, "listens", challenge.nonce, nonce)
     if not isinstance(welcome, between.Welcome) or not between.same(welcome.mac, proof):
         raise BenchError("machines.refused", machine=machine.name, what=Message(key="machines.wrong_token"))
+    line.most = between.MOST_BYTES
     return welcome
 
 
@@ -295,6 +295,9 @@ async def followed(hand: Hand, hands: Sequence[Hand], order: Order, start: float
         values = {"machine": hand.machine.name, "seconds": f"{max(0.0, perf_counter() - start):.0f}"}
         hand.lost = Message(key="machines.lost", values={**values, "why": loss.args[0]})
         stop.set()
+    except BaseException:  # what comes cannot be taken any more
+        stop.set()
+        raise
 
 
 async def _halt(stop: asyncio.Event, hands: Sequence[Hand]) -> None:

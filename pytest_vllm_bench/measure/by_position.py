@@ -34,9 +34,14 @@ def by_position(records: Sequence[Record]) -> tuple[dict[str, Figures], Message 
     made = np.cumsum(tokens)
     starts = np.cumsum(lengths) - lengths
     places = made - (made[starts] - tokens[starts])[rows]
-    same = (rows[1:] == rows[:-1]) & (tokens[1:] > 0)
-    gaps, tokens, rows = np.diff(times)[same] * 1e3, tokens[1:][same], rows[1:][same]
-    stretch = np.searchsorted(EDGES, places[1:][same])
+    first = np.zeros(len(rows), dtype=bool)
+    first[starts] = True
+    there = first | (tokens > 0)  # what came without a token is waited for by the next one
+    times, tokens, rows, places, first = times[there], tokens[there], rows[there], places[there], first[there]
+    gaps = np.diff(times, prepend=math.nan)[~first] * 1e3
+    tokens, rows, stretch = tokens[~first], rows[~first], np.searchsorted(EDGES, places[~first])
+    if not len(stretch):  # each answer came at once
+        return {}, None
     found: dict[str, Figures] = {}
     for k in np.unique(stretch):
         mine = stretch == k

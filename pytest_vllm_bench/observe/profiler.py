@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +81,7 @@ class Profiler:
             self._notes.append(Message(key="server.profiled"))
         limit = LEAVES if interrupted else self._asked.flush
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit + LEAVES):  # it was asked for as much, and what hangs is left behind
+            async with asyncio.timeout(limit + 3 * LEAVES):  # it was asked for as much, and what hangs is left behind
                 await self._aloud(asyncio.gather(*(self._stopped(worker, limit) for worker in self._begun)))
         self.files = tuple(sorted(self._new()))[:MOST]
         return Observed(notes=tuple(self._notes))
@@ -99,11 +100,10 @@ class Profiler:
     async def _stopped(self, worker: _Worker, limit: float) -> None:
         if worker.ends and await self._written(limit):
             return
-        said = await _posted(worker.target, STOP, {}, limit)
-        if said is not None:
-            said = await _posted(worker.target, STOP, {}, limit)
-        if said is not None:
-            self._notes.append(Message(key="server.profile_goes_on", values={"path": STOP, "said": said}))
+        for seconds in (LEAVES if worker.ends else limit, LEAVES):
+            if (said := await _posted(worker.target, STOP, {}, seconds)) is None:
+                return
+        self._notes.append(Message(key="server.profile_goes_on", values={"path": STOP, "said": said}))
 
     async def _written(self, limit: float) -> bool:
         """Whether there are files that grow no more."""
@@ -196,7 +196,7 @@ def base_ns(traces: Sequence[Path]) -> int:
     """From when a torch trace counts its microseconds, as one of them says; nought: from 1970."""
     for path in traces:
         opened = gzip.open if path.suffix == ".gz" else open
-        with contextlib.suppress(OSError, EOFError), opened(path, "rb") as file:
+        with contextlib.suppress(OSError, EOFError, zlib.error), opened(path, "rb") as file:
             if found := re.search(rb'"baseTimeNanoseconds":\s*(\d+)', file.read(1 << 20)):
                 return int(found[1])
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 from pytest_vllm_bench.model import Plan
 from pytest_vllm_bench.plan import index
 
-#: Bytes of bodies that travel at once.
+#: Bytes that travel at once.
 PIECE = 1 << 20
 
 
@@ -25,10 +25,12 @@ def cut(plan: Plan, machine: int, machines: int) -> Iterator[tuple[str, bytes]]:
     rows = whole[numbers]
     begins, lengths = rows["offset"].tolist(), rows["length"].tolist()
     rows["offset"] = np.cumsum(rows["length"], dtype=np.uint64) - rows["length"]
-    yield "index.bin", rows.tobytes()
-    yield "numbers.bin", numbers.astype("<u4").tobytes()
+    whole_files = {"index.bin": rows.tobytes(), "numbers.bin": numbers.astype("<u4").tobytes()}
     if (turns := plan.folder / "turns.json").exists():
-        yield turns.name, turns.read_bytes()
+        whole_files[turns.name] = turns.read_bytes()
+    for name, content in whole_files.items():
+        for begin in range(0, len(content), PIECE):
+            yield name, content[begin : begin + PIECE]
     bodies, piece = os.open(plan.folder / "bodies.bin", os.O_RDONLY), bytearray()
     try:
         for begin, length in zip(begins, lengths, strict=True):

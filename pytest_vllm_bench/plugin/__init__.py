@@ -35,7 +35,11 @@ OPTIONS: dict[str, tuple[str, str]] = {
     "results": ("the folder for results (default: results)", "path"),
     "baseline": ("hold results against this reference: a name, or a file", "name|path"),
     "save-baseline": ("add this session's results to a reference", "name|path"),
-    "history": ("look for changes over all sessions kept here, and add this one", "folder|file|url"),
+    "history": (
+        "look for changes over all sessions kept here: a file or a database, to which this one is added, "
+        "or a folder of results",
+        "folder|file|url",
+    ),
     "ready-timeout": ("seconds to wait for the server to become ready (default: 600)", "seconds"),
     "lang": ("en, zh, or both for CSV headers in both (default: the locale's)", "en|zh|both"),
     "resume": ("run only what is missing of the last session in the results folder", "flag"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -218,9 +219,9 @@ class Items:
         asked, given = self.configs[path].settings.trend, chosen(self.pytest, "history")
         if asked is None and given is None:
             return None
-        place = str(self.folder(path))
+        place = f"{self.folder(path)}/"  # whose name says that it is a folder where there is none yet
         if given is not None:
-            place = given[0] if "://" in given[0] else str(self.base(given[1]) / given[0])
+            place = given[0] if "://" in given[0] else os.path.join(self.base(given[1]), given[0])
         if asked is None:
             return DriftGate(history=place, metrics=TREND_METRICS)
         names = ("min_change", "p", "window", "fail_on")
@@ -235,13 +236,14 @@ class Items:
         """What is wrong with the place that --vllm-history names: said before any load."""
         from pytest_vllm_bench import trend
 
-        found = []
-        for gate in dict.fromkeys(filter(None, map(self.trend, self.configs))):
+        found = dict[str, None]()
+        for path in self.configs:
             try:
-                trend.reachable(gate)
+                if (gate := self.trend(path)) is not None:
+                    trend.reachable(gate, self.folder(path))
             except BenchError as error:
-                found.append(say(error.message, self.lang))
-        return found
+                found[say(error.message, self.lang)] = None
+        return [*found]
 
     def over_time(self, path: Path) -> list[str]:
         """That a worsening over the sessions in the history fails."""
@@ -438,13 +440,14 @@ class Items:
     def close(self, *, hurried: bool = False) -> list[str]:
         """Stop what the sessions started; → what is to be said of it, where there is time for that."""
         said = []
-        if self.sessions and not hurried:
-            try:
+        try:
+            if self.sessions and not hurried:
                 self.leave(None)
-            except pytest.fail.Exception as error:
-                said.append(str(error))
-        for session in self.sessions.values():
-            session.close()
+        except pytest.fail.Exception as error:
+            said.append(str(error))
+        finally:  # also where one more Ctrl-C ended the wait
+            for session in self.sessions.values():
+                session.close()
         return said
 
 

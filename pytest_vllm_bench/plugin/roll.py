@@ -126,7 +126,10 @@ class RollCall:
 
     def partly(self, folder: Path) -> bool:
         """Whether a part of the folder's scenarios was selected alone."""
-        return verdict.part_of(self.results(folder), self.roll(folder, "ended")) is not None
+        known = (
+            self.roll(folder, "ended") if folder in self.asked else verdict.read(folder)
+        )  # as xdist's workers wrote it
+        return verdict.part_of(self.results(folder), known) is not None
 
     def write(self, folder: Path) -> None:
         verdict.write(self.results(folder), folder, self.roll(folder, "running"))

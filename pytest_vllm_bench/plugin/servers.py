@@ -66,7 +66,7 @@ class ServerHandle:
         try:
             self._running = beside(self._launcher.reach(self._asked, *self._where, self._aloud))
         except BaseException:
-            self._launcher.stop(self._aloud)  # which also ends the wait
+            self._launcher.stop(self._aloud)
             raise
 
     def stop(self) -> None:
@@ -74,9 +74,15 @@ class ServerHandle:
 
 
 def beside(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end on a loop in a thread of its own: the test may have one that runs."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+    """Run to the end on a loop in a thread of its own, as the test may have one that runs; Ctrl-C cancels it."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    with contextlib.closing(loop), ThreadPoolExecutor(1) as pool:
+        try:
+            return pool.submit(loop.run_until_complete, task).result()
+        except BaseException:
+            loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 @contextlib.contextmanager
@@ -98,8 +104,13 @@ def started(
         try:
             handle.restart()
             yield handle
-        finally:
-            handle.stop()
+        except BaseException:  # which is what the test is about, whatever the server leaves behind
+            try:
+                handle.stop()
+            except BenchError as error:
+                aloud(items.pytest, items.lang)(error.message)
+            raise
+        handle.stop()
     except BenchError as error:
         problem = say(error.message, items.lang)
         if isinstance(error, ConfigError):

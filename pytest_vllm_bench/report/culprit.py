@@ -39,8 +39,8 @@ def told(one: RuleVerdict | Comparison) -> list[Message]:
         key=f"culprit.{'all_before' if changed else 'uncontended'}", values={"figure": figure(found.uncontended)}
     )
     head = Message(key="culprit.none", values={"metric": metric})
-    if found.stage is not None:
-        first = next(share for share in found.shares if share.stage == found.stage)
+    first = next((share for share in found.shares if share.stage == found.stage), None)
+    if first is not None:
         whole = figure(abs(found.observed - found.uncontended)) if changed else figure(_whole(found, metric))
         values = {"metric": metric, **of(first), "observed": whole, "change": whole}
         head = Message(key="culprit.changed" if changed else "culprit.named", values=values)

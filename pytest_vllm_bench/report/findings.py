@@ -118,7 +118,7 @@ def breaches(results: Sequence[Result]) -> list[Finding]:
         else message("report.no_data"),
         over=f"{100 * nearness(worst):.0f}",
     )
-    blamed = culprit.told(worst)[0] if worst.culprit and worst.culprit.stage else None
+    blamed = next(iter(culprit.told(worst)), None) if worst.culprit and worst.culprit.stage else None
     found = [Finding(kind="bad", message=said, scenario=result.id, saved=blamed)]
     if len(hits) > 1:
         found.append(Finding(kind="bad", message=message("page.finding.more_breaches", n=len(hits) - 1)))

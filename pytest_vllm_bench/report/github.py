@@ -33,6 +33,8 @@ MOST_BYTES = 1 << 20
 MOST_COMMENT = 65_000
 #: Scenarios of which it is told where their figures come from.
 MOST_EXPLAINED = 10
+#: Changes since earlier sessions that are listed, those that fail first.
+MOST_DRIFTS = 100
 #: GitHub shows ten annotations of a kind a step.
 MOST_ANNOTATIONS = 10
 
@@ -45,8 +47,10 @@ def step_summary(results: Sequence[Result], lang: str = "en", roll: Roll = Roll(
     while True:
         text = _summary(results, kept, lang, roll)
         size = len(text.encode())
-        if size <= most or not kept:
+        if size <= most:
             return text
+        if not kept:  # what is said of all together is too long by itself
+            return text.encode()[: most - 10].decode(errors="ignore").rpartition("\n")[0] + "\n\n…\n"
         kept = min(kept - 1, int(kept * 0.9 * most / size))
 
 
@@ -94,7 +98,7 @@ def _broken(results: Sequence[Result], lang: str) -> list[str]:
 
 def _trend(roll: Roll, lang: str) -> list[str]:
     """What has changed since earlier sessions, a line each."""
-    body = [trend.cells(drift, lang) for one in roll.trend for drift in one.drifts]
+    body = [trend.cells(drift, lang) for one in roll.trend for drift in one.drifts][:MOST_DRIFTS]
     if not body:
         return []
     table = markdown_table(trend.heads(lang), body, right={4, 5, 6, 7})

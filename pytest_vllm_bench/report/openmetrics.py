@@ -13,6 +13,7 @@ from pytest_vllm_bench.report import baseline, csv, words
 from pytest_vllm_bench.report.shown import pooled, without_probes
 from pytest_vllm_bench.report.verdict import Roll, absent_end, gates, outcome, red
 from pytest_vllm_bench.store.folder import make, order, write_text, writing
+from pytest_vllm_bench.store.history import utc
 from pytest_vllm_bench.store.row import flat
 
 NAME, GITLABS = "openmetrics.txt", "metrics.txt"
@@ -28,6 +29,8 @@ BASE_UNITS: dict[Unit, tuple[str, str, float]] = {
     "J": ("_j", "joules", 1),
     "W": ("_w", "watts", 1),
 }
+#: What a start tells of memory.
+GIB = "_gib", "bytes", float(1 << 30)
 #: What GitLab compares between branches.
 COMPARED = (
     "request_throughput",
@@ -83,7 +86,7 @@ def _families(results: Sequence[Result], roll: Roll) -> Iterator[tuple[str, str,
     rows = [(one, flat(one)) for one in shown if "predicted" not in one.taints]  # nobody has measured those
     for key in csv.columns([row for _, row in rows]):
         if known := parse_name(key):
-            ending, unit, factor = BASE_UNITS.get(known.row.unit, ("", "", 1.0))
+            ending, unit, factor = GIB if key.endswith(GIB[0]) else BASE_UNITS.get(known.row.unit, ("", "", 1.0))
             name = "_".join(filter(None, [key.removesuffix(ending), unit])).replace(".", "_")
             figures = [(_labels(one), row[key]) for one, row in rows if row.get(key) is not None]
             yield PREFIX + name, unit, f"{words.label(key, 'en')}: {known.row.formula}", [
@@ -121,10 +124,7 @@ def _number(value: float) -> str:
 
 
 def _seconds(date: str) -> float:
-    try:
-        return datetime.fromisoformat(date).timestamp()
-    except ValueError:
-        return math.nan
+    return datetime.fromisoformat(when).timestamp() if (when := utc(date)) else math.nan
 
 
 def gitlab(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path:

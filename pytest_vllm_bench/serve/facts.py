@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 
 from pytest_vllm_bench.model import Message, Observed, Scenario, Target
+from pytest_vllm_bench.observe import guard
 from pytest_vllm_bench.serve import ask, log
 from pytest_vllm_bench.serve.start import RunningServer
 
@@ -15,6 +16,8 @@ class LaunchFacts:
 
     def __init__(self, running: RunningServer, beside: int, scenario: Scenario) -> None:
         self.running, self.beside, self.scenario = running, beside, scenario
+        #: Its sleep and its wake are waited for, each as long as that may take.
+        self.patience = guard.PATIENCE + (2 * ask.WAKING if running.launch.caches else 0.0)
 
     async def begin(self, target: Target) -> None:
         """It was asked before the warm-up."""

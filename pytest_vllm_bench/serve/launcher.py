@@ -134,9 +134,10 @@ class Launcher:
         await self._end([up for up in self._up if not (then and (waits or self._stays(up, then)))], aloud)
 
     async def _end(self, ended: list[ServingServer], aloud: Aloud) -> None:
-        self._up = [up for up in self._up if up not in ended]
+        ended = [*ended]
         for up in ended:
             _stop(up, aloud)
+            self._up.remove(up)
         if ended and not self._up:
             await given_back(ended[0].scenario, self._before, aloud)
 

@@ -288,7 +288,8 @@ def _paths(folder: Path, *, history: bool) -> list[Path]:
     paths = sorted(p for kind in KINDS for p in folder.glob(kind) if p.name != EXPORT)
     if history:
         paths += sorted(p for kind in KINDS for p in (folder / HISTORY).glob(f"*/{kind}"))
-        paths = paths or sorted(p for kind in KINDS for p in folder.glob(f"**/{kind}") if p.name != EXPORT)
+        below = (p for kind in KINDS for p in folder.glob(f"**/{kind}") if p.name != EXPORT)
+        paths = paths or sorted(p for p in below if ".trace.json" not in p.name)  # a profiler's: gigabytes, maybe
     return paths
 
 

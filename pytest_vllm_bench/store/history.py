@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pytest_vllm_bench.judge.baseline import SPOILING, session_of
 from pytest_vllm_bench.model import Message, Result, Verdict
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import URL, Connection, Table
 
 #: Raised when a column changes its meaning: part of the table's name, so that both versions can live beside each other.
 TABLE = "pytest_vllm_bench_1"
@@ -59,7 +60,7 @@ def points(results: Iterable[Result], metrics: Sequence[str]) -> list[HistoryPoi
                     metric=metric,
                     session=seen.session,
                     origin=_origin(result),
-                    date=_utc(result.date),
+                    date=utc(result.date),
                     value=sum(values) / len(values),
                     plan=seen.digest or f"np{result.num_prompts or ''}",
                     commit=str(commit.get("id") or "")[:12] if isinstance(commit, Mapping) else "",
@@ -83,16 +84,16 @@ def unfit(result: Result) -> Message | None:
         return Message(key=f"report.mark.{spoilt[0]}")
     if not result.complete:
         return Message(key="report.mark.interrupted")
-    return None if _utc(result.date) else Message(key="report.undated")
+    return None if utc(result.date) else Message(key="report.undated")
 
 
-def _utc(date: str) -> str:
+def utc(date: str) -> str:
     """With its zone, which other tools do not write; "" where it is no date."""
     try:
         when = datetime.fromisoformat(date)
-    except ValueError:
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):  # of the year 1, say
         return ""
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _origin(result: Result) -> str:
@@ -109,19 +110,26 @@ def url_of(named: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else named
 
 
+#: What comes before a host, as SQLAlchemy reads it: a password may have any character but this one.
+_USER = re.compile(r"^[^:/]*(:[^@]*)?@")
+
+
 def shown(named: str) -> str:
     """A history's place without what is nobody's to read: no user, no password, none of the URL's options."""
     if "://" not in named:
         return named
     scheme, _, rest = named.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+    if rest.count("@") > 1:  # part of a password may stand anywhere then
+        return f"{scheme}://…"
+    return f"{scheme}://{_USER.sub('', rest).partition('?')[0]}"
 
 
 def add(named: str, found: Iterable[HistoryPoint]) -> int:
     """Append what is not there yet, all of it or nothing; → how many that were.  Several may write at once."""
     rows = sorted((_row(one) for one in found), key=lambda row: [row[name] for name in KEY])  # who waits, waits in turn
-    table, added = _table(), 0
+    added = 0
     with _connected(named) as connection:
+        table = _table()
         _prepare(connection, table, named)
         for first in range(0, len(rows), TOGETHER):
             some = _insert(connection, table).values(rows[first : first + TOGETHER]).on_conflict_do_nothing()
@@ -132,19 +140,38 @@ def add(named: str, found: Iterable[HistoryPoint]) -> int:
 def read(named: str) -> list[HistoryPoint]:
     """All of it, oldest first; nothing where none was begun.  A table that other versions fill may have more columns
     than are known here, or lack some of those that may be empty."""
-    from sqlalchemy import inspect, select
-
-    table = _table()
-    place = url_of(named).partition("?")[0].partition("sqlite:///")[2]
-    if place and not os.path.exists(place):  # to look would make it
+    if not _begun(named):
         return []
     with _connected(named) as connection:
+        from sqlalchemy import inspect, select
+
+        table = _table()
         if not inspect(connection).has_table(TABLE):
             return []
         there = _columns(connection, named)
         known = [column for column in table.columns if column.name in there]
         rows = connection.execute(select(*known).order_by(table.c.date, table.c.session)).mappings()
         return _whole([HistoryPoint(**{**row, "environment": _environment(row.get("environment"))}) for row in rows])
+
+
+def reachable(named: str) -> None:
+    """BenchError where it cannot be read or begun, without reading it."""
+    if not _begun(named):
+        if not os.path.isdir(os.path.dirname(os.path.abspath(_url(named).database or ""))):
+            raise BenchError("report.history_nowhere", place=shown(named))
+        return
+    with _connected(named) as connection:
+        from sqlalchemy import inspect
+
+        if inspect(connection).has_table(TABLE):
+            _columns(connection, named)
+
+
+def _begun(named: str) -> bool:
+    """Whether there is a database; to look into an SQLite file that is not there would make it."""
+    url = _url(named)
+    place = url.database if url.get_backend_name() == "sqlite" else None
+    return not place or place.startswith(("file:", ":")) or os.path.exists(place)
 
 
 def _row(one: HistoryPoint) -> dict[str, Any]:
@@ -204,19 +231,30 @@ def _insert(connection: Connection, table: Table) -> Any:
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-@contextmanager
-def _connected(named: str) -> Iterator[Connection]:
-    """A transaction; what the database says is a BenchError, in its own words."""
+def _url(named: str) -> URL:
     try:
-        from sqlalchemy import create_engine, make_url
-        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-        from sqlalchemy.pool import NullPool
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
     except ImportError as error:
         raise BenchError("report.needs_extra", module="sqlalchemy", extra="history") from error
     try:
         url = make_url(url_of(named))
-        if url.get_backend_name() not in ("sqlite", "postgresql"):
-            raise BenchError("report.history_kind", place=shown(named))
+    except (ArgumentError, ValueError):  # whose words may hold part of a password
+        raise BenchError("report.history_kind", place=shown(named)) from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise BenchError("report.history_kind", place=shown(named))
+    return url
+
+
+@contextmanager
+def _connected(named: str) -> Iterator[Connection]:
+    """A transaction; what the database says is a BenchError, in its own words."""
+    url = _url(named)
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
         waits = {"sqlite": "timeout", "psycopg": "connect_timeout", "psycopg2": "connect_timeout"}
         patience = {name: PATIENCE for driver, name in waits.items() if driver in url.drivername}
         engine = create_engine(url, poolclass=NullPool, connect_args=patience)

@@ -1,6 +1,7 @@
 """Texts of the leaves "files" and "suggest": key → (English, Chinese)."""
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "files.not_written": ("{path} cannot be written: {why}", "无法写入 {path}：{why}"),
     "files.not_read": ("cannot be read: {why}", "无法读取：{why}"),
     "files.not_json": ("cannot be read as JSON: {why}", "无法按 JSON 读取：{why}"),
     "files.deep": ("cannot be read as JSON: nested too deeply", "无法按 JSON 读取：嵌套过深"),

@@ -96,8 +96,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plugin.help.save-baseline": ("add this session's results to a reference", "把本次会话的结果存入基线"),
     "plugin.help.history": (
-        "look for changes over all sessions kept here, and add this one",
-        "在此处保存的全部会话中寻找变化，并加入本次会话",
+        "look for changes over all sessions kept here: a file or a database, to which this one is added, or a folder of results",
+        "在此处保存的全部会话中寻找变化：文件或数据库（并加入本次会话），或结果目录",
     ),
     "plugin.help.ready-timeout": (
         "seconds to wait for the server to become ready (default: 600)",

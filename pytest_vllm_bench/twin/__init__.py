@@ -64,6 +64,13 @@ class Twin(msgspec.Struct, frozen=True, kw_only=True):
         found = {name: getattr(engine, name) for name in PARAMETERS if hasattr(engine, name)}
         return {**found, "prefill_s": 1 / engine.prefill_tokens_per_s}
 
+    @property
+    def known(self) -> tuple[tuple[float, ...], ...]:
+        """``information``, or that there is none."""
+        n = len(PARAMETERS)
+        whole = len(self.information) == n and all(len(row) == n for row in self.information)
+        return self.information if whole else ((0.0,) * n,) * n
+
 
 def read(path: Path) -> Twin:
     """A twin's file; BenchError says what is wrong with it."""
@@ -77,6 +84,8 @@ def read(path: Path) -> Twin:
         raise BenchError("twin.no_twin", path=str(path), why=f"{found.kind} {found.version}")
     if unsound := [name for name in LatencyModel.__slots__ if not sound(name, getattr(found.engine, name))]:
         raise BenchError("twin.no_twin", path=str(path), why=", ".join(unsound))
+    if not found.lessons:
+        raise BenchError("twin.no_twin", path=str(path), why="lessons")
     return found
 
 

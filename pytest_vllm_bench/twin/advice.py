@@ -32,7 +32,7 @@ class Advice:
 
 def next_loads(twin: Twin, n: int = 3) -> list[Advice]:
     """The loads that, with those before them, tell most of the parameters (D-optimal, one after another)."""
-    known = np.array(twin.information) + 1e-6 * np.eye(len(PARAMETERS))
+    known = np.array(twin.known) + 1e-6 * np.eye(len(PARAMETERS))
     chosen: list[Advice] = []
     room = [one for one in itertools.product(INPUTS, OUTPUTS, CONCURRENCIES) if _fits(twin, *one)]
     while room and len(chosen) < n:
@@ -75,7 +75,7 @@ def changes(old: Twin, new: Twin) -> Iterator[ParameterChange]:
     """What of an engine is another now."""
     for i, name in enumerate(PARAMETERS):
         before, after = old.parameters[name], new.parameters[name]
-        share = max(math.sqrt(t.information[i][i] / len(t.lessons)) for t in (old, new))
+        share = max(math.sqrt(t.known[i][i] / len(t.lessons)) for t in (old, new))
         sure = max(LEAST, SURE * math.hypot(old.spread.get(name, 0.0), new.spread.get(name, 0.0)))
         moved = math.log(after / before) if before > 0 < after else 0.0
         what: Any = "too_small" if share < SMALL else "unchanged" if abs(moved) <= sure else None

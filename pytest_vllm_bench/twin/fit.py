@@ -10,7 +10,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from pytest_vllm_bench.twin import PARAMETERS, Lesson, Twin
 from pytest_vllm_bench.twin.playing import VirtualLoad, again, happened
 from pytest_vllm_bench.twin.steps import Steps, steps, usable
 
+#: What of an engine is no matter of speed, and may be known beforehand.
+LIMITS = ("max_batched_tokens", "max_num_seqs", "kv_tokens", "block", "prefix_cache")
 #: Loads are kept from the twin one at a time, or in so many groups.
 FOLDS = 6
 #: Requests of one load that are looked at, the first ones.
@@ -49,7 +50,7 @@ class Example:
 def calibrate(measured: Sequence[Measurement], given: Mapping[str, Any], date: str) -> Twin:
     """The story: loads → steps → model → refined → judged by loads that were kept from it.
 
-    ``given``: parameters of the engine that the user knows.  BenchError where too little was measured.
+    ``given``: limits of the engine that the user knows.  BenchError where too little was measured.
     """
     limits, assumed = known_limits(measured, given)
     examples = [read(one, limits) for one in measured]
@@ -269,9 +270,3 @@ def information(examples: Sequence[Example], engine: LatencyModel) -> tuple[tupl
         shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
         total += shares.T @ shares / max(1, len(shares))
     return tuple(tuple(round(float(x), 8) for x in row) for row in total)
-
-
-def mean_lengths(twin: Twin) -> tuple[int, int]:
-    """Of all requests that it has learnt from."""
-    rows = [pair for one in twin.lessons for pair in one.lengths]
-    return round(fmean(p for p, _, n in rows for _ in range(n))), round(fmean(o for _, o, n in rows for _ in range(n)))

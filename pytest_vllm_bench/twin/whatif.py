@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -49,9 +49,9 @@ class Question:
     seed: int = 0
 
 
-def settings_of(settings: Sequence[str]) -> dict[str, Any]:
-    """What is set of an engine, ``max_num_seqs=512``; BenchError for what is none."""
-    kinds = {f.name: type(getattr(LatencyModel(), f.name)) for f in fields(LatencyModel)}
+def settings_of(settings: Sequence[str], names: Collection[str] = LatencyModel.__slots__) -> dict[str, Any]:
+    """What is set of an engine, ``max_num_seqs=512``; BenchError for what is none of these names."""
+    kinds = {f.name: type(getattr(LatencyModel(), f.name)) for f in fields(LatencyModel) if f.name in names}
     values: dict[str, Any] = {}
     for text in settings:
         name, _, value = text.partition("=")

@@ -133,7 +133,7 @@ def test_unsound_sessions_are_left_out_and_counted(tmp_path: Path, capsys: pytes
     ("oracle9://user:secret@there/db", "is no history: write a file's name"),
     ("mysql+pymysql://user:secret@there/db?password=secret", "is no history: write a file's name"),
     ("postgresql+asyncpg9://user:secret@there/db", "cannot be used"),
-    ("postgresql://user:secret@there:port/db", "cannot be used"),
+    ("postgresql://user:secret@there:port/db", "is no history"),
     ("{folder}/none.db", "there is no history at"),
     ("sqlite:///{folder}/none.db", "there is no history at"),
     ("{folder}", "cannot be used: unable to open database file"),

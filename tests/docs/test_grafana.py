@@ -50,7 +50,7 @@ def sql_of(target: Mapping[str, Any]) -> str:
 
 def interpolated(sql: str) -> str:
     """As Grafana puts chosen values and the range of time into it."""
-    chosen = {"metric": ["mean_tpot_ms"], "scenario": ["io1-mc1", "it's"], "machine": ["a", "?"]}
+    chosen = {"metric": ["mean_tpot_ms"], "scenario": ["io1-mc1", "it's"], "machine": ["a", "?", "elsewhere"]}
     for name, values in chosen.items():
         quoted = ",".join("'" + value.replace("'", "''") + "'" for value in values)
         sql = sql.replace(f"${{{name}:sqlstring}}", quoted)
@@ -61,7 +61,9 @@ def interpolated(sql: str) -> str:
 
 
 def nights() -> Iterator[HistoryPoint]:
-    """Ten nights of two scenarios, the last one 10 % slower, by another server; one of another year, and an import."""
+    """Ten nights of two scenarios, the last one 10 % slower, by another server; one of another year, and an import.
+
+    Another machine, far slower and of one server throughout, measures the first of them at the same times."""
     for n in range(10):
         one = HistoryPoint(
             scenario="io1-mc1", metric="mean_tpot_ms", session=f"s{n}", origin="a", date=f"2026-03-{n + 1:02}T02:00Z",
@@ -70,7 +72,7 @@ def nights() -> Iterator[HistoryPoint]:
         yield one
         yield replace(one, scenario="it's", value=one.value * 2)
         yield replace(one, metric="mean_ttft_ms")
-        yield replace(one, origin="elsewhere", value=99.0)
+        yield replace(one, origin="elsewhere", value=99.0, environment={"server": "sglang 1"})
     yield replace(one, date="2025-03-01T02:00Z", session="old")
     yield replace(one, origin="", session="imported", date="2026-01-05T02:00Z", plan="np9", environment={})
 
@@ -101,12 +103,15 @@ def expected(found: Mapping[str, list[Any]], panels: list[str]) -> None:
     assert [row[0] for row in found["metric"]] == ["mean_tpot_ms", "mean_ttft_ms"]
     assert [row[0] for row in found["scenario"]] == ["io1-mc1", "it's"]
     assert [row[0] for row in found["machine"]] == ["?", "a", "elsewhere"]
-    assert len(figure) == 21
-    assert sorted(row[1:] for row in figure[-2:]) == [("io1-mc1", 11.0), ("it's", 22.0)]
-    assert [row[2] for row in together if row[1] == "mean_tpot_ms"][-1] == pytest.approx(11 / 10.1)
-    assert [(*row[:5], row[5]) for row in sorted(compared)] == [
-        ("io1-mc1", "mean_tpot_ms", 10.0, 11.0, pytest.approx(0.1), 9),
-        ("io1-mc1", "mean_ttft_ms", 10.0, 11.0, pytest.approx(0.1), 9),
-        ("it's", "mean_tpot_ms", 20.0, 22.0, pytest.approx(0.1), 9),
+    assert len(figure) == 31
+    assert sorted(row[1:] for row in figure[-3:]) == [("io1-mc1", 11.0), ("io1-mc1", 99.0), ("it's", 22.0)]
+    last = sorted([row[2] for row in together if row[1] == "mean_tpot_ms"][-2:])
+    assert last == pytest.approx([1.0, 11 / 10.1]), "each machine against itself"
+    assert [tuple(row) for row in sorted(compared)] == [
+        ("io1-mc1", "mean_tpot_ms", "a", 10.0, 11.0, pytest.approx(0.1), 9),
+        ("io1-mc1", "mean_tpot_ms", "elsewhere", 99.0, 99.0, 0.0, 9),
+        ("io1-mc1", "mean_ttft_ms", "a", 10.0, 11.0, pytest.approx(0.1), 9),
+        ("it's", "mean_tpot_ms", "a", 20.0, 22.0, pytest.approx(0.1), 9),
     ]
-    assert sessions[0][1:] == ("s9", "a", "c9", "vllm 0.1", 2)
+    newest = {tuple(row[1:]) for row in sessions[:2]}
+    assert newest == {("s9", "a", "c9", "vllm 0.1", 2), ("s9", "elsewhere", "c9", "sglang 1", 1)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -228,6 +229,13 @@ def test_the_same_run_says_the_same() -> None:
     assert blamed("p99_ttft_ms <= 100", run("server_queue")) == blamed("p99_ttft_ms <= 100", run("server_queue"))
 
 
+def test_of_a_long_run_a_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(culprit, "READ", 100)
+    found = blamed("mean_ttft_ms <= 100", run("server_queue", n=1001))
+    assert found is not None
+    assert found.stage == "server_queue"
+
+
 def culprit_lines(one: Comparison) -> list[str]:
     return [say(message) for message in culprit_told(one)]
 
@@ -294,6 +302,8 @@ def test_it_is_said_in_three_lines_everywhere(tmp_path: Any) -> None:
     kept = from_json(json.loads(json.dumps(to_json(result))))
     assert kept.verdicts[0].culprit == result.verdicts[0].culprit
     assert failure(kept, width=200) == text
+    later = replace(kept.verdicts[0], culprit=replace(kept.verdicts[0].culprit, stage="of_tomorrow"))  # type: ignore[type-var]
+    assert "no stage of the requests stands out" in failure(replace(kept, verdicts=(later,)), width=200)
     none = judged("mean_ttft_ms <= 10", alike(200, 0.0, np.random.default_rng(3)))
     assert "mean_ttft_ms: no stage of the requests stands out" in failure(none, width=200)
 

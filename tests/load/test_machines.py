@@ -25,6 +25,7 @@ from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.machines import Machine, line, node
 from pytest_vllm_bench.model import Measurement, Message, Plan, Record, Target, Timeouts
+from pytest_vllm_bench.plan import shard
 from pytest_vllm_bench.text import say
 
 pytestmark = pytest.mark.asyncio
@@ -70,8 +71,9 @@ async def refused(there: Sequence[Machine]) -> Message:
     return caught.value.message
 
 
-async def test_what_two_machines_send_is_one_plan(tmp_path: Path) -> None:
+async def test_what_two_machines_send_is_one_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each request once, under its own number and headers, at the whole's concurrency; told as it comes, once."""
+    monkeypatch.setattr(shard, "PIECE", 100)  # all files travel in parts
     asks, taken = [{"n": 3, "number": i} for i in range(23)], list[Record]()
     async with answering() as server, listening() as there:
         whole = await sent(make_plan(tmp_path / "p", asks, cap=9), there, server, taken=taken)
@@ -186,24 +188,46 @@ async def line_of(machine: Machine) -> AsyncIterator[None]:
         yield
 
 
-async def test_a_machine_that_does_not_know_the_token_hears_nothing_of_the_job() -> None:
+async def test_a_machine_that_does_not_know_the_token_hears_nothing_of_the_job(tmp_path: Path) -> None:
     """One that listens in our worker's place, and passes on what it hears, cannot make up its own proof."""
-    heard = list[bytes]()
+    heard, answers = asyncio.Queue[str](), list[line.Decline | None]()
 
     async def impostor(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         its = line.Line(reader, writer)
         await its.say(line.Challenge(b"nonce"))
-        heard.append((await its.hear()).mac)
-        await its.say(msgspec.structs.replace(await node.about(), mac=heard[0]))
-        with pytest.raises(line.LineLoss):
-            heard.append(await its.hear())
+        mac = (await its.hear()).mac
+        said = answers.pop(0)
+        await its.say(said or msgspec.structs.replace(await node.about(), mac=mac))
+        try:
+            heard.put_nowait(type(await its.hear()).__name__)
+        except line.LineLoss:
+            heard.put_nowait("nothing")
         writer.close()
 
+    answers += [None, line.Decline(Message(key="of.tomorrow")), line.Decline(Message(key="machines.versions"))]
     server = await asyncio.start_server(impostor, "127.0.0.1", 0)
     machine = Machine(host="127.0.0.1", port=server.sockets[0].getsockname()[1], token=TOKEN)
-    assert (await refused([machine])).values["what"].key == "machines.wrong_token"
-    await until(lambda: len(heard) == 1)
+    async with answering() as target:
+        for n in (1, 2, 3):
+            with pytest.raises(BenchError) as caught:
+                await sent(make_plan(tmp_path / f"{n}", [{}] * 2), [machine], target)
+            assert caught.value.message.values["what"].key == "machines.wrong_token"
+            assert "token" in say(caught.value.message)
+            assert await heard.get() == "nothing"
     server.close()
+
+
+async def test_what_cannot_be_taken_ends_the_load_of_all(tmp_path: Path) -> None:
+    """A rule of the reader that breaks, say: not the other machines' whole load first."""
+
+    def broken(texts: list[str]) -> list[int]:
+        raise RuntimeError("a tokenizer of somebody's")
+
+    async with answering() as server, listening() as there:
+        plan = make_plan(tmp_path / "p", [{"n": 4}] * 4000, cap=4)
+        with pytest.raises(RuntimeError, match="somebody's"):
+            await sent(plan, there, server, count=broken)
+        assert len(server.requests) < 4000
 
 
 async def test_tls(certificate: Path, tmp_path: Path) -> None:

@@ -35,6 +35,14 @@ def test_several_tokens_a_read_share_its_gap() -> None:
     assert sum(of["tokens"] or 0 for of in found.values()) == 80
 
 
+def test_a_read_without_a_token_is_waited_for_by_the_next() -> None:
+    tokens = array("i", [1, 0, *[1] * 39])
+    found, _ = by_position([request(0, 0.0, gaps=[0.01] * 40, arrival_tokens=tokens, output_tokens=40)])
+    assert sum((of["tokens"] or 0) * (of["mean_itl_token_ms"] or 0) for of in found.values()) == pytest.approx(400)
+    at_once = request(0, 0.0, gaps=[0.01], arrival_tokens=array("i", [40, 0]), output_tokens=40)
+    assert by_position([at_once]) == ({}, None)
+
+
 def test_short_answers_say_nothing() -> None:
     assert by_position([]) == ({}, None)
     assert by_position([request(0, 0.0), request(1, 1.0, gaps=[0.01] * (EDGES[0] - 1))]) == ({}, None)

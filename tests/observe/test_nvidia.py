@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,12 +61,20 @@ def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monke
     }
     assert set(seen["ecc_uncorrected", "0"]) == {0}
     assert set(seen["strangers", "0"]) == {0}
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as own:  # a server of ours, in a session of its own
         try:
-            monkeypatch.setenv("STRANGER", str(stranger.pid))
-            shared = {track.name: track.values for track in watched("is shared", tmp_path, monkeypatch, 2.0)[0].tracks}
+            monkeypatch.setenv("STRANGER", str(own.pid))
+            ours = {track.name: track.values for track in watched("is shared", tmp_path, monkeypatch, 2.0)[0].tracks}
         finally:
-            stranger.kill()
+            own.kill()
+    assert set(ours["strangers"]) == {0}
+    leaves = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3).pid)"
+    stranger = int(subprocess.run([sys.executable, "-c", leaves], capture_output=True, check=True).stdout)
+    try:
+        monkeypatch.setenv("STRANGER", str(stranger))
+        shared = {track.name: track.values for track in watched("is shared", tmp_path, monkeypatch, 2.0)[0].tracks}
+    finally:
+        os.kill(stranger, signal.SIGKILL)
     assert set(shared["strangers"]) == {1}
     assert "ecc_uncorrected" not in shared, "not told, which is not nought"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ def test_one_that_does_not_end_is_asked_once_more() -> None:
     assert [note.key for note in seen(BOTH | {"/stop_profile": second}).notes] == ["server.profiled"]
 
 
+def test_one_that_hangs_is_left_behind_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it still writes, say: the next scenario is measured beside that."""
+    monkeypatch.setattr(profiler, "LEAVES", 0.2)
+    over = threading.Event()
+
+    def hangs(number: int, body: bytes) -> bytes:
+        over.wait(20)
+        return b""
+
+    for interrupted in (False, True):
+        observed, *_ = around(BOTH | {"/stop_profile": hangs}, asked=Profile(flush=0.2), interrupted=interrupted)
+        assert [note.key for note in observed.notes] == ["server.profiled", "server.profile_goes_on"]
+    over.set()
+
+
 def test_every_worker_is_told() -> None:
     with serving(BOTH) as other:
         *_, asked = around(BOTH, profile_urls=(f"{other.url}/",))
@@ -101,7 +117,8 @@ def test_new_files_are_seen_where_the_server_writes(tmp_path: Path) -> None:
     _, one, _ = around(BOTH | {"/stop_profile": writes}, asked=Profile(folder=str(tmp_path)))
     assert [path.name for path in one.files] == ["rank0.pt.trace.json.gz", "out.txt"]
     assert profiler.base_ns([tmp_path / "out.txt", *one.files]) == 1759000000000000000
-    assert profiler.base_ns([tmp_path / "old.pt.trace.json.gz", tmp_path / "none"]) == 0
+    (tmp_path / "damaged.json.gz").write_bytes(gzip.compress(b"x" * 999)[:12] + b"\xff" * 99)
+    assert profiler.base_ns([tmp_path / name for name in ("old.pt.trace.json.gz", "none", "damaged.json.gz")]) == 0
 
 
 def test_how_a_server_says_where_it_writes() -> None:

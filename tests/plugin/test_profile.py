@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench import profiling, simulator
-from pytest_vllm_bench.model import Cell, Measurement, Message, Profile, Result, Scenario, Target, Verdict
+from pytest_vllm_bench.cli import main
+from pytest_vllm_bench.model import Cell, Measurement, Message, Problem, Profile, Result, Scenario, Target, Verdict
 from pytest_vllm_bench.simulator import SimulatorOptions
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store import folder, measurement
 
 pytestmark = pytest.mark.slow  # whole sessions
 
@@ -41,7 +42,7 @@ def test_traces_lie_beside_a_result_that_they_do_not_change(
     row = saved(pytester)
     assert row["completed"] == 12
     assert row["taints"] == [], "what was judged was not profiled"
-    own, theirs = map(Path, row["traces"])
+    own, theirs = pytester.path / "results" / row["traces"][0], Path(row["traces"][1])
     assert (theirs.parent, theirs.name[:6]) == (tmp_path / "traces", "rank0.")
     assert own.parent == pytester.path / "results" / f"{NAME}.profile"
     spans = [one for one in json.loads(gzip.decompress(own.read_bytes()))["traceEvents"] if one["ph"] == "X"]
@@ -60,6 +61,14 @@ def test_traces_lie_beside_a_result_that_they_do_not_change(
     assert "ui.perfetto.dev" in page
     (note,) = [note for note in row["notes"] if note["key"].startswith("server.profil")]
     assert note["values"] == {"n": 5, "files": 1, "folder": str(own.parent)}
+    moved = (pytester.path / "results").rename(pytester.path / "moved")
+    assert main(["report", str(moved), "--formats", "html"]) == 0
+    assert f'href="{NAME}.profile/client.trace.json.gz"' in (moved / "report.html").read_text(encoding="utf-8")
+    problems = list[Problem]()
+    for path in (*moved.glob("*.json"), *moved.glob("*.gz")):
+        path.unlink()
+    assert folder.read(moved, history=True, problems=problems) == [], "traces are no results"
+    assert problems == []
 
 
 def test_sglang_records_so_many_steps_into_our_folder(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -67,7 +76,7 @@ def test_sglang_records_so_many_steps_into_our_folder(bench: Bench, pytester: py
         for _ in range(2):  # the first session's files make room for the second's
             result = bench(f"--vllm-url={server.base_url}", **ONE, backend="sglang", profile="*-mc2-*")
             result.assert_outcomes(passed=1)
-            own, theirs = map(Path, saved(pytester)["traces"])
+            own, theirs = (pytester.path / "results" / name for name in saved(pytester)["traces"])
             assert (theirs.parent, theirs.name[:5]) == (own.parent, "TP-0.")
             assert own.is_file()
             assert theirs.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.model import ServerCommand
+from pytest_vllm_bench.observe import guard
+from pytest_vllm_bench.plugin.servers import beside
 from pytest_vllm_bench.serve import room
 from pytest_vllm_bench.serve.start import RunningServer
 from pytest_vllm_bench.tokenizer import SMALL
@@ -169,6 +172,16 @@ def test_a_start_that_is_measured_ends_with_a_sleep(bench: Bench, pytester: pyte
     found = saved(pytester, "warm_start")["server"]
     assert found["startup.wake_s"] >= 0.05
     assert found["startup.first_token_s"] >= found["startup.ready_s"] >= 1
+
+
+def test_a_model_that_takes_long_to_wake_costs_no_figure(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than other watchers are given."""
+    monkeypatch.setattr(guard, "PATIENCE", 0.5)
+    keys = {"server": {"command": "simulator --wake-s 1", "startup": {"warm": 1}}, "accelerators": "off"}
+    bench(**{**ONE, "model": None, "tokenizer": None} | keys | {"sla": ["startup.wake_s <= 60"]}, k="warm")
+    assert saved(pytester, "warm_start")["server"]["startup.wake_s"] >= 1
 
 
 def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytest.Pytester) -> None:
@@ -501,3 +514,20 @@ def test_one_whose_guardian_was_killed_ends_with_the_session(tmp_path: Path) -> 
         running.stop()
     with pytest.raises(ProcessLookupError):
         until(lambda: os.killpg(int(running.told()["began"]), 0))
+
+
+def test_an_interruption_ends_the_wait_for_a_server() -> None:
+    """Which has a session of its own, and hears nothing of it."""
+    ended = list[str]()
+
+    async def waits() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        beside(waits())
+    assert ended == ["cancelled"]

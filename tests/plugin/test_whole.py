@@ -100,6 +100,16 @@ def test_a_history_of_its_own_grows_by_each_session(bench: Bench, pytester: pyte
     assert broken.ret == pytest.ExitCode.USAGE_ERROR, "before any load"
     assert bench(server, "--vllm-history=no/such/nights.db", **ONE).ret == pytest.ExitCode.USAGE_ERROR
     assert bench(server, "--vllm-history=", **ONE).ret == pytest.ExitCode.USAGE_ERROR
+    missing = bench(server, "--vllm-history=nights/", **ONE)
+    assert missing.ret == pytest.ExitCode.USAGE_ERROR
+    assert "nights/" in missing.stderr.str() + missing.stdout.str()
+    assert not (pytester.path / "nights").exists()
+
+
+def test_the_first_session_of_all_has_a_trend_too(bench: Bench, pytester: pytest.Pytester, server: str) -> None:
+    """There is no results folder yet, nor the one that it will be in."""
+    bench(server, **ONE, trend={}, results_dir="out/results").assert_outcomes(passed=1)
+    assert [*(pytester.path / "out" / "results").glob("bench_*.json")]
 
 
 def test_a_trend_that_nobody_can_mean(bench: Bench) -> None:

@@ -58,6 +58,17 @@ def test_prometheus_own_parsers_read_it(tmp_path: Path) -> None:
     assert set(stamps) == {None}, "a Pushgateway refuses time stamps"
 
 
+def test_what_other_tools_wrote_is_of_utc_and_memory_is_in_bytes(tmp_path: Path) -> None:
+    made = result(date="2026-01-01T02:00:00")
+    made = replace(made, metrics={**made.metrics, "startup.kv_gib": 1.5})
+    text = openmetrics.pushed([made], tmp_path).read_text("utf-8")
+    (memory,) = (line for line in text.splitlines() if line.startswith(f"{openmetrics.PREFIX}startup_kv_"))
+    assert memory.startswith(f"{openmetrics.PREFIX}startup_kv_bytes{{")
+    assert memory.endswith(" 1.61061274e+09")
+    (when,) = (line for line in text.splitlines() if line.startswith(f"{openmetrics.PREFIX}measured_timestamp_s"))
+    assert when.endswith(" 1.7672328e+09")
+
+
 def test_a_session_that_fails_as_a_whole_is_red_although_no_test_failed(tmp_path: Path) -> None:
     whole = Roll(failed=("all scenarios together are worse",))
     for write, name in ((openmetrics.pushed, openmetrics.PREFIX), (openmetrics.gitlab, "")):

@@ -30,8 +30,10 @@ from pytest_vllm_bench.report import (
 )
 from pytest_vllm_bench.report.charts.overview import overview
 from pytest_vllm_bench.report.findings import findings
+from pytest_vllm_bench.report.trend import Drift, TrendOutcome
 from pytest_vllm_bench.report.verdict import Roll
 from pytest_vllm_bench.store import folder
+from pytest_vllm_bench.store.history import HistoryPoint
 from pytest_vllm_bench.store.row import plain
 from pytest_vllm_bench.text import say
 
@@ -301,6 +303,13 @@ def test_a_comment_is_as_long_as_it_may_be_and_says_all_together_whatever_is_cut
     assert 50_000 < len(text) < 65_536
     assert text.startswith("## ❌ LLM serving benchmark: FAIL")
     assert "| all together | output_throughput | -6.0% |" in text
+    when = HistoryPoint(scenario="s", metric="mean_tpot_ms", session="s1", date="2026-01-01T00:00:00Z", value=1.0)
+    drift = Drift(scenario="x" * 2000, metric="mean_tpot_ms", before=1.0, after=2.0, change=1.0, interval=(0.5, 1.5),
+                  p=1e-9, at=9, first=when, worse=True, recent=True)  # fmt: skip
+    long = Roll(trend=(TrendOutcome(series={}, drifts=(drift,) * 700, notes=()),))
+    text = github.comment([], tmp_path, roll=long).read_text("utf-8")
+    assert len(text.encode()) <= 65_000
+    assert text.endswith("\n…\n")
 
 
 def test_what_became_of_a_baseline_is_a_table_below_the_table() -> None:

@@ -287,6 +287,7 @@ def test_the_commands_calibrate_and_ask(results: Path, tmp_path: Path, said: Cal
         (["whatif", "none.json", "--rate", "1"], "none.json"),
         (["whatif", "TWIN", "--rate", "1", "--input-len", "5000000", "--output-len", "5"], "does not fit"),
         (["calibrate", "EMPTY"], "no measurement"),
+        (["calibrate", "EMPTY", "--set", "step_s=0.1"], "names: max_batched_tokens"),
         (["calibrate", "nowhere"], "no measurement"),
     ],
 )
@@ -299,13 +300,18 @@ def test_what_is_wrong_is_said(args: list[str], key: str, tmp_path: Path, twin: 
 
 def test_a_file_that_is_no_twin_is_refused(tmp_path: Path, twin: Twin) -> None:
     path = tmp_path / "twin.json"
-    whole: dict[str, Any] = {"engine": {}, "lessons": []}
+    whole: dict[str, Any] = {"engine": {}, "lessons": [{"scenario": "x", "requests": 1}]}
     parts: list[dict[str, Any]] = [{"step_s": -1.0}, {"prefill_tokens_per_s": 0}, {"block": 0}, {"step_s": "fast"}]
     wrong = [json.dumps({**whole, "engine": part}).encode() for part in parts]
-    for content in (b"", b"[]", b'{"kind": "x"}', b"\xff\xfe", *wrong):
+    empty = json.dumps({"engine": {}, "lessons": []}).encode()
+    for content in (empty, b"", b"[]", b'{"kind": "x"}', b"\xff\xfe", *wrong):
         path.write_bytes(content)
         with pytest.raises(BenchError, match="no_twin"):
             twins.read(path)
+    path.write_text(json.dumps(whole))
+    bare = twins.read(path)
+    assert len(advice.next_loads(bare)) == 3, "it knows nothing, and says what to begin with"
+    assert {one.what for one in advice.changes(bare, bare)} == {"too_small"}
     twins.write(twin, path)
     assert twins.read(path) == twin
 

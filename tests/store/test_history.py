@@ -9,8 +9,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.store import history
 from pytest_vllm_bench.store.history import HistoryPoint
+from pytest_vllm_bench.text import say
 
 POINT = HistoryPoint(scenario="io64x8-mc1", metric="mean_tpot_ms", session="s1", date="2026-01-01T02:00:00Z", value=9.0)
 #: Waits for the others, then adds its nights one by one, each of which another one has too, and looks at all of them.
@@ -82,3 +86,46 @@ def test_a_table_of_another_version_is_read_and_completed(tmp_path: Path) -> Non
         made.execute(f"UPDATE {history.TABLE} SET environment = 'by hand'")
         made.commit()
     assert [dict(one.environment) for one in history.read(named)] == [{}, {}]
+
+
+def test_a_place_is_shown_without_what_may_be_secret() -> None:
+    shown = {
+        "nights.db": "nights.db",
+        "postgresql://db/bench": "postgresql://db/bench",
+        "postgresql://bench:s3cret@db:5432/bench?sslmode=require": "postgresql://db:5432/bench",
+        "postgresql://bench:s3?cret@db/bench": "postgresql://db/bench",
+        "postgresql://bench:s3/cret#x@db/bench": "postgresql://db/bench",
+        "postgresql://s3cret@db/bench": "postgresql://db/bench",
+        "postgresql:///bench?user=a&password=s3cret": "postgresql:///bench",
+        "postgresql://bench:s3@cret@db/bench": "postgresql://…",
+        "postgresql://bench:s3@cr?et@db/bench": "postgresql://…",
+        "postgresql:///bench?user=a@b&password=s3cret": "postgresql:///bench",
+    }
+    assert {named: history.shown(named) for named in shown} == shown
+
+
+def test_what_is_no_url_is_refused_without_its_words() -> None:
+    for named in ("postgresql://u:p@s3cret:s3cret@h/db", "mysql://h/db", "postgresql://u:s3cret@h:http/db"):
+        for ask in (history.read, history.reachable, lambda place: history.add(place, [POINT])):
+            with pytest.raises(BenchError, match="history_kind") as refused:
+                ask(named)
+            assert "s3cret" not in say(refused.value.message)
+
+
+def test_a_look_makes_no_file(tmp_path: Path) -> None:
+    for scheme in ("", "sqlite:///", "sqlite+pysqlite:///"):
+        assert history.read(f"{scheme}{tmp_path}/nights.db") == []
+        history.reachable(f"{scheme}{tmp_path}/nights.db")
+        with pytest.raises(BenchError, match="history_nowhere"):
+            history.reachable(f"{scheme}{tmp_path}/no/nights.db")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_dates_of_any_zone_are_utc() -> None:
+    told = {
+        "2026-01-01T02:00:00": "2026-01-01T02:00:00+00:00",
+        "2026-01-01T02:00:00+08:00": "2025-12-31T18:00:00+00:00",
+        "0001-01-01T00:00:00+08:00": "",
+        "yesterday": "",
+    }
+    assert {date: history.utc(date) for date in told} == told

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from typing import Any
 from pytest_vllm_bench.model import Message, Observed, Target
 from pytest_vllm_bench.observe.accelerators.polled import CommandCalls, killed
 from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading, number
+from pytest_vllm_bench.observe.host import tree
 
 COMMAND = "nvidia-smi"
 #: Seconds from one sample to the next; NVML's counter, which moves every 0.1 s, is read twice as often.
@@ -218,10 +220,11 @@ class Nvidia:
         for index, _, cell in (line.partition(",") for line in errors):
             if index in self._log.devices and (n := number(cell)) is not None:
                 self._log.add(now, index, "ecc_uncorrected", n)
-        groups: dict[str, set[int]] = {}
-        for uuid, _, process in (line.partition(",") for line in programs):
-            if uuid in self._uuids and (group := session_of(process.strip())) is not None:
-                groups.setdefault(self._uuids[uuid], set()).add(group)
+        groups: dict[str, set[int | None]] = {}
+        ours = set(tree(os.getpid()))  # servers that we have started: none is another one's stranger
+        for uuid, _, told in (line.partition(",") for line in programs):
+            if uuid in self._uuids and (group := session_of(process := told.strip())) is not None:
+                groups.setdefault(self._uuids[uuid], set()).add(None if int(process) in ours else group)
         for device, sessions in groups.items():
             self._log.add(now, device, "strangers", len(sessions) - 1)
 

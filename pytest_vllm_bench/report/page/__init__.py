@@ -126,7 +126,7 @@ def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra())
         positions=[
             (one.id, name, of) for one in results if len(one.by_position) > 1 for name, of in one.by_position.items()
         ],
-        traces=[(one.id, [_linked(path, extra.folder) for path in one.traces]) for one in results if one.traces],
+        traces=[(one.id, [_linked(path, one, extra.folder) for path in one.traces]) for one in results if one.traces],
         models=[(one.id, name, of) for one in results for name, of in one.by_model.items()],
         stages=[(one.id, stage, of, share) for one in results for stage, of, share in shown.stages(one)][:LISTED],
         turns=[(one.id, name, of) for one in results for name, of in one.by_turn.items() if name != "conversation"],
@@ -232,12 +232,13 @@ def _notes(results: Sequence[Result]) -> list[tuple[list[str], Message]]:
     return list(found.values())[:LISTED]
 
 
-def _linked(trace: str, folder: Path | None) -> tuple[str, str]:
-    """A trace's name, and where it is from the page; one that lies elsewhere is named whole."""
-    path = Path(trace)
-    if folder is not None and path.is_relative_to(folder):
-        return path.name, quote(path.relative_to(folder).as_posix())
-    return str(path), path.as_uri() if path.is_absolute() else quote(path.as_posix())
+def _linked(trace: str, result: Result, folder: Path | None) -> tuple[str, str]:
+    """A trace's name, and where it is from the page: as a rule beside its result; one elsewhere is named whole."""
+    beside = result.path.parent if result.path else folder or Path()
+    path, here = (beside / trace).resolve(), folder.resolve() if folder else None
+    if here is not None and path.is_relative_to(here):
+        return path.name, quote(path.relative_to(here).as_posix())
+    return str(path), path.as_uri()
 
 
 def _errors(results: Sequence[Result]) -> list[tuple[str, str, int, str]]:
