@@ -68,7 +68,9 @@ def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monke
         finally:
             own.kill()
     assert set(ours["strangers"]) == {0}
-    leaves = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3).pid)"
+    leaves = (
+        "import subprocess as s; print(s.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3).pid)"
+    )
     stranger = int(subprocess.run([sys.executable, "-c", leaves], capture_output=True, check=True).stdout)
     try:
         monkeypatch.setenv("STRANGER", str(stranger))

@@ -179,8 +179,8 @@ def test_a_model_that_takes_long_to_wake_costs_no_figure(
 ) -> None:
     """Longer than other watchers are given."""
     monkeypatch.setattr(guard, "PATIENCE", 0.5)
-    keys = {"server": {"command": "simulator --wake-s 1", "startup": {"warm": 1}}, "accelerators": "off"}
-    bench(**{**ONE, "model": None, "tokenizer": None} | keys | {"sla": ["startup.wake_s <= 60"]}, k="warm")
+    keys = {"server": {"command": "simulator --wake-s 1", "startup": {"warm": 1}}}
+    bench("-k", "warm", **{**ONE, "model": None, "tokenizer": None} | keys | {"sla": ["startup.wake_s <= 60"]})
     assert saved(pytester, "warm_start")["server"]["startup.wake_s"] >= 1
 
 
