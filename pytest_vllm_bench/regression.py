@@ -42,6 +42,9 @@ from pytest_vllm_bench.model import (
 )
 from pytest_vllm_bench.store import folder
 
+#: One round that a target did not take is an accident, this many in a row are none.
+MISSED = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceGate:
@@ -82,10 +85,12 @@ class Rounds:
         return comparisons_planned(len(self.pairs), self.settings)
 
     def wants(self, scenario: Scenario) -> bool:
-        """Whether others still need more rounds of a target that is enough by itself."""
-        cell = scenario.cell.anywhere
+        """Whether others still need more rounds of a target that is enough by itself; not one that came to none of the
+        last rounds, whose server is gone, say."""
+        cell, since = scenario.cell.anywhere, scenario.repeat - MISSED
+        open_pairs = [pair for pair in self.pairs if pair[0] == cell and pair not in self.decided]
         mine = scenario.target.name == self.name
-        return mine and any(pair[0] == cell and pair not in self.decided for pair in self.pairs)
+        return mine and any(max(self.taken.get(pair, ()), default=0) >= since for pair in open_pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,10 @@ POSTS = {
     "/stop_profile": profile.stop,
 }
 
+OPEN_AI = "/v1", "/v2"
+#: What needs the key by dialect: SGLang writes a profile to wherever it is told.
+GUARDED = {"sglang": (*OPEN_AI, "/start_profile", "/stop_profile")}
+
 
 async def beside(service: Service, request: web.Request) -> web.StreamResponse | None:
     """The faults of a page that is read beside the load: those of rules that name its path."""
@@ -135,14 +139,14 @@ async def beside(service: Service, request: web.Request) -> web.StreamResponse |
 
 
 def _guard(service: Service, started: float, say: Callable[[Message], str]) -> Middleware:
-    """Everybody waits until the model is there; /v1 and /v2 need the key, if there is one."""
+    """Everybody waits until the model is there; what costs something needs the key, if there is one."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if perf_counter() - started < service.options.ready_after:
             return web.json_response({"error": {"message": "Loading model", "code": 503}}, status=503)
         key = service.options.api_key
-        guarded = request.path.startswith(("/v1", "/v2"))
+        guarded = request.path.startswith(GUARDED.get(service.options.dialect, OPEN_AI))
         if key and guarded and request.headers.get("Authorization") != f"Bearer {key}":
             return web.json_response({"error": "Unauthorized"}, status=401)
         try:

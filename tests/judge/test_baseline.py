@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ import pytest
 from every import every
 from scipy import stats
 
+from pytest_vllm_bench import regression
 from pytest_vllm_bench.judge import baseline, comparison, noise
 from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings
 from pytest_vllm_bench.judge.rounds import compare_rounds
 from pytest_vllm_bench.judge.standing import ALL, compare_all, compare_one, foreseen, standing
-from pytest_vllm_bench.model import Comparison, Message, Result, Verdict
+from pytest_vllm_bench.model import Comparison, Message, Result, Scenario, Verdict
 from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import say
 
@@ -613,3 +615,22 @@ def test_fewer_than_five_rounds_are_refused() -> None:
     said = compare_targets(four, four, BaselineSettings(), 1)
     assert isinstance(said, Message)
     assert said.key == "judge.targets_rounds"
+
+
+def test_a_partner_that_comes_no_more_is_not_waited_for() -> None:
+    """One round that it lost is an accident."""
+    made = row()
+    cell = made.scenario.cell.anywhere
+    gate = regression.Rounds(name="a", settings=BaselineSettings(), pairs=frozenset({(cell, "b"), (cell, "c")}))
+
+    def asked(target: str, repeat: int) -> Scenario:
+        return replace(
+            made.scenario, target=replace(made.scenario.target, name=target), cell=replace(cell, repeat=repeat)
+        )
+
+    for repeat in (1, 2, 3):
+        for name in ("a", "b"):
+            regression.note(gate, replace(made, scenario=asked(name, repeat)))
+    waited = {repeat: gate.wants(asked("a", repeat)) for repeat in (1, 4, 5, 6)}
+    assert waited == {1: True, 4: True, 5: True, 6: False}
+    assert not gate.wants(asked("b", 4)), "it is waited for, and waits for nobody"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,6 +126,19 @@ def test_the_key_is_asked_for_under_v1_only() -> None:
         assert ask(running.base_url, "/v1/completions", body).json == {"error": "Unauthorized"}
         assert ask(running.base_url, "/v1/completions", body, Authorization="Bearer secret").status == 200
         assert ask(running.base_url, "/health").status == 200
+
+
+def test_a_profile_goes_nowhere_without_the_key(tmp_path: Path) -> None:
+    """SGLang's is written to where the request says."""
+    options = simulator.SimulatorOptions(api_key="secret", dialect="sglang", latency=QUICK)
+    body = {"output_dir": str(tmp_path / "there")}
+    with simulator.start(options) as running:
+        for page in ("/start_profile", "/stop_profile"):
+            assert ask(running.base_url, page, body).status == 401
+        assert not (tmp_path / "there").exists()
+        for page in ("/start_profile", "/stop_profile"):
+            assert ask(running.base_url, page, body, Authorization="Bearer secret").status == 200
+    assert list((tmp_path / "there").iterdir())
 
 
 def test_counters_count_what_was_sent() -> None:
