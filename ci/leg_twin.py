@@ -1,19 +1,22 @@
-"""Real vLLM (its CPU build, a tiny model) → a twin of it, held against loads and against what the server counted.
+"""Real servers (llama.cpp, vLLM's CPU build) → a twin of each, held against loads and against what the server counted.
 
-python ci/leg_twin.py [FOLDER]: where the results stay
+python ci/leg_twin.py [FOLDER [llama.cpp|vllm]]: where the results stay, and of one of them alone
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench import bench
-from leg import Findings, main
+from leg import ROOT, Findings, Unavailable, main
 from models import llama
+from servers import free_port, serving
 from vllm_server import installed, vllm
 
 from pytest_vllm_bench import twin as twins
@@ -23,7 +26,15 @@ from pytest_vllm_bench.simulator.engine import Engine, Job, LatencyModel
 from pytest_vllm_bench.store import measurement
 from pytest_vllm_bench.twin import Twin, fit, playing
 
-#: Learnt from: concurrencies and requests, at two lengths.
+#: Learnt from llama.cpp: concurrencies and requests at two lengths; it has four slots, so that some of eight wait.
+SLOTS: dict[str, Any] = {"input_output": [[96, 48], [384, 24]], "concurrency_prompts": [[1, 30], [3, 60], [8, 120]]}
+#: Kept from it: another concurrency, other lengths, and an open loop.
+SLOTS_KEPT: tuple[dict[str, Any], ...] = (
+    {"input_output": [[96, 48]], "concurrency_prompts": [[2, 60], [4, 80]]},
+    {"input_output": [[192, 96]], "concurrency_prompts": [[3, 60]]},
+    {"input_output": [[192, 32]], "concurrency_prompts": [[None, 60]], "request_rate": 2},
+)
+#: Learnt from vLLM, and kept from it: the same kinds of loads.
 LEARNT, LENGTHS = ([1, 30], [4, 60], [16, 160]), [[128, 64], [512, 32]]
 #: Kept from it: another length, another concurrency, and an open loop.
 KEPT: tuple[dict[str, Any], ...] = (
@@ -41,25 +52,65 @@ SMALL = ("--max-model-len", "1024", "--num-gpu-blocks-override", str(BLOCKS), "-
 
 
 def leg(findings: Findings) -> None:
-    python, model = installed(), llama()
-    common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
+    which = sys.argv[2:] or ["llama.cpp", "vllm"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(scratch)
-        with vllm(python, model, "--max-model-len", "4096") as url:
-            load = {"input_output": LENGTHS, "concurrency_prompts": LEARNT}
-            twin = fit.calibrate(measured({**common, **load}, url, folder / "learnt"), {}, "")
-            twins.write(twin, folder / "twin.json")
-            told(findings, twin)
-            for number, kept in enumerate(KEPT):
-                for one in measured({**common, **kept}, url, folder / f"kept-{number}"):
-                    foretold(findings, twin, one)
-            shared = {"dataset": {"name": "random", "prefix_len": 384}, "input_output": [[128, 32]]}
-            (one,) = measured({**common, **shared, "concurrency_prompts": [[8, 96]]}, url, folder / "prefix")
-            prefixes(findings, one)
-        with vllm(python, model, *SMALL) as url:
-            full = {"input_output": [[PROMPT, ANSWER]], "concurrency_prompts": [[TOGETHER, REQUESTS]]}
-            (one,) = measured({**common, **full}, url, folder / "full")
-            preempted(findings, one)
+        if "llama.cpp" in which:
+            slots(findings, folder / "llama.cpp", Path(scratch) / "model.gguf")
+        if "vllm" in which:
+            vllm_cpu(findings, folder / "vllm")
+
+
+def slots(findings: Findings, folder: Path, model: Path) -> None:
+    common: dict[str, Any] = {"model": "tiny-random", "tokenizer": "simulator", "backend": "llama.cpp"}
+    common |= {"sla": ["failed == 0"], "validity": SHARED}
+    with llama_cpp(model) as url:
+        twin = learnt(findings, {**common, **SLOTS}, url, folder)
+        findings.check(f"slots: {twin.engine.max_num_seqs} of 4", holds=twin.engine.max_num_seqs == 4)
+        held(findings, twin, [{**common, **kept} for kept in SLOTS_KEPT], url, folder)
+
+
+@contextmanager
+def llama_cpp(model: Path) -> Iterator[str]:
+    """The tests' own server, with a model whose steps take milliseconds; the block gets its URL."""
+    for needed in ("xllamacpp", "gguf"):
+        if importlib.util.find_spec(needed) is None:
+            raise Unavailable(f"the package {needed} is not installed (it is in the extra: test)")
+    port = free_port()
+    script = ROOT / "tests" / "servers" / "serve_llama.py"
+    command = [sys.executable, str(script), str(model), "counts", "slow", "--port", str(port)]
+    with serving(command, f"http://127.0.0.1:{port}/health"):
+        yield f"http://127.0.0.1:{port}"
+
+
+def vllm_cpu(findings: Findings, folder: Path) -> None:
+    python, model = installed(), llama()
+    common = {"model": "tiny", "tokenizer": str(model), "sla": ["failed == 0"], "validity": SHARED}
+    with vllm(python, model, "--max-model-len", "4096") as url:
+        load = {"input_output": LENGTHS, "concurrency_prompts": LEARNT}
+        twin = learnt(findings, {**common, **load}, url, folder)
+        held(findings, twin, [{**common, **kept} for kept in KEPT], url, folder)
+        shared = {"dataset": {"name": "random", "prefix_len": 384}, "input_output": [[128, 32]]}
+        (one,) = measured({**common, **shared, "concurrency_prompts": [[8, 96]]}, url, folder / "prefix")
+        prefixes(findings, one)
+    with vllm(python, model, *SMALL) as url:
+        full = {"input_output": [[PROMPT, ANSWER]], "concurrency_prompts": [[TOGETHER, REQUESTS]]}
+        (one,) = measured({**common, **full}, url, folder / "full")
+        preempted(findings, one)
+
+
+def learnt(findings: Findings, config: Mapping[str, Any], url: str, folder: Path) -> Twin:
+    twin = fit.calibrate(measured(config, url, folder / "learnt"), {}, "")
+    twins.write(twin, folder / "twin.json")
+    told(findings, twin)
+    return twin
+
+
+def held(findings: Findings, twin: Twin, kept: Sequence[Mapping[str, Any]], url: str, folder: Path) -> None:
+    """Against loads that it has not seen."""
+    for number, config in enumerate(kept):
+        for one in measured(config, url, folder / f"kept-{number}"):
+            foretold(findings, twin, one)
 
 
 def measured(config: Mapping[str, Any], url: str, folder: Path) -> list[Measurement]:
@@ -108,4 +159,4 @@ def preempted(findings: Findings, one: Measurement) -> None:
 
 
 if __name__ == "__main__":
-    main("a twin of vLLM (CPU build)", leg)
+    main("twins of llama.cpp and of vLLM (CPU build)", leg)

@@ -168,6 +168,17 @@ STARTUP = dict(
         _startup("wake_s", "s", "lower", "from /wake_up, after /sleep?level=1, to being awake", "start_alone"),
     )
 )
+#: What a twin has learnt of an engine, in seconds; a history alone has these, from ``calibrate --history``.
+TWIN = {
+    f"twin.{name}": replace(_SERVER, unit="s", better="lower", formula=formula, needs=frozenset({"history"}))
+    for name, formula in {
+        "step_s": "a step, whatever is in it",
+        "decode_s": "each sequence that decodes in it",
+        "context_s": "each token of their context",
+        "prefill_s": "each prompt token that is prefilled",
+        "front_s": "from the client into the engine",
+    }.items()
+}
 _SERVER_SHARE = re.compile(r"server\.(\w+_rate|(kv_usage|hit_rate)_\w+)")
 _STATISTIC = re.compile(r"(mean|median|std|min|max|p(\d{1,2}(?:\.\d+)?|100))_(.+)")
 _RULE = re.compile(r"\s*([A-Za-z_][\w.:]*)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*")
@@ -197,8 +208,8 @@ def parse_name(text: str) -> Name | None:
     prefix, dot, rest = text.partition(".")
     if dot and prefix == "slo_attainment" and rest in SLO_IDS:
         return Name(text=text, window=window, row=_ATTAINMENT, slo=rest)
-    if text in STARTUP:
-        return Name(text=text, window=window, row=STARTUP[text])
+    if row := STARTUP.get(text) or TWIN.get(text):
+        return Name(text=text, window=window, row=row)
     if dot and prefix == "server" and rest:
         return Name(text=text, window=window, row=_SERVER)
     return _sampled_name(text, window)

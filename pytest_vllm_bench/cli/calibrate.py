@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_vllm_bench import environment, files
+from pytest_vllm_bench import environment, files, judging
 from pytest_vllm_bench import twin as twins
+from pytest_vllm_bench.cli.trend import added, unfit_shown
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import prediction
-from pytest_vllm_bench.model import Measurement
+from pytest_vllm_bench.model import Measurement, Result
 from pytest_vllm_bench.report import words
-from pytest_vllm_bench.store import measurement
+from pytest_vllm_bench.store import history, measurement
 from pytest_vllm_bench.text import say
 
 #: What is shown of the errors.
@@ -31,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
         "--set", nargs="+", default=[], metavar="NAME=NUMBER", dest="settings", help=say("cli.calibrate.set", lang)
     )
     parser.add_argument("--against", type=files.path, metavar="FILE", help=say("cli.calibrate.against", lang))
+    parser.add_argument("--history", metavar="FILE|URL", help=say("cli.calibrate.history", lang))
 
 
 def run(args: argparse.Namespace, lang: str) -> int:
@@ -39,7 +43,10 @@ def run(args: argparse.Namespace, lang: str) -> int:
 
     before = twins.read(args.against) if args.against else None
     given = whatif.settings_of(args.settings, fit.LIMITS)
-    made = fit.calibrate(measured(args.folders), given, environment.stamp())
+    if args.history:
+        history.reachable(args.history)
+    loads = measured(args.folders)
+    made = fit.calibrate(loads, given, environment.stamp())
     try:
         twins.write(made, args.out)
     except OSError as error:
@@ -47,7 +54,23 @@ def run(args: argparse.Namespace, lang: str) -> int:
     lines = [*learnt(made, lang), "", *worth(made, lang), *assumed(made, lang)]
     lines += ["", *differences(before, made, lang)] if before else []
     print("\n".join([*lines, say("twin.written", lang, path=str(args.out))]))
+    if args.history:
+        results = [judging.judge(one.scenario, [one]) for one in loads]
+        if not unfit_shown(results, lang):
+            added(args.history, night(made, results), lang)
     return 0
+
+
+def night(made: twins.Twin, results: Sequence[Result]) -> list[history.HistoryPoint]:
+    """The parameters that can be told, as figures of the session that measured the loads; only sessions of the same
+    loads are compared."""
+    newest = max(history.points(results, ["mean_e2el_ms"]), key=lambda one: one.date, default=None)
+    plan = hashlib.sha256("\n".join(sorted(one.scenario for one in made.lessons)).encode()).hexdigest()[:12]
+    return [
+        replace(newest, scenario="twin", metric=f"twin.{name}", value=value, plan=plan)
+        for name, value in made.parameters.items()
+        if newest and value > 0 and told(made, name)
+    ]
 
 
 def measured(places: Sequence[Path]) -> list[Measurement]:
@@ -68,12 +91,17 @@ def learnt(made: twins.Twin, lang: str) -> list[str]:
     """The parameters, each with how far it depends on which loads were learnt from."""
     head = [say(f"twin.col.{name}", lang) for name in ("parameter", "value", "spread")]
     body = [
-        [name, _value(name, value), f"±{made.spread[name]:.0%}" if made.spread[name] < 1 else "?"]
+        [name, _value(name, value), f"±{made.spread[name]:.0%}" if told(made, name) else "?"]
         for name, value in made.parameters.items()
     ]
     body.append(["jitter", f"{made.engine.jitter:.3f}", ""])
     title = say("twin.learnt", lang, loads=len(made.lessons), model=made.model or "?", server=made.server)
     return [title, "", *words.aligned([head, *body], right={1, 2})]
+
+
+def told(made: twins.Twin, name: str) -> bool:
+    """Whether the loads say enough of this parameter."""
+    return made.spread.get(name, 1.0) < 1
 
 
 def _value(name: str, seconds: float) -> str:

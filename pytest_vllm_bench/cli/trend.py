@@ -14,8 +14,8 @@ from pathlib import Path
 from pytest_vllm_bench import files, trend
 from pytest_vllm_bench.cli import problems_shown
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.metric_table import TREND_METRICS, parse_name, unknown
-from pytest_vllm_bench.model import Problem
+from pytest_vllm_bench.metric_table import TREND_METRICS, TWIN, parse_name, unknown
+from pytest_vllm_bench.model import Problem, Result
 from pytest_vllm_bench.report import pictures, rebuild
 from pytest_vllm_bench.report.terminal import written
 from pytest_vllm_bench.report.trend import charts, lines
@@ -29,7 +29,7 @@ USUAL = trend.DriftSettings()
 def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
     parser.add_argument("folders", nargs="*", type=files.path, metavar="FOLDER", help=say("cli.trend.folders", lang))
     parser.add_argument("--history", metavar="FILE|URL", help=say("cli.trend.history", lang))
-    parser.add_argument("--metrics", nargs="+", default=TREND_METRICS, help=say("cli.trend.metrics", lang))
+    parser.add_argument("--metrics", nargs="+", default=(*TREND_METRICS, *TWIN), help=say("cli.trend.metrics", lang))
     parser.add_argument("--min-change", type=_share, default=USUAL.min_change, help=say("cli.trend.min_change", lang))
     parser.add_argument("--p", type=float, default=USUAL.p, help=say("cli.trend.p", lang))
     parser.add_argument("--window", type=int, default=USUAL.window, help=say("cli.trend.window", lang))
@@ -79,18 +79,29 @@ def _gathered(folders: Sequence[Path], args: argparse.Namespace, lang: str) -> l
     problems: list[Problem] = []
     results = rebuild.gather(folders, problems) if folders else []
     problems_shown(problems, lang)
-    left_out = Counter(say(why, lang) for one in results if (why := history.unfit(one)))
-    for reason, n in left_out.items():
-        print(say("cli.trend.left_out", lang, why=reason, n=n), file=sys.stderr)
+    unfit_shown(results, lang)
     found = history.points(results, args.metrics)
     if args.history:
         if folders:
-            added = history.add(args.history, found)
-            print(say("cli.trend.added", lang, n=added, place=history.shown(args.history)), file=sys.stderr)
+            added(args.history, found, lang)
         found = history.read(args.history)
         if not found and not folders:
             raise BenchError("cli.trend.no_history", place=history.shown(args.history))
     return [one for one in found if one.metric in args.metrics]
+
+
+def unfit_shown(results: Sequence[Result], lang: str) -> bool:
+    """Say which results are not for a history, and why; whether there are any."""
+    left_out = Counter(say(why, lang) for one in results if (why := history.unfit(one)))
+    for reason, n in left_out.items():
+        print(say("cli.trend.left_out", lang, why=reason, n=n), file=sys.stderr)
+    return bool(left_out)
+
+
+def added(named: str, found: Sequence[history.HistoryPoint], lang: str) -> None:
+    """Put into a history what it has not, and say how much that was."""
+    n = history.add(named, found)
+    print(say("cli.trend.added", lang, n=n, place=history.shown(named)), file=sys.stderr)
 
 
 def _acknowledged(text: str) -> trend.Acknowledgement:

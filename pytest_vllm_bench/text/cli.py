@@ -66,6 +66,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "以前的孪生模型：说明引擎哪些参数变了",
     ),
     "cli.whatif.help": ("what a twin says of loads that nobody has measured", "用孪生模型预测未实测过的负载"),
+    "cli.calibrate.history": (
+        "add the parameters to a history that trend looks at: an SQLite file, postgresql://…",
+        "把参数加入历史库，供 trend 查看变化：SQLite 文件或 postgresql://…",
+    ),
     "cli.whatif.twin": ("the file that calibrate wrote", "calibrate 写出的文件"),
     "cli.whatif.rate": ("requests per second, one or several", "请求速率（每秒请求数），可给多个"),
     "cli.whatif.concurrency": ("requests in flight, one or several", "并发数，可给多个"),

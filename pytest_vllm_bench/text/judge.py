@@ -110,6 +110,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "only a server that the test starts has a start that can be seen: write server: {{command: …}} instead of base_url",
         "只有由测试启动的服务才能看到启动过程：请用 server: {{command: …}} 代替 base_url",
     ),
+    "judge.lacks.history": (
+        "only a history has it: calibrate --history writes it, trend --history looks for changes",
+        "只存在于历史库中：由 calibrate --history 写入，用 trend --history 查看变化",
+    ),
     "judge.lacks.start_alone": (
         "it is measured where the start is a test of its own: write server: {{startup: {{warm: 3}}}}",
         "只在把启动单独作为测试时测量：请写 server: {{startup: {{warm: 3}}}}",

@@ -1,5 +1,5 @@
-"""``serve_llama.py MODEL [thinks] [embeds] [ranks] [counts] [--port N]``: the real llama.cpp server, until its input
-closes; with a port until it is told to end."""
+"""``serve_llama.py MODEL [thinks] [embeds] [ranks] [counts] [slow] [--port N]``: the real llama.cpp server, until its
+input closes; with a port until it is told to end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import xllamacpp
-from tiny_gguf import CONTEXT, make
+from tiny_gguf import CONTEXT, SLOW, TINY, make
 
 from pytest_vllm_bench.tokenizer import SMALL
 
@@ -17,7 +17,8 @@ SLOTS = 4
 
 def main() -> None:
     model, *wishes = sys.argv[1:]
-    make(Path(model), thinks="thinks" in wishes, tokenizer=SMALL if "counts" in wishes else None)
+    size = SLOW if "slow" in wishes else TINY
+    make(Path(model), thinks="thinks" in wishes, tokenizer=SMALL if "counts" in wishes else None, size=size)
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.n_ctx = CONTEXT * SLOTS

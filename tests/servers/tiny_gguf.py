@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import gguf
 import numpy as np
 
-WIDTH, LAYERS, HEADS, INNER, CONTEXT = 64, 2, 4, 128, 2048
+HEADS, CONTEXT = 4, 2048
 NORMAL, UNKNOWN, CONTROL, USER, BYTE = 1, 2, 3, 4, 6  # token types of GGUF
 WORDS = ["▁the", "▁a", "▁of", "▁and", "▁to", "ing", "▁café", "你好", "▁😀", "e", "t", "a", "o", "▁"]
 TURN = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -26,6 +27,16 @@ THINKING = (
     "{% if enable_thinking is defined and enable_thinking is false %}"
     "<think>\n\n</think>\n\n{% else %}<think>\n{% endif %}{% endif %}"
 )
+
+
+class Size(NamedTuple):
+    width: int
+    layers: int
+    inner: int
+
+
+#: Steps of a fraction of a millisecond; steps of some milliseconds, which a client on the same machine can tell apart.
+TINY, SLOW = Size(64, 2, 128), Size(256, 12, 704)
 
 
 @dataclass(kw_only=True)
@@ -62,24 +73,24 @@ def byte_pairs(tokenizer: Path) -> Vocabulary:
     return Vocabulary(kind="gpt2", tokens=tokens, types=types, begin=0, end=1, merges=merges)
 
 
-def make(path: Path, *, thinks: bool = False, tokenizer: Path | None = None) -> Path:
+def make(path: Path, *, thinks: bool = False, tokenizer: Path | None = None, size: Size = TINY) -> Path:
     """Write the model; ``thinks``: its template opens every answer with reasoning."""
     words = pieces() if tokenizer is None else byte_pairs(tokenizer)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("tiny-random")
     writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INNER)
+    writer.add_embedding_length(size.width)
+    writer.add_block_count(size.layers)
+    writer.add_feed_forward_length(size.inner)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_rope_dimension_count(size.width // HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(len(words.tokens))
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     _vocabulary(writer, words)
     writer.add_chat_template(THINKING if thinks else TURN + ASSISTANT)
-    _weights(writer, len(words.tokens))
+    _weights(writer, len(words.tokens), size)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -103,7 +114,8 @@ def _vocabulary(writer: gguf.GGUFWriter, words: Vocabulary) -> None:
         writer.add_add_bos_token(True)
 
 
-def _weights(writer: gguf.GGUFWriter, vocabulary: int) -> None:
+def _weights(writer: gguf.GGUFWriter, vocabulary: int, size: Size) -> None:
+    width, layers, inner = size
     random = np.random.default_rng(0)
 
     def matrix(name: str, *shape: int) -> None:
@@ -111,16 +123,16 @@ def _weights(writer: gguf.GGUFWriter, vocabulary: int) -> None:
         writer.add_tensor(name, values.astype(np.float32))
 
     def ones(name: str) -> None:
-        writer.add_tensor(name, np.ones(WIDTH, np.float32))
+        writer.add_tensor(name, np.ones(width, np.float32))
 
-    matrix("token_embd.weight", vocabulary, WIDTH)
+    matrix("token_embd.weight", vocabulary, width)
     ones("output_norm.weight")
-    matrix("output.weight", vocabulary, WIDTH)
-    for layer in (f"blk.{i}." for i in range(LAYERS)):
+    matrix("output.weight", vocabulary, width)
+    for layer in (f"blk.{i}." for i in range(layers)):
         ones(layer + "attn_norm.weight")
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            matrix(f"{layer}{name}.weight", WIDTH, WIDTH)
+            matrix(f"{layer}{name}.weight", width, width)
         ones(layer + "ffn_norm.weight")
-        matrix(layer + "ffn_gate.weight", INNER, WIDTH)
-        matrix(layer + "ffn_up.weight", INNER, WIDTH)
-        matrix(layer + "ffn_down.weight", WIDTH, INNER)
+        matrix(layer + "ffn_gate.weight", inner, width)
+        matrix(layer + "ffn_up.weight", inner, width)
+        matrix(layer + "ffn_down.weight", width, inner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +17,15 @@ from loads import ENGINE, measured, usual
 
 from pytest_vllm_bench import judging
 from pytest_vllm_bench import twin as twins
-from pytest_vllm_bench.cli import main
+from pytest_vllm_bench.backends import BACKENDS
+from pytest_vllm_bench.cli import calibrate, main
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import prediction
-from pytest_vllm_bench.metric_table import parse_rule
+from pytest_vllm_bench.metric_table import TWIN as TWIN_METRICS
+from pytest_vllm_bench.metric_table import parse_rule, rule_problems
 from pytest_vllm_bench.model import Measurement, Message, Plan, Record, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.simulator.engine import Fleet
-from pytest_vllm_bench.store import measurement, records
+from pytest_vllm_bench.store import history, measurement, records
 from pytest_vllm_bench.twin import Twin, advice, fit, playing, whatif
 
 #: Goals on loads that were not learnt from: throughput and TPOT, TTFT.
@@ -277,6 +280,45 @@ def test_the_commands_calibrate_and_ask(results: Path, tmp_path: Path, said: Cal
     assert made["capacity"]["held"] > 0
 
 
+def test_a_drift_of_one_parameter_is_found_and_named(
+    results: Path, tmp_path: Path, twin: Twin, said: Callable[..., str]
+) -> None:
+    """The first night by the command, the others as it would add them: prefill is slower since the twentieth."""
+    nights, judged = str(tmp_path / "nights.db"), [judging.judge(one.scenario, [one]) for one in usual()]
+    assert "5 figures added" in said("calibrate", results, "--out", tmp_path / "t.json", "--history", nights)
+    assert "0 figures added" in said("calibrate", results, "--out", tmp_path / "t.json", "--history", nights)
+    told = {(one.scenario, one.metric) for one in history.read(nights)}
+    assert told == {("twin", name) for name in TWIN_METRICS}
+    blind = msgspec.structs.replace(twin, spread={**twin.spread, "front_s": 1.2})
+    assert "twin.front_s" not in [one.metric for one in calibrate.night(blind, judged)]
+    draw = random.Random(4)
+    for n in range(1, 30):
+        at: dict[str, Any] = {"date": f"2026-12-{n:02}T00:00:00Z", "session": f"s{n:02}"}
+        speed: dict[str, Any] = {"step_s": twin.engine.step_s, "prefill_tokens_per_s": twin.engine.prefill_tokens_per_s}
+        speed = {name: value * draw.gauss(1, 0.01) for name, value in speed.items()}
+        speed["prefill_tokens_per_s"] /= 1.1 if n >= 20 else 1.0
+        tonight = msgspec.structs.replace(twin, engine=replace(twin.engine, **speed))
+        history.add(nights, calibrate.night(tonight, [replace(one, **at) for one in judged]))
+    text = said("trend", "--history", nights, "--lang", "en", code=1)
+    (line,) = (line for line in text.splitlines() if "worse: fails" in line)
+    assert [word for word in line.split() if word != "(s)"][:3] == ["twin", "twin.prefill_s", "2026-12-20"]
+
+
+def test_what_is_no_figure_for_a_history_is_left_out(results: Path, tmp_path: Path, said: Callable[..., str]) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for n, one in enumerate(usual()):
+        stem = odd / f"bench_{n}"
+        records.write(one.records, stem.with_name(stem.name + records.SUFFIX))
+        measurement.save(replace(one, date="" if n else one.date), stem)
+    nights = tmp_path / "nights.db"
+    text = said("calibrate", odd, "--out", tmp_path / "t.json", "--history", nights, "--lang", "en")
+    assert "without a date" in text
+    assert not nights.exists()
+    said("calibrate", odd, "--out", tmp_path / "u.json", "--history", "mysql://x/y", code=2)
+    assert not (tmp_path / "u.json").exists()
+
+
 @every(
     "args, key",
     [
@@ -327,6 +369,13 @@ def test_conversations_prefixes_and_stages(twin: Twin) -> None:
     lines = playing.load_of(talk, None, 16).timelines(replace(twin.engine, jitter=0.0))
     assert lines[1].sent == pytest.approx(lines[0].tokens[-1] + 2.0)
     assert [line.cached for line in lines] == [0, 336, 0, 160]
+
+
+def test_a_history_knows_every_parameter_and_no_config_asks_for_one() -> None:
+    assert set(TWIN_METRICS) == {f"twin.{name}" for name in twins.PARAMETERS}
+    (rule,) = rules("twin.step_s <= 0.1")
+    ((_, why),) = rule_problems(replace(usual()[0].scenario, rules=(rule,)), BACKENDS["vllm"])
+    assert why.values["why"].key == "judge.lacks.history"
 
 
 def test_a_measurement_keeps_that_it_was_predicted(twin: Twin, tmp_path: Path) -> None:
