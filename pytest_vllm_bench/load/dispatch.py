@@ -121,7 +121,8 @@ class Dispatch:
         self.stopped = False
 
     def begin(self, start: float, duration: float | None = None) -> None:
-        """The clock starts at ``start``; nothing is sent ``duration`` seconds after it."""
+        """The clock starts at ``start``; nothing is sent ``duration`` seconds after it, but what could have gone before
+        and was late by nobody's doing but ours."""
         self.start = start
         self._deadline = math.inf if duration is None else start + duration
         if self._cap is not None:
@@ -178,7 +179,8 @@ class Dispatch:
         self._look_ahead(now)
         while not self.stopped:
             at = self._next_at()
-            if now >= self._deadline or (self._deadline <= at < math.inf and not self._open_chains):
+            over = now >= self._deadline and (self._closed or self._ready(at) >= self._deadline)
+            if over or (self._deadline <= at < math.inf and not self._open_chains):
                 self.stop()
                 return
             if at > now:
@@ -199,6 +201,12 @@ class Dispatch:
         first = self.start + self._ahead[0][0].due if self._ahead else math.inf
         return min(first, self._later[0][0]) if self._later else first
 
+    def _ready(self, at: float) -> float:
+        """When what is due ``at`` that time can go."""
+        if self._cap is None:
+            return at
+        return max(at, self._free[0]) if self._free else math.inf
+
     def _send_next(self, at: float) -> None:
         if self._later and self._later[0][0] == at:
             _, _, chain, place = heapq.heappop(self._later)
@@ -207,9 +215,9 @@ class Dispatch:
         row = chain[place]
         if place + 1 < len(chain):
             self._open_chains[row.number] = chain
-        ready = at
+        ready = self._ready(at)
         if self._cap is not None:
-            ready = max(at, self._free.popleft())
+            self._free.popleft()
         self.in_flight += 1
         due = NAN if place or (self._closed and ready > at) else at
         self._outside.launch(row, ready, due)

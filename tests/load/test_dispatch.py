@@ -82,6 +82,16 @@ def test_nothing_is_sent_after_the_duration() -> None:
     assert uncapped.now < START + 60
 
 
+@pytest.mark.parametrize(("cap", "offsets"), [(None, [0, 3, 3, 3]), (4, [0, 3, 3, 3]), (2, [0, 3])])
+def test_what_could_have_gone_in_time_goes_though_the_loop_was_busy(cap: int | None, offsets: list[float]) -> None:
+    """At the very end of the duration; only what a slot was missing for is the server's miss."""
+    world = World(service=lambda row: 9.0)
+    world.later(START + 0.5, lambda: setattr(world, "now", START + 3.0))
+    world.run(index([0.0, 0.7, 0.8, 0.9, 1.1]), cap=cap, duration=1.0)
+    assert world.offsets == offsets
+    assert world.skipped == [*range(len(offsets), 4)]
+
+
 def test_conversations_go_on_until_the_time_is_up() -> None:
     world = World(service=lambda row: 1.0).run(index([0.0], [(9, 0.5)]), cap=1, duration=5.0)
     assert world.offsets == [0, 1.5, 3, 4.5]

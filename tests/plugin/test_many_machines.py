@@ -9,13 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import pytest
+import yaml
 
+from pytest_vllm_bench import rejudge, simulator
 from pytest_vllm_bench.cli import main
+from pytest_vllm_bench.model import Measurement, Record
+from pytest_vllm_bench.store import measurement
 
 pytestmark = pytest.mark.slow  # whole sessions
 
@@ -39,21 +44,49 @@ def pytest_vllm_bench_register(registry):
 """
 
 
-@pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, subprocess.Popen[str]]]]:
+Workers = list[tuple[str, subprocess.Popen[str]]]
+
+
+@contextmanager
+def listening() -> Iterator[Workers]:
     """Two that listen, each with its address."""
-    monkeypatch.setenv("BENCH_TOKEN", TOKEN)
     with ExitStack() as stack:
         found = []
         for _ in range(2):
             command = [sys.executable, "-m", "pytest_vllm_bench", "worker", "--listen", "localhost:0"]
             process = stack.enter_context(
-                subprocess.Popen([*command, "--token-env", "BENCH_TOKEN"], stdout=subprocess.PIPE, text=True)
+                subprocess.Popen(
+                    [*command, "--token-env", "BENCH_TOKEN"],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env={**os.environ, "BENCH_TOKEN": TOKEN},
+                )
             )
             stack.callback(process.kill)
             assert process.stdout is not None
             found.append((process.stdout.readline().split()[-1], process))
         yield found
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Workers]:
+    with listening() as workers:
+        yield workers
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch, pair: Workers) -> Workers:
+    """Those of all tests, which outlive each."""
+    monkeypatch.setenv("BENCH_TOKEN", TOKEN)
+    return pair
+
+
+@pytest.fixture
+def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+    """Those of a test that ends one."""
+    monkeypatch.setenv("BENCH_TOKEN", TOKEN)
+    with listening() as workers:
+        yield workers
 
 
 def asked(workers: list[tuple[str, Any]], **more: Any) -> dict[str, Any]:
@@ -65,15 +98,13 @@ def results(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
     return {one["scenario_id"]: one for one in read}
 
 
-def test_a_matrix_and_its_repeats_are_sent_by_two_machines(
-    bench: Bench, pytester: pytest.Pytester, workers: list[Any]
-) -> None:
+def test_a_matrix_is_sent_by_two_machines(bench: Bench, pytester: pytest.Pytester, workers: list[Any]) -> None:
     """The same ids, verdicts and report; each machine is told of, and what is watched is watched once."""
     shapes = {"concurrency_prompts": [[1, 3], [6, 24]], "input_output": [[32, 4]]}
-    ran = bench(machines=asked(workers), repeats=2, warmup="1x", validity=VALID, **shapes)
-    ran.assert_outcomes(passed=4)
+    ran = bench(machines=asked(workers), warmup="1x", validity=VALID, **shapes)
+    ran.assert_outcomes(passed=2)
     made = results(pytester)
-    assert len(made) == 4
+    assert len(made) == 2
     for id, one in made.items():
         machines = one["client"]["machines"]
         assert [m["name"] for m in machines] == [h for h, _ in workers][: len(machines)], id
@@ -87,18 +118,117 @@ def test_a_matrix_and_its_repeats_are_sent_by_two_machines(
     ran.stdout.fnmatch_lines(["*1 of the 2 machines send*"])
 
 
-def test_a_search_is_sent_by_two_machines(bench: Bench, pytester: pytest.Pytester, workers: list[Any]) -> None:
+#: Shapes of load and kinds of datasets.
+LOADS: dict[str, dict[str, Any]] = {
+    "bursts": {"request_rate": [60], "burstiness": 0.5, "repeats": 2},
+    "bounded": {"request_rate": [60], "ramp_up": {"over": "0.3s", "start": 20}, "concurrency_prompts": [[3, 20]]},
+    "slots": {"stages": [{"concurrency": 2, "for": "0.2s"}, {"concurrency": 6, "for": "0.2s"}], "keep_text": True},
+    "rates": {"stages": [{"rate": 30, "for": "0.2s"}, {"rate": 60, "for": "0.2s"}], "cache": "warm"},
+    "talks": {
+        "dataset": {"name": "conversation", "turns": 2, "max_turns": 4, "think": 0.01},
+        "ramp_up": {"over": "0.2s", "start": 2},
+        "concurrency_prompts": [[4, 30]],
+    },
+    "trace": {"dataset": {"name": "trace", "path": "trace.jsonl"}, "input_output": None, "concurrency_prompts": None},
+    "lasting": {
+        "dataset": {"name": "custom", "path": "rows.jsonl"},
+        "duration": "0.3s",
+        "input_output": [[None, 4]],
+        "concurrency_prompts": [[4, None]],
+    },
+    "targets": {
+        "dataset": {"name": "generated_shared_prefix", "groups": 3, "prefix_len": 8},
+        "warmup": 3,
+        "workers": 2,
+    },
+}
+#: How many requests of a closed loop go in a time is the machine's speed.
+AS_FAST_AS_IT_IS = {"slots", "lasting"}
+
+
+def sent(pytester: pytest.Pytester, folder: str, base_url: str, machines: dict[str, Any] | None) -> pytest.RunResult:
+    """All of them in one session, each with a config of its own."""
+    rows = "".join(json.dumps({"prompt": f"row {n}"}) + "\n" for n in range(50))
+    times = ({"timestamp": n / 50, "input_length": 9 + n, "output_length": 3} for n in range(15))
+    trace = "".join(json.dumps(row) + "\n" for row in times)
+    for name, keys in LOADS.items():
+        (where := pytester.path / folder / name).mkdir(parents=True)
+        some = None if "stages" in keys else [[None, 12]]
+        server = {"targets": {"a": base_url, "b": base_url}} if name == "targets" else {"base_url": base_url}
+        load = {**server, "results_dir": f"results/{folder}/{name}", "machines": machines} | {
+            "input_output": [[16, 4]], "concurrency_prompts": some, "warmup": 0, "validity": VALID, **keys
+        }  # fmt: skip
+        (where / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in load.items() if v is not None}))
+        (where / f"test_{folder}_{name}.py").write_text(LOAD)
+        (where / "rows.jsonl").write_text(rows)
+        (where / "trace.jsonl").write_text(trace)
+    return pytester.runpytest_inprocess(*(f"{folder}/{name}" for name in LOADS))
+
+
+def measured(pytester: pytest.Pytester, folder: str) -> dict[str, Measurement]:
+    there = (pytester.path / "results" / folder).glob("*/bench_*.measurement.gz")
+    return {f"{path.parent.name} {one.scenario.id}": one for path in sorted(there) for one in [measurement.load(path)]}
+
+
+def test_every_load_is_the_same_from_two_machines(bench: Bench, pytester: pytest.Pytester, workers: Workers) -> None:
+    """One plan, the same requests at the same times, their turns in order; judged again as in the run."""
+    with simulator.start() as server:
+        for folder, machines in {"alone": None, "together": asked(workers)}.items():
+            sent(pytester, folder, server.base_url, machines).assert_outcomes(passed=len(LOADS) + 2)
+    alone, together = (measured(pytester, folder) for folder in ("alone", "together"))
+    assert alone.keys() == together.keys()
+    unlike = dict[str, list[str]]()
+    for name, one in alone.items():
+        both = together[name]
+        assert both.facts
+        requests = [[asked_of(record) for record in m.records] for m in (one, both)]
+        seen = {
+            "plan": digest(one) == digest(both),
+            "requests": requests[0] == requests[1] or name.split()[0] in AS_FAST_AS_IT_IS,
+            "once": len({r.index for r in both.records}) == len(both.records) > 1,
+            "turns": all(a.done <= b.sent for a, b in pairs(both) if a.done and b.sent),
+            "words": all((r.text is not None) == both.scenario.keep_text for r in both.records),
+            "machines": [m.name for m in both.facts.machines] == [host for host, _ in workers],
+            "complete": both.complete,
+        }
+        unlike |= {name: problems} if (problems := [what for what, holds in seen.items() if not holds]) else {}
+    assert not unlike
+    for path in (pytester.path / "results" / "together").glob("*/bench_*.json"):
+        (again,) = rejudge.results(path, rejudge.Criteria())
+        row = json.loads(path.read_text())
+        assert again.client
+        assert (str(again.verdict), row["verdict"], len(again.client.machines)) == ("PASS", "PASS", 2), path
+
+
+def digest(one: Measurement) -> str:
+    return one.plan.digest if one.plan else ""
+
+
+def asked_of(record: Record) -> tuple[Any, ...]:
+    return record.index, record.chain, record.turn, record.due, record.output_tokens, record.error
+
+
+def pairs(one: Measurement) -> list[tuple[Record, Record]]:
+    """Each turn of a conversation and the next."""
+    records = sorted(one.records, key=lambda r: (r.chain, r.turn))
+    return [(a, b) for a, b in pairwise(records) if a.chain == b.chain]
+
+
+def test_the_tiers_of_a_search_are_sent_by_two_machines(
+    bench: Bench, pytester: pytest.Pytester, workers: Workers
+) -> None:
+    tiers = {"narrow": {"sla": ["max_concurrent_requests <= 2"]}, "wide": {"sla": ["failed == 0"]}}
     ran = bench(
         machines=asked(workers),
         input_output=[[32, 4]],
         concurrency_prompts=None,
-        search={"over": "concurrency", "max": 2},
+        search={"over": "concurrency", "max": 3, "tiers": tiers},
         validity=VALID,
         test=LOAD,
     )
-    ran.assert_outcomes(passed=1)
-    one = results(pytester)["io32x4-capacity"]
-    assert one["capacity"]["held"] == 2
+    ran.assert_outcomes(passed=2)
+    held = {id: one["capacity"]["held"] for id, one in results(pytester).items() if one.get("capacity")}
+    assert held == {"io32x4-narrow-capacity": 2, "io32x4-wide-capacity": 3}
 
 
 def test_the_doctor_says_what_each_machine_can_send(
@@ -121,36 +251,42 @@ def test_a_rule_that_is_broken_stops_all_machines(bench: Bench, pytester: pytest
 
 
 def test_a_machine_that_is_lost_makes_the_run_invalid_by_name(
-    bench: Bench, begin: Callable[..., subprocess.Popen[str]], pytester: pytest.Pytester, workers: list[Any]
+    bench: Bench, begin: Callable[..., subprocess.Popen[str]], pytester: pytest.Pytester, mortal: Workers
 ) -> None:
-    """And Ctrl-C on another run ends both machines' sending, keeps what came, and leaves them free."""
-    more = {"machines": asked(workers), "input_output": [[32, 40]], "concurrency_prompts": [[4, 4000]]}
+    """And Ctrl-C on another run ends both machines' sending, keeps what came, and leaves them free; the session that
+    takes it up again sends what is missing."""
+    more = {"machines": asked(mortal), "input_output": [[32, 40]], "concurrency_prompts": [[2, 4], [4, 4000]]}
     bench("--collect-only", **more)
+    results_there = (pytester.path / "results").glob
     process = begin("-s")
-    assert process.stdout is not None
-    running = time.monotonic() + 60
-    while time.monotonic() < running and not sending(workers):
-        time.sleep(0.05)
+    until(lambda: any(results_there("bench_*.json")) and sending(mortal))
     time.sleep(3)  # records come once a second
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
-    (one,) = results(pytester).values()
-    assert not one["complete"], said
-    assert one["completed"] > 0, said
-    assert process.returncode == 2, said
-    process = begin("-s")
-    while time.monotonic() < running and not sending(workers):
-        time.sleep(0.05)
+    first, second = sorted(results(pytester))
+    whole, cut = (results(pytester)[name] for name in (first, second))
+    assert (whole["complete"], cut["complete"], process.returncode) == (True, False, 2), said
+    assert cut["completed"] > 0, said
+    process = begin("-s", "--vllm-resume")
+    until(lambda: sending(mortal))
     time.sleep(3)
-    workers[1][1].kill()
+    mortal[1][1].kill()
     said, _ = process.communicate(timeout=60)
-    (one,) = results(pytester).values()
-    assert one["verdict"] == "INVALID", said
-    assert one["completed"] > 0, said
-    assert f"{workers[1][0]} lost at " in said
+    again, lost = (results(pytester)[name] for name in (first, second))
+    assert [again[key] for key in ("date_utc", "plan")] == [whole[key] for key in ("date_utc", "plan")], said
+    assert "resumed" in again["taints"], said
+    assert lost["verdict"] == "INVALID", said
+    assert lost["completed"] > 0, said
+    assert f"{mortal[1][0]} lost at " in said
     ran = bench(**more)
-    ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines([f"*{workers[1][0]} cannot be reached (Connection refused)*"])
+    ran.assert_outcomes(errors=2)
+    ran.stdout.fnmatch_lines([f"*{mortal[1][0]} cannot be reached (Connection refused)*"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not holds():
+        time.sleep(0.05)
 
 
 def sending(workers: list[Any]) -> bool:
