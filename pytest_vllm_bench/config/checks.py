@@ -64,6 +64,11 @@ def _backend(config: Config) -> Iterator[Problem]:
         yield _problem(config, "backend", "unknown_backend", name=settings.backend, hint=hint)
     elif settings.chat_template == "client":
         yield from _templated(config, config.registry.backends[settings.backend])
+    elif settings.tokenizer == "ids" and not config.registry.backends[settings.backend].takes_token_ids:
+        made = [c.name for c in choices(settings) if c.name in (known := config.registry.datasets)]
+        if any(known[name].lengths == "both" for name in made):  # whose words are ours, not those of a file
+            said = Message(key="plan.ids_not_taken", values={"backend": settings.backend})
+            yield Problem(message=said, path="tokenizer", line=line_of(config.lines, ("tokenizer",)))
     weights = settings.model_choice
     if not isinstance(weights, str) and len(weights) != len(settings.model):
         yield _problem(config, "model_choice", "weights", weights=len(weights), models=len(settings.model))

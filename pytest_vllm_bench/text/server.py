@@ -107,9 +107,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{url} 的应答不是预期的 HTTP：{said}。端口对吗？",
     ),
     "server.redirect": (
-        "{url} answered {status}, a redirect to {to!r}. Write the final address as base_url: a benchmark does not "
-        "follow redirects, since that would add a round trip to each request.",
-        "{url} 返回 {status}，重定向到 {to!r}。请把最终地址写进 base_url。压测不跟随重定向，否则每个请求都会多一次往返。",
+        "{url} answered {status}, a redirect to {to!r}. Write the final address as base_url (and endpoint, where the path "
+        "is another one): a benchmark does not follow redirects, since that would add a round trip to each request.",
+        "{url} 返回 {status}，重定向到 {to!r}。请把最终地址写进 base_url（路径不同时写进 endpoint）。压测不跟随重定向，否则每个请求都会多一次往返。",
     ),
     "server.unavailable": (
         "{url} answers {status} (not ready): {said}",

@@ -30,6 +30,7 @@ ONE_LINE = [
     ("model_choice: rnadom", "want_one_of", "model_choice", 4),
     ("tokenizer: [a]", "want_text", "tokenizer", 4),
     ("backend: vlm", "unknown_backend", "backend", 4),
+    ("backend: openai-chat\ntokenizer: ids", "plan.ids_not_taken", "tokenizer", 5),
     ("chat_template: vllm", "want_one_of", "chat_template", 4),
     ("backend: openai-responses\nchat_template: client", "template_backend", "backend", 4),
     ("backend: openai-embeddings\nchat_template: client", "template_backend", "backend", 4),
