@@ -38,6 +38,10 @@ def hidden(url: str) -> str:
     return scheme + slashes + re.sub(r"([?#]).*", r"\1***", f"***@{host}" if credentials else rest, flags=re.DOTALL)
 
 
+#: What a shell, a CI or a template was to fill in.
+_VARIABLE = re.compile(r"\$[{(\[]?\w|\{\{|%[A-Za-z_]\w*%")
+
+
 def address(url: str) -> ServerUrl:
     """Understand ``url``; ``problem`` says what is wrong, and never repeats credentials."""
     url = url.strip()
@@ -47,6 +51,8 @@ def address(url: str) -> ServerUrl:
         return _unix(url)
     if url.lower().endswith(".json") and "://" not in url:
         return ServerUrl(url=url, twin=True)
+    if _VARIABLE.search(url.rpartition("@")[2]):
+        return _wrong("url_variable", url)
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -245,6 +245,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{url} does not say http or https; write {instead}",
         "{url} 没有写明 http 或 https；请写成 {instead}",
     ),
+    "config.url_variable": (
+        "{url} is still a variable: none is filled in here; set PYTEST_VLLM_URL, or give --vllm-url",
+        "{url} 仍是变量，此处不会展开；请设置环境变量 PYTEST_VLLM_URL，或使用 --vllm-url",
+    ),
     "config.url_port": ("the port in {url} is not a number from 1 to 65535", "{url} 中的端口不是 1 到 65535 之间的数"),
     "config.url_query": ("a base URL has no ? or #; write {instead}", "base URL 不能带 ? 或 #；请写成 {instead}"),
     "config.page": (

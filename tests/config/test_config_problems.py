@@ -217,6 +217,10 @@ URLS = [
     ("http://h/?a=1", "url_query", "http://h/"),
     ("http://h/v1/chat/completions", "url_endpoint", "base_url: http://h"),
     ("unix://run/x.sock", "url_unix", "unix:///run/x.sock"),
+    ("${VLLM_URL}", "url_variable", "PYTEST_VLLM_URL"),
+    ("http://$HOST:8000", "url_variable", "PYTEST_VLLM_URL"),
+    ("http://{{ host }}:8000", "url_variable", "PYTEST_VLLM_URL"),
+    ("http://%HOST%:8000", "url_variable", "PYTEST_VLLM_URL"),
 ]
 
 
