@@ -129,7 +129,8 @@ def of_samples(asked: Scenario, samples: Sequence[Sample], measured: Sequence[Me
     asked = replace(asked, rules=effective_rules(asked))
     measured = measured or [Measurement(scenario=asked) for _ in samples]
     per_repeat = [summary([one], settings) for one in samples]
-    return judge(asked, measured, samples, per_repeat, summary(samples, settings))
+    pooled = per_repeat[0] if len(samples) == 1 else summary(samples, settings)
+    return judge(asked, measured, samples, per_repeat, pooled)
 
 
 def verdict(text: str, *repeats: Sequence[Record], **changed: Any) -> RuleVerdict:

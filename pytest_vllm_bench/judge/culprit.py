@@ -62,7 +62,7 @@ def drawn(n: int, length: int, draws: int) -> Any:
     rng = np.random.default_rng(n)  # the same run says the same again
     begins = rng.integers(0, n, (draws, -(-n // length), 1))
     places = ((begins + np.arange(length)) % n).reshape(draws, -1)[:, :n]
-    return np.array([np.bincount(line, minlength=n) for line in places])
+    return np.array([np.bincount(line, minlength=n) for line in places], float)  # as whole numbers they multiply slowly
 
 
 def shares(games: Sequence[Any], figure: Figure, length: int) -> tuple[Any, Any, Any, Any]:
@@ -158,7 +158,7 @@ def culprit(
 def _figure(rule: Rule, name: Name) -> Figure | None:
     """What a rule reads of its requests' badness."""
     if name.row.id in ("goodput_ratio", "slo_attainment"):
-        return lambda rows, weights: (rows > 1) @ weights.T / weights.sum(axis=1)
+        return lambda rows, weights: (rows > 1).astype(float) @ weights.T / weights.sum(axis=1)
     if rule.op not in ("<=", "<") or name.row.id not in MADE:
         return None
     if name.statistic == "mean":

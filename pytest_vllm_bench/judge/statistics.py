@@ -106,8 +106,11 @@ def t_quantile(p: float, df: float) -> float:
 def t_quantiles(p: float, df: Any) -> Any:
     """t[p, df] of many degrees of freedom, rounded down to halves, from ten on to whole ones, and to a hundred."""
     df = np.clip(df, 0.5, 100.0)
-    known, which = np.unique(np.where(df < 10, np.floor(2 * df) / 2, np.floor(df)), return_inverse=True)
-    return np.array([t_quantile(p, float(one)) for one in known])[which].reshape(np.shape(df))
+    step = np.where(df < 10, 2 * df, df + 10).astype(np.intp)
+    known = np.flatnonzero(np.bincount(step.ravel()))
+    quantiles = np.empty(111)
+    quantiles[known] = [t_quantile(p, one / 2 if one < 20 else one - 10.0) for one in known.tolist()]
+    return quantiles[step]
 
 
 def digamma(x: Any) -> Any:

@@ -7,7 +7,7 @@ scenario's own in it, stay when it is measured again; only the scatter of runs i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -122,27 +122,35 @@ def _judge(c: Corner, known: noise.Noise, drawn: Any) -> Found:
         seen = gate.beside(known, j, changes[..., j], changes[..., :j])
         open_ = (changes[..., j] > limit) & (seen.x > seen.needed(levels.suspected, limit, 0.5))
         for n, alpha in enumerate(levels.looks, 1):
-            going = open_.any(1) & ~failed[..., j].any(1)
-            again[going, j] += 1
-            mean = measured[1 : n + 1, ..., j].mean(0)
-            changes[going, :, j] = mean[going]
-            fresh = Fresh(count=n, runs=repeats[j], scatter=gate.scatter(measured[: n + 1, ..., j]))
-            seen = gate.beside(known, j, mean, changes[..., :j], fresh)
-            over = (mean > limit) & (seen.x > seen.needed(alpha, limit, confidence))
-            failed[..., j] |= over & open_ & going[:, None]
-            open_ &= (seen.x > seen.needed(levels.suspected, limit, 0.5)) | ~going[:, None]
+            at = np.flatnonzero(open_.any(1) & ~failed[..., j].any(1))  # few: the others are not measured again
+            if not at.size:
+                break
+            again[at, j] += 1
+            mean = measured[1 : n + 1, at][..., j].mean(0)
+            changes[at, :, j] = mean
+            fresh = Fresh(count=n, runs=repeats[j, at], scatter=gate.scatter(measured[: n + 1, at][..., j]))
+            seen = gate.beside(_of(known, at), j, mean, changes[at, :, :j], fresh)
+            failed[at, :, j] |= (mean > limit) & (seen.x > seen.needed(alpha, limit, confidence)) & open_[at]
+            open_[at] &= seen.x > seen.needed(levels.suspected, limit, 0.5)
     for j in range(c.scenarios if c.scenarios > 1 else 0):
-        others = np.delete(changes, j, -1)
-        for n in range(1, c.again + 1):
-            fresh = Fresh(count=n, runs=repeats[j], scatter=gate.scatter(measured[: n + 1, ..., j]))
-            seen = gate.beside(known, j, changes[..., j], others, fresh)
-            over = (changes[..., j] > limit) & (seen.x > seen.needed(levels.end, limit, confidence))
-            failed[..., j] |= over & (again[:, j] == n)[:, None]
+        for n in set(again[:, j]) - {0}:
+            at = np.flatnonzero(again[:, j] == n)
+            fresh = Fresh(count=n, runs=repeats[j, at], scatter=gate.scatter(measured[: n + 1, at][..., j]))
+            seen = gate.beside(_of(known, at), j, changes[at, :, j], np.delete(changes[at], j, -1), fresh)
+            over = (changes[at, :, j] > limit) & (seen.x > seen.needed(levels.end, limit, confidence))
+            failed[at, :, j] |= over
     whole = np.zeros(changes.shape[:2], bool)
     if c.scenarios > 1:
         seen = gate.together(known, changes)
         whole = seen.x > seen.needed(levels.together, limit, confidence)
     return Found(scenarios=failed, together=whole, again=again)
+
+
+def _of(known: noise.Noise, at: Any) -> noise.Noise:
+    """What is known in some of the runs."""
+    names = ("kept", "own", "own_df", "mood", "within")
+    seen: dict[str, Any] = {name: values[at] for name in names if (values := getattr(known, name)) is not None}
+    return replace(known, **seen)
 
 
 def detectable(c: Corner, which: str) -> float:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any, Literal
 
 import pytest
+from long import times
 from runs import judged, scenario
 
 from pytest_vllm_bench.judge.capacity import CapacityGate, Outcome, Probe, _State, at_least, search
@@ -317,10 +318,15 @@ def true_concurrency() -> int:
     return low
 
 
+#: All of six, but one: a search that is off is so for most of them.
+SEEDS = times(6, 20)
+NEAR = SEEDS - max(1, SEEDS // 20)
+
+
 @pytest.mark.slow
 def test_the_concurrency_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
     true, near, wanted = true_concurrency(), 0, enough(scenario(*RULES))
-    for seed in range(20):
+    for seed in range(SEEDS):
 
         def probe(p: Probe, seed: int = seed) -> Outcome:
             level = int(p.level)
@@ -328,7 +334,7 @@ def test_the_concurrency_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> 
 
         answer, _ = drive(settings(at_least=8, max=64), probe)
         near += answer.held is not None and abs(answer.held - true) <= max(1, 0.1 * true)
-    assert near >= 19
+    assert near >= NEAR
 
 
 def rated_probe(level: float, requests: int, seed: int) -> Judgement:
@@ -355,14 +361,14 @@ def true_rate() -> float:
 @pytest.mark.slow
 def test_the_rate_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
     true, near, wanted = true_rate(), 0, enough(scenario(*RULES, concurrency=None, request_rate=16.0))
-    for seed in range(20):
+    for seed in range(SEEDS):
 
         def probe(p: Probe, seed: int = seed) -> Outcome:
             return outcome(rated_probe(p.level, math.ceil(max(10 * p.level, wanted) * p.multiple), seed))
 
         answer, _ = drive(settings(over="request_rate", at_least=32.0, max=64), probe)
         near += answer.held is not None and abs(answer.held - true) <= max(1, 0.1 * true)
-    assert near >= 19
+    assert near >= NEAR
 
 
 TIERS = {"interactive": ("p90_ttft_ms <= 120", "p95_tpot_ms <= 30"), "batch": ("p90_ttft_ms <= 250",)}

@@ -319,6 +319,7 @@ def _server(results: Sequence[Result]) -> dict[str, Any] | None:
 # -------------------------------------------------------------------------------------------- template
 
 
+@cache
 def _template() -> jinja2.Template:
     import jinja2
 
