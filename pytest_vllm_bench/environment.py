@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import shlex
@@ -112,6 +113,22 @@ def cpu_limit(root: Path = Path("/")) -> float | None:
     """Cores that the container may use, the smallest limit on the way up; None = no limit known."""
     limits = [limit for folder in _cgroups(root) if (limit := _quota(folder)) is not None]
     return min(limits, default=None)
+
+
+def cores(root: Path = Path("/")) -> int:
+    """That this process may use, whoever limits it."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, math.ceil(cpu_limit(root) or usable)))
+
+
+def memory_available(root: Path = Path("/")) -> int | None:
+    """Bytes that this process may still take, whoever limits it (Linux); None: nobody tells."""
+    lines = (_text(root / "proc/meminfo") or "").splitlines()
+    free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    for folder in _cgroups(root):
+        most, used = (_line(folder / f"memory.{name}") or "" for name in ("max", "current"))
+        free += [max(0, int(most) - int(used))] if most.isdigit() and used.isdigit() else []
+    return min(free, default=None)
 
 
 def _cgroups(root: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pytest_vllm_bench import environment, files, load, machines, plan, profiling, regression
+from pytest_vllm_bench import crew, environment, files, load, machines, plan, profiling, regression
 from pytest_vllm_bench import twin as twins
 from pytest_vllm_bench.errors import BenchError, ServerError
 from pytest_vllm_bench.files import private_folder
@@ -145,8 +145,9 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
     planned = await build(scenario, world, watch, work)
     if scenario.target.twin:
         return await asyncio.to_thread(predicted, scenario, world, planned)
+    more = await crew.beyond(planned, scenario, world, watch)
     warm = await warm_up(scenario, world, watch, work)
-    workers = crew(scenario, warm, world, watch)
+    workers = crew.workers(scenario, warm, world, watch)
     measurement.save(one := begun(scenario, world, planned), work / BEGUN)
     besides = [beside for make in world.besides if (beside := make(scenario)) is not None]
     watchers, lost = await guard.begun(besides, world.target)
@@ -157,7 +158,7 @@ async def measure(scenario: Scenario, world: World, watch: Watch, work: Path) ->
         raise
     seen = together([Observed(notes=tuple(lost)), *await guard.ended(watchers, interrupted)])
     fault = seen.fault or (None if interrupted else await changed(world))
-    said = [*(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
+    said = [*more, *(warm.warnings if warm is not None else ()), *filter(None, [reading.behind])]
     covered = world.target.covered  # the server's own words are in what is said of it
     one = replace(
         one,
@@ -368,19 +369,6 @@ async def warmed(
     whole = await machines.send(Measurement(scenario=scenario, plan=warm), order, world.machines, asyncio.Event())
     assert whole.facts is not None
     return whole.facts, whole.records
-
-
-def crew(scenario: Scenario, warm: LoadFacts | None, world: World, watch: Watch) -> int:
-    """How many measuring processes on each machine: as asked, else as the warm-up showed; too few are said before the
-    load."""
-    if warm is None:
-        return scenario.workers or 1
-    n, cores = max(1, len(world.machines)), len(world.machines) * min((one.cores for one in world.machines), default=0)
-    needed = load.workers_needed(warm, scenario.concurrency, closed=not scenario.open_loop, cores=cores or None)
-    workers = scenario.workers or -(-needed // n)
-    if (problem := load.too_much(warm, workers * n)) is not None:
-        watch.warn(problem)
-    return workers
 
 
 def settings(scenario: Scenario, world: World, workers: int) -> load.SendSettings:

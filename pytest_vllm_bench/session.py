@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_vllm_bench import environment, files, load, machines, plan, regression
+from pytest_vllm_bench import crew, environment, files, machines, plan, regression
 from pytest_vllm_bench import tokenizer as tokenizers
 from pytest_vllm_bench.backends import another
 from pytest_vllm_bench.errors import BenchError, DataError, NotReady, ServerError
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.config import Config
     from pytest_vllm_bench.registry import Registry
     from pytest_vllm_bench.tokenizer import Tokenizer
-
-#: Connections beside the load's own: progress, tape, counters.
-SPARE_FILES = 64
 
 
 class Session:
@@ -114,9 +111,8 @@ class Session:
         folder.make(self.memory.folder)
         if ready.ca_missing(scenario.target):
             raise ServerError("server.ca_missing", path=scenario.target.verify)
-        most = 0 if self.config.settings.machines else max(map(connections, self.scenarios), default=1)
-        if problem := load.open_files_problem(most + SPARE_FILES):
-            raise BenchError(problem.key, **problem.values)
+        if not self.config.settings.machines:
+            crew.room(self.scenarios)
         if scenario.target.twin:
             return await self._world(
                 scenario, ready.Server(target=scenario.target, models=scenario.models or ("twin",))
@@ -173,6 +169,7 @@ class Session:
         met = await machines.meet(there)
         if refusal := machines.unfit(scenario, world.target, world.backend, met):
             raise BenchError(refusal.key, **refusal.values)
+        crew.room(self.scenarios, met)
         return met
 
     async def _placed(self, address: str, scenario: Scenario, world: World) -> tuple[Machine, ...]:
@@ -281,13 +278,6 @@ class Session:
         self.servers.close()
         if self._cluster is not None:
             self._cluster.close()
-
-
-def connections(scenario: Scenario) -> int:
-    """The most that may be open at once, as far as that is known before."""
-    if scenario.search is not None and scenario.search.over == "concurrency":
-        return int(scenario.search.max)
-    return scenario.concurrency or scenario.num_prompts or 1
 
 
 async def trial_of(scenario: Scenario, world: World) -> trial.Trial:

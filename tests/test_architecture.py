@@ -42,6 +42,7 @@ ALLOWED = {
     "profiling": {"environment", "observe", "store", "world"},
     "run": STAGES
     | {
+        "crew",
         "environment",
         "judging",
         "machines",
@@ -53,11 +54,12 @@ ALLOWED = {
         "twin",
         "world",
     },
+    "crew": {"environment", "load", "machines", "plan", "world"},
     "capacity": {"judge", "judging", "memory", "run", "store", "world"},
     "salvage": {"judging", "load", "measure", "plan", "store"},
     "rejudge": {"judge", "judging", "measure", "store"},
     "session": STAGES - {"measure", "report"}
-    | {"backends", "environment", "machines", "memory", "regression", "serve", "world"},
+    | {"backends", "crew", "environment", "machines", "memory", "regression", "serve", "world"},
 }
 
 

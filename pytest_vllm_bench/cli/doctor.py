@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_vllm_bench import config as settings
-from pytest_vllm_bench import environment, load
+from pytest_vllm_bench import crew, environment, load
 from pytest_vllm_bench.backends import BACKENDS, notes
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Message, Scenario, Target
@@ -29,8 +29,6 @@ from pytest_vllm_bench.world import World
 CONNECTIONS = 1024
 #: Seconds; beyond it the clock is too coarse for token gaps.
 RESOLUTION = 1e-6
-#: Of a core; what a measuring process should use at most.
-SHARE = 0.6
 
 T = TypeVar("T")
 Finding = tuple[bool | None, str]  # None: neither good nor bad
@@ -94,19 +92,14 @@ async def accelerators() -> Message:
 
 def client_speed(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
     """What one event costs a measuring process here, and what that comes to."""
-    from pytest_vllm_bench.load.burst import event_cost
-    from pytest_vllm_bench.load.worker import run_on_uvloop
+    yield None, speed(Message(key="load.here"), crew.limits_here(), lang)
 
-    costs: list[float] = []
 
-    async def burst() -> None:
-        costs.append(await event_cost())
-
-    run_on_uvloop(burst)
-    cost = costs[0]
-    rate, cores = SHARE / cost, environment.client()["cpus_usable"]
-    values = {"rate": f"{round(rate, -3):,.0f}", "cores": cores, "all": f"{round(rate * cores, -3):,.0f}"}
-    yield None, say("cli.doctor.speed", lang, cost=f"{cost * 1e6:.1f}", **values)
+def speed(who: Message | str, its: load.SendingLimits, lang: str) -> str:
+    rate, whole = (f"{round(its.events_per_s(n), -3):,.0f}" for n in (1, None))
+    files = f"{its.files:,}" if its.files else "∞"
+    values = {"who": who, "cost": f"{its.event_cost_s * 1e6:.1f}", "cores": its.cores, "files": files}
+    return say("cli.doctor.speed", lang, rate=rate, all=whole, **values)
 
 
 def server(args: argparse.Namespace, lang: str) -> Iterator[Finding]:
@@ -150,9 +143,7 @@ def tried_on(session: Session, scenario: Scenario, lang: str) -> Iterator[Findin
     tokens = world.tokenizer
     yield True, say("cli.doctor.tokenizer", lang, source=tokens.source, size=f"{tokens.vocab_size:,}")
     for machine in world.machines:
-        rate = SHARE * machine.cores / machine.event_cost_s
-        values = {"machine": machine.name, "cores": machine.cores, "files": f"{machine.files:,}"}
-        yield True, say("cli.doctor.sends", lang, **values, rate=f"{round(rate, -3):,.0f}")
+        yield True, speed(machine.name, machine.limits, lang)
     trial = tried(lambda: asyncio.run(trial_of(scenario, world)))
     yield (
         (None, say(trial, lang))

@@ -20,15 +20,26 @@ What lies on the disk (``tape``)
     never got a connection has only an END.  ``follow`` reads the tape while it grows.
 """
 
-from pytest_vllm_bench.load.limits import open_files_problem, proxies_ignored, too_much, workers_needed
+from pytest_vllm_bench.load.limits import (
+    SendingLimits,
+    crowded,
+    limits,
+    open_files_problem,
+    proxies_ignored,
+    too_much,
+    workers_needed,
+)
 from pytest_vllm_bench.load.sending import SendSettings, at_most, send
 from pytest_vllm_bench.load.tape import blot_out, follow, read, started, writers
 
 __all__ = [
     "SendSettings",
+    "SendingLimits",
     "at_most",
     "blot_out",
+    "crowded",
     "follow",
+    "limits",
     "open_files_problem",
     "proxies_ignored",
     "read",

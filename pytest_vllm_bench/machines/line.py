@@ -5,7 +5,7 @@ Who does what
     each proves that it knows the token, by HMAC over both nonces, and neither says it.
 
 What passes, each message as its length (u32) and MessagePack
-    ← Challenge  → TokenProof  ← Welcome                who it is: versions, cores; or a Decline, here and at any time
+    ← Challenge  → TokenProof  ← Welcome                who it is: versions, limits; or a Decline, here and at any time
     → Ping  ← Pong                                      before and after a load, to compare clocks
     → ShardJob  → Piece …                               what to send and how; the files of its part of the plan
     ← Ready  → Go                                       all connections are open; the start, in the listener's own clock
@@ -33,6 +33,7 @@ from typing import Any
 import msgspec
 
 from pytest_vllm_bench import __version__
+from pytest_vllm_bench.load import SendingLimits
 from pytest_vllm_bench.model import LoadFacts, Message, Plan, Record, Target, Timeouts
 
 #: Seconds of silence after which the other side is lost; a machine at work says something each second.
@@ -55,9 +56,7 @@ class Machine:
     token: bytes = field(repr=False)
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     identity: str = ""
-    cores: int = 1
-    files: int = 0  # that a process may have open
-    event_cost_s: float = 0.0  # CPU for one event
+    limits: SendingLimits = SendingLimits()
     patience: float = LOST_S
 
     @property
@@ -84,9 +83,7 @@ class Welcome(msgspec.Struct, tag=True, kw_only=True):
     mac: bytes = b""
     versions: dict[str, str]
     identity: str  # of the machine
-    cores: int
-    files: int  # that a process may have open
-    event_cost_s: float  # CPU for one event
+    limits: SendingLimits
 
 
 class Decline(msgspec.Struct, tag=True):

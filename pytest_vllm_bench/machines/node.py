@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import queue
-import resource
 import secrets
 import ssl
 import struct
@@ -26,7 +24,6 @@ from pytest_vllm_bench import environment, load
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.files import private, private_folder
-from pytest_vllm_bench.load.burst import event_cost
 from pytest_vllm_bench.machines import line as between
 from pytest_vllm_bench.machines.line import Line, LineLoss
 from pytest_vllm_bench.measure.decode import Decoder
@@ -47,12 +44,10 @@ TOLD = ("timeouts", "workers", "worker_cpus", "keep_alive", "drain_s", "request_
 FILES = ("index.bin", "numbers.bin", "turns.json", "bodies.bin")
 
 
-async def about() -> between.Welcome:
-    """What this machine says of itself."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    cost, which = await event_cost(), between.identity()
-    return between.Welcome(versions=between.versions(), identity=which, cores=cores, files=files, event_cost_s=cost)
+async def about(cores: int | None = None) -> between.Welcome:
+    """What this machine says of itself; ``cores``: that it may use, if not all."""
+    limits = await load.limits(cores or environment.cores())
+    return between.Welcome(versions=between.versions(), identity=between.identity(), limits=limits)
 
 
 async def serve(
@@ -186,7 +181,8 @@ class Errand:
     async def _sent(self) -> LoadFacts:
         job, tape = self.job, private_folder(self.folder / "tape")
         most = job.plan.max_in_flight or (self.folder / "index.bin").stat().st_size // struct.calcsize(INDEX_ROW)
-        if problem := load.open_files_problem(-(-most // job.place[1]) if job.plan.max_in_flight else most):
+        senders = job.workers * (job.place[1] if job.plan.max_in_flight else 1)  # of a part, or of the whole
+        if problem := load.open_files_problem(-(-most // senders)):
             raise BenchError(problem.key, **problem.values)
         beside = [asyncio.create_task(self._alive()), asyncio.create_task(asyncio.to_thread(self._read, tape))]
         for task in beside:  # they end before the load only where it cannot go on

@@ -24,17 +24,13 @@ class Listener:
     """What an actor is: a listening machine, on a port of its node that only who has the token can use."""
 
     def listen(self, host: str, token: bytes, cores: int) -> int:
-        from msgspec import structs
-
         from pytest_vllm_bench.load.worker import run_on_uvloop
         from pytest_vllm_bench.machines import node
 
         port: Future[int] = Future()
 
         async def serve() -> None:
-            await node.serve(
-                (host, 0), token, port.set_result, welcome=structs.replace(await node.about(), cores=cores)
-            )
+            await node.serve((host, 0), token, port.set_result, welcome=await node.about(cores))
 
         def listening() -> None:
             try:
@@ -78,9 +74,7 @@ class Cluster:
         except ray.exceptions.RayError as error:
             words = str(error).strip().splitlines()
             raise BenchError("machines.not_placed", why=words[-1] if words else type(error).__name__) from None
-        return tuple(
-            Machine(host=host, port=port, token=token, cores=cores) for host, port in zip(hosts, ports, strict=True)
-        )
+        return tuple(Machine(host=host, port=port, token=token) for host, port in zip(hosts, ports, strict=True))
 
     def _chosen(self) -> tuple[list[Mapping[str, Any]], int]:
         """The nodes with the most cores, and how many are taken of each: as asked, else half of the smallest's."""

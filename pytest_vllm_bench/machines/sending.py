@@ -120,9 +120,7 @@ async def meet(machines: Sequence[Machine]) -> tuple[Machine, ...]:
 
     async def met(machine: Machine) -> Machine:
         async with reached(machine) as hand:
-            its = hand.welcome
-            told = {name: getattr(its, name) for name in ("identity", "cores", "files", "event_cost_s")}
-            return replace(machine, **told)
+            return replace(machine, identity=hand.welcome.identity, limits=hand.welcome.limits)
 
     return tuple(await _all(map(met, machines)))
 

@@ -474,13 +474,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cli.doctor.loop": ("event loop: {loop}", "事件循环：{loop}"),
     "cli.doctor.files": ("room for {n} connections", "可同时打开 {n} 个连接"),
     "cli.doctor.speed": (
-        "an event costs {cost} µs here: one measuring process takes about {rate} events/s in comfort, one on each of the "
-        "{cores} cores {all}; beyond that, send from several machines (machines:)",
-        "本机每个事件耗时 {cost} µs：单个测量进程可从容处理约 {rate} 个事件/秒，{cores} 个核各运行一个时共 {all}；更大的负载请用多台机器发送（machines:）",
-    ),
-    "cli.doctor.sends": (
-        "{machine} sends: {cores} processes take about {rate} events/s together, {files} connections each",
-        "{machine} 可发送负载：{cores} 个进程共可处理约 {rate} 个事件/秒，每个进程至多 {files} 个连接",
+        "an event costs {who} {cost} µs: one measuring process takes about {rate} events/s in comfort, one on each of the "
+        "{cores} cores {all}, and {files} connections each; beyond that, send from more machines (machines:)",
+        "{who}每个事件耗时 {cost} µs：单个测量进程可从容处理约 {rate} 个事件/秒，{cores} 个核各运行一个时共 {all}，每个进程至多 {files} 个连接；"
+        "更大的负载请用更多机器发送（machines:）",
     ),
     "cli.doctor.accelerators": (
         "accelerators here: {names}, driver {driver}; energy by {how}",

@@ -23,20 +23,33 @@ TEXTS: dict[str, tuple[str, str]] = {
         "抢救所得：会话中途被强制终止，以下数据来自它留下的记录带（{of} 个请求中有 {n} 个已得到回答）",
     ),
     "load.open_files": (
-        "{connections} connections need {needed} open files, and this process may have {soft} (hard limit {hard}); "
-        "raise it with `ulimit -n {needed}` before pytest, or ask for a lower concurrency",
-        "{connections} 个连接需要 {needed} 个文件描述符，而本进程上限为 {soft}（硬上限 {hard}）；"
-        "请在运行 pytest 之前执行 `ulimit -n {needed}`，或降低并发",
+        "{connections} connections need {needed} open files, and a process may have {files}; raise it with "
+        "`ulimit -n {needed}` before it is started, share them out with `workers: {workers}`, or ask for a lower concurrency",
+        "{connections} 个连接需要 {needed} 个文件描述符，而每个进程的上限为 {files}；"
+        "请在启动之前执行 `ulimit -n {needed}`，或用 `workers: {workers}` 分给多个进程，或降低并发",
     ),
     "load.proxy_ignored": (
         "{names} is set and ignored: load goes to the server directly, a proxy would be measured too",
         "已设置 {names}，但压测不经过代理：请求直接发往服务端，否则代理的时延也会被计入",
     ),
+    "load.here": ("this machine", "本机"),
+    "load.memory": (
+        "judging {n} requests takes about {needed} GB of memory here, and {free} GB are to be had: send fewer, or the same "
+        "in `repeats`, each of which is judged and written alone",
+        "判定 {n} 个请求约需本机 {needed} GB 内存，目前可用 {free} GB：请减少请求数，或用 `repeats` 分次发送，每次单独判定并写盘",
+    ),
+    "load.too_fast": (
+        "the plan asks {who} for about {wanted} tokens a second, and {who} takes about {rate} events a second in comfort: "
+        "unless events hold several tokens, timestamps will be late and the run INVALID. Raise workers, send from more "
+        "machines (machines:), or lower the rate",
+        "按计划，{who}每秒约需接收 {wanted} 个 token，而{who}每秒可从容处理约 {rate} 个事件：除非每个事件含多个 token，"
+        "否则时间戳将滞后，运行将判为 INVALID。请增加 workers、用更多机器发送（machines:），或降低请求速率",
+    ),
     "load.too_much": (
-        "this load is too much for {workers} measuring process(es) on this machine: in the warm-up they read {rate} "
+        "this load is too much for {workers} measuring process(es) on {who}: in the warm-up they read {rate} "
         "times a second, at {cost_us} µs of CPU an event, and used {used} of a core; set workers: {needed}, or lower "
         "the concurrency or the rate",
-        "负载超出本机 {workers} 个测量进程的能力：预热阶段每秒读取 {rate} 次，每个事件耗费 {cost_us} µs CPU，"
+        "负载超出{who} {workers} 个测量进程的能力：预热阶段每秒读取 {rate} 次，每个事件耗费 {cost_us} µs CPU，"
         "占用一个核的 {used}；请设置 workers: {needed}，或降低并发或请求速率",
     ),
     "load.disk_full": (

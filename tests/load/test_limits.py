@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import replace
 
@@ -48,16 +47,16 @@ def test_beyond_the_hard_limit_it_says_what_to_do(limits: tuple[int, int]) -> No
 
 
 def test_one_worker_until_the_event_rate_says_otherwise() -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = 2
     light = facts(WORKER)
-    assert load.workers_needed(light, 1024, closed=True) == 1
+    assert load.workers_needed(light, 1024, closed=True, cores=cores) == 1
     assert load.too_much(light, 1) is None
     heavy = facts(replace(WORKER, peak_reads_per_s=300_000.0, peak_cpu=0.98))
     assert busy(heavy) == pytest.approx(1.5)
-    assert load.workers_needed(heavy, 1024, closed=True) == min(3, cores)
-    assert load.workers_needed(heavy, 16, closed=True) == min(2, cores)
-    assert load.workers_needed(heavy, 4, closed=True) == 1
-    assert load.workers_needed(heavy, None, closed=False) == min(3, cores)
+    assert load.workers_needed(heavy, 1024, closed=True, cores=cores) == min(3, cores)
+    assert load.workers_needed(heavy, 16, closed=True, cores=cores) == min(2, cores)
+    assert load.workers_needed(heavy, 4, closed=True, cores=cores) == 1
+    assert load.workers_needed(heavy, None, closed=False, cores=cores) == min(3, cores)
 
 
 def test_a_load_beyond_this_machine_is_said_before_it_is_measured() -> None:

@@ -147,7 +147,7 @@ async def test_who_takes_no_part_is_named_before_any_load() -> None:
         listening(1, token=b"another token") as strange,
         listening(1, welcome=other) as old,
     ):
-        assert [m.cores > 0 for m in await machines.meet(there)] == [True, True]
+        assert [m.limits.cores > 0 for m in await machines.meet(there)] == [True, True]
         nobody = replace(silence, port=1)
         found = [await refused([*there, one]) for one in (nobody, silence, page, strange[0], old[0])]
         async with line_of(there[0]):

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import yaml
+from msgspec import structs
 
 from pytest_vllm_bench import rejudge, simulator
 from pytest_vllm_bench.cli import main
+from pytest_vllm_bench.machines import node
 from pytest_vllm_bench.model import Measurement, Record
 from pytest_vllm_bench.store import measurement
 
@@ -237,7 +243,48 @@ def test_the_doctor_says_what_each_machine_can_send(
     bench("--collect-only", machines=asked(workers))
     assert main(["doctor", "--config", str(pytester.path / "cases" / "config.yaml")]) == 0
     said = capsys.readouterr().out
-    assert [f"{host} sends: " in said for host, _ in workers] == [True, True]
+    assert [f"an event costs {who} " in said for who in ("this machine", *dict(workers))] == [True, True, True]
+
+
+@contextmanager
+def limited(**limits: Any) -> Iterator[str]:
+    """One that listens in this process, and says that it can do so little."""
+    loop, port = asyncio.new_event_loop(), Future[int]()
+
+    async def serve() -> None:
+        about = await node.about()
+        welcome = structs.replace(about, limits=replace(about.limits, **limits))
+        with suppress(asyncio.CancelledError):
+            await node.serve(("localhost", 0), TOKEN.encode(), port.set_result, welcome=welcome)
+
+    task = loop.create_task(serve())
+    thread = threading.Thread(target=loop.run_until_complete, args=(task,))
+    thread.start()
+    try:
+        yield f"localhost:{port.result(30)}"
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        loop.close()
+
+
+def test_a_plan_is_held_against_what_each_machine_can_send(
+    bench: Bench, pytester: pytest.Pytester, workers: Workers
+) -> None:
+    """Connections that one of them cannot have are refused; a rate that it cannot keep up with is said before."""
+    keys = {"input_output": [[16, 4]], "validity": VALID, "test": LOAD}
+    with limited(cores=2, files=100, event_cost_s=0.06) as weak:
+        hosts = {"hosts": [workers[0][0], weak], "token_env": "BENCH_TOKEN"}
+        ran = bench(machines=hosts, concurrency_prompts=[[4, 8], [73, 99]], **keys)
+        ran.assert_outcomes(errors=2)
+        ran.stdout.fnmatch_lines([f"*{weak} takes no part: 37 connections need 101 open files*may have 100*"])
+        assert results(pytester) == {}
+        rates = {"request_rate": [6, 200], "concurrency_prompts": [[9, 12]]}
+        ran = bench(machines=hosts, **rates, **keys)
+    ran.assert_outcomes(passed=2)
+    said = {one["request_rate"]: [note["text"] for note in one["notes"]] for one in results(pytester).values()}
+    assert [any("in comfort" in note for note in said[rate]) for rate in (6, 200)] == [False, True]
+    assert any(f"the plan asks {weak} for about 24 tokens a second" in note for note in said[200])
 
 
 def test_a_rule_that_is_broken_stops_all_machines(bench: Bench, pytester: pytest.Pytester, workers: list[Any]) -> None:
