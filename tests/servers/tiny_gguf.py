@@ -8,6 +8,7 @@ count alike.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -74,7 +75,8 @@ def byte_pairs(tokenizer: Path) -> Vocabulary:
 
 
 def make(path: Path, *, thinks: bool = False, tokenizer: Path | None = None, size: Size = TINY) -> Path:
-    """Write the model; ``thinks``: its template opens every answer with reasoning."""
+    """Write the model; ``thinks``: its template opens every answer with reasoning.  A slow one answers in ASCII alone,
+    of which each token is sent at once."""
     words = pieces() if tokenizer is None else byte_pairs(tokenizer)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name("tiny-random")
@@ -90,7 +92,7 @@ def make(path: Path, *, thinks: bool = False, tokenizer: Path | None = None, siz
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     _vocabulary(writer, words)
     writer.add_chat_template(THINKING if thinks else TURN + ASSISTANT)
-    _weights(writer, len(words.tokens), size)
+    _weights(writer, [size is TINY or word.isascii() for word in words.tokens], size)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -114,20 +116,22 @@ def _vocabulary(writer: gguf.GGUFWriter, words: Vocabulary) -> None:
         writer.add_add_bos_token(True)
 
 
-def _weights(writer: gguf.GGUFWriter, vocabulary: int, size: Size) -> None:
+def _weights(writer: gguf.GGUFWriter, said: Sequence[bool], size: Size) -> None:
+    """``said``: of each token, whether it may come in an answer."""
     width, layers, inner = size
     random = np.random.default_rng(0)
 
-    def matrix(name: str, *shape: int) -> None:
+    def matrix(name: str, *shape: int, rows: Sequence[bool] | None = None) -> None:
         values = random.standard_normal(shape) * 0.6 / np.sqrt(shape[-1])
+        values *= 1 if rows is None else np.array(rows)[:, None]
         writer.add_tensor(name, values.astype(np.float32))
 
     def ones(name: str) -> None:
         writer.add_tensor(name, np.ones(width, np.float32))
 
-    matrix("token_embd.weight", vocabulary, width)
+    matrix("token_embd.weight", len(said), width)
     ones("output_norm.weight")
-    matrix("output.weight", vocabulary, width)
+    matrix("output.weight", len(said), width, rows=said)
     for layer in (f"blk.{i}." for i in range(layers)):
         ones(layer + "attn_norm.weight")
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
