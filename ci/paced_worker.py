@@ -14,7 +14,7 @@ from vllm.v1.worker.cpu_worker import CPUWorker
 STEP, DECODE, CONTEXT, PREFILL = 0.050, 0.001, 2e-6, 1e-4
 
 
-class PacedWorker(CPUWorker):
+class PacedWorker(CPUWorker):  # type: ignore[misc]
     ends = 0.0
 
     def execute_model(self, scheduler_output: Any) -> Any:
@@ -30,8 +30,8 @@ class PacedWorker(CPUWorker):
 
 
 def lasting(tokens: dict[str, int], later: Any) -> float:
-    """How long a step of so many tokens of each request is to last; ``later``: those that have been scheduled before."""
-    computed = dict(zip(later.req_ids, later.num_computed_tokens, strict=True))
+    """How long a step is to last in which each request has so many tokens; ``later``: those that have been in one."""
+    computed: dict[str, int] = dict(zip(later.req_ids, later.num_computed_tokens, strict=True))
     decoding = [computed[one] for one, n in tokens.items() if n == 1 and one in computed]
     prefilled = sum(tokens.values()) - len(decoding)
     return STEP + DECODE * len(decoding) + CONTEXT * sum(decoding) + PREFILL * prefilled

@@ -18,6 +18,7 @@ ENVIRON = {
     "VLLM_NO_USAGE_STATS": "1",
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the affinity that the leg gives it holds
+    "PYTHONPATH": str(Path(__file__).parent),  # for workers of ours
 }
 
 

@@ -21,12 +21,13 @@ def measured(
     n: int = 120,
     engine: LatencyModel = ENGINE,
     seed: int = 0,
+    vary: float = 0.3,
 ) -> Measurement:
-    """Lengths vary by 30 % around the ones given; without a concurrency requests come at a rate."""
+    """Lengths vary by 30 % or so around the ones given; without a concurrency requests come at a rate."""
     draw, due, records = random.Random(seed), 0.0, []
     for i in range(n):
         due += draw.expovariate(rate) if rate else 0.0
-        prompt, output = (max(2, round(length * draw.uniform(0.7, 1.3))) for length in lengths)
+        prompt, output = (max(2, round(length * draw.uniform(1 - vary, 1 + vary))) for length in lengths)
         records.append(Record(index=i, chain=i, due=due, prompt_tokens=prompt, output_tokens=output))
     load = load_of(records, concurrency, engine.block)
     place = f"io{lengths[0]}x{lengths[1]}-" + (f"rr{rate:g}" if rate else f"mc{concurrency}")

@@ -94,7 +94,7 @@ def learnt(made: twins.Twin, lang: str) -> list[str]:
         [name, _value(name, value), f"±{made.spread[name]:.0%}" if told(made, name) else "?"]
         for name, value in made.parameters.items()
     ]
-    body.append(["jitter", f"{made.engine.jitter:.3f}", ""])
+    body += [[name, f"{getattr(made.engine, name):.3g}", ""] for name in ("serial", "jitter")]
     title = say("twin.learnt", lang, loads=len(made.lessons), model=made.model or "?", server=made.server)
     return [title, "", *words.aligned([head, *body], right={1, 2})]
 

@@ -45,6 +45,7 @@ class Live:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.steps = 0
+        self._taken = 0.0  # when its front end will have taken in the last request
         self._streams: dict[Job, Stream] = {}
         self._wake = asyncio.Event()
 
@@ -52,7 +53,9 @@ class Live:
         self._streams[stream.job] = stream
         stream.times = [perf_counter()]
         if wait := self.engine.model.front_s:
-            asyncio.get_running_loop().call_later(wait, self._reach, stream)
+            now, serial = stream.times[0], self.engine.model.serial
+            self._taken = max(now, self._taken) + serial * wait
+            asyncio.get_running_loop().call_later(self._taken - now + (1 - serial) * wait, self._reach, stream)
         else:
             self._reach(stream)
 

@@ -106,6 +106,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "seconds from a request's coming to the engine (HTTP, tokenizing)",
         "请求从到达服务到进入引擎的秒数（HTTP、分词）",
     ),
+    "simulator.help.serial": (
+        "share of front_s that is done for one request after another",
+        "front_s 中对请求逐个串行处理的比例",
+    ),
     "simulator.help.jitter": (
         "spread of the step time (standard deviation of its logarithm)",
         "每步耗时的波动（对数标准差）",

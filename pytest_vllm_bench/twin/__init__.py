@@ -20,7 +20,7 @@ __all__ = ["PARAMETERS", "Lesson", "Twin", "read", "write"]
 #: What is learnt of an engine's speed: each explains a part of a step, or of the way to the engine.
 PARAMETERS = ("step_s", "decode_s", "context_s", "prefill_s", "front_s")
 #: What of an engine may be 0.
-FREE = ("decode_s", "context_s", "front_s", "jitter", "prefix_cache")
+FREE = ("decode_s", "context_s", "front_s", "serial", "jitter", "prefix_cache")
 KIND, VERSION = "pytest-vllm-bench twin", 1
 
 

@@ -140,6 +140,15 @@ def test_the_way_in_is_no_part_of_a_step() -> None:
     assert [late - soon for late, soon in zip(far.tokens, plain.tokens, strict=True)] == pytest.approx([0.02] * 3)
 
 
+def test_a_way_in_that_takes_one_after_another_lets_an_idle_engine_begin_with_the_first() -> None:
+    two, model = [Arrival(prompt_len=100, output_len=2)] * 2, replace(EXACT, front_s=0.01)
+    together = simulate(two, model=model)
+    assert together[0].ttft == pytest.approx(together[1].ttft)
+    first, second = simulate(two, model=replace(model, serial=0.1))
+    assert first.ttft == pytest.approx(0.01 + alone(100, 2).ttft)
+    assert second.ttft > first.ttft + alone(100, 2).ttft
+
+
 def test_what_is_sent_is_sent_when_it_is_due_whatever_the_engine_does() -> None:
     lines = simulate([Arrival(prompt_len=500, output_len=9), Arrival(due=0.013, prompt_len=10, output_len=1)])
     assert lines[1].sent == 0.013

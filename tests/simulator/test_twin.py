@@ -67,6 +67,19 @@ def test_loads_that_it_has_not_seen_come_out_as_they_are_measured(
     assert {name: off[name] for name, most in GOALS.items() if off[name] > most} == {}
 
 
+def test_whether_what_is_sent_together_comes_one_by_one_is_learnt() -> None:
+    """A way in that takes a request after another, as vLLM's: an idle engine begins with the first of them alone."""
+    by_one = replace(ENGINE, step_s=0.05, front_s=0.015, serial=0.3)
+    loads = (((128, 32), 1, 12), ((128, 32), 4, 40), ((512, 24), 4, 40), ((512, 24), 8, 64))
+    made = fit.calibrate([measured(pair, c, n=n, engine=by_one, vary=0) for pair, c, n in loads], {}, "")
+    assert made.engine.serial > 0
+    unseen = measured((256, 28), 3, n=60, engine=by_one, seed=8, vary=0)
+    off = fit.errors(fit.read(unseen, made.engine), made.engine)
+    assert {name: off[name] for name, most in GOALS.items() if off[name] > most} == {}
+    blind = fit.errors(fit.read(unseen, made.engine), replace(made.engine, serial=0.0))
+    assert blind["median_ttft_ms"] > GOALS["median_ttft_ms"], "what it is good for"
+
+
 def test_a_busy_machine_hides_no_parameter() -> None:
     """Now and then what came is read late, with what came after: steps seem long, or to take no time."""
     loads = []
