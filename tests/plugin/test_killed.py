@@ -176,9 +176,10 @@ def complete(path: Path) -> None:
         row = path.with_name(path.name.removesuffix(records.SUFFIX) + ".json")
         if row.exists():
             said = json.loads(row.read_text())
-            assert sum(record.error is None for record in found) == said["completed"]
-            ttfts = [r.first_token - r.sent for r in found if r.first_token is not None and r.sent is not None]
-            assert said["mean_ttft_ms"] == pytest.approx(1000 * sum(ttfts) / len(ttfts))
+            answered = [record for record in found if record.error is None]
+            assert len(answered) == said["completed"]
+            ttfts = [r.first_token - r.sent for r in answered if r.first_token is not None and r.sent is not None]
+            assert said["mean_ttft_ms"] == (pytest.approx(1000 * sum(ttfts) / len(ttfts)) if ttfts else None)
     elif path.suffix == ".json":
         json.loads(path.read_text())
     elif path.suffix == ".csv":
