@@ -3,8 +3,9 @@
     python guardian.py LOG GRACE FAREWELL FRESH -- COMMAND …
 
 FAREWELL is a command, in JSON, for what is not a descendant of ours; FRESH a folder that goes with the server, if any.
-Says ``began PID``, ``ended CODE`` when the command did, and ``killed N`` where a signal was not enough.  It runs as a
-script, with nothing but the standard library, and outlives a ``kill -9`` of those who started it.
+Says ``began PID``, ``ended CODE`` when the command did, ``killed N`` where a signal was not enough, and ``left N`` of
+what a command that ended by itself has left.  It runs as a script, with nothing but the standard library, and outlives
+a ``kill -9`` of those who started it.
 """
 
 from __future__ import annotations
@@ -75,17 +76,18 @@ def tell(words: str) -> None:
 
 
 def end(child: subprocess.Popen[bytes], grace: float) -> None:
-    """SIGTERM to the group and ``grace`` seconds, then SIGKILL to every descendant, however often they fork.
+    """SIGTERM to the group and ``grace`` seconds, then SIGKILL to every descendant, however often they fork; at once to
+    what is left of a command that has ended by itself.
 
     Where those who lose their parent are not given to us, they are listed before.
     """
-    left = family(child.pid)
+    left, gone = family(child.pid), child.returncode is not None
     known = set() if sys.platform == "linux" else left
     with contextlib.suppress(OSError):
         os.killpg(child.pid, signal.SIGTERM)
-    for by_force, seconds in ((False, grace), (True, PATIENCE)):
+    for by_force, seconds in ((False, 0.0 if gone else grace), (True, PATIENCE)):
         if by_force and left:
-            tell(f"killed {len(left)}")
+            tell(f"{'left' if gone else 'killed'} {len(left)}")
         until = time.monotonic() + seconds
         while left and time.monotonic() < until:
             for pid in left if by_force else ():
@@ -139,7 +141,7 @@ def guard(log: str, grace: str, command: Sequence[str]) -> None:
             reap(child)
         if 0 in ready and not os.read(0, 4096):
             break
-    end(child, grace=float(grace) if child.returncode is None else 0.0)
+    end(child, float(grace))
 
 
 if __name__ == "__main__":

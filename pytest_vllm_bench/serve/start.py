@@ -104,7 +104,8 @@ class RunningServer:
         return Message(key="serve.died", values=values)
 
     def stop(self) -> Message | None:
-        """End it, with all that it has started; → that a signal was not enough."""
+        """End it, with all that it has started; → that a signal was not enough, or that there was more than the
+        command itself."""
         assert self._guardian.stdin is not None
         assert self._guardian.stdout is not None
         with contextlib.suppress(OSError):
@@ -114,13 +115,16 @@ class RunningServer:
         except subprocess.TimeoutExpired:
             self._guardian.kill()
             self._guardian.wait()
-        killed, group = self.told().get("killed"), self.told().get("began")
-        if self._guardian.returncode and group:  # the guardian itself was killed
+        told = self.told()
+        if self._guardian.returncode and (group := told.get("began")):  # the guardian itself was killed
             with contextlib.suppress(OSError):
                 os.killpg(int(group), signal.SIGKILL)
         self._guardian.stdout.close()
-        values = {"n": killed, "grace": f"{self.launch.grace_s:g}", "log": str(self.log)}
-        return Message(key="serve.killed", values=values) if killed else None
+        values = {"grace": f"{self.launch.grace_s:g}", "log": str(self.log)}
+        ends = (
+            Message(key=f"serve.{how}", values={"n": told[how], **values}) for how in ("killed", "left") if how in told
+        )
+        return next(ends, None)
 
 
 async def until_ready(running: RunningServer, target: Target, aloud: Aloud) -> None:

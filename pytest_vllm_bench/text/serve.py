@@ -39,6 +39,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "服务在收到 SIGTERM 后 {grace} 秒内没有退出：强制结束了其中 {n} 个进程（日志：{log}）；"
         "可用 server: {{stop: {{grace: …}}}} 延长等待时间。",
     ),
+    "serve.left": (
+        "The server has ended; what it left running was killed, processes: {n} (log: {log}).",
+        "服务已退出；其遗留的 {n} 个进程已被强制结束（日志：{log}）。",
+    ),
     "serve.memory_used": (
         "{used:,} of {total:,} MiB of the accelerator {device} are in use (pid, name, memory: {by}).",
         "加速卡 {device} 的显存已被占用 {used:,} MiB（共 {total:,} MiB；pid、名称、显存：{by}）。",
