@@ -49,6 +49,7 @@ def client(facts: LoadFacts | None) -> ClientSummary | None:
         stop_reason=facts.stop_reason,
         workers=tuple(map(_worker, facts.workers)),
         machines=facts.machines,
+        start_skew_ms=facts.start_skew_ms,
     )
 
 

@@ -72,6 +72,12 @@ class LoadFacts:
     machines: tuple[MachineFacts, ...] = ()  # of n, process or chain i is of machine i % n
     warnings: tuple[Message, ...] = ()
 
+    @property
+    def start_skew_ms(self) -> float | None:
+        """From the first machine's start to the last's; what is lost counts in no longer."""
+        starts = [machine.start_ms for machine in self.machines if not machine.lost]
+        return max(starts) - min(starts) if starts else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:

@@ -77,6 +77,7 @@ class ClientSummary:
     stop_reason: str = ""
     workers: tuple[WorkerSummary, ...] = ()
     machines: tuple[MachineFacts, ...] = ()  # of several
+    start_skew_ms: float | None = None  # between their starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

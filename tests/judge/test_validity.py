@@ -747,6 +747,14 @@ def replace_sent(record: Record, late: float) -> Record:
     return request(record.index, (record.due or 0.0) + late, due=record.due, ready=record.due)
 
 
+def test_of_two_machines_the_one_that_was_late_is_named() -> None:
+    for late in (0, 1):
+        made = [MachineFacts(name=f"m{i}:7001", start_ms=7.0 if i == late else 0.3, error_ms=0.1) for i in range(2)]
+        found = check("skew", opened([0.05] * 20), facts=[replace(facts(), machines=tuple(made))], **RATED)
+        assert found is not None
+        assert f"m{late}:7001" in say(found.message, "en")
+
+
 def test_what_is_not_known_of_a_clock_counts_as_skew() -> None:
     records = opened([0.05] * 20)
     assert not ok("skew", records, facts=[from_machines(error_ms=4.9)], **RATED)

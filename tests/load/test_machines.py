@@ -23,8 +23,10 @@ from test_conversations import chat, conversations
 from pytest_vllm_bench import load, machines
 from pytest_vllm_bench.backends import BACKENDS
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.judge import validity
 from pytest_vllm_bench.machines import Machine, line, node
-from pytest_vllm_bench.model import Measurement, Message, Plan, Record, Target, Timeouts
+from pytest_vllm_bench.measure.columns import sample, settings_of
+from pytest_vllm_bench.model import Measurement, Message, Plan, Record, Target, Timeouts, ValiditySettings
 from pytest_vllm_bench.plan import shard
 from pytest_vllm_bench.text import say
 
@@ -54,10 +56,13 @@ async def sent(
     server: Answering,
     stop: asyncio.Event | None = None,
     taken: list[Record] | None = None,
+    workers: int = 2,
     **more: Any,
 ) -> Measurement:
     timeouts = Timeouts(connect=5, first_token=20, between_tokens=20, total=30)
-    how = load.SendSettings(backend=BACKENDS["vllm"], timeouts=timeouts, workers=2, request_id_prefix="x-", drain_s=0.3)
+    how = load.SendSettings(
+        backend=BACKENDS["vllm"], timeouts=timeouts, workers=workers, request_id_prefix="x-", drain_s=0.3
+    )
     target = Target(base_url=f"http://127.0.0.1:{server.port}", headers={"authorization": "Bearer 12345678"})
     into = [] if taken is None else taken
     order = machines.Order(target=target, settings=how, take=lambda records, _: into.extend(records), lead=0.1, **more)
@@ -123,6 +128,65 @@ async def test_tokens_that_a_server_does_not_count_are_counted_where_the_tokeniz
             make_plan(tmp_path / "p", [{"n": 4}] * 6), there, server, count=lambda texts: [len(t) for t in texts]
         )
     assert [(r.token_source, r.output_tokens) for r in made.records] == [("tokenizer", 8)] * 6
+
+
+def faults(made: Measurement) -> dict[str, str]:
+    """What of the client is not as it should be, and in which words."""
+    asked = scenario(request_rate=60.0, validity=ValiditySettings(rate=0.01, cpu=9, steal=1))
+    found = validity.checks(asked, [made], [sample(made.records, settings_of(asked, workers=2))])
+    return {check.id: say(check.message) for check in found if not check.ok}
+
+
+def process_of(worker: int) -> int:
+    """Our child of that number, by the tape that it writes."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    for pid in map(int, children):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if Path(os.readlink(link)).name == f"w{worker}-000000.tape":
+                    return pid
+    raise AssertionError(children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is found by what it has open, in /proc")
+async def test_a_machine_that_is_slow_or_starts_late_makes_the_run_invalid_by_its_name(tmp_path: Path) -> None:
+    """One that gets too little of its processor; and one that hears of the start when it is over."""
+
+    async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late: float) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while length := await reader.readexactly(4):
+                message = await reader.readexactly(int.from_bytes(length, "little"))
+                await asyncio.sleep(late if b"Go" in message[:16] else 0)
+                writer.write(length + message)
+        writer.close()
+
+    async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, there = await asyncio.open_connection(*second.address)
+        await asyncio.gather(passed_on(reader, there, 1.0), passed_on(back, writer, 0.0))
+
+    relay = await asyncio.start_server(far, "127.0.0.1", 0)
+    dues = [n / 60 for n in range(90)]
+    async with answering() as server, listening() as (first, second):
+        sending = asyncio.create_task(
+            sent(make_plan(tmp_path / "p", [{}] * 90, cap=None, dues=dues), [first, second], server, workers=1)
+        )
+        await until(lambda: len(server.requests) > 5)
+        pid = process_of(1)
+        for stopped in (0.3, 0.3):
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(stopped)
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(0.05)
+        slow = faults(await sending)
+        distant = replace(second, port=relay.sockets[0].getsockname()[1])
+        late = faults(
+            await sent(make_plan(tmp_path / "q", [{}] * 90, cap=None, dues=dues), [first, distant], server, workers=1)
+        )
+    relay.close()
+    for id in ("send_lag", "sentinel_lag"):
+        assert slow[id].startswith(second.name), slow
+    assert distant.name in late["skew"], late
+    assert late["send_lag"].startswith(distant.name), late
 
 
 async def test_who_takes_no_part_is_named_before_any_load() -> None:

@@ -115,12 +115,15 @@ def test_a_matrix_is_sent_by_two_machines(bench: Bench, pytester: pytest.Pyteste
         machines = one["client"]["machines"]
         assert [m["name"] for m in machines] == [h for h, _ in workers][: len(machines)], id
         assert len(machines) == (1 if "mc1-" in id else 2), id
+        starts = [m["start_ms"] for m in machines]
+        assert one["client"]["start_skew_ms"] == pytest.approx(max(starts) - min(starts)), id
         assert all(m["p99_sentinel_lag_ms"] is not None and m["lost"] is None for m in machines), id
         assert (one["verdict"], one["completed"]) == ("PASS", one["num_prompts"]), id
         assert one["server"]["requests"] == one["num_prompts"], id
         assert {check["check"] for check in one["validity"]} >= {"skew", "send_lag", "worker"}, id
     page = (pytester.path / "results" / "report.html").read_text()
     assert "client.machines[1].error_ms" in page
+    assert "client.start_skew_ms" in page
     ran.stdout.fnmatch_lines(["*1 of the 2 machines send*"])
 
 
