@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,14 +75,23 @@ class ServerHandle:
 
 def beside(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end on a loop in a thread of its own, as the test may have one that runs; Ctrl-C cancels it."""
-    loop = asyncio.new_event_loop()
+    loop, over = asyncio.new_event_loop(), threading.Event()
     task = loop.create_task(work)
-    with contextlib.closing(loop), ThreadPoolExecutor(1) as pool:
-        try:
-            return pool.submit(loop.run_until_complete, task).result()
-        except BaseException:
+
+    def run() -> None:
+        with contextlib.closing(loop), contextlib.suppress(BaseException):  # which the task knows
+            loop.run_until_complete(task)
+        over.set()
+
+    try:
+        threading.Thread(target=run).start()
+        over.wait()
+    except BaseException:  # at whatever moment: a pool that is interrupted while it begins cannot be left
+        with contextlib.suppress(RuntimeError):  # it has just come to its end
             loop.call_soon_threadsafe(task.cancel)
-            raise
+        over.wait()
+        raise
+    return task.result()
 
 
 @contextlib.contextmanager
