@@ -9,7 +9,7 @@ What passes, each message as its length (u32) and MessagePack
     → Ping  ← Pong                                      before and after a load, to compare clocks
     → ShardJob  → Piece …                               what to send and how; the files of its part of the plan
     ← Ready  → Go                                       all connections are open; the start, in the listener's own clock
-    ← Alive  ← CountTokens → TokenCounts  → Halt        once a second, with records that are whole
+    ↔ Alive  ← CountTokens → TokenCounts  → Halt        once a second from the job on; ← with records that are whole
     ← Done                                              what the client saw of itself
 """
 
@@ -36,8 +36,8 @@ from pytest_vllm_bench import __version__
 from pytest_vllm_bench.load import SendingLimits
 from pytest_vllm_bench.model import LoadFacts, Message, Plan, Record, Target, Timeouts
 
-#: Seconds of silence after which the other side is lost; a machine at work says something each second.
-LOST_S = 10.0
+#: Seconds between signs of life while a job is under way, and of silence after which the other side is lost.
+SAYS_S, LOST_S = 1.0, 10.0
 #: Bytes of a message: of one whom nobody knows yet, and of one who has proved himself.
 FIRST_BYTES, MOST_BYTES = 4096, 1 << 30
 _LENGTH = struct.Struct("<I")

@@ -30,12 +30,11 @@ from pytest_vllm_bench.measure.decode import Decoder
 from pytest_vllm_bench.model import INDEX_ROW, LoadFacts, Message, Record, Target
 from pytest_vllm_bench.plan.shard import ShardRows
 
-#: Seconds between signs of life.
-SAYS_S = 1.0
 #: Records of one message.
 BATCH = 1000
-#: Seconds that a caller may leave an idle machine waiting: another may want it.
-IDLE_S = 60.0
+#: Seconds that a caller may leave an idle machine waiting: another may want it; and one at work: he may be stopped, or
+#: gone without a word.
+IDLE_S, SILENT_S = 60.0, 30.0
 #: A closed part of the tape that is understood is deleted beyond this size.
 TAPE_BYTES = 1 << 30
 #: What a job says of how to send.
@@ -56,10 +55,12 @@ async def serve(
     told: Callable[[int], object],
     tls: ssl.SSLContext | None = None,
     welcome: between.Welcome | None = None,
+    silence: float = SILENT_S,
 ) -> None:
-    """Listen until cancelled; ``told`` the port.  One who calls while another is served is refused."""
+    """Listen until cancelled; ``told`` the port.  One who calls while another is served is refused; one who is silent
+    for so many seconds while his load is sent has had it."""
     busy = asyncio.Lock()
-    meet = partial(_met, token=token, welcome=welcome or await about(), busy=busy)
+    meet = partial(_met, token=token, welcome=welcome or await about(), busy=busy, silence=silence)
     server = await asyncio.start_server(meet, *where, ssl=tls)
     async with server:
         told(server.sockets[0].getsockname()[1])
@@ -72,6 +73,7 @@ async def _met(
     token: bytes,
     welcome: between.Welcome,
     busy: asyncio.Lock,
+    silence: float,
 ) -> None:
     """Whoever called; without the token he hears a refusal and no more."""
     line = Line(reader, writer)
@@ -89,22 +91,24 @@ async def _met(
             async with busy:
                 line.most = between.MOST_BYTES
                 await line.say(structs.replace(welcome, mac=between.mac(token, "listens", ours, proof.nonce)))
-                await _attend(line)
+                await _attend(line, silence)
     except LineLoss:
         pass
     finally:
         await line.close()
 
 
-async def _attend(line: Line) -> None:
+async def _attend(line: Line, silence: float) -> None:
     """Do what a caller says until he hangs up; what is under way then ends."""
     errand, stop = cast("Errand | None", None), asyncio.Event()
     try:
         while True:
-            line.patience = IDLE_S if errand is None or errand.idle else None
+            line.patience = IDLE_S if errand is None or errand.idle else silence
             match message := await line.hear():
                 case between.Ping():
                     await line.say(between.Pong(line.came, perf_counter()))
+                case between.Alive():
+                    pass
                 case between.ShardJob() if errand is None:
                     errand = Errand(line, message, stop)
                 case between.Halt():  # perhaps before there is anything to halt
@@ -252,7 +256,7 @@ class Errand:
     async def _alive(self) -> None:
         while True:
             await self._tell()
-            await asyncio.sleep(SAYS_S)
+            await asyncio.sleep(between.SAYS_S)
 
     async def _tell(self) -> None:
         """A sign of life, and what has come since the last."""

@@ -89,7 +89,7 @@ async def send(begun: Measurement, order: Order, machines: Sequence[Machine], st
         reach = [lines.enter_async_context(reached(machine)) for machine in machines]
         hands = [replace(hand, place=(i, len(machines))) for i, hand in enumerate(await _all(reach))]
         befores = await _all(compared(hand) for hand in hands)
-        halting = asyncio.create_task(_halt(stop, hands))
+        tasks = [asyncio.create_task(_halt(stop, hands)), asyncio.create_task(_alive(hands))]
         try:
             await _all(shipped(hand, begun, order) for hand in hands)
             start = perf_counter() + max(order.lead, LEAD * 2 * max(before.error for before in befores))
@@ -97,7 +97,8 @@ async def send(begun: Measurement, order: Order, machines: Sequence[Machine], st
                 await _told(hand, between.Go(start + before.ahead))
             await _all(followed(hand, hands, order, start, stop) for hand in hands)
         finally:
-            halting.cancel()
+            for task in tasks:
+                task.cancel()
         afters = await _all(compared_again(hand) for hand in hands)
     clocks = [Clock(before=before, after=after) for before, after in zip(befores, afters, strict=True)]
     return merge([part(begun, hand, start, its) for hand, its in zip(hands, clocks, strict=True)])
@@ -303,7 +304,14 @@ async def _halt(stop: asyncio.Event, hands: Sequence[Hand]) -> None:
     await asyncio.gather(*(_told(hand, between.Halt()) for hand in hands))
 
 
-async def _told(hand: Hand, message: between.Go | between.Halt) -> None:
+async def _alive(hands: Sequence[Hand]) -> None:
+    """A machine sends for nobody who is stopped, or gone without a word."""
+    while True:
+        await asyncio.sleep(between.SAYS_S)
+        await asyncio.gather(*(_told(hand, between.Alive()) for hand in hands if hand.facts is None))
+
+
+async def _told(hand: Hand, message: between.Go | between.Halt | between.Alive) -> None:
     """To one who is lost nothing needs to be told; who listens to him will know."""
     with suppress(LineLoss):
         await hand.line.say(message)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -379,6 +380,33 @@ async def test_a_machine_is_free_again_when_its_caller_is_gone(tmp_path: Path) -
                 except BenchError:
                     await asyncio.sleep(0.05)
         assert (await sent(make_plan(tmp_path / "q", [{}] * 5), there, server)).complete
+
+
+async def test_a_machine_is_free_again_when_its_caller_says_nothing_any_more(tmp_path: Path) -> None:
+    """Stopped, or vanished behind a line that stays open: before the start, and while his load is sent; who is there
+    says so, however long he has nothing else to say."""
+    from pytest_vllm_bench.machines.sending import Order, compared, reached, shipped
+
+    order = Order(target=Target(), settings=load.SendSettings(backend=BACKENDS["vllm"]), take=lambda *_: None)
+    async with answering() as server, listening(1, silence=3.0) as there:
+        order = replace(order, target=Target(base_url=f"http://127.0.0.1:{server.port}"))
+        for begins in (False, True):
+            async with reached(there[0]) as hand:
+                plan = make_plan(tmp_path / f"{begins}", [{"n": 2, "gap": 0.02}] * 9000, cap=4)
+                before = await compared(hand)
+                await shipped(hand, Measurement(scenario=scenario(), plan=plan), order)
+                if begins:
+                    await hand.line.say(line.Go(perf_counter() + before.ahead))
+                with pytest.raises(line.LineLoss, match="closed"):
+                    await only_signs_of_life(hand.line)
+        assert 0 < len(server.requests) < 9000
+        made = await sent(make_plan(tmp_path / "q", [{"n": 1, "first": 6.0}] * 2, cap=2), there, server)
+        assert made.complete
+
+
+async def only_signs_of_life(its: line.Line) -> None:
+    while True:
+        assert isinstance(await its.hear(), line.Alive)
 
 
 async def test_a_machine_that_got_another_plan_sends_nothing(tmp_path: Path) -> None:
