@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,7 +91,8 @@ def read(path: Path) -> Twin:
 
 def sound(name: str, value: float) -> bool:
     """Whether an engine can have this; what costs nothing is no time, and what it is made of is more than none."""
-    return (value >= 0 if name in FREE else value > 0) and value < math.inf
+    most = 1.0 if name == "serial" else sys.float_info.max
+    return (value >= 0 if name in FREE else value > 0) and value <= most
 
 
 def write(twin: Twin, path: Path) -> None:

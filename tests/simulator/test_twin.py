@@ -350,6 +350,7 @@ def test_what_is_no_figure_for_a_history_is_left_out(results: Path, tmp_path: Pa
         (["whatif", "TWIN", "--capacity"], "--sla"),
         (["whatif", "TWIN", "--rate", "1", "--set", "max_seqs=3"], "max_num_seqs"),
         (["whatif", "TWIN", "--rate", "1", "--set", "step_s=-1"], "NAME=NUMBER"),
+        (["whatif", "TWIN", "--rate", "1", "--set", "serial=2"], "NAME=NUMBER"),
         (["whatif", "none.json", "--rate", "1"], "none.json"),
         (["whatif", "TWIN", "--rate", "1", "--input-len", "5000000", "--output-len", "5"], "does not fit"),
         (["calibrate", "EMPTY"], "no measurement"),
@@ -368,6 +369,7 @@ def test_a_file_that_is_no_twin_is_refused(tmp_path: Path, twin: Twin) -> None:
     path = tmp_path / "twin.json"
     whole: dict[str, Any] = {"engine": {}, "lessons": [{"scenario": "x", "requests": 1}]}
     parts: list[dict[str, Any]] = [{"step_s": -1.0}, {"prefill_tokens_per_s": 0}, {"block": 0}, {"step_s": "fast"}]
+    parts += [{"serial": 2.0}]
     wrong = [json.dumps({**whole, "engine": part}).encode() for part in parts]
     empty = json.dumps({"engine": {}, "lessons": []}).encode()
     for content in (empty, b"", b"[]", b'{"kind": "x"}', b"\xff\xfe", *wrong):
