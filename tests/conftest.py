@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import os
 from collections.abc import Callable, Iterator
@@ -38,6 +39,11 @@ COMMANDS = {
     "embedding_llama",
     "ranking_llama",
 }
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays; who looks for garbage, as every pytest run in this process does, need not look at it."""
+    gc.freeze()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

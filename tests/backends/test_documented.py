@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+from quiet import NOT_ASKED
 
 from pytest_vllm_bench.backends import BACKENDS
 
@@ -50,7 +51,7 @@ def test_the_example_of_a_backend_of_ones_own(pytester: pytest.Pytester) -> None
     (code,) = re.findall(r"```python test conftest\n(.*?)```", text, re.DOTALL)
     config = {
         "base_url": "simulator", "backend": "mine", "input_output": [[32, 8]], "concurrency_prompts": [[2, 6]],
-        "warmup": 0, "validity": {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1},
+        "warmup": 0, "validity": NOT_ASKED,
     }  # fmt: skip
     pytester.makeconftest(code)
     pytester.path.joinpath("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quiet import NOT_ASKED
 from raw import Answer, error, html, serving, works
 
 from pytest_vllm_bench import simulator
@@ -26,7 +27,7 @@ from pytest_vllm_bench.tokenizer import SMALL
 
 GOLDEN = Path(__file__).parent / "golden"
 OF_0_1 = Path(__file__).parents[1] / "report" / "results_of_0_1"
-QUIET = "validity: {lag_ms: 60000, rate: 0.01, concurrency: 0.01, cpu: 1, steal: 1}\n"
+QUIET = f"validity: {json.dumps(NOT_ASKED)}\n"
 
 
 def shell(*args: str, cwd: Path, code: int = 0, **more: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from every import every
+from quiet import NOT_ASKED
 from test_commands import ran
 
 from pytest_vllm_bench import simulator
@@ -28,8 +29,7 @@ from pytest_vllm_bench.tokenizer import SMALL
 
 HERE = Path(__file__).parent / "vllm"
 HELP = (HERE / "help_serve.txt").read_text()
-#: A machine that is busy with other tests spoils nothing here.
-RELAXED = ("--validity", "lag_ms=60000", "rate=0.01", "concurrency=0.01", "cpu=1", "steal=1")
+RELAXED = ("--validity", *(f"{name}={value}" for name, value in NOT_ASKED.items()))
 LINES = [line for line in (HERE / "commands.txt").read_text().splitlines() if line and not line.startswith("#")]
 #: Files that the published lines name.
 ASKED = [{"prompt": "What is the capital of India?", "output_tokens": 10}]

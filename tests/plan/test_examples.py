@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from every import every
+from quiet import NOT_ASKED
 
 from pytest_vllm_bench import config, registry
 
@@ -76,7 +77,7 @@ def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.Monke
             written["profile"]["scenarios"] = "*"
         if "end" in written.get("dataset", {}):
             written["dataset"]["end"] = 2
-        written["validity"] = {"lag_ms": 60_000, "rate": 0.01, "concurrency": 0.01, "cpu": 1, "steal": 1}
+        written["validity"] = NOT_ASKED
         (pytester.path / "examples" / path.name).write_text(yaml.safe_dump(written), "utf-8")
     (pytester.path / "test_examples.py").write_text("".join(TEST.format(name=path.stem) for path in RUN))
     light = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
