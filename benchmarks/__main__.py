@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import chart, clients, foresight, kernel, limits, rounds, truth, watching
+from benchmarks import chart, clients, foresight, kernel, limits, machines, rounds, truth, watching
 from benchmarks.chinese import chinese
 from benchmarks.truth import Case
 from pytest_vllm_bench import environment
@@ -116,11 +116,17 @@ def times(asked: argparse.Namespace) -> str:
     return kernel.report(asked.out)
 
 
+def nodes(asked: argparse.Namespace) -> str:
+    """Two nodes beside one."""
+    return machines.table(asked.out, asked.rounds, *(asked.concurrency or [1024])[:1])
+
+
 PARTS = {
     "rounds": compare,
     "others": others,
     "limits": beyond,
     "kernel": times,
+    "machines": nodes,
     "foresight": foreseen,
     "watching": watched,
 }

@@ -40,7 +40,8 @@ WORDS: tuple[tuple[str, str], ...] = (
     (r"\| multi-token\b", "| 多 token"),
     (r"\| coalesced\b", "| 合并写出"), (r"\| chat\b", "| 聊天"), (r"\| 8k prompts\b", "| 8k 输入"),
     (r"s beyond the load", "负载之外 s"), (r"\| its measuring path\b", "| 其中的测量路径"),
-    (r"\| aiohttp loop\b", "| aiohttp 循环"), (r"(?<=事件/秒（每个事件 \d\.\d\d µs CPU）), ", "，"),
+    (r"\| aiohttp loop\b", "| aiohttp 循环"), (r"\| one node, 2 processes", "| 单机，2 个进程"),
+    (r"\| two nodes, 1 process each", "| 两机，各 1 个进程"), (r"(?<=事件/秒（每个事件 \d\.\d\d µs CPU）), ", "，"),
 )  # fmt: skip
 
 

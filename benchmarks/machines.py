@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,7 @@ MACHINES, WORKERS, STREAMS, BODY, EVENTS = 64, 8, 100_000, 2000, 128
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.machines", description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000_000)
-    parser.add_argument("--nodes", action="store_true", help="two nodes x 512 streams beside one x 1,024, and no more")
     asked = parser.parse_args()
-    if asked.nodes:
-        with tempfile.TemporaryDirectory() as folder:
-            rows = {"one node, 2 processes": alone, "two nodes, 1 process each": together}
-            errors = rounds.run([Case(concurrency=1024, requests=4096)], rows, 3, truth.build(Path(folder)).parent)
-            print(rounds.table(errors))
-        return
     with tempfile.TemporaryDirectory() as folder:
         plan = made(Path(folder), asked.requests)
         told("one machine's part cut", *timed(lambda: sum(len(data) for _, data in shard.cut(plan, 5, MACHINES))))
@@ -73,12 +66,25 @@ def main() -> None:
     print(f"a record in memory: {each:,.0f} bytes, {asked.requests:,} of them {each * asked.requests / 1e9:,.1f} GB")
 
 
+#: What is compared of one node and two.
+COLUMNS = {name: column for name, column in rounds.COMPARED.items() if name != "CPU µs/event"}
+
+
+def table(folder: Path, n: int, concurrency: int) -> str:
+    """As many streams from two nodes as from one, on one machine, and the seconds that start and end take."""
+    case = Case(concurrency=concurrency, requests=4 * concurrency)
+    rows = {"one node, 2 processes": alone, "two nodes, 1 process each": together}
+    return rounds.table(rounds.run([case], rows, n, folder), COLUMNS)
+
+
 def alone(case: Case, server: truth.Server, folder: Path) -> Seen:
-    return own.measured(case, server, folder, own.How(workers=2)).seen
+    began = perf_counter()
+    made = own.measured(case, server, folder, own.How(workers=2))
+    return replace(made.seen, beyond_s=perf_counter() - began - (made.facts.ended - made.facts.started))
 
 
 def together(case: Case, server: truth.Server, folder: Path) -> Seen:
-    """Two workers as their user starts them."""
+    """Two workers as their user starts them; they stand, and their start is no load's."""
     token, command = "a-token-of-benchmarks", [sys.executable, "-m", "pytest_vllm_bench", "worker"]
     with ExitStack() as stack:
         there = []
@@ -94,12 +100,16 @@ def together(case: Case, server: truth.Server, folder: Path) -> Seen:
         order = machines.Order(target=Target(base_url=server.url), settings=settings, take=lambda *_: None)
         scenario = Scenario(cell=Cell(place="x"), target=Target(), backend="vllm")
         begun = Measurement(scenario=scenario, plan=own.planned(case, folder / "plan"))
+        began = perf_counter()
         made = asyncio.run(machines.send(begun, order, there, asyncio.Event()))
+        beyond = perf_counter() - began
     assert made.facts is not None
     print([(m.name, f"{m.start_ms:.3f} ± {m.error_ms:.3f} ms") for m in made.facts.machines], file=sys.stderr)
     figures: Any = metrics(list(made.records), settings=MetricSettings(concurrency=case.concurrency, workers=2))
     names = {"ttft_mean": "mean_ttft_ms", "ttft_p99": "p99_ttft_ms", "itl_p50": "p50_itl_ms", "itl_p99": "p99_itl_ms"}
-    return Seen(throughput=figures["output_throughput"], **{ours: figures[name] for ours, name in names.items()})
+    seen = {ours: figures[name] for ours, name in names.items()}
+    beyond -= made.facts.ended - made.facts.started
+    return Seen(throughput=figures["output_throughput"], beyond_s=beyond, **seen)
 
 
 def told(what: str, n: int, seconds: float) -> None:
