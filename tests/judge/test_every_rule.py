@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import random
 from array import array
+from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
@@ -82,7 +83,8 @@ def told(i: int, ttft: float, decoding: float) -> dict[str, float]:
 @cache
 def sampled(kind: Literal["usual", "failing", "waiting"], complete: bool, slos: bool) -> Sample:
     """What its hundreds of rules are held against, looked at once: it depends on none of them."""
-    return sample(run(kind), settings_of(asked("failed == 0", goodput=GOODPUT if slos else {}), complete=complete))
+    settings = settings_of(asked("failed == 0", goodput=GOODPUT if slos else {}), complete=complete)
+    return replace(sample(run(kind), settings), tracks=TRACKS)
 
 
 def kind_of(name: str) -> Literal["usual", "failing", "waiting"]:
@@ -100,14 +102,14 @@ def asked(*rules: str, **changed: Any) -> Any:
 
 
 def judge(text: str, seen: Sample | tuple[Record, ...], **evidence: Any) -> Judgement:
-    return judged(asked(text), seen, **{"server": SERVER, "tracks": TRACKS, **evidence})
+    return judged(asked(text), seen, **{"server": SERVER, **evidence})
 
 
 @cache
 def figures(kind: Literal["usual", "failing", "waiting"]) -> dict[str, Any]:
     """What all rules see in such a run; one judgement of all of them, for a figure is the same beside others."""
     names = [name for name in NAMES if kind_of(name) == kind]
-    seen = judged(asked(*(f"{name} >= 0" for name in names)), of(names[0]), server=SERVER, tracks=TRACKS).verdicts
+    seen = judged(asked(*(f"{name} >= 0" for name in names)), of(names[0]), server=SERVER).verdicts
     return {verdict.rule.metric: verdict.observed for verdict in seen}
 
 
@@ -178,10 +180,8 @@ def test_it_is_inconclusive(name: str) -> None:
         assert found.reason.values["why"]
         return
     rules = (text, "failed_ratio < 1")  # the implied ones would fail in their own right
-    kept = judged(asked(*rules, goodput={}), of(name, slos=False), server=SERVER, tracks=TRACKS)
-    cut = judged(
-        asked(*rules, goodput={}), of(name, complete=False, slos=False), server=SERVER, tracks=TRACKS, complete=False
-    )
+    kept = judged(asked(*rules, goodput={}), of(name, slos=False), server=SERVER)
+    cut = judged(asked(*rules, goodput={}), of(name, complete=False, slos=False), server=SERVER, complete=False)
     if parse_name(name) and "goodput" in parse_name(name).row.needs:  # type: ignore[union-attr]
         assert kept.verdicts[0].verdict is Verdict.FAIL  # no SLO, no data
         return
