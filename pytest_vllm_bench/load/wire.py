@@ -228,8 +228,9 @@ class Connection(asyncio.Protocol):
         self._timer = None
         self.look()
 
-    def look(self) -> None:
-        """Read what was kept: a token, the end, or neither."""
+    def look(self, *, far: bool = True) -> None:
+        """Read what was kept: a token, the end, or neither.  Not ``far``: as far as the first token, since a thousand
+        connections are looked at in one turn; an end behind it gives a sign, or is followed by silence."""
         flight, kept = self.flight, self._kept
         if flight is None or not kept:
             return
@@ -237,8 +238,12 @@ class Connection(asyncio.Protocol):
         if flight.response is not None:
             flight.response += kept
         look = self._look = self._look or Look(self.hooks.content)
-        if look.take(b"".join(kept)):
-            self.token, self._watching, self._finished = self.last, False, 0.0
+        far = far or flight.response is not None or self._timer is not None
+        for part in [b"".join(kept)] if far else kept:
+            if look.take(part):
+                self.token, self._watching, self._finished = self.last, False, 0.0
+            if not (far or self._watching or look.midway):
+                break
         if look.finished and not self._finished:
             self._finished, self._watching = self.last, True
         if look.over:
@@ -320,7 +325,7 @@ class Connection(asyncio.Protocol):
 
     def overdue(self, now: float, limits: Timeouts) -> int | None:
         """Which timeout has passed, as an Ending."""
-        self.look()
+        self.look(far=False)
         if self.flight is None:
             return None
         if now - self.sent > limits.total:

@@ -33,6 +33,8 @@ from pytest_vllm_bench.model import Ending
 #: Objects before a collection, which holds every stream at once.  Reading makes no cycles, so that none is made while
 #: all goes well; connections that fail leave some behind, and a server that is gone must not fill the memory.
 GARBAGE = 50_000
+#: Connections that are looked at in one turn of the loop: less than a millisecond of it.
+SWEPT = 16
 LEAD_S = 0.25  # connections are opened this long before the requests that need them are due
 
 
@@ -197,13 +199,21 @@ class Worker:
         self.tape.end(row.number, perf_counter(), Ending.NOT_SENT)
 
     def _sweep(self) -> None:
+        reads = self.tape.reads + sum(connection.reads for connection in self.hooks.active)
+        self.watch.sample(perf_counter(), reads)
+        self._sweep_on([*self.hooks.active])
+
+    def _sweep_on(self, connections: list[Connection]) -> None:
+        """A few at a time: what arrives meanwhile is read between them."""
         now, limits = perf_counter(), self.job.timeouts
-        self.watch.sample(now, self.tape.reads + sum(connection.reads for connection in self.hooks.active))
-        for connection in tuple(self.hooks.active):
+        for connection in connections[-SWEPT:]:
             ending = connection.overdue(now, limits)
             if ending is not None:
                 connection.give_up(ending)
-        if not self.done.is_set():
+        del connections[-SWEPT:]
+        if connections:
+            self.loop.call_soon(self._sweep_on, connections)
+        elif not self.done.is_set():
             self.loop.call_later(self._sweep_s, self._sweep)
 
     def stop(self) -> None:
