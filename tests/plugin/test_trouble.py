@@ -197,9 +197,10 @@ def test_a_second_interruption_ends_at_once(
         bench("--collect-only", f"--vllm-url={server.base_url}", **ONE)
         process = begin(f"--vllm-url={server.base_url}")
         tape = pytester.path / "results" / ".running" / "bench_io64x8_mc2_np30" / "tape"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not any(p.stat().st_size > 1000 for p in tape.glob("*")):
+        deadline, sizes = time.monotonic() + 60, [0]
+        while time.monotonic() < deadline and (sizes[-1] < 1000 or sizes[-1] != sizes[0]):  # all stall
             time.sleep(0.1)
+            sizes = [*sizes[-10:], sum(path.stat().st_size for path in tape.glob("*"))]
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(1)
         os.killpg(process.pid, signal.SIGINT)
