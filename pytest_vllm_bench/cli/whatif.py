@@ -12,6 +12,7 @@ from pytest_vllm_bench import twin as twins
 from pytest_vllm_bench.cli.calibrate import assumed
 from pytest_vllm_bench.cli.single import slo
 from pytest_vllm_bench.errors import BenchError
+from pytest_vllm_bench.judge import prediction
 from pytest_vllm_bench.metric_table import purposeless
 from pytest_vllm_bench.model import CapacityAnswer, Deployment, Result
 from pytest_vllm_bench.report import words
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace, lang: str) -> int:
     if args.replicas > 1:
         route = say(f"twin.fleet.{args.route}", lang)
         lines.append(say("twin.fleet", lang, replicas=args.replicas, route=route))
-    lines += ["", *table(results, lang)] if results else []
+    lines += ["", *table(results, lang), *_dashes(twin, results, lang)] if results else []
     lines += [said(answer, args.capacity, lang)] if answer else []
     lines += [say("twin.next", lang), *(_next(one, lang) for one in loads)] if loads else []
     print("\n".join(lines))
@@ -129,6 +130,14 @@ def table(results: Sequence[Result], lang: str) -> list[str]:
     lines = words.aligned(body, right=set(range(len(body[0]) - len(ruled))))
     notes = [note for r in results for note in r.notes if note.key.startswith("twin.")]
     return [*lines, *dict.fromkeys(say(note, lang) for note in notes[-4:])]
+
+
+def _dashes(twin: twins.Twin, results: Sequence[Result], lang: str) -> list[str]:
+    """Why a figure is not told of any load."""
+    shown = [key for key in SHOWN if all(one.metrics.get(key) is None for one in results)]
+    off = {key: error for key in shown if (error := prediction.error(key, twin.errors)) and error > prediction.MOST}
+    names = ", ".join(f"{words.with_unit(key, lang)} {error:.1%}" for key, error in off.items())
+    return [say("twin.dash", lang, most=f"{prediction.MOST:.0%}", names=names)] if off else []
 
 
 def _asked(result: Result) -> Any:

@@ -90,6 +90,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "above {most} a metric is not told: {names}",
         "误差超过 {most} 的指标不作预测：{names}",
     ),
+    "twin.dash": (
+        "—: of loads kept from it this twin was off by more than {most}, so it does not tell: {names}",
+        "—：对未参与校准的负载，误差超过 {most}，因此不作预测：{names}",
+    ),
     "twin.none_refused": ("every one of these is told", "以上指标均可预测"),
     "twin.written": ("wrote {path}", "已写入 {path}"),
     "twin.col.change": ("change", "变化"),

@@ -291,6 +291,12 @@ def test_the_commands_calibrate_and_ask(results: Path, tmp_path: Path, said: Cal
     assert "would break: p50_tpot_ms" in text
     assert "3 replicas behind round robin" in text
     assert "PASS" not in text
+    for off, reason in ((0.25, "so it does not tell: Median TTFT (ms) 25.0%\n"), (0.05, "")):
+        other = json.loads(path.read_text())
+        other["errors"] = dict.fromkeys(other["errors"], 0.01) | {"median_ttft_ms": off}
+        (tmp_path / "other.json").write_text(json.dumps(other))
+        answer = said("whatif", tmp_path / "other.json", "--rate", "2", "--lang", "en")
+        assert (reason in answer, "does not tell" in answer) == (True, bool(reason))
     again = said("calibrate", results, "--out", path, "--against", path, "--lang", "en")
     assert "unchanged" in again
     chinese = said("whatif", path, "--concurrency", "8", "--sla", "p50_tpot_ms <= 100", "--next", "--lang", "zh")
