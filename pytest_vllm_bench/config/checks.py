@@ -65,8 +65,8 @@ def _backend(config: Config) -> Iterator[Problem]:
     elif settings.chat_template == "client":
         yield from _templated(config, config.registry.backends[settings.backend])
     elif settings.tokenizer == "ids" and not config.registry.backends[settings.backend].takes_token_ids:
-        made = [c.name for c in choices(settings) if c.name in (known := config.registry.datasets)]
-        if any(known[name].lengths == "both" for name in made):  # whose words are ours, not those of a file
+        datasets = (config.registry.datasets.get(choice.name) for choice in choices(settings))
+        if any(one is not None and one.lengths == "both" for one in datasets):  # its words are ours, not a file's
             said = Message(key="plan.ids_not_taken", values={"backend": settings.backend})
             yield Problem(message=said, path="tokenizer", line=line_of(config.lines, ("tokenizer",)))
     weights = settings.model_choice

@@ -38,8 +38,8 @@ def hidden(url: str) -> str:
     return scheme + slashes + re.sub(r"([?#]).*", r"\1***", f"***@{host}" if credentials else rest, flags=re.DOTALL)
 
 
-#: What a shell, a CI or a template was to fill in.
-_VARIABLE = re.compile(r"\$[{(\[]?\w|\{\{|%[A-Za-z_]\w*%")
+#: What a shell, a CI or a template was to fill in: anywhere, or in a host's name; $ and % have their place in a path.
+_VARIABLE, _VARIABLE_HOST = re.compile(r"\$\{|\{\{"), re.compile(r"\$\(?\w|%\w+%")
 
 
 def address(url: str) -> ServerUrl:
@@ -51,7 +51,9 @@ def address(url: str) -> ServerUrl:
         return _unix(url)
     if url.lower().endswith(".json") and "://" not in url:
         return ServerUrl(url=url, twin=True)
-    if _VARIABLE.search(url.rpartition("@")[2]):
+    bare = url.rpartition("@")[2]
+    host = (bare.partition("//")[2] or bare).partition("/")[0]
+    if _VARIABLE.search(bare) or _VARIABLE_HOST.search(host):
         return _wrong("url_variable", url)
     try:
         parts = urlsplit(url)
@@ -59,8 +61,8 @@ def address(url: str) -> ServerUrl:
     except ValueError:
         return _wrong("url_port" if url.count("[") == url.count("]") else "url", url)
     if parts.scheme not in ("http", "https") or not url.lower().startswith(f"{parts.scheme}://"):
-        bare = url.partition("://")[2] if "://" in url else url.lstrip("/")
-        return _wrong("url_scheme", url, instead=hidden(f"http://{bare}"))
+        named = url.partition("://")[2] if "://" in url else url.lstrip("/")
+        return _wrong("url_scheme", url, instead=hidden(f"http://{named}"))
     if port == 0:
         return _wrong("url_port", url)
     if "@" in parts.path and "@" not in parts.netloc and port is not None:  # a password with a / in it

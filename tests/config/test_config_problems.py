@@ -11,6 +11,7 @@ from config_made import Read, Wrong
 from every import every
 
 from pytest_vllm_bench.config import Overrides, read
+from pytest_vllm_bench.config.urls import address
 from pytest_vllm_bench.errors import ConfigError
 from pytest_vllm_bench.registry import builtin
 from pytest_vllm_bench.text import say
@@ -221,6 +222,7 @@ URLS = [
     ("http://$HOST:8000", "url_variable", "PYTEST_VLLM_URL"),
     ("http://{{ host }}:8000", "url_variable", "PYTEST_VLLM_URL"),
     ("http://%HOST%:8000", "url_variable", "PYTEST_VLLM_URL"),
+    ("http://h/${PREFIX}", "url_variable", "PYTEST_VLLM_URL"),
 ]
 
 
@@ -230,6 +232,11 @@ def test_a_bad_url_is_told_with_what_to_write(wrong: Wrong, url: str, key: str, 
     assert (problem.message.key, problem.path, problem.file) == (f"config.{key}", "--vllm-url", "")
     assert instead in say(problem.message, "en")
     assert instead in say(problem.message, "zh")
+
+
+def test_what_looks_like_a_variable_in_a_path_is_none() -> None:
+    for url in ("http://h:8000/%E4%BD%A0%E5%A5%BD", "http://h/a$b/$metadata", "http://u:pa$$word@h:8000"):
+        assert not address(url).problem, url
 
 
 def test_no_url_anywhere_names_both_ways_out(wrong: Wrong) -> None:
