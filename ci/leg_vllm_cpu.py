@@ -125,8 +125,8 @@ def profile(findings: Findings, python: Path, model: Path, common: Mapping[str, 
         config = json.dumps({"profiler": "torch", "torch_profiler_dir": folder})
         one = {"input_output": [[64, 16]], "concurrency_prompts": [[2, 8]], "profile": {"requests": 3}}
         with vllm(python, model, "--max-model-len", "512", "--profiler-config", config) as url:
-            (cell,) = bench({**common, **one}, url, kept=Path(folder) / "results")
-            spans, operations = traces(cell.row)
+            (cell,) = bench({**common, **one}, url, kept=(results := Path(folder) / "results"))
+            spans, operations = traces(cell.row, results)
         (notes,) = [note["values"] for note in cell.row["notes"] if note["key"] == "server.profiled_apart"]
         holds = (cell.row["completed"], cell.row["taints"], notes["n"]) == (8, [], 3) and len(cell.row["traces"]) > 1
         findings.check(f"{cell.id}: profiled apart, {notes['files']} files", holds=holds)
@@ -135,9 +135,10 @@ def profile(findings: Findings, python: Path, model: Path, common: Mapping[str, 
         findings.check(f"{cell.id}: {told}", holds=len(inside) == len(spans) == 3)
 
 
-def traces(row: Mapping[str, Any]) -> tuple[list[tuple[float, float]], list[float]]:
+def traces(row: Mapping[str, Any], results: Path) -> tuple[list[tuple[float, float]], list[float]]:
     """The requests of the client's trace, and when the server's operations began."""
-    own, *theirs = [json.loads(gzip.decompress(Path(path).read_bytes())) for path in row["traces"] if "json" in path]
+    paths = [results / path for path in row["traces"] if "json" in path]
+    own, *theirs = [json.loads(gzip.decompress(path.read_bytes())) for path in paths]
     spans = [event for event in own["traceEvents"] if event.get("name") == "request" and event["ph"] == "X"]
     operations = [event["ts"] for one in theirs for event in one["traceEvents"] if event.get("cat") == "cpu_op"]
     return [(span["ts"], span["ts"] + span["dur"]) for span in spans], operations

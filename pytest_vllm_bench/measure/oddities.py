@@ -15,6 +15,8 @@ COUNTED_BY_SERVER = frozenset({"usage", "counter", "ids"})
 _LIMITED = ("length", "max", "limit")
 #: Answers whose arrivals are looked at, spread evenly over the run: lumps are a habit, not an accident.
 LOOKED_AT = 400
+#: Tokens of which an answer that ends by itself may consist without text: EOS, special ones, half a character.
+TEXTLESS = 4
 #: Fewer events say nothing about how they come.
 FEWEST_EVENTS = 5
 #: Seconds: what is shorter may be a client's or a kernel's own doing; and a model's token takes longer than this.
@@ -68,14 +70,15 @@ def _counts(record: Record) -> list[tuple[str, int]]:
         return []
     exact = record.token_source in COUNTED_BY_SERVER
     found = [("canned", got)] if record.from_cache else []
+    limited = any(word in (record.finish_reason or "") for word in _LIMITED)
     if asked is not None and got != asked:
         slack = max(1.0, (0.01 if exact else 0.2) * asked)  # a count of our own may be off; one of theirs by an EOS
-        limited = any(word in (record.finish_reason or "") for word in _LIMITED)
         if got > asked + slack:
             found.append(("long", got))
         elif record.error == "short" or (limited and got < asked - slack and record.token_source != "events"):
             found.append(("short", got))
-    if got and not record.arrival_times and (exact or record.first_chunk is None):
+    textless = got <= TEXTLESS and record.finish_reason and not limited
+    if got and not record.arrival_times and not textless and (exact or record.first_chunk is None):
         found.append(("unstreamed" if record.first_chunk is None else "silent", got))
     return found
 

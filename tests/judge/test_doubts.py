@@ -279,8 +279,9 @@ def test_two_counts_that_do_not_agree() -> None:
 
 
 def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
-    empty = array("d"), array("i"), array("i")
-    silent = of_length(32, first_token=None, arrival_times=empty[0], arrival_events=empty[1], arrival_tokens=empty[2])
+    times, counts = array("d"), array("i")
+    none = {"first_token": None, "arrival_times": times, "arrival_events": counts, "arrival_tokens": counts}
+    silent = of_length(32, **none)
     found = judged(scenario("output_throughput >= 0.001"), silent)
     assert keys(found) == ["silent"]
     assert found.verdicts[0].verdict is INCONCLUSIVE
@@ -288,6 +289,17 @@ def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
     assert keys(judged(scenario(), unstreamed)) == ["unstreamed"], "an answer in one piece has no stream"
     asked = replace(scenario(), extra_body={"stream": False})
     assert keys(judged(asked, unstreamed)) == [], "as was asked"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "reason", "doubts"),
+    [(1, "stop", []), (2, "eos_token", []), (8, "stop", ["silent"]), (1, "length", ["silent"]), (1, None, ["silent"])],
+)
+def test_a_model_may_end_its_answer_before_any_text(tokens: int, reason: str | None, doubts: list[str]) -> None:
+    times, counts = array("d"), array("i")
+    none = {"first_token": None, "arrival_times": times, "arrival_events": counts, "arrival_tokens": counts}
+    ended = of_length(32, asked=tokens, output_tokens=tokens, finish_reason=reason, **none)
+    assert keys(judged(scenario(), ended)) == doubts
 
 
 def replace_chunk(record: Record) -> Record:
