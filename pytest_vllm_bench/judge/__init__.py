@@ -57,7 +57,7 @@ def judge(
     statistical = max(1, sum(is_statistical(rule) for rule in rules))
     seen = checks(asked, measured, samples)
     prompt = all(c.ok for c in seen if c.id == "sentinel_lag")
-    streams = asked.extra_body.get("stream") is not False
+    streams = asked.extra_body.get("stream") is not False and (last.plan is None or last.plan.streamed)
     odd = doubts.once(doubts.doubts(samples, last.plan, prompt=prompt, streams=streams), doubts.among(last.said))
     complete = all(sample.complete for sample in samples)
     case = Case(

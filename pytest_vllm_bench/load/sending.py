@@ -88,7 +88,7 @@ def _job(plan: Plan, target: Target, settings: SendSettings, folder: Path, place
         path=plan.path,
         content_type=plan.content_type,
         sign=backend.sign if backend else Content().sign,
-        framing=backend.framing if backend and plan.streamed else "json",
+        framing=backend.framing if backend else "json",
         reader=name_of(backend),
         models=plan.models,
         headers={**(backend.headers if backend else {}), **target.headers, **settings.headers},

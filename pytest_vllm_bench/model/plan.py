@@ -88,7 +88,7 @@ class Plan:
     salt: str = ""
     digest: str = ""
     force_length: bool = False
-    streamed: bool = True
+    streamed: bool = True  # answers come piece by piece: the backend has streams, and nobody asked for none
     template_tokens: int = 0  # tokens the chat template adds to each prompt, where known
     output_field: str = ""  # the body's field that asks for so many output tokens
     notes: tuple[Message, ...] = ()  # what the reader should know ("the backend cannot force the length")

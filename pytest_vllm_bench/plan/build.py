@@ -329,6 +329,7 @@ def _plan(scenario: Scenario, context: BuildContext, folder: Path, writer: PlanW
         seed=scenario.seed,
         salt=context.salt if scenario.cache == "cold" else "",
         digest=writer.digest,
+        streamed=backend.framing != "json" and scenario.extra_body.get("stream") is not False,
         template_tokens=context.template_tokens or 0,
     )
 

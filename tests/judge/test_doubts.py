@@ -289,6 +289,8 @@ def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
     assert keys(judged(scenario(), unstreamed)) == ["unstreamed"], "an answer in one piece has no stream"
     asked = replace(scenario(), extra_body={"stream": False})
     assert keys(judged(asked, unstreamed)) == [], "as was asked"
+    gateway = Plan(scenario_id="s", folder=Path(), n=60, path="/mii/m", streamed=False)
+    assert keys(judged(scenario(), unstreamed, plan=gateway)) == [], "a backend without streams"
 
 
 @pytest.mark.parametrize(
