@@ -4,7 +4,7 @@
 the mutants and finds the tests that run each function.  Here the tests are collected once, not once a mutant; a mutant
 is a fork in which those tests run, the ones that killed its neighbours first, and its processor time is limited, not
 its wall time.  Only mutants without a verdict are tried; with ``--survivors`` those that are left as well, by more
-tests.
+tests.  ``--tests``: the test files to run, where those of pyproject.toml take too long; another choice tries all again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.tmpdir import tmppath_result_key
 from hypothesis import Phase, settings
 from mutmut.__main__ import (
     SourceFileMutationData,
@@ -46,8 +47,8 @@ QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"shares": "statistics", "averages": "sla", "comparison": "baseline", "enough": "stopping",
        "selection": "series",
-       "summary": "imports", "judge": "sla", "answer": "decode", "noise": "gate", "standing": "gate", "rounds": "gate",
-       "devices": "devices_judged", "oddities": "doubts"}  # fmt: skip
+       "summary": "imports", "judge": "sla", "answer": "decode", "noise": "gate", "standing": "baseline",
+       "rounds": "baseline", "parts": "culprit", "devices": "devices_judged", "oddities": "doubts"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
 #: Verdicts are written this often.
@@ -137,8 +138,8 @@ class Mutants:
         for item, following in zip(items, [*items[1:], None], strict=True):
             try:
                 passes(item, following)
-            except BaseException:
-                os.write(sink, item.nodeid.encode())
+            except BaseException as error:
+                os.write(sink, (item.nodeid if name else f"{item.nodeid}: {error!r}").encode()[:4096])
                 return KILLED
         return SURVIVED
 
@@ -166,6 +167,7 @@ def passes(item: Any, following: pytest.Item | None) -> None:
     """The test alone, without the reports that take longer than it; raises what it raises."""
     if not item._request:
         item._initrequest()
+    item.stash[tmppath_result_key] = {}  # by which ``tmp_path`` decides what it leaves; a report would have set it
     item.session._setupstate.setup(item)
     item.runtest()
     item.session._setupstate.teardown_exact(following)
@@ -194,7 +196,10 @@ def main() -> None:
     parser.add_argument("module", nargs="+")
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--children", type=int, default=os.cpu_count())
+    parser.add_argument("--tests", nargs="+")
     asked = parser.parse_args()
+    if asked.tests:
+        config().pytest_add_cli_args_test_selection[:] = asked.tests
     prepare()
     setup_source_paths()
     load_stats()

@@ -1,14 +1,19 @@
 """How often the gate errs, corner by corner, and what it sees: seeded simulations of the gate's own functions."""
 
+# A tuple with an approx in it is compared with one of numbers, which mypy takes for unlike.
+# mypy: disable-error-code=comparison-overlap
+
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from every import every
 from long import times
 from scipy import special, stats
 from sessions import ASSUMED, Corner, detectable, simulate
@@ -222,12 +227,90 @@ def test_a_figure_that_is_not_there_counts_for_nothing() -> None:
     np.testing.assert_allclose(known.own, other.own[..., :3])
 
 
-def test_alpha_is_spent_on_the_looks_and_no_more() -> None:
-    levels = Alphas.of(scenarios=12, metrics=3, again=4)
-    assert sum(levels.looks) == pytest.approx(levels.end)
-    assert levels.looks[0] < levels.looks[-1]
-    assert 36 * (sum(levels.looks) + levels.end) + 3 * levels.together <= 0.015
-    assert levels.suspected > 20 * levels.end
+@every(("scenarios", "metrics", "again"), [(12, 3, 4), (50, 6, 3), (2, 1, 1), (1, 3, 4), (1, 2, 2), (1, 9, 1)])
+def test_alpha_is_spent_on_the_looks_and_no_more(scenarios: int, metrics: int, again: int) -> None:
+    """As documented: by (i/again)², from the second fresh measurement on, and as much again at the end."""
+    levels = Alphas.of(scenarios, metrics, again)
+    assert levels.together == min(0.0025, 0.007 / metrics)
+    each = 0.0035 / (scenarios * metrics) if scenarios > 1 else levels.together
+    assert levels.end == pytest.approx(each)
+    spent = [(i / again) ** 2 if i > 1 or again == 1 else 0 for i in range(1, again + 1)]
+    assert np.cumsum(levels.looks) == pytest.approx(each * np.array(spent))
+    assert levels.suspected == pytest.approx(min(0.05, 0.5 / (scenarios * metrics)))
+
+
+def test_what_fails_is_beyond_the_noise_and_beyond_the_tolerance() -> None:
+    """Of two rulers what either finds is found, each with its share of α."""
+    errors = [(np.array([2.0, 0.1]), 4.0, 0.75), (np.array([1.0, 5.0]), 2.0, 0.25)]
+    apart = gate.Apart(x=np.zeros(2), errors=errors)
+
+    def by_hand(e: float, df: float, share: float) -> float:
+        t = partial(stats.t.ppf, df=df)
+        return float(max(t(1 - 0.01 * share) * e, 1.5 + t(0.9) * e))
+
+    expected = [min(by_hand(e[i], df, share) for e, df, share in errors) for i in (0, 1)]
+    assert apart.needed(0.01, 1.5, 0.9) == pytest.approx(expected)
+    assert apart.width(0.9) == pytest.approx([stats.t.ppf(0.9, 2), stats.t.ppf(0.9, 4) * 0.1])
+
+
+def test_a_scenario_scatters_no_less_than_its_metrics_do_together() -> None:
+    first, fresh = np.array([[1.0, 5.0, 0.0]]), np.array([[3.0, 5.0, 9.0]])
+    assert gate.scatter([first, fresh]) == pytest.approx(np.array([[85 / 6, 85 / 6, 40.5]]))
+    assert gate.scatter([first, fresh], slice(0, 2)) == pytest.approx(np.array([[2.0, 1.0, 40.5]]))
+    assert gate.scatter([first, fresh], []) == pytest.approx(np.array([[2.0, 0.0, 40.5]]))
+
+
+def test_one_scenario_is_held_against_the_median_of_the_others() -> None:
+    """With fewer than two others nothing is known of the session's mood, which the error then has to hold."""
+    known = noise.Noise(kept=np.array([[3, 3, 3, 3]]), own=np.full((1, 4), 2.0), own_df=np.full((1, 4), 6.0),
+                        mood=np.array([7.0]), mood_df=2.0)  # fmt: skip
+    for others, x, factor in (([1.0, 2.0], 3.5, 1 + 1 / 2), ([1.0, 2.0, 9.0], 3.0, 1 + 1.57 / 3)):
+        apart = gate.beside(known.of(0), 1, 5.0, np.array(others))
+        assert float(apart.x) == x
+        assert [(float(e), float(df), share) for e, df, share in apart.errors] == [
+            (pytest.approx((2.0 * factor * 4 / 3) ** 0.5), 8.0, 0.75),
+            (pytest.approx((2.0 * factor * 4 / 3) ** 0.5), 6.0, 0.25),
+        ]
+    for few in ([], [3.0]):
+        apart = gate.beside(known.of(0), 1, 5.0, np.array(few))
+        assert float(apart.x) == 5.0
+        assert [float(e) for e, *_ in apart.errors] == pytest.approx([(9.0 * 4 / 3) ** 0.5] * 2)
+
+
+def test_of_fresh_measurements_what_is_a_sessions_own_stays() -> None:
+    """Five sessions of R = 3 runs, each of a variance v of which w/R are its runs'; the new one: n times r runs."""
+
+    def squared(v: float, w: float | None, n: int, r: float, scatter: float | None = None) -> float:
+        known = noise.Noise(kept=np.array([5]), mood=np.array(0.0), own=np.array([v]), own_df=np.array([8.0]),
+                            mood_df=4.0, within=None if w is None else np.array(w), runs=3.0)  # fmt: skip
+        fresh = Fresh(count=n, runs=r, scatter=None if scatter is None else np.array(scatter))
+        error, df, _ = gate.beside(known, 0, 0.0, np.zeros(2), fresh).errors[1]
+        assert df == 8.0
+        return float(error**2) / 1.5
+
+    for n, r in ((1, 3.0), (4, 3.0), (2, 1.0), (1, 1.0), (1, 2.0), (0, 3.0)):
+        of_new = 2.0 - 0.6 / 3 + 0.6 / (max(n, 1) * r)
+        assert squared(2.0, 0.6, n, r) == pytest.approx(of_new + 2.0 / 5), (n, r)
+    assert squared(2.0, None, 4, 3.0) == pytest.approx(2.0 * (1 + 1 / 5)), "how much is the runs' nobody knows"
+    assert squared(2.0, 60.0, 4, 3.0) == pytest.approx(2.0 * (1 / 4 + 1 / 5)), "no less than if all were the runs'"
+    assert squared(2.0, None, 4, 3.0, 1.0) == pytest.approx(2.0 - 0.7 * 1.0 * (1 - 1 / 4) + 2.0 / 5)
+    assert squared(2.0, 0.6, 4, 3.0, 1.0) == pytest.approx(2.0 - 0.2 + 0.05 + 2.0 / 5)
+    assert 1.5 * squared(2.0, 0.6, 4, 3.0, 100.0) == pytest.approx(100 * (1 / 4 + 1 / 5)), "a wild one is believed"
+
+
+def test_all_together_are_their_mean_unless_a_few_make_it() -> None:
+    quiet = noise.Noise(kept=np.array([3, 3, 3, 3]), mood=np.array(4.0), mood_df=2.0)
+    assert gate.together(quiet, np.array([0.0, 0.0, 9.0])).x == 3.0
+    assert gate.together(quiet, np.array([0.0, 0.0, 0.0, 8.0])).x == 0.0
+    assert gate.together(quiet, np.array([0.0, 9.0, 9.0, 9.0])).x == 6.75
+    both, alone = gate.together(quiet, np.array([0.0, 9.0, 9.0, 9.0])).errors
+    assert (float(both[0]), float(both[1]), both[2]) == (pytest.approx((4 * 4 / 3) ** 0.5), 3.5, 0.75)
+    assert (float(alone[0]), float(alone[1]), alone[2]) == (pytest.approx((4 * 4 / 3) ** 0.5), 2.0, 0.25)
+    once = noise.Noise(kept=np.array([1, 1, 2]))
+    for changes, spread in (([1.0], 0.0), ([1.0, 3.0, 8.0], 13 / 3)):
+        ((error, df, share),) = gate.together(once, np.array(changes)).errors
+        assert (float(error**2), float(df), share) == (
+            pytest.approx((0.75**2 + spread / 2) * (1 + 3 / 4)), 3.0, 1.0)  # fmt: skip
 
 
 def test_fresh_measurements_average_out_what_varies_from_run_to_run_alone() -> None:

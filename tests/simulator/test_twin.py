@@ -23,7 +23,7 @@ from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import prediction
 from pytest_vllm_bench.metric_table import TWIN as TWIN_METRICS
 from pytest_vllm_bench.metric_table import parse_rule, rule_problems
-from pytest_vllm_bench.model import Measurement, Message, Plan, Record, Rule, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Measurement, Plan, Record, Rule
 from pytest_vllm_bench.simulator.engine import Fleet
 from pytest_vllm_bench.store import history, measurement, records
 from pytest_vllm_bench.twin import Twin, advice, fit, playing, whatif
@@ -141,35 +141,6 @@ def test_what_cannot_be_learnt_from_is_refused(twin: Twin) -> None:
 
 def _unstreamed(record: Record) -> Record:
     return Record(index=record.index, sent=record.sent, done=record.done, prompt_tokens=record.prompt_tokens)
-
-
-@every(
-    "text, errors, word, within",
-    [
-        ("p99_ttft_ms <= 500", {"p99_ttft_ms": 0.05}, "holds", True),
-        ("p99_ttft_ms <= 90", {"p99_ttft_ms": 0.05}, "breaks", False),
-        ("p99_ttft_ms <= 103", {"p99_ttft_ms": 0.05}, "close", True),
-        ("p99_ttft_ms <= 500", {"p99_ttft_ms": 0.11}, "untold", None),
-        ("p99_ttft_ms <= 500", {}, "untold", None),
-        ("p99_response_ttft_ms <= 500", {"p99_ttft_ms": 0.05}, "holds", True),
-        ("cost_per_million_output_tokens <= 500", {"output_throughput": 0.01}, "holds", True),
-        ("goodput_ratio >= 0.9", {"p99_ttft_ms": 0.05}, "untold", None),
-        ("failed == 0", {}, "no_failures", True),
-    ],
-)
-def test_a_rule_is_predicted_with_what_the_twin_was_wrong_by(
-    text: str, errors: dict[str, float], word: str, within: bool | None
-) -> None:
-    rule = rules(text)[0]
-    reason = Message(key="judge.counted")
-    observed = 0 if rule.metric == "failed" else 100.0
-    seen = RuleVerdict(rule=rule, verdict=Verdict.PASS, reason=reason, observed=observed, within=observed <= rule.limit)
-    made = prediction.predicted(seen, errors, open_loop=False)
-    assert made.verdict is Verdict.PREDICTED
-    assert made.reason.key == f"judge.predicted.{word}"
-    if word == "close":
-        assert made.interval == pytest.approx((95.0, 105.0))
-    assert made.within is within
 
 
 def test_goodput_is_told_where_its_latencies_are(twin: Twin) -> None:
