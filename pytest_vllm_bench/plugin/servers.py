@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pytest_vllm_bench.plugin.items import Items
 
 T = TypeVar("T")
+#: Seconds: a signal that comes just before a thread falls asleep wakes it no more, and waits for it to wake by itself.
+LOOKS_S = 0.5
 
 
 class ServerHandle:
@@ -85,7 +87,8 @@ def beside(work: Coroutine[Any, Any, T]) -> T:
 
     try:
         threading.Thread(target=run).start()
-        over.wait()
+        while not over.wait(LOOKS_S):
+            pass
     except BaseException:  # at whatever moment: a pool that is interrupted while it begins cannot be left
         with contextlib.suppress(RuntimeError):  # it has just come to its end
             loop.call_soon_threadsafe(task.cancel)

@@ -26,7 +26,6 @@ from pytest_vllm_bench.tokenizer import SMALL
 
 pytestmark = pytest.mark.slow  # whole sessions
 
-pytestmark = pytest.mark.slow  # whole sessions
 Bench = Callable[..., pytest.RunResult]
 Begin = Callable[..., subprocess.Popen[str]]
 SCRIPTED = Path(__file__).parent.parent / "serve" / "scripted.py"
