@@ -66,7 +66,7 @@ def long(session: nox.Session) -> None:
 def fast(session: nox.Session) -> None:
     """The tests that take no patience."""
     only = "not slow"
-    python(session, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-q", "-m", only, *session.posargs)
+    python(session, "-m", "pytest", "-n", "3", "--dist", "worksteal", "-q", "-m", only, *session.posargs)
 
 
 @nox.session

@@ -93,6 +93,7 @@ ODD: dict[str, bytes | Answer] = {
 }
 
 
+@pytest.mark.slow
 def test_what_only_informs_never_refuses(opened: Open) -> None:
     wrong = []
     for name, odd in ODD.items():
@@ -267,6 +268,7 @@ def later(odd: bytes, then: Callable[[int, bytes], bytes]) -> Answer:
     return lambda n, body: odd if n < 2 else then(n, body)
 
 
+@pytest.mark.slow
 def test_not_yet_is_waited_for_in_every_form(opened: Open) -> None:
     wrong = []
     for name, odd in NOT_YET.items():
@@ -278,6 +280,7 @@ def test_not_yet_is_waited_for_in_every_form(opened: Open) -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 def test_a_list_that_is_not_yet_there_is_waited_for(opened: Open) -> None:
     for odd in (page({"object": "list", "data": []}), html(503), html(), page(b""), b"", html(307, Location="/wait")):
         with serving({CHAT: works, "/v1/models": later(odd, lambda n, body: models("m"))}) as raw:
@@ -310,6 +313,7 @@ def test_what_will_not_pass_fails_at_once(opened: Open) -> None:
         assert refused(opened, raw.url, patience=600).key == "server.model"
 
 
+@pytest.mark.slow
 def test_the_last_words_are_shown_and_the_wait_is_aloud(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ready, "PATIENCE", 0.2)
     said: list[Message] = []

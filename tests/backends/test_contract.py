@@ -55,6 +55,7 @@ def streams(backend: Backend) -> bool:
     return backend.generates and backend.framing != "json"
 
 
+@pytest.mark.slow
 @of_each
 def test_an_answer(send: Send, backend: Backend) -> None:
     record = send(backend)

@@ -46,6 +46,7 @@ def test_the_column_on_forcing_says_what_the_bodies_do(generator: ModuleType) ->
         assert bool(generator.forcing(backend)) == backend.forces_length
 
 
+@pytest.mark.slow
 def test_the_example_of_a_backend_of_ones_own(pytester: pytest.Pytester) -> None:
     text = (DOCS / "en" / "backends.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python test conftest\n(.*?)```", text, re.DOTALL)

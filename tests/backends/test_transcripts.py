@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from every import every
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ def test_means_what_it_says(name: str, transcript: Transcript) -> None:
     assert {key: found[key] for key in transcript.facts} == transcript.facts
 
 
+@pytest.mark.slow
 @every("transcript", TRANSCRIPTS, ids=lambda t: t.name)
 def test_cut_at_every_byte(transcript: Transcript) -> None:
     name = transcript.backends[0]

@@ -358,6 +358,7 @@ def test_every_trap_has_a_test() -> None:
     assert numbers == set(range(1, 24))
 
 
+@pytest.mark.slow
 def test_nesting_without_end_is_no_traceback() -> None:
     """In an answer, an event, an error's body; where a reader looks and where it skips."""
     deep = ("[" * 10**6, '{"a":' * 10**5, "[" * 10**5 + "]" * 10**5)

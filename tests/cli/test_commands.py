@@ -88,6 +88,7 @@ def test_help(command: str, lang: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert text.split() == path.read_text(encoding="utf-8").split()
 
 
+@pytest.mark.slow
 def test_single_is_a_config_of_one_cell(tmp_path: Path, server: str) -> None:
     args = ["--random-input-len", "64", "--random-output-len", "8", "--num-prompts", "20", "--max-concurrency", "2"]
     args += ["--goodput", "ttft:60000", "--num-warmups", "0"]

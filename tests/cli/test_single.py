@@ -333,6 +333,7 @@ def test_the_saved_file_has_what_theirs_has(server: str, data: Path) -> None:
     assert "io32x6" in ran("aggregate", "out", cwd=data).stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_said(data: Path, server: str) -> None:
     (data / "taken").write_text("")
     line = "--num-prompts 3 --random-input-len 8 --random-output-len 4 --model Qwen3.5-27B --save-result"

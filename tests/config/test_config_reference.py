@@ -33,6 +33,7 @@ def schema() -> Any:
     return json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_page_is_up_to_date(lang: str) -> None:
     for name in reference().PAGES:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
+import pytest
 from every import every
 from runs import facts, failure, judged, request, scenario
 
@@ -156,12 +157,14 @@ def test_every_row_of_the_table_is_among_the_names() -> None:
     assert {f"slo_attainment.{id}" for id in SLO_IDS} <= set(NAMES)
 
 
+@pytest.mark.slow
 @every("name", [n for n in NAMES if n not in FREE])
 def test_it_passes(name: str) -> None:
     found = judge(limited(name, "good"), of(name)).verdicts[0]
     assert (found.verdict, found.within, found.proven) == (Verdict.PASS, True, statistical(name))
 
 
+@pytest.mark.slow
 @every("name", [n for n in NAMES if n not in FREE])
 def test_it_fails(name: str) -> None:
     judgement = judge(limited(name, "bad"), of(name))
@@ -170,6 +173,7 @@ def test_it_fails(name: str) -> None:
     assert judgement.verdict is Verdict.FAIL
 
 
+@pytest.mark.slow
 @every("name", NAMES)
 def test_it_is_inconclusive(name: str) -> None:
     """At its very limit a statistical rule is undecided; an exact one is only where the run was cut short."""
@@ -189,6 +193,7 @@ def test_it_is_inconclusive(name: str) -> None:
     assert cut.verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.slow
 @every("name", NAMES)
 def test_it_is_invalid(name: str) -> None:
     """A client that was the bottleneck: the rule is judged and shown, and decides nothing."""

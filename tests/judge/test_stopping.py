@@ -179,6 +179,7 @@ def test_what_stopped_a_run_stays_proven() -> None:
     assert found.faults == (stopped.reason,)
 
 
+@pytest.mark.slow
 def test_looks_and_end_together_err_little() -> None:
     """Runs exactly at the limit: nine looks and the end prove them over in at most 1.5 × 5 %."""
     asked = scenario("p90_ttft_ms <= 500", "failed_ratio < 1")

@@ -119,6 +119,7 @@ async def life(url: str, backend: Backend, folder: Path, fault: str, limits: Tim
     return record, ending
 
 
+@pytest.mark.slow
 async def test_an_answer_is_whole_when_its_content_says_so(url_of: Callable[[str], str], tmp_path: Path) -> None:
     """HTTP's end never comes.  Only where nothing says the end but HTTP is it waited for, until a timeout."""
     soon = Timeouts(connect=60, first_token=3600, between_tokens=3, total=3600)
@@ -136,6 +137,7 @@ async def test_an_answer_is_whole_when_its_content_says_so(url_of: Callable[[str
     assert not found
 
 
+@pytest.mark.slow
 async def test_only_tokens_are_life(url_of: Callable[[str], str], tmp_path: Path) -> None:
     limits = Timeouts(connect=60, first_token=2, between_tokens=2, total=3600)
     kinds = {name: ["comment", "blank", "ping", "role", "empty"] for name in ("vllm", "openai-chat")}
@@ -224,6 +226,7 @@ async def test_every_way_to_end_without_an_end(tmp_path: Path) -> None:
     assert not found
 
 
+@pytest.mark.slow
 async def test_counts_before_the_first_token_end_nothing(tmp_path: Path) -> None:
     """However long the first token takes, in silence or with keep-alives."""
     nought = USAGE.replace(b'"completion_tokens":1', b'"completion_tokens":0')

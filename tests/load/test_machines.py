@@ -149,6 +149,7 @@ def process_of(worker: int) -> int:
     raise AssertionError(children)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a process is found by what it has open, in /proc")
 async def test_a_machine_that_is_slow_or_starts_late_makes_the_run_invalid_by_its_name(tmp_path: Path) -> None:
     """One that gets too little of its processor; and one that hears of the start when it is over."""
@@ -330,6 +331,7 @@ async def test_stop_before_the_start(tmp_path: Path) -> None:
     assert (made.complete, list(made.records), server.requests) == (False, [], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 async def test_a_machine_that_is_lost_ends_the_run_and_is_named(tmp_path: Path, how: int) -> None:
     """What had come of it is kept, and the others' end well."""
@@ -382,6 +384,7 @@ async def test_a_machine_is_free_again_when_its_caller_is_gone(tmp_path: Path) -
         assert (await sent(make_plan(tmp_path / "q", [{}] * 5), there, server)).complete
 
 
+@pytest.mark.slow
 async def test_a_machine_is_free_again_when_its_caller_says_nothing_any_more(tmp_path: Path) -> None:
     """Stopped, or vanished behind a line that stays open: before the start, and while his load is sent; who is there
     says so, however long he has nothing else to say."""

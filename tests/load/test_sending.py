@@ -107,6 +107,7 @@ async def test_a_reused_connection_that_dies_before_any_byte_is_replaced_once(tm
     assert [r.reconnected for r in requests.values()] == [False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["reset", "close"])
 async def test_a_request_that_was_held_before_its_connection_broke_has_failed(tmp_path: Path, by: str) -> None:
     """Sent again, it would be a quick answer, and the wait would be nowhere."""
@@ -263,6 +264,7 @@ async def test_what_is_due_under_a_full_cap_when_the_time_is_up_is_said(tmp_path
     assert facts.complete
 
 
+@pytest.mark.slow
 async def test_stop_drains_and_then_cancels(tmp_path: Path) -> None:
     stop = asyncio.Event()
     async with answering() as server:
@@ -278,6 +280,7 @@ async def test_stop_drains_and_then_cancels(tmp_path: Path) -> None:
     assert facts.stop_reason == "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ps") is None, reason="no ps to find the process with")
 async def test_a_measuring_process_too_far_behind_to_hear_stop_hears_it_later(tmp_path: Path) -> None:
     stop = asyncio.Event()

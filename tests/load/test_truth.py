@@ -69,6 +69,7 @@ def test_the_tape_is_little_longer_than_what_came(folder: Path) -> None:
     assert (worker.bytes_in + entries) / worker.bytes_in < 1.2
 
 
+@pytest.mark.slow
 def test_the_table_and_the_picture(folder: Path, tmp_path: Path) -> None:
     cases = [small(Case(name="standard"))]
     errors = rounds.run(cases, {"pytest-vllm-bench": clients.path, "aiohttp loop": clients.aiohttp_loop}, 2, folder)

@@ -139,6 +139,7 @@ SIMULATED = {"vllm": "vllm", "vllm-chat": "vllm", "sglang": "sglang", "llama.cpp
              "ollama": "vllm"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_simulators_own_times_lie_within_what_was_seen() -> None:
     for name, dialect in SIMULATED.items():
         with simulator.start(SimulatorOptions(dialect=dialect, models=("tiny",), request_metrics=True)) as running:

@@ -131,6 +131,7 @@ def test_every_makers_command_on_the_path(tmp_path: Path, monkeypatch: pytest.Mo
     assert [watcher(maker) for maker in ("auto", "nvidia", "hygon", "amd", "ascend")] == [None] * 5
 
 
+@pytest.mark.slow
 def test_a_command_that_goes_wrong_is_said_and_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 def test_an_exporter_that_goes_wrong_is_said_and_ends_in_time() -> None:
     async def one(odd: bytes | None) -> Observed:
         over, answers = asyncio.Event(), set[asyncio.Task[Any]]()

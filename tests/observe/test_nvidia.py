@@ -54,6 +54,7 @@ def test_a_real_cards_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert seen.notes == ()
 
 
+@pytest.mark.slow
 def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server and its workers are of one session; errors of memory are a counter."""
     seen = {
@@ -81,6 +82,7 @@ def test_who_else_is_on_the_card_and_what_went_wrong_there(tmp_path: Path, monke
     assert "ecc_uncorrected" not in shared, "not told, which is not nought"
 
 
+@pytest.mark.slow
 def test_what_nvml_tells_besides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its counter of joules, and an XID when it happens; where it is silent, there was none."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "nvml"))
@@ -93,6 +95,7 @@ def test_what_nvml_tells_besides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert joules[-1] - joules[0] == pytest.approx(100 * (times[-1] - times[0]), rel=0.2)
 
 
+@pytest.mark.slow
 def test_other_legal_forms_cost_what_is_not_told_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = {
         "is older": set(),
@@ -120,6 +123,7 @@ def test_other_legal_forms_cost_what_is_not_told_alone(tmp_path: Path, monkeypat
     assert (device["name"], device["power_limit_w"]) == ("NVIDIA H200, of a kind", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
@@ -147,6 +151,7 @@ def _read(path: Path) -> str:
         return ""
 
 
+@pytest.mark.slow
 def test_one_that_falls_silent_ends_the_run_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, took = watched("falls silent", tmp_path, monkeypatch, seconds=1.0)
     assert {len(track.values) for track in seen.tracks} == {2}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import pytest
 from every import every
 
 from pytest_vllm_bench import simulator
@@ -54,6 +55,7 @@ def scripted(tmp_path: Path, *rules: dict[str, Any], **options: Any) -> Simulato
     return SimulatorOptions(faults=str(path), **options)
 
 
+@pytest.mark.slow
 @every("dialect", ["vllm", "trtllm"])
 def test_series_counters_and_histograms(dialect: str) -> None:
     """TensorRT-LLM's /metrics is JSON; its counters are elsewhere, under names of its own."""
@@ -161,6 +163,7 @@ def test_an_interruption_is_not_waited_for(tmp_path: Path) -> None:
     assert named(seen)["requests", "", ""].values == (0,)
 
 
+@pytest.mark.slow
 def test_further_pages_are_added_up(tmp_path: Path) -> None:
     with simulator.start(SimulatorOptions()) as one, simulator.start(SimulatorOptions()) as other:
         ask(other.base_url)  # before anybody looked

@@ -85,6 +85,7 @@ def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.Monke
     assert ran.ret == 0, "\n".join(ran.outlines[-60:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "module"), [("vision", "PIL"), ("speech", "soundfile")])
 def test_an_example_that_needs_a_package_more_says_which_line_brings_it(name: str, module: str, tmp_path: Path) -> None:
     """Before any load; the plain installation has neither."""

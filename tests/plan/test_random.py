@@ -27,6 +27,7 @@ Make = Callable[..., Built]
 ANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "deepseek", "qwen"])
 @pytest.mark.parametrize("cache", ["cold", "warm"])
 def test_every_prompt_has_exactly_its_length(make: Make, request: pytest.FixtureRequest, name: str, cache: str) -> None:

@@ -78,6 +78,7 @@ def rows(folder: Path, *messages: Any) -> dict[str, Any]:
     return {"name": "custom", "path": "rows.jsonl"}
 
 
+@pytest.mark.slow
 def test_made_up_prompts_have_their_length_with_the_template(client: Make, folder: Path) -> None:
     built = client("random", input_len=50, output_len=4)
     assert tokenizer.load(str(folder), "m").count(built.prompts) == [50] * 8
@@ -103,6 +104,7 @@ def test_messages_are_sent_as_their_text_and_counted_as_they_are(client: Make, f
     assert built.rows["input_len"].tolist() == [len(i) for i in ids]
 
 
+@pytest.mark.slow
 def test_messages_begin_unlike_any_other(client: Make, folder: Path, tmp_path: Path) -> None:
     built = client(rows(tmp_path, TALK, TALK), num_prompts=2)
     first, second = built.prompts

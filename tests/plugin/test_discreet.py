@@ -98,6 +98,7 @@ def test_values(scenario, vllm_bench):
 """
 
 
+@pytest.mark.slow
 def test_no_secret_comes_back_in_any_form(
     bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

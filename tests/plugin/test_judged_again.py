@@ -93,6 +93,7 @@ def judged_as_it_was(path: Path) -> None:
     assert str(made.verdict) == json.loads(path.read_text())["verdict"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 def test_the_verdict_is_that_of_the_run(bench: Bench, pytester: pytest.Pytester, run: str) -> None:
     bench(**{**ONE, **RUNS[run]})
@@ -124,6 +125,7 @@ def test_a_measurement_is_loaded_back_equal_and_judged_the_same(repeats: list[Pa
     assert judge(void, loaded).verdict is Verdict.INVALID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", GATES)
 def test_what_failed_beside_its_figures_stays_failed(bench: Bench, pytester: pytest.Pytester, run: str) -> None:
     keys = {**ONE, "concurrency_prompts": None, "judge": {"mode": "exact"}, **GATES[run]}

@@ -116,6 +116,7 @@ def test_strictness_is_part_of_what_is_asked(bench: Bench, pytester: pytest.Pyte
     assert main(["judge", str(pytester.path / "results")]) == 1
 
 
+@pytest.mark.slow
 def test_what_a_test_makes_of_it_itself_is_said(bench: Bench, pytester: pytest.Pytester) -> None:
     """An assert of its own, ``measure`` alone, a mark of its own, a skip: the session's outcome is pytest's."""
     test = """
@@ -164,6 +165,7 @@ def test_a_reference_is_not_poisoned(bench: Bench, pytester: pytest.Pytester) ->
         assert "is not saved as a baseline: it is FAIL" in " ".join(broken.stdout.str().split())
 
 
+@pytest.mark.slow
 def test_the_last_line_says_why(bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """pytest's short summary and JUnit's message begin with the reason, in the language that was chosen."""
     monkeypatch.setenv("COLUMNS", "240")

@@ -89,6 +89,7 @@ def test_a_twin_on_the_command_line_lies_where_that_was_written(
     bench("--vllm-url=other.json", **{**ASKED, "base_url": "http://127.0.0.1:9"}).assert_outcomes(skipped=1)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_predicted_says_so(bench: Bench, pytester: pytest.Pytester, place: Path) -> None:
     """Later turns hold answers that nobody knows yet; a cap that changes; no room."""
     talk = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}] * 3}

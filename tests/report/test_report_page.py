@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
 from every import every
 from results_made import result, results
 
@@ -322,6 +323,7 @@ def test_a_page_of_nothing() -> None:
     assert "<table" in page.page([])
 
 
+@pytest.mark.slow
 def test_a_thousand_scenarios_fit(thousand: Path) -> None:
     assert thousand.stat().st_size <= MOST
     data = json.loads(scripts(thousand.read_text("utf-8"))[0])

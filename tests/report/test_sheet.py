@@ -106,6 +106,7 @@ def test_a_sweep_is_read_from_its_table_and_from_its_folders(tmp_path: Path) -> 
     assert {one.scenario.concurrency for one in table} == {4, 16}
 
 
+@pytest.mark.slow
 def test_trend_reads_each_directly_and_takes_each_into_a_history(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

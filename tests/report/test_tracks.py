@@ -111,6 +111,7 @@ def test_stages_that_a_server_tells_of_are_stacked(tmp_path: Path) -> None:
     assert lengths[0] == pytest.approx(lengths[1]), "the bar is as long as before"
 
 
+@pytest.mark.slow
 def test_the_same_in_pictures_on_a_terminal_and_in_both_languages(tmp_path: Path) -> None:
     made = watched(tmp_path)
     chart = timeline_of(made)

@@ -171,6 +171,7 @@ def test_a_metric_that_it_cannot_tell_has_no_figure(twin: Twin) -> None:
 # ------------------------------------------------------------------------------------------------ what if
 
 
+@pytest.mark.slow
 def test_more_replicas_take_more_load_and_a_smaller_batch_less(twin: Twin) -> None:
     asked = whatif.Question(requests=300, rules=rules("p99_ttft_ms <= 400"))
     held = {
@@ -251,6 +252,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     return run
 
 
+@pytest.mark.slow
 def test_the_commands_calibrate_and_ask(results: Path, tmp_path: Path, said: Callable[..., str]) -> None:
     path = tmp_path / "twin.json"
     told = said("calibrate", results, "--out", path, "--set", "kv_tokens=200000", "--lang", "en")
@@ -281,6 +283,7 @@ def test_the_commands_calibrate_and_ask(results: Path, tmp_path: Path, said: Cal
     assert made["capacity"]["held"] > 0
 
 
+@pytest.mark.slow
 def test_a_drift_of_one_parameter_is_found_and_named(
     results: Path, tmp_path: Path, twin: Twin, said: Callable[..., str]
 ) -> None:

@@ -37,6 +37,7 @@ print(added)
 """
 
 
+@pytest.mark.slow
 def test_several_write_and_read_at_once(tmp_path: Path) -> None:
     """Each figure once, whoever was first, also while the table is made."""
     named, here = tmp_path / "nights.db", Path(__file__).parent
