@@ -124,7 +124,7 @@ def test_records_with_anything_in_them(place: Path, change: Change) -> None:
 
 
 @pytest.mark.slow
-@several
+@settings(several, max_examples=times(4, 500))
 @given(one_of(ROW))
 def test_a_result_with_anything_in_it(tmp_path_factory: pytest.TempPathFactory, place: Path, change: Change) -> None:
     there = tmp_path_factory.mktemp("damaged")
