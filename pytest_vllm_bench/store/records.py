@@ -27,7 +27,7 @@ def _encode(value: object) -> object:
 def _decode(kind: type, value: Any) -> Any:
     """The arrays, which JSON does not have: of whole numbers, which are counts, or of seconds."""
     try:
-        whole = all(type(one) is int for one in value)
+        whole = set(map(type, value)) <= {int}
         found = array("i" if whole else "d", value)
     except (OverflowError, TypeError) as error:
         raise ValueError(str(error)) from None
