@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -18,6 +19,8 @@ from pytest_vllm_bench.world import Watch, World
 
 #: Bytes of memory for a request until it is judged, and for each of its events (docs/*/machines.md has the figures).
 REQUEST_BYTES, EVENT_BYTES = 1000, 24
+#: Open files that a process may have where nobody limits them: what Linux allows by itself.
+MANY = 1 << 20
 #: Seconds over which the dues of an open loop are counted: answers last about as long.
 BUSIEST_S = 10
 
@@ -34,19 +37,26 @@ def limits_here() -> load.SendingLimits:
     return found[0]
 
 
-def connections(scenario: Scenario) -> int:
-    """The most that a measuring process may have open at once, as far as that is known before."""
+def connections(scenario: Scenario) -> float:
+    """The most that a measuring process may have open at once; infinity where requests come whether or not earlier
+    ones have ended, and the server alone decides."""
     slots = [stage.concurrency for stage in scenario.stages if stage.concurrency]
-    most = scenario.concurrency or max(slots, default=0) or scenario.num_prompts or 1
+    most = scenario.concurrency or max(slots, default=0)
     if scenario.search is not None and scenario.search.over == "concurrency":
         most = int(scenario.search.max)
-    return -(-most // (scenario.workers or 1))
+    if not most and scenario.open_loop:
+        return math.inf
+    return -(-(most or scenario.num_prompts or 1) // (scenario.workers or 1))
 
 
 def room(scenarios: Sequence[Scenario], machines: Sequence[Machine] = ()) -> None:
-    """BenchError where those who will send may not have so many connections open; here that is raised as far as it may
-    be, there by the machines themselves."""
-    most = max(map(connections, scenarios), default=1)
+    """BenchError where those who will send may not have so many connections open; here that is raised as far as need
+    be, there by the machines themselves.  Where the server decides it is raised as far as may be, and shown after the
+    load if it was not enough."""
+    each = [connections(one) for one in scenarios]
+    most = max((int(one) for one in each if one < math.inf), default=1)
+    if not machines and math.inf in each:
+        load.open_files_problem(MANY)
     if not machines and (problem := load.open_files_problem(most)):
         raise BenchError(problem.key, **problem.values)
     for machine in machines:

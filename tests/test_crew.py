@@ -44,6 +44,8 @@ def test_what_a_load_may_have_open_at_once() -> None:
         33: scenario(concurrency=None, num_prompts=99, workers=3),
         8: scenario(concurrency=8, num_prompts=99),
         1: scenario(concurrency=None, num_prompts=None, duration=9.0),
+        math.inf: scenario(concurrency=None, num_prompts=99, request_rate=5.0),
+        7: scenario(concurrency=7, num_prompts=99, request_rate=5.0),
     }
     assert [crew.connections(one) for one in every.values()] == [*every]
 

@@ -426,6 +426,10 @@ def _worker(run: _Run) -> Check | None:
     found = _check("worker", not dead, float(len(dead)), 0.0, **dead[0] if dead else {})
     if any(w.disk_full for w in run.measured.facts.workers):
         return replace(found, message=replace(found.message, key="judge.check.worker.full"))
+    spent = [w.exhausted for w in run.measured.facts.workers if w.exhausted]
+    if found.ok and spent:
+        message = Message(key="judge.check.worker.exhausted", values={"why": spent[0]})
+        return Check(id="worker", ok=False, observed=float(len(spent)), limit=0.0, message=message)
     return found
 
 

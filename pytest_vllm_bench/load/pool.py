@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -15,6 +16,8 @@ from pytest_vllm_bench.model import Ending
 
 #: Connections in the making at one time: more overflow the accept queue of a small server, which costs a second each.
 AT_ONCE = 64
+#: Errors of who connects and not of the server: no descriptor, port or memory is left.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM)
 #: From one try to connect to a Unix socket that takes nobody just now to the next.
 AGAIN_S = 0.001
 
@@ -51,6 +54,7 @@ class Pool:
         )  # fmt: skip
         self.idle: list[Connection] = []
         self.connecting = 0
+        self.exhausted = ""  # the last error that was this machine's own
         self._expected = 0  # connections on their way because requests are due soon
         self.made = 0
         self.failed: OSError | None = None  # why the last one opened ahead could not be
@@ -149,6 +153,8 @@ class Pool:
             self.hooks.failed(flight, Ending.TIMEOUT_CONNECT, "")
             return
         except OSError as error:
+            if error.errno in EXHAUSTED:
+                self.exhausted = str(error)
             self.hooks.failed(flight, Ending.CONNECT, str(error) or type(error).__name__)
             return
         if not self.hooks.connected(flight):

@@ -10,6 +10,7 @@ from array import array
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import BinaryIO
 
 from pytest_vllm_bench.load.tape import Tape
 from pytest_vllm_bench.model import WorkerFacts
@@ -19,12 +20,13 @@ SLICE_S = 0.5
 NICE = -5
 
 
-def peak_memory_bytes() -> int:
-    """The most memory this program has held.  ``ru_maxrss`` would count the parent's, from before the exec."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
+def peak_memory_bytes(status: BinaryIO | None) -> int:
+    """The most memory this program has held, by its page in /proc.  ``ru_maxrss`` would count the parent's, from before
+    the exec."""
+    if status is not None:
+        status.seek(0)
+        for line in status.read().splitlines():
+            if line.startswith(b"VmHWM:"):
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
@@ -75,6 +77,8 @@ class SelfWatch:
         self._slice = (0.0, 0.0, 0)  # began, CPU and reads so far
         self._before = resource.getrusage(resource.RUSAGE_SELF)
         self._collections = _collections()
+        page = Path("/proc/self/status")  # opened while a descriptor is left
+        self._status = page.open("rb", buffering=0) if page.exists() else None
 
     def begin(self, started: float) -> None:
         self.started = started
@@ -114,7 +118,7 @@ class SelfWatch:
             gc_collections=_collections() - self._collections,
             voluntary_switches=after.ru_nvcsw - before.ru_nvcsw,
             involuntary_switches=after.ru_nivcsw - before.ru_nivcsw,
-            peak_memory_bytes=peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(self._status),
             event_cost_s=self.event_cost_s,
             peak_reads_per_s=self._peak_reads_per_s,
             peak_cpu=self._peak_cpu,

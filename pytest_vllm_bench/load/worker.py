@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NoReturn, cast
@@ -279,7 +280,7 @@ async def work() -> None:
     stdin.transport.write(control.frame(control.READY))
     await worker.done.wait()
     worker.tape.flush()
-    facts = worker.watch.facts()
+    facts = replace(worker.watch.facts(), exhausted=worker.pool.exhausted)
     worker.tape.close()
     worker.pool.close()
     stdin.transport.write(control.frame(control.FACTS, msgspec.json.encode(facts)))

@@ -186,7 +186,7 @@ class Errand:
         job, tape = self.job, private_folder(self.folder / "tape")
         most = job.plan.max_in_flight or (self.folder / "index.bin").stat().st_size // struct.calcsize(INDEX_ROW)
         senders = job.workers * (job.place[1] if job.plan.max_in_flight else 1)  # of a part, or of the whole
-        if problem := load.open_files_problem(-(-most // senders)):
+        if (problem := load.open_files_problem(-(-most // senders))) and job.plan.max_in_flight:
             raise BenchError(problem.key, **problem.values)
         beside = [asyncio.create_task(self._alive()), asyncio.create_task(asyncio.to_thread(self._read, tape))]
         for task in beside:  # they end before the load only where it cannot go on

@@ -41,6 +41,7 @@ class WorkerFacts:
     loop: str = ""  # "uvloop 0.22.1" or "asyncio"
     died: str = ""  # why, if it did not end by itself
     disk_full: bool = False  # that is why; ``died`` says where
+    exhausted: str = ""  # what its machine refused it a connection for, in the system's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -753,6 +753,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "--vllm-results to another disk",
         "磁盘已满：测量进程 {worker} 无法继续写入 {why}；请清理磁盘空间，或用 --vllm-results 指定其他磁盘",
     ),
+    "judge.check.worker.exhausted": (
+        "this machine, not the server, refused connections ({why}): more requests were open at once than it has room for; "
+        "cap them (concurrency), raise the limit on open files (ulimit -n), or use more measuring processes (workers)",
+        "拒绝连接的是本机而不是服务端（{why}）：同时进行的请求超出了本机的承受能力；请用 concurrency 限制并发，"
+        "调高可打开文件数上限（ulimit -n），或增加测量进程（workers）",
+    ),
     "judge.check.worker.bad": (
         "measuring process {worker} died ({why}); look for out-of-memory kills and start again",
         "测量进程 {worker} 中途退出（{why}）；请检查是否因内存不足被终止，然后重新运行",

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pytest_vllm_bench import simulator
 from pytest_vllm_bench.model import Target
 from pytest_vllm_bench.observe import timeline
 from pytest_vllm_bench.rejudge import Criteria, parsed, results
-from pytest_vllm_bench.simulator import SimulatorOptions
+from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
 from pytest_vllm_bench.tokenizer import SMALL
 
 pytestmark = pytest.mark.slow  # whole sessions
@@ -291,3 +292,18 @@ def test_a_server_that_restarts_is_waited_for(bench: Bench, tmp_path: Path) -> N
         result = bench(f"--vllm-url={first.base_url}", "--vllm-ready-timeout=60", **keys)
         nurse.join()
     result.assert_outcomes(failed=1, passed=2)
+
+
+def test_connections_that_this_machine_has_no_room_for_are_not_the_servers_fault(
+    bench: Bench, pytester: pytest.Pytester
+) -> None:
+    """An open loop without a cap: how many are open at once is the server's doing, and known afterwards."""
+    with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.5))) as server:
+        keys = {"base_url": server.base_url, "input_output": [[16, 8]], "concurrency_prompts": [[None, 300]]}
+        bench("--collect-only", "-q", **keys, request_rate=[300])
+        command = f"ulimit -n 200 && exec {sys.executable} -m pytest cases"
+        result = pytester.run("bash", "-c", command, timeout=180)
+    result.assert_outcomes(failed=1)
+    said = " ".join(result.stdout.str().split())
+    assert "INVALID" in said
+    assert "this machine, not the server, refused connections ([Errno 24] Too many open files)" in said
