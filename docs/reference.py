@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from pytest_vllm_bench.cli.flags import FLAGS, shown
 from pytest_vllm_bench.config.problems import model_inside
+from pytest_vllm_bench.config.read import UNREAD
 from pytest_vllm_bench.config.rules import PRESETS
 from pytest_vllm_bench.config.schema import File
 from pytest_vllm_bench.plugin import OPTIONS
@@ -138,6 +139,7 @@ def schema() -> str:
     """The JSON schema for editors, with every key explained."""
     made: dict[str, Any] = File.model_json_schema()
     made["title"] = "config.yaml of pytest-vllm-bench"
+    made["patternProperties"] = {f"^{UNREAD}": {}}
     made.pop("description", None)
     explain(made, File, "")
     for name, (model, prefix) in inner_models().items():

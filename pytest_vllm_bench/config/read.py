@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Of a config; what a person writes is a hundredth of it, and YAML of a megabyte takes half a minute to read.
 MOST_BYTES = 256 << 10
+#: What a file's own keys begin with that only anchors are kept in.
+UNREAD = "x-"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +49,8 @@ def read(path: Path, given: Overrides, registry: Registry) -> Config:
     document = _document(path)
     found = ConfigText(lines=document.lines, problems=[*document.problems, *_not_a_mapping(document)])
     if isinstance(document.value, dict):
-        config = _checked(path, _with_given(document.value, given, found), registry, found)
+        raw = {key: value for key, value in document.value.items() if not str(key).startswith(UNREAD)}
+        config = _checked(path, _with_given(raw, given, found), registry, found)
         if not found.problems:
             return config
     found.problems += full_width(document, found.problems)

@@ -106,6 +106,12 @@ dataset: [random, {name: random, label: long, prefix_len: 64}]
     assert found[-1] == "long-io16x8-np20"
 
 
+def test_what_only_anchors_are_kept_in_is_not_read(config: Read) -> None:
+    text = f"x-same: &same {{warmup: 7}}\n{SHORT}overrides:\n  - {{match: '*', set: {{<<: *same}}}}\n"
+    (scenario,) = matrix(config(text, short=False))
+    assert scenario.warmup.requests == 7
+
+
 def test_both_ways_to_write_infinity(config: Read) -> None:
     for text in ("inf", ".inf", "[inf]", "Infinity", "unlimited"):
         [scenario] = matrix(config(f"request_rate: {text}\n"))

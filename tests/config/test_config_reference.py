@@ -60,6 +60,7 @@ def test_editors_accept_what_we_accept(path: Path) -> None:
 
 
 ACCEPTED = """\
+x-rules: &rules [p99_ttft_ms <= 500]
 model: [a, b]
 model_choice: [1, 2]
 base_url: http://h

@@ -280,7 +280,12 @@ def test_two_counts_that_do_not_agree() -> None:
 
 def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
     times, counts = array("d"), array("i")
-    none: dict[str, Any] = {"first_token": None, "arrival_times": times, "arrival_events": counts, "arrival_tokens": counts}
+    none: dict[str, Any] = {
+        "first_token": None,
+        "arrival_times": times,
+        "arrival_events": counts,
+        "arrival_tokens": counts,
+    }
     silent = of_length(32, **none)
     found = judged(scenario("output_throughput >= 0.001"), silent)
     assert keys(found) == ["silent"]
@@ -299,7 +304,12 @@ def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
 )
 def test_a_model_may_end_its_answer_before_any_text(tokens: int, reason: str | None, doubts: list[str]) -> None:
     times, counts = array("d"), array("i")
-    none: dict[str, Any] = {"first_token": None, "arrival_times": times, "arrival_events": counts, "arrival_tokens": counts}
+    none: dict[str, Any] = {
+        "first_token": None,
+        "arrival_times": times,
+        "arrival_events": counts,
+        "arrival_tokens": counts,
+    }
     ended = of_length(32, asked=tokens, output_tokens=tokens, finish_reason=reason, **none)
     assert keys(judged(scenario(), ended)) == doubts
 
