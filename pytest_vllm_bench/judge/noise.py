@@ -52,7 +52,7 @@ class Noise:
     own: Any = None
     own_df: Any = None
     mood: Any = None
-    mood_df: float = 0.0
+    mood_df: Any = None
     within: Any = None
     runs: float = 1.0
 
@@ -63,28 +63,30 @@ class Noise:
             return None if values is None else values[(..., metric, *[slice(None)] * axes)]
 
         return replace(self, kept=cut(self.kept, 1), own=cut(self.own, 1), own_df=cut(self.own_df, 1),
-                       mood=cut(self.mood, 0), within=cut(self.within, 0))  # fmt: skip
+                       mood=cut(self.mood, 0), mood_df=cut(self.mood_df, 0), within=cut(self.within, 0))  # fmt: skip
 
 
 def shown(history: Any, within: Any = None, runs: float = 1.0, together: Any = slice(None)) -> Noise:
     """The noise of a history (…, metric, session, scenario), NaN where a session lacks a figure; ``together``: the
     metrics that are held beside one another."""
     there = np.isfinite(history)
-    kept = there.sum(-2)
-    sessions, scenarios = int(there.any(-1).sum(-1).max()), int(there.any(-2).sum(-1).max())
+    kept, of_session = there.sum(-2), there.sum(-1, keepdims=True)
     within = None if within is None else at_least(within, together, -1)
-    if sessions < 2:
+    if kept.max(initial=0) < 2:
         return Noise(kept=kept, within=within, runs=runs)
     apart = _where(there, history - _mean(history, there, -2)[..., None, :])
     moods = _mean(apart, there, -1)
-    mood = at_least((moods**2).sum(-1) / (sessions - 1), together, -1)
-    if scenarios < 2:
-        return Noise(kept=kept, mood=mood, mood_df=sessions - 1.0, within=within, runs=runs)
+    # How much of each session is in what it is compared with: all of it where its scenarios were seen once.
+    itself = (there / np.maximum(of_session, 1)) @ np.swapaxes(there / np.maximum(kept, 1)[..., None, :], -1, -2)
+    mood_df = ((np.eye(history.shape[-2]) * (of_session > 0) - itself) ** 2).sum((-2, -1))
+    mood = at_least((moods**2).sum(-1) / _positive(mood_df), together, -1)
     rest = _where(there, apart - moods[..., None])
-    df = np.maximum(kept - 1, 0)
-    own = (rest**2).sum(-2) / np.maximum(df, 1) * scenarios / (scenarios - 1)
-    own, own_df = moderated(at_least(own, together, -2), df, (df.sum(-1, keepdims=True)) * (1 - 1 / scenarios))
-    return Noise(kept=kept, own=own, own_df=own_df, mood=mood, mood_df=sessions - 1.0, within=within, runs=runs)
+    scenarios = int(there.any(-2).sum(-1).max())
+    shared = scenarios / max(1, scenarios - 1)
+    df = _where(there, 1 - 1 / np.maximum(of_session, 1)).sum(-2) * (1 - 1 / np.maximum(kept, 1)) * shared
+    own = at_least((rest**2).sum(-2) / _positive(df) * shared, together, -2)
+    own, own_df = moderated(own, df, df.sum(-1, keepdims=True) / shared)
+    return Noise(kept=kept, own=own, own_df=own_df, mood=mood, mood_df=mood_df, within=within, runs=runs)
 
 
 def _mean(values: Any, there: Any, axis: int) -> Any:
@@ -93,6 +95,10 @@ def _mean(values: Any, there: Any, axis: int) -> Any:
 
 def _where(there: Any, values: Any) -> Any:
     return np.where(there, values, 0.0)
+
+
+def _positive(df: Any) -> Any:
+    return np.where(df > 0, df, 1)
 
 
 def at_least(variances: Any, together: Any, axis: int) -> Any:
@@ -107,26 +113,29 @@ def moderated(variances: Any, df: Any, most: Any) -> tuple[Any, Any]:
     freedom that they have then, at most those of all together (``most``)."""
     seen = df > 0
     count = np.maximum(seen.sum(-1, keepdims=True), 1)
-    pooled = (variances * df).sum(-1, keepdims=True) / np.maximum(df.sum(-1, keepdims=True), 1)
+    pooled = (variances * df).sum(-1, keepdims=True) / _positive(df.sum(-1, keepdims=True))
     if variances.shape[-1] < 3:
-        return pooled * np.ones_like(variances), most * np.ones_like(variances)
-    half = np.maximum(df, 1) / 2
+        return np.full_like(variances, pooled), np.full_like(variances, most)
+    half = _positive(df) / 2
     logs = _where(seen, np.log(variances) - digamma(half) + np.log(half))
     mean = logs.sum(-1, keepdims=True) / count
     spread = (_where(seen, logs - mean) ** 2).sum(-1, keepdims=True) / np.maximum(count - 1, 1)
     beyond = (spread - _where(seen, trigamma(half)).sum(-1, keepdims=True) / count).mean(-2, keepdims=True)
-    prior_df = np.where(beyond > 0, 2 * trigamma_inverse(np.maximum(beyond, 1e-4)), 2e4)
+    prior_df = 2 * trigamma_inverse(np.maximum(beyond, 1e-4))
     prior = np.exp(mean + digamma(prior_df / 2) - np.log(prior_df / 2))
     squeezed = (prior_df * prior + df * variances) / (prior_df + df)
     return np.where(beyond > 0, squeezed, pooled), np.minimum(prior_df + df, most)
 
 
 def weighed(variance: Any, df: Any, assumed: float, worth: float) -> list[Ruler]:
-    """What a history has shown, beside what is assumed, and alone; where it has shown more, half of that is assumed."""
-    more = variance > assumed**2
+    """What a history has shown, beside what is assumed, and alone; where it has shown more, half of that is assumed,
+    and where it has shown nothing, all."""
+    seen = df > 0
+    more = seen & (variance > assumed**2)
     both = np.where(more, variance, (worth * assumed**2 + df * variance) / (worth + df))
     df_of_both = df + np.where(more, worth / 2, worth)
-    return [Ruler(variance=both, df=df_of_both, share=1 - ALONE), Ruler(variance=variance, df=df, share=ALONE)]
+    alone = Ruler(variance=np.where(seen, variance, both), df=np.where(seen, df, df_of_both), share=ALONE)
+    return [Ruler(variance=both, df=df_of_both, share=1 - ALONE), alone]
 
 
 def mood_rulers(noise: Noise, spread: Any) -> list[Ruler]:
@@ -140,8 +149,7 @@ def scenario_rulers(noise: Noise, scenario: int) -> list[Ruler]:
     """Of one scenario alone, its session's mood included."""
     if noise.mood is None:
         return [Ruler(variance=np.asarray(1.0), df=np.asarray(WORTH))]
-    own = 0.0 if noise.own is None else noise.own[..., scenario]
-    return weighed(noise.mood + own, noise.mood_df, 1.0, WORTH)
+    return weighed(noise.mood + noise.own[..., scenario], noise.mood_df, 1.0, WORTH)
 
 
 def own_rulers(noise: Noise, scenario: int, changes: Any) -> list[Ruler]:

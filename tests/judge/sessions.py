@@ -38,6 +38,7 @@ class Corner:
     worse: Any = 0.0  # the new session's change, by scenario
     tolerance: float = 0.05
     again: int = 4
+    one_by_one: bool = False  # whether each session kept is of one scenario
     looks: tuple[int, ...] = ()  # ``repeats: {until: decided}`` of the new session; those kept have ``repeats``
     runs: int = 1000
     seed: int = 1
@@ -61,11 +62,13 @@ def simulate(c: Corner) -> Found:
     rng, draw = np.random.default_rng([c.seed, c.kept, c.repeats, c.scenarios]), _Draw(c)
     sessions = [draw.session(rng, None if c.moods is None else c.moods[k]) for k in range(c.kept)]
     history = np.stack([y.mean(0) for y, _ in sessions], -2)
+    if c.one_by_one:
+        history = np.where(np.arange(c.kept)[:, None] % c.scenarios == np.arange(c.scenarios), history, math.nan)
     within = np.mean([y.var(0, ddof=1).mean(-1) for y, _ in sessions], 0) if c.repeats > 1 else None
     known = noise.shown(history, within, float(c.repeats))
     most = _Draw(_with(c, repeats=max((c.repeats, *c.looks))))
     first, still = most.session(rng, None if c.moods is None else c.moods[c.kept])
-    moved = draw.worse - history.mean(-2)
+    moved = draw.worse - np.nanmean(history, -2)
     measured = [first + moved, *(still + most.run(rng) + moved for _ in range(c.again))]
     return _judge(c, known, np.stack(measured))
 
@@ -148,7 +151,7 @@ def _judge(c: Corner, known: noise.Noise, drawn: Any) -> Found:
 
 def _of(known: noise.Noise, at: Any) -> noise.Noise:
     """What is known in some of the runs."""
-    names = ("kept", "own", "own_df", "mood", "within")
+    names = ("kept", "own", "own_df", "mood", "mood_df", "within")
     seen: dict[str, Any] = {name: values[at] for name in names if (values := getattr(known, name)) is not None}
     return replace(known, **seen)
 

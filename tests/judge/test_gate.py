@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -173,22 +174,35 @@ def test_quantiles_of_many_degrees_of_freedom() -> None:
     assert t_quantiles(0.999, np.inf) == pytest.approx(stats.t.ppf(0.999, 100))
 
 
-def squeezed_as_limma_does(variances: Any, df: float) -> tuple[Any, float, float]:
-    """fitFDist and squeezeVar, as written by Smyth."""
-    logs = np.log(variances) - special.digamma(df / 2) + np.log(df / 2)
-    beyond = logs.var(ddof=1) - special.polygamma(1, df / 2)
+def squeezed_as_limma_does(variances: list[Any], df: list[Any]) -> tuple[list[Any], list[Any]]:
+    """fitFDist and squeezeVar, as written by Smyth: each metric's variances, of scenarios that were seen twice; how
+    much they differ beyond chance is the metrics' mean."""
+    logs = [np.log(v) - special.digamma(d / 2) + np.log(d / 2) for v, d in zip(variances, df, strict=True)]
+    chance = [special.polygamma(1, d / 2).mean() for d in df]
+    beyond = np.mean([(one.var(ddof=1) if len(one) > 1 else 0.0) - c for one, c in zip(logs, chance, strict=True)])
     prior_df = 2 * float(trigamma_inverse(np.array(beyond)))
-    prior = np.exp(logs.mean() + special.digamma(prior_df / 2) - np.log(prior_df / 2))
-    return (prior_df * prior + df * variances) / (prior_df + df), prior_df, prior
+    found = []
+    for v, d, one in zip(variances, df, logs, strict=True):
+        prior = np.exp(one.mean() + special.digamma(prior_df / 2) - np.log(prior_df / 2))
+        found.append((prior_df * prior + d * v) / (prior_df + d))
+    return found, [prior_df + d for d in df]
 
 
 def test_variances_are_moderated_as_limma_does() -> None:
     rng = np.random.default_rng(2)
-    variances = rng.uniform(0.1, 4, size=12) ** 2 * rng.chisquare(4, size=12) / 4
-    found, df = noise.moderated(variances[None], np.full((1, 12), 4), np.array([[44.0]]))
-    expected, prior_df, _ = squeezed_as_limma_does(variances, 4)
-    np.testing.assert_allclose(found[0], expected, rtol=1e-4)
-    np.testing.assert_allclose(df[0], min(prior_df + 4, 44), rtol=1e-4)
+    for spread in (3.0, 40.0):  # beyond chance by less than 1, and by more
+        variances = rng.uniform(0.1, spread**0.5, size=(2, 12)) ** 2 * rng.chisquare(4, size=(2, 12)) / 4
+        df = np.tile(np.array([4, 4, 4, 3, 4, 2, 1, 4, 4, 4, 4, 0]), (2, 1))
+        found, worth = noise.moderated(variances, df, np.full((2, 1), 7.0))
+        expected, of_each = squeezed_as_limma_does(list(variances[:, :-1]), list(df[:, :-1]))
+        np.testing.assert_allclose(found[:, :-1], expected, rtol=1e-4)
+        np.testing.assert_allclose(worth[:, :-1], np.minimum(of_each, 7.0), rtol=1e-4)
+    once = np.array([[0.2, 8.0, 0.5], [0.3, 1.0, 1.0]])  # of the second metric one scenario alone was seen twice
+    df = np.array([[6, 6, 6], [4, 0, 0]])
+    expected, _ = squeezed_as_limma_does([once[0], once[1, :1]], [df[0], df[1, :1]])
+    found, _ = noise.moderated(once, df, np.full((2, 1), 99.0))
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4)
+    np.testing.assert_allclose(found[1, :1], expected[1], rtol=1e-4)
 
 
 def test_variances_that_are_alike_are_pooled() -> None:
@@ -197,6 +211,8 @@ def test_variances_that_are_alike_are_pooled() -> None:
     np.testing.assert_allclose(df, 15.0)
     found, df = noise.moderated(np.array([[1.0, 3.0]]), np.array([[1, 3]]), np.array([[2.0]]))
     np.testing.assert_allclose((found[0], df[0]), ([2.5, 2.5], [2.0, 2.0]))
+    found, df = noise.moderated(np.array([[3.0, 9.0]]), np.array([[0.5, 0.0]]), np.array([[0.5]]))
+    np.testing.assert_allclose((found[0], df[0]), ([3.0, 3.0], [0.5, 0.5]))
 
 
 def test_what_a_session_has_in_common_is_apart_from_what_is_a_scenarios_own() -> None:
@@ -208,6 +224,101 @@ def test_what_a_session_has_in_common_is_apart_from_what_is_a_scenarios_own() ->
     assert (known.mood_df, noise.shown(np.zeros((1, 1, 5))).mood) == (2.0, None)
 
 
+@every(
+    ("history", "mood", "own"),  # the variance, and its degrees of freedom
+    [
+        ([[0.0, 0.0], [2.0, 6.0]], (8.0, 1.0), (4.0, 1.0)),
+        ([[0.0, 1.0], [2.0, 1.0], [4.0, math.nan]], (5 / 1.75, 1.75), (12 / 7, 7 / 6)),
+        ([[0.0, math.nan], [2.0, math.nan], [4.0, 7.0]], (5 / 1.5, 1.5), (3.0, 1 / 3)),  # seen once, which says nothing
+        ([[1.0, math.nan], [3.0, math.nan], [math.nan, 5.0], [math.nan, 5.0]], (1.0, 2.0), (0.0, 0.0)),
+        ([[1.0], [2.0], [6.0]], (7.0, 2.0), (0.0, 0.0)),
+        ([[math.nan, 1.0], [3.0, math.nan]], None, None),
+        ([[1.0, 2.0]], None, None),
+    ],
+)
+def test_what_a_history_shows_by_hand(
+    history: list[list[float]], mood: tuple[float, float] | None, own: tuple[float, float] | None
+) -> None:
+    known = noise.shown(np.array([history]), within=np.array([0.5]), runs=3.0).of(0)
+    assert list(known.kept) == [sum(math.isfinite(v) for v in one) for one in zip(*history, strict=True)]
+    assert (float(known.within), known.runs, noise.shown(np.array([history])).runs) == (0.5, 3.0, 1.0)
+    if mood is None or own is None:
+        assert (known.mood, known.own) == (None, None)
+        return
+    assert (float(known.mood), float(known.mood_df)) == (pytest.approx(mood[0]), pytest.approx(mood[1]))
+    assert [(v, df) for v, df in zip(known.own, known.own_df, strict=True)] == [
+        (pytest.approx(own[0]), pytest.approx(own[1]))
+    ] * len(known.own)
+
+
+def test_whatever_sessions_lack_the_noise_is_neither_more_nor_less() -> None:
+    """Where all of it is the sessions', and where all of it is the scenarios' own."""
+    rng = np.random.default_rng(11)
+    moods = 2 * rng.standard_normal((4000, 1, 7, 1))
+    missing = rng.random((7, 4)) < 0.4
+    alike = noise.shown(np.where(missing, math.nan, moods + np.zeros(4)))
+    assert alike.mood.mean() == pytest.approx(4.0, rel=0.05)
+    owns = 3 * rng.standard_normal((4000, 1, 4, 2))
+    apart = noise.shown(np.where([[1, 1], [1, 1], [1, 0], [0, 1]], owns, math.nan))
+    assert apart.own.mean() == pytest.approx(9.0, rel=0.05)
+
+
+@every(("kept", "own"), [(4, 0.015), (12, 0.015), (12, 0.06), (20, 0.03)])
+def test_scenarios_that_were_saved_one_by_one_show_no_noise_beside_one_another(kept: int, own: float) -> None:
+    """Each of four in sessions of its own, as ``-k`` leaves them."""
+    found = simulate(Corner(kept=kept, scenarios=4, runs=400, own=own, one_by_one=True))
+    assert found.failed <= most(400)
+
+
+def test_many_sessions_at_once_are_each_as_alone() -> None:
+    """What is simulated is what is judged."""
+    rng = np.random.default_rng(8)
+    scales = np.array([0.2, 3.0])[:, None, None]
+    history, new = rng.standard_normal((4, 2, 3, 5)) * scales, rng.standard_normal((4, 2, 3, 5))
+    history[:, 0, 1, 2] = history[:, 1, :2, 4] = math.nan
+
+    def figures(history: Any, new: Any, *, kept: int) -> list[Any]:
+        known = noise.shown(history[..., :kept, :], together=[0] if kept == 2 else slice(None))
+        scatter = gate.scatter(list(np.moveaxis(new, -2, 0)))
+        fresh = Fresh(count=2, scatter=scatter[..., 1])
+        several = [gate.together(known, new[..., 0, :]), gate.together(known, new[..., 0, :3]),
+                   gate.together(known, new[..., 0, :2])]  # fmt: skip
+        several += [
+            gate.beside(known, 1, new[..., 1, 1], new[..., 2, list(others)], fresh) for others in ((), (0, 2, 3))
+        ]
+        errors = [e for one in several for values in one.errors for e in values[:2]]
+        return [scatter, *(one.x for one in several), *errors]
+
+    for kept in (1, 2, 3):
+        whole = figures(history, new, kept=kept)
+        for i in range(4):
+            for at_once, alone in zip(whole, figures(history[i], new[i], kept=kept), strict=True):
+                assert (
+                    np.broadcast_to(at_once, (4, *np.shape(alone)))[i] == pytest.approx(alone) or np.ndim(at_once) == 0
+                )
+
+
+def test_none_is_taken_for_less_than_the_metrics_show_together() -> None:
+    variances = np.array([[0.0, 4.0], [3.0, 1.0], [0.0, 0.0]])
+    assert noise.at_least(variances, slice(0, 2), -2) == pytest.approx(np.array([[1.5, 4.0], [3.0, 2.5], [1.5, 2.5]]))
+    assert noise.at_least(variances.T, [0, 1], -1) == pytest.approx(np.array([[1.5, 4.0], [3.0, 2.5], [1.5, 2.5]]).T)
+    assert noise.at_least(variances, [], -2).min() == noise.LEAST**2
+
+
+def test_neighbours_say_how_much_a_scenario_of_a_single_session_varies() -> None:
+    """The difference of two sessions has twice the variance of one; worth 8 degrees of freedom at most."""
+    once = noise.Noise(kept=np.array([1, 1, 1]))
+    seen = [
+        ([1.0, 4.0], 2.25, 5.0),
+        ([1.0, 2.0], 4.25 / 5, 5.0),
+        ([3.0, -3.0, 9.0], 18.0, 6.0),
+        ([0.1] * 9, 4 / 12, 8.0),
+    ]
+    for changes, variance, df in seen:
+        (ruler,) = noise.own_rulers(once, 0, np.array(changes))
+        assert (float(ruler.variance), float(ruler.df), ruler.share) == (pytest.approx(variance), df, 1.0)
+
+
 def test_a_long_history_makes_the_noise_smaller_and_a_noisy_one_is_believed_at_once() -> None:
     small, more = np.array(0.01), np.array(9.0)
     both, alone = noise.weighed(small, 20.0, 1.0, 4.0)
@@ -215,6 +326,10 @@ def test_a_long_history_makes_the_noise_smaller_and_a_noisy_one_is_believed_at_o
     assert (float(both.df), float(alone.variance), both.share + alone.share) == (24.0, 0.01, 1.0)
     both, _ = noise.weighed(more, 2.0, 1.0, 4.0)
     assert (float(both.variance), float(both.df)) == (9.0, 4.0)
+    both, _ = noise.weighed(np.array(0.5), 4.0, 0.75, 3.0)
+    assert (float(both.variance), float(both.df)) == (pytest.approx((3 * 0.75**2 + 4 * 0.5) / 7), 7.0)
+    nothing = noise.weighed(np.array(0.0), np.array(0.0), 0.75, 3.0)
+    assert [(float(one.variance), float(one.df)) for one in nothing] == [(0.75**2, 3.0)] * 2
 
 
 def test_a_figure_that_is_not_there_counts_for_nothing() -> None:
@@ -263,7 +378,7 @@ def test_a_scenario_scatters_no_less_than_its_metrics_do_together() -> None:
 def test_one_scenario_is_held_against_the_median_of_the_others() -> None:
     """With fewer than two others nothing is known of the session's mood, which the error then has to hold."""
     known = noise.Noise(kept=np.array([[3, 3, 3, 3]]), own=np.full((1, 4), 2.0), own_df=np.full((1, 4), 6.0),
-                        mood=np.array([7.0]), mood_df=2.0)  # fmt: skip
+                        mood=np.array([7.0]), mood_df=np.array([2.0]))  # fmt: skip
     for others, x, factor in (([1.0, 2.0], 3.5, 1 + 1 / 2), ([1.0, 2.0, 9.0], 3.0, 1 + 1.57 / 3)):
         apart = gate.beside(known.of(0), 1, 5.0, np.array(others))
         assert float(apart.x) == x
@@ -307,7 +422,7 @@ def test_all_together_are_their_mean_unless_a_few_make_it() -> None:
     assert (float(both[0]), float(both[1]), both[2]) == (pytest.approx((4 * 4 / 3) ** 0.5), 3.5, 0.75)
     assert (float(alone[0]), float(alone[1]), alone[2]) == (pytest.approx((4 * 4 / 3) ** 0.5), 2.0, 0.25)
     once = noise.Noise(kept=np.array([1, 1, 2]))
-    for changes, spread in (([1.0], 0.0), ([1.0, 3.0, 8.0], 13 / 3)):
+    for changes, spread in (([1.0], 0.0), ([1.0, 3.0], 1.0), ([1.0, 3.0, 8.0], 13 / 3)):
         ((error, df, share),) = gate.together(once, np.array(changes)).errors
         assert (float(error**2), float(df), share) == (
             pytest.approx((0.75**2 + spread / 2) * (1 + 3 / 4)), 3.0, 1.0)  # fmt: skip
