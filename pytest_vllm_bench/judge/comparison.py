@@ -203,18 +203,16 @@ def runs_of(one: SessionFigures, metric: str, settings: BaselineSettings) -> Any
     relative = tolerance_of(metric, settings)[1]
     if not has(one, metric, relative):
         return None
-    runs = np.log(one.values[metric]) if relative else np.array(one.values[metric], dtype=float)
-    return runs if np.isfinite(runs).all() else None
+    return np.log(one.values[metric]) if relative else np.array(one.values[metric])
 
 
 def scale_of(metric: str, mean: float, settings: BaselineSettings, noise: float | None = None) -> float:
     """What a change of a metric is divided by: the noise that is assumed of it, negative where more is better."""
-    tolerance, relative = tolerance_of(metric, settings)
     if noise is None:
         noise = settings.noise.get(metric, default_noise(metric))
-    if not relative:  # of what was 0 any change is beyond its noise
+    if not tolerance_of(metric, settings)[1]:  # of what was 0 any change is beyond its noise
         noise = noise * abs(mean) if math.isfinite(mean) else 1.0
-    size = max(noise, 1e-6 * (1.0 if relative else tolerance), 1e-12)
+    size = max(noise, 1e-12)
     return -size if higher_is_better(metric) else size
 
 

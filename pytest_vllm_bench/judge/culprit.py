@@ -71,17 +71,17 @@ def shares(games: Sequence[Any], figure: Figure, length: int) -> tuple[Any, Any,
     worth = np.mean([figure(rows, np.ones((1, rows.shape[1]))) for rows in games], axis=0)[:, 0]
     every = -(-games[0].shape[1] // REQUESTS)
     thin = [rows[:, ::every] for rows in games]
-    weights = drawn(thin[0].shape[1], max(1, length // every), DRAWS)
+    weights = drawn(thin[0].shape[1], length // every, DRAWS)
     again = [figure(rows, weights[k :: len(thin)]) for k, rows in enumerate(thin)]
     spread = -shapley(np.concatenate(again, axis=1))
     whole = spread.sum(axis=0)  # a draw tells how the whole is shared, whatever it came to
-    spread *= (worth[0] - worth[-1]) * np.divide(1, whole, out=np.zeros_like(whole), where=np.abs(whole) > TINY)
+    spread *= (worth[0] - worth[-1]) / np.where(np.abs(whole) > TINY, whole, np.inf)
     off = (1 - SURE) / 2 / len(spread)  # all of them hold together
     low, high = np.quantile(spread, [off, 1 - off], axis=1)
     return worth, -shapley(worth), low, high
 
 
-def named(low: Any, high: Any, *, few: bool = False) -> int | None:
+def named(low: Any, high: Any, *, few: bool) -> int | None:
     """The stage whose interval lies above all others, and above nothing at all.
 
     ``few``: requests have so much to do with one another that the run is one or two of their moods, whose intervals
@@ -98,7 +98,7 @@ def drawn_and_named(games: Sequence[Any], figure: Figure) -> tuple[tuple[Any, An
     n = len(seen)
     values = seen if np.isfinite(seen).all() else seen > 1  # of shares of limits a failure has none
     worth = max(tau_of_misses(seen, np.zeros(n)), tau(values, known=True))
-    length = max(1, min(n // 5, math.ceil(max(n ** (1 / 3), 2 * worth))))
+    length = min(n // 5, math.ceil(max(n ** (1 / 3), 2 * worth)))
     made = shares(games, figure, length)
     return made, named(*made[2:], few=n < INDEPENDENT * worth)
 
@@ -221,7 +221,7 @@ def less(samples: Sequence[Sample], took: Mapping[str, Sequence[Parts]], chosen:
             values={
                 **sample.values,
                 **{
-                    id: sample.values[id] - sum((of[i][stage] for stage in chosen if stage in of[i]), 0.0)
+                    id: sample.values[id] - sum(of[i][stage] for stage in chosen if stage in of[i])
                     for id, of in took.items()
                 },
             },

@@ -52,16 +52,14 @@ class _Step:
         return abs(self.after - self.before)
 
 
-def change_points(
-    values: Sequence[float], *, p: float = 0.001, min_change: float = 0.03, window: int = 50
-) -> list[ChangePoint]:
+def change_points(values: Sequence[float], *, p: float, min_change: float, window: int) -> list[ChangePoint]:
     """Where a series of positive figures, oldest first, changed by more than ``min_change``, each as sure as ``p``.
 
     ``window``: sessions that are looked at together; the next window begins half of one later.
     """
     if len(values) < 2 * FEWEST:
         return []
-    logs = _tamed(np.log(np.asarray(values, dtype=float)))
+    logs = _tamed(np.log(values))
     found = sorted({at for low in _windows(len(logs), window) for at in _candidates(logs, low, low + window)})
     while steps := list(_steps(logs, found)):
         weak = [one for one in steps if one.p >= p]
@@ -108,7 +106,7 @@ def _windows(n: int, window: int) -> Iterator[int]:
 def _candidates(logs: Any, low: int, high: int) -> Iterator[int]:
     """Where the energy distance of two neighbouring stretches is largest, and within each half again."""
     high = min(high, len(logs))
-    if high - low < 2 * FEWEST or (at := _split(logs[low:high])) is None:
+    if (at := _split(logs[low:high])) is None:
         return
     at += low
     if next(_steps(logs[low:high], [at - low])).p < CANDIDATE:

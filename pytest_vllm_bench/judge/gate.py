@@ -89,11 +89,10 @@ class Fresh:
     scatter: Any = None
 
 
-def scatter(measurements: Sequence[Any], together: Any = slice(None)) -> Any:
+def scatter(measurements: Sequence[Any]) -> Any:
     """The variance of a scenario's measurements in one session (each by metric), none less than the metrics' mean."""
     found = np.var(np.stack(measurements), axis=0, ddof=1)
-    floor = found[..., together].mean(-1, keepdims=True) if found[..., together].shape[-1] else 0.0
-    return np.maximum(found, floor)
+    return np.maximum(found, found.mean(-1, keepdims=True))
 
 
 def beside(noise: Noise, scenario: int, change: Any, others: Any, fresh: Fresh = Fresh()) -> Apart:

@@ -125,7 +125,7 @@ def _claim(rule: Rule, goodput: Mapping[str, float], open_loop: bool) -> Claim |
     share = allowed_share(rule, name)
     if share is None:
         return Claim(of=name.statistic, bounds=(_bound(rule, name, open_loop),)) if name.averages else None
-    if not 0 < share < 1:
+    if share <= 0:
         return None
     if name.row.per == "run":
         slos = [name.slo] if name.slo else [] if name.row.id == "failed_ratio" else list(goodput)

@@ -72,7 +72,7 @@ def shown(history: Any, within: Any = None, runs: float = 1.0, together: Any = s
     there = np.isfinite(history)
     kept, of_session = there.sum(-2), there.sum(-1, keepdims=True)
     within = None if within is None else at_least(within, together, -1)
-    if kept.max(initial=0) < 2:
+    if kept.max() < 2:
         return Noise(kept=kept, within=within, runs=runs)
     apart = _where(there, history - _mean(history, there, -2)[..., None, :])
     moods = _mean(apart, there, -1)

@@ -25,6 +25,7 @@ MADE = frozenset({"ttft", "ttfo", "tpot", "e2el", "max_gap", *FROM_DUE.values()}
 
 #: Levels of the quantiles by which a session tells what its stages were.
 LEVELS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+_NAMES = tuple(f"p{100 * level:g}" for level in LEVELS)
 
 Parts = dict[str, Any]
 #: Stage → seconds at each of ``LEVELS``.
@@ -42,7 +43,7 @@ def parts(values: Mapping[str, Any], id: str) -> Parts:
     if base == "max_gap":
         pause = _stream(values)["pause"]
         return {"decode": values["max_gap"] - pause, "pause": pause}
-    found = _ahead(values[id] - values[base], values.get("connect")) if base != id else {}
+    found = _ahead(values[id] - values[base], values.get("connect", 0.0)) if base != id else {}
     first = values.get("ttft")
     if first is None or not np.isfinite(first).any():
         told = {
@@ -57,8 +58,7 @@ def parts(values: Mapping[str, Any], id: str) -> Parts:
 
 def _ahead(waited: Any, connect: Any) -> Parts:
     """Before it was sent: until there was a slot, and a connection."""
-    opened = np.zeros_like(waited) if connect is None else np.nan_to_num(connect)
-    opened = np.clip(opened, 0, np.fmax(waited, 0))
+    opened = np.clip(np.nan_to_num(connect), 0, np.fmax(waited, 0))
     return {"client_wait": waited - opened, "connect": opened}
 
 
@@ -89,13 +89,13 @@ def _pause(stream: Any, largest: Any, tpot: Any) -> Any:
 def per_token(values: Mapping[str, Any]) -> Any:
     """What a second of the stream is of ``tpot``."""
     stream = values["e2el"] - values["ttft"]
-    return np.divide(values["tpot"], stream, out=np.full(len(stream), np.nan), where=stream > 0)
+    return values["tpot"] / np.where(stream > 0, stream, np.nan)
 
 
 def pooled(stage: str, samples: Sequence[Sample], each: Sequence[Parts]) -> Any:
     """What a stage took of all answered requests of which that is known, in order."""
     seen = [columns[stage][sample.ok] for columns, sample in zip(each, samples, strict=True) if stage in columns]
-    values = np.concatenate(seen) if seen else np.empty(0)
+    values = np.concatenate([[], *seen])
     return np.sort(values[np.isfinite(values)])
 
 
@@ -130,14 +130,14 @@ def summed_up(samples: Sequence[Sample]) -> dict[str, Metrics]:
     found: dict[str, Metrics] = {}
     for stage in STAGES:
         if len(seen := pooled(stage, samples, each)):
-            levels = np.quantile(seen, LEVELS) * 1e3
-            quantiles = {f"p{100 * level:g}": float(v) for level, v in zip(LEVELS, levels, strict=True)}
-            found[stage] = {"mean": float(seen.mean()) * 1e3, **quantiles}
+            told = 1e3 * np.array([seen.mean(), *np.quantile(seen, LEVELS)])
+            found[stage] = dict(zip(("mean", *_NAMES), told.tolist(), strict=True))
     return found if len(found) > 1 else {}
 
 
 def usual(told: Mapping[str, Metrics]) -> Usual:
     """What ``summed_up`` told of a session, as that by which a stage is replaced."""
-    quantiles = {stage: [of.get(f"p{100 * level:g}") for level in LEVELS] for stage, of in told.items()}
-    return {stage: [float(v) / 1e3 for v in values if v is not None] for stage, values in quantiles.items()
-            if None not in values}  # fmt: skip
+    quantiles = {stage: [of.get(name) for name in _NAMES] for stage, of in told.items()}
+    return {
+        stage: [v / 1e3 for v in values if v is not None] for stage, values in quantiles.items() if None not in values
+    }

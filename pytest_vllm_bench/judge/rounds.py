@@ -54,7 +54,7 @@ def compare_rounds(
 def _differences(pair: tuple[SessionFigures, SessionFigures], metric: str, settings: BaselineSettings) -> Any:
     """d of each round ÷ the noise that is assumed; None where a round lacks a figure."""
     relative, rounds = tolerance_of(metric, settings)[1], min(one.repeats for one in pair)
-    if rounds < 2 or not all(has(one, metric, relative) and len(one.values[metric]) == one.repeats for one in pair):
+    if not all(has(one, metric, relative) and len(one.values[metric]) == one.repeats for one in pair):
         return None
     a, b = (runs_of(one, metric, settings)[:rounds] for one in pair)
     return (b - a) / scale_of(metric, float(a.mean()), settings)

@@ -43,14 +43,16 @@ class Standing:
     base: Any  # the reference's mean of y
     scale: Any  # what a change is divided by: the noise that is assumed, negative where more is better
     gated: list[int]  # metrics that are gated, and that the reference has
+    together: list[int]  # of them those whose noise is held beside one another: nothing in a unit of its own
 
     def moved(self, measured: Sessions, key: str, m: int) -> Any:
         """The change of each measurement of one scenario; none where one of them has no figure."""
-        there = key in self.keys and np.isfinite(self.base[m, self.keys.index(key)])
-        runs = [runs_of(one, self.metrics[m], self.settings) for one in measured.get(key, ())] if there else []
-        if any(y is None for y in runs):
+        if key not in self.keys:
             return np.array([])
-        j = self.keys.index(key) if there else 0
+        j = self.keys.index(key)
+        runs = [runs_of(one, self.metrics[m], self.settings) for one in measured[key]]
+        if not np.isfinite(self.base[m, j]) or any(y is None for y in runs):
+            return np.array([])
         return np.array([(y.mean() - self.base[m, j]) / self.scale[m, j] for y in runs])
 
     def changes(self, measured: Sessions, m: int) -> dict[str, float]:
@@ -92,7 +94,8 @@ def standing(reference: Sessions, settings: BaselineSettings, scenarios: int) ->
     within = (squares / scale[:, None] ** 2).sum((1, 2)) / np.maximum(df.sum((1, 2)), 1) if df.any() else None
     gated = [m for m, metric in enumerate(metrics) if metric in settings.gated and there[m].any()]
     repeats = [one.repeats for key in keys for one in reference[key]]
-    known = noise.shown(y / scale[:, None], within, float(np.mean(repeats or [1])), _relative(gated, metrics, settings))
+    together = [m for m in gated if tolerance_of(metrics[m], settings)[1]]
+    known = noise.shown(y / scale[:, None], within, float(np.mean(repeats or [1])), together)
     return Standing(
         settings=settings,
         levels=Alphas.of(max(1, scenarios), max(1, len(settings.gated)), settings.again),
@@ -102,12 +105,8 @@ def standing(reference: Sessions, settings: BaselineSettings, scenarios: int) ->
         base=base,
         scale=scale,
         gated=gated,
+        together=together,
     )
-
-
-def _relative(gated: Iterable[int], metrics: Sequence[str], settings: BaselineSettings) -> list[int]:
-    """The metrics whose noise is held beside one another: shares of themselves, nothing in a unit of its own."""
-    return [m for m in gated if tolerance_of(metrics[m], settings)[1]]
 
 
 def _places(scenarios: Sequence[Sequence[SessionFigures]]) -> list[list[int]]:
@@ -117,7 +116,7 @@ def _places(scenarios: Sequence[Sequence[SessionFigures]]) -> list[list[int]]:
         len({one.session for one in old}) == len(old) for old in scenarios
     ):
         return [[names.index(one.session) for one in old] for old in scenarios]
-    longest = max(map(len, scenarios), default=0)
+    longest = max(map(len, scenarios))
     return [list(range(longest - len(old), longest)) for old in scenarios]
 
 
@@ -168,8 +167,8 @@ def _scatter(of: Standing, measured: Sessions, key: str, m: int) -> Any:
     """The variance of a scenario's measurements in this session; None of a single one."""
     if len(measured[key]) < 2:
         return None
-    rows = [moved for i in dict.fromkeys((m, *of.gated)) if len(moved := of.moved(measured, key, i))]
-    return gate.scatter(list(np.array(rows).T), slice(0, None))[0]
+    rows = [moved for i in dict.fromkeys((m, *of.together)) if len(moved := of.moved(measured, key, i))]
+    return gate.scatter(list(np.array(rows).T))[0]
 
 
 # ------------------------------------------------------------------------------------------ all scenarios
@@ -180,9 +179,9 @@ def compare_all(of: Standing, measured: Sessions) -> list[Comparison]:
     """The gated metrics of all scenarios together, the geometric mean of their changes: a uniform shift, which no
     scenario shows alone.  Nothing of a single scenario."""
     found = []
-    for m in of.gated:
+    for m in of.together:
         changes = of.changes(measured, m)
-        if len(changes) < 2 or not tolerance_of(of.metrics[m], of.settings)[1]:
+        if len(changes) < 2:
             continue
         apart = gate.together(of.known.of(m), np.array(list(changes.values())))
         place, sure = of.place(m, of.keys.index(next(iter(changes)))), of.settings.confidence

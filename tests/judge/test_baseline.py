@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,15 @@ from pytest_vllm_bench.judge.baseline import SessionFigures
 from pytest_vllm_bench.judge.comparison import BaselineSettings
 from pytest_vllm_bench.judge.rounds import compare_rounds
 from pytest_vllm_bench.judge.standing import ALL, compare_all, compare_one, foreseen, standing
-from pytest_vllm_bench.model import Comparison, Message, Result, Scenario, Verdict
+from pytest_vllm_bench.model import (
+    BaselineOutcome,
+    Comparison,
+    DatasetChoice,
+    Message,
+    Result,
+    Scenario,
+    Verdict,
+)
 from pytest_vllm_bench.store.row import from_json
 from pytest_vllm_bench.text import say
 
@@ -180,6 +188,53 @@ def test_what_is_not_saved(changed: dict[str, Any], said: str) -> None:
     assert say(refused[0], "en") != say(refused[0], "zh")
 
 
+def test_why_it_is_not_saved_is_said() -> None:
+    for changed, key, word in (({"taints": ["resumed", "shared"]}, "taint", "report.taint.shared"),
+                               ({"verdict": "FAIL"}, "verdict", "report.verdict.FAIL"),
+                               ({"verdict": "INVALID"}, "verdict", "report.verdict.INVALID")):  # fmt: skip
+        (refused,) = baseline.fold(None, [row(**changed)], keep=5)[1]
+        assert refused.values == {"scenario": "io1x1-mc1", key: Message(key=word)}
+
+
+@every(
+    ("scenario", "verdict", "saved"),
+    [("*", FAIL, 0), ("*", PASS, 2), ("*", INCONCLUSIVE, 2), ("a", FAIL, 1), ("a", PASS, 2), ("elsewhere", FAIL, 2)],
+)
+def test_what_was_worse_beside_others_is_no_reference(scenario: str, verdict: Verdict, saved: int) -> None:
+    """Nor is any scenario of a session that was worse as a whole."""
+    made = compared([session(mean_tpot_ms=10.0)], session(mean_tpot_ms=10.0))["mean_tpot_ms"]
+    seen = BaselineOutcome(reference="main", comparisons=(replace(made, scenario=scenario, verdict=verdict),))
+    results = [replace(row(), baseline=seen), row(scenario_id="a-np10", scenario_key="a")]
+    reference, refused = baseline.fold(None, results, keep=5)
+    assert (len(reference["scenarios"]), len(refused)) == (saved, 2 - saved)
+    assert [m.values["verdict"] for m in refused] == [Message(key="report.verdict.FAIL")] * (2 - saved)
+
+
+def test_what_the_stages_took_is_kept_with_six_digits() -> None:
+    told = replace(row(plan_digest=None), stages={"decode": {"mean": 12.3456789, "p50": None}})
+    assert baseline.session_of(told).stages == {"decode": {"mean": 12.3456789}}
+    assert baseline.session_of(told).digest is None
+    reference, _ = baseline.fold(None, [told], keep=5)
+    assert baseline.sessions_of(reference, "io1x1-mc1")[0].stages == {"decode": {"mean": 12.3457}}
+    untold, _ = baseline.fold(None, [row()], keep=5)
+    assert "stages" not in untold["scenarios"]["io1x1-mc1"][0]
+
+
+def test_what_of_a_load_and_its_devices_is_kept() -> None:
+    devices = [
+        *[{"name": "H200", "driver": "580.1", "power_limit_w": 700.0}] * 2,
+        {"name": "L4", "power_limit_w": 72.5},
+    ]
+    devices += [{"name": "L4", "driver": "580.1"}, {"index": 0}]
+    asked = replace(row().scenario, num_prompts=40, seed=7, sampling={"temperature": 0.5}, cache="warm")
+    asked = replace(asked, dataset=DatasetChoice(options={"path": "x", "input_len": 3}))
+    made = baseline.relevant(replace(row(environment={"accelerators": devices}), scenario=asked))
+    assert made["accelerators"] == "2 × H200 (580.1, 700 W) + 1 × L4 (72.5 W) + 1 × L4 (580.1) + 1 × ?"
+    assert made["load"] == {"num_prompts": "40", "seed": "7", "cache": "warm", "sampling": "{'temperature': 0.5}",
+                            "dataset": "input_len=3 path=x"}  # fmt: skip
+    assert "load" not in baseline.relevant(row()), "what is usual is not told"
+
+
 def test_environments_that_differ() -> None:
     old = baseline.relevant(row())
     new = baseline.relevant(row(model_id="n", environment={"server": "vllm 0.33", "client": {"cpu": "c"}}))
@@ -198,6 +253,21 @@ def test_only_the_same_plan_is_comparable() -> None:
     assert missing is not None
     assert other is not None
     assert (missing.key, other.key) == ("judge.baseline_missing", "judge.baseline_other_plan")
+
+
+def test_a_plan_that_is_another_one_is_said_by_what_was_asked() -> None:
+    old, new = (SessionFigures(session="s1", digest=digest, values={}, environment={"load": load})
+                for digest, load in (("d1", {"num_prompts": "40", "seed": "1", "cache": "off"}),
+                                     ("d2", {"num_prompts": "80", "seed": "1", "dataset": "path=x"})))  # fmt: skip
+    said = comparison.comparable([old], new, "k")
+    assert said is not None
+    what = "num_prompts 40 → 80, cache off → –, dataset – → path=x"
+    assert say(said).startswith(f"k was sent another plan when its baseline was saved (s1): {what}; ")
+    assert said.key == "judge.baseline_other_plan_by"
+    for one, other in ((old, replace(new, environment={})), (replace(old, environment={}), new)):
+        nothing = comparison.comparable([one], other, "k")
+        assert nothing is not None
+        assert (nothing.key, nothing.values["what"]) == ("judge.baseline_other_plan", "")
 
 
 # ---------------------------------------------------------------------------------------- the comparison
@@ -245,7 +315,9 @@ def test_the_decision_as_written(old: list[float], new: float) -> None:
     assert (found.verdict is PASS) is (x + half <= math.log(1.05) / 0.03)
     assert found.change == pytest.approx(math.expm1(0.03 * x))
     assert found.interval == pytest.approx((math.expm1(0.03 * (x - half)), math.expm1(0.03 * (x + half))))
-    assert found.sessions == len(old)
+    assert (found.sessions, found.relative) == (len(old), True)
+    middle = math.exp(np.log(old).mean())
+    assert (found.reference, found.observed) == (pytest.approx(middle), pytest.approx(new))
 
 
 def test_history_makes_the_noise_smaller_than_it_is_assumed() -> None:
@@ -313,6 +385,13 @@ def test_an_absolute_change_is_shown_as_it_is() -> None:
                      noise={"goodput_ratio": 0.0001})["goodput_ratio"]  # fmt: skip
     assert (found.suspected, found.reason.values["change"]) == (True, "-0.3")
     assert found.detectable == pytest.approx(-0.2, abs=0.001)
+    assert found.reason.values["detectable"] == "-0.2"
+    assert (found.reference, found.observed) == (pytest.approx(0.9), pytest.approx(0.6))
+
+
+def test_more_than_tenfold_is_said_without_digits() -> None:
+    assert [comparison.in_words(change, True) for change in (9.99, 10.0, 1e300)] == ["+999.0%", *["> +1000%"] * 2]
+    assert comparison.in_words(1234.5, False) == "+1234"
 
 
 def test_worse_is_lower_for_a_throughput() -> None:
@@ -321,7 +400,8 @@ def test_worse_is_lower_for_a_throughput() -> None:
     better = compared(reference, session(output_throughput=200.0))["output_throughput"]
     assert (better.suspected, better.verdict) == (False, PASS)
     assert better.detectable < 0
-    assert compared(reference[:1], session(output_throughput=99.0))["output_throughput"].verdict is INCONCLUSIVE
+    alone = compared(reference[:1], session(output_throughput=99.0))["output_throughput"]
+    assert (alone.verdict, alone.reason.key) == (INCONCLUSIVE, "judge.baseline_unproven")
 
 
 @every(
@@ -455,6 +535,76 @@ def test_a_suspicion_fails_only_when_fresh_measurements_agree() -> None:
                     (INCONCLUSIVE, False, "not_confirmed")]  # fmt: skip
 
 
+def test_nothing_fails_before_it_was_measured_afresh() -> None:
+    """Nor where one fresh measurement is all that is allowed."""
+    reference = [session(mean_tpot_ms=v) for v in (10.0, 10.1, 9.9, 10.0, 10.05)]
+    bad = session(mean_tpot_ms=20.0)
+    found = [compared(reference, *[bad] * n, again=1)["mean_tpot_ms"] for n in (1, 2)]
+    assert [(c.verdict, c.suspected) for c in found] == [(INCONCLUSIVE, True), (FAIL, False)]
+
+
+def test_more_measurements_and_more_runs_in_each_say_more() -> None:
+    runs = [10.0, 11.0, 9.5, 10.4, 9.2, 10.8]
+    reference = [session(mean_tpot_ms=tuple(np.array(runs[:3]) * v)) for v in (1.0, 1.02, 0.97, 1.01, 0.99)]
+    once = [session(mean_tpot_ms=tuple(runs[:n])) for n in (2, 3, 6)]
+
+    def width(*measured: SessionFigures) -> float:
+        low, high = compared(reference, *measured)["mean_tpot_ms"].interval
+        return high - low
+
+    assert width(once[0]) > width(once[1]) > width(once[2])
+    assert width(*[once[1]] * 2) > width(*[once[1]] * 3) > width(*[once[1]] * 5)
+    assert width(once[1], session(mean_tpot_ms=(14.0,) * 3), session(mean_tpot_ms=(7.0,) * 3)) > width(once[1])
+
+
+def test_half_of_what_may_err_is_kept_for_the_end() -> None:
+    """When all others are known, what was suspected and measured afresh is judged once more, by more of α."""
+    reference = [session(mean_tpot_ms=v) for v in (10.0, 10.3, 9.8, 10.1, 9.9)]
+    of, seen = standing({"k": reference}, BaselineSettings(), 4), set()
+    for value in np.linspace(10.5, 16, 60):
+        measured = {"k": [session(mean_tpot_ms=value)] * 3}
+        (before,), (end,) = (compare_one(of, measured, "k", last=last) for last in (False, True))
+        seen.add((before.verdict, end.verdict, before.suspected, end.reason.key.removeprefix("judge.baseline_")))
+    assert {(one, other) for one, other, *_ in seen} == {
+        (INCONCLUSIVE, INCONCLUSIVE), (INCONCLUSIVE, FAIL), (FAIL, FAIL)}  # fmt: skip
+    assert (INCONCLUSIVE, INCONCLUSIVE, True, "undecided") in seen
+
+
+def test_a_metric_in_a_unit_of_its_own_blinds_no_other() -> None:
+    """What failed has no noise that could be held beside a latency's share of itself."""
+    tolerance = {"mean_tpot_ms": "5%", "failed": 0}
+    reference = [session(mean_tpot_ms=v, failed=n) for v, n in ((10.0, 0), (10.1, 2), (9.9, 0), (10.0, 0), (10.05, 1))]
+    bad = [session(mean_tpot_ms=20.0, failed=n) for n in (0, 7, 1, 0)]
+    assert compared(reference, *bad, tolerance=tolerance)["mean_tpot_ms"].verdict is FAIL
+    reference = [replace(one, values={**one.values, "failed": (0.0,)}) for one in reference]
+    assert compared(reference, *bad, tolerance=tolerance)["mean_tpot_ms"].verdict is FAIL
+
+
+def test_repeats_of_what_a_scenario_lacks_hide_no_noise() -> None:
+    settings = BaselineSettings(tolerance={"goodput_ratio": 0.1})
+    repeats = session(goodput_ratio=(0.9, 0.8, 0.85), mean_tpot_ms=(1.0, 1.1, 1.2))
+    of = standing({"a": [repeats], "b": [session(mean_tpot_ms=(1.0, 1.1, 1.2))]}, settings, 2)
+    assert of.known.within[0] == pytest.approx(np.var([0.9, 0.8, 0.85], ddof=1) / (0.03 * 0.85) ** 2)
+
+
+def test_sessions_without_names_are_counted_from_the_newest() -> None:
+    named = {
+        "a": [session(mean_tpot_ms=v) for v in (10.0, 12.0, 11.0)],
+        "b": [session(mean_tpot_ms=v) for v in (7.0, 8.0)],
+    }
+
+    def noise_of(names: Mapping[str, Sequence[str]]) -> list[float]:
+        reference = {key: [replace(one, session=name) for one, name in zip(old, names[key], strict=True)]
+                     for key, old in named.items()}  # fmt: skip
+        known = standing(reference, BaselineSettings(), 2).known.of(1)
+        return [float(known.mood), float(known.mood_df), *known.own, *known.own_df, *known.kept]
+
+    apart = noise_of({"a": "123", "b": "23"})
+    assert noise_of({"a": "112", "b": "12"}) == apart, "a name twice says nothing"
+    assert noise_of({"a": ["", "", ""], "b": ["", ""]}) == apart
+    assert noise_of({"a": "123", "b": "12"}) != apart
+
+
 def test_what_cannot_be_decided_is_measured_as_often_as_is_asked() -> None:
     reference = [session(mean_tpot_ms=10.0)]
     odd = session(mean_tpot_ms=11.8)
@@ -538,6 +688,23 @@ def test_one_scenario_is_seen_beside_the_others_wherever_it_stands(which: int) -
     assert FAIL not in [c.verdict for c in compare_all(of, measured)]
 
 
+@every(("scenarios", "key"), [(1, "worse"), (2, "worse"), (3, "worse_beside")])
+def test_it_is_said_whether_there_were_others_beside_it(scenarios: int, key: str) -> None:
+    reference, measured = matrix({0: 1.0}, sessions=5, scenarios=scenarios)
+    found = compare_one(standing(reference, BaselineSettings(), scenarios), measured, "s0")
+    (tpot,) = [c for c in found if c.metric == "mean_tpot_ms"]
+    assert (tpot.verdict, tpot.reason.key) == (FAIL, f"judge.baseline_{key}")
+
+
+def test_what_the_others_did_is_said() -> None:
+    reference, measured = matrix({1: 0.2, 2: 0.3, 3: 0.4}, sessions=1)
+    of = standing(reference, BaselineSettings(), 4)
+    others = [c.reason.values["others"] for c in compare_one(of, measured, "s0") if c.metric == "mean_tpot_ms"]
+    assert [float(str(said).rstrip("%")) for said in others] == [pytest.approx(100 * math.expm1(0.3), abs=2)]
+    alone = compare_one(of, {"s0": measured["s0"]}, "s0")
+    assert {c.reason.values["others"] for c in alone} <= {"+0.0%", "-0.0%"}
+
+
 def test_a_scenario_that_only_the_reference_or_only_the_session_has_says_nothing() -> None:
     reference, measured = matrix()
     of = standing(reference | {"gone": reference["s0"][:1]}, BaselineSettings(), 4)
@@ -547,27 +714,65 @@ def test_a_scenario_that_only_the_reference_or_only_the_session_has_says_nothing
     assert foreseen(of, ["elsewhere"]) == {}
 
 
+# ------------------------------------------------------------------------------------------ two sets of results
+
+
+@every(
+    ("new", "shown", "noise", "assumed"),
+    [(11.0, {}, {}, 0.06), (30.0, {}, {}, 0.06), (14.0, {"mean_tpot_ms": 0.01}, {}, 0.03), (6.0, {}, {}, 0.06),
+     (30.0, {"mean_tpot_ms": 0.2}, {}, 0.2), (12.0, {}, {"mean_tpot_ms": 0.002}, 0.002),
+     (10.0, {}, {"mean_tpot_ms": 0.01}, 0.01),
+     (12.0, {"mean_tpot_ms": 0.01}, {"mean_tpot_ms": 0.002}, 0.01), (30.0, {"mean_e2el_ms": 0.2}, {}, 0.06)],
+)  # fmt: skip
+def test_of_two_sets_of_results_more_noise_is_believed_possible_than_is_assumed(
+    new: float, shown: dict[str, float], noise: dict[str, float], assumed: float
+) -> None:
+    """Twice as much, unless repeats or the user say how much there is; worth three degrees of freedom."""
+    old, after = session(mean_tpot_ms=(9.0, 10.0), goodput_ratio=0.0), session(mean_tpot_ms=new, p99_ttft_ms=1.0)
+    (found,) = comparison.compare_two(old, after, BaselineSettings(noise=noise), 3, shown)
+    x, limit, spread = math.log(new) - np.log([9.0, 10.0]).mean(), math.log(1.05), assumed * math.sqrt(2)
+    least, most = x - t(1 - 0.01 / 3, 3) * spread, x + t(0.95, 3) * spread
+    assert found.interval == pytest.approx((math.expm1(least), math.expm1(most)))
+    assert found.verdict is (FAIL if least > limit else PASS if most <= limit else INCONCLUSIVE)
+    key = {FAIL: "targets_worse", PASS: "baseline_within", INCONCLUSIVE: "baseline_unproven"}[found.verdict]
+    assert (found.reason.key, found.sessions, found.change) == (f"judge.{key}", 1, pytest.approx(math.expm1(x)))
+    noticed = limit + (t(1 - 0.01 / 3, 3) + t(0.8, 3)) * spread
+    assert found.detectable == pytest.approx(math.expm1(noticed))
+
+
+def test_of_two_sets_of_results_every_metric_that_both_have_is_compared() -> None:
+    old, new = (session(output_throughput=v, p99_ttft_ms=v, rtfx=v, mean_tpot_ms=0.0) for v in (1.0, 1.0))
+    found = comparison.compare_two(old, new, BaselineSettings(tolerance={"rtfx": 0.1}), 1, {})
+    assert [(c.metric, c.gated, c.relative) for c in found] == [
+        ("rtfx", True, False), ("output_throughput", False, True), ("p99_ttft_ms", False, True)]  # fmt: skip
+
+
 # ------------------------------------------------------------------------------------------------ targets
 
 
 def test_two_targets_are_compared_by_rounds() -> None:
     a = tuple(10 * math.exp(x) for x in (0.3, -0.2, 0.1, 0.0, -0.3))
     b = tuple(v * 1.3 * math.exp(x) for v, x in zip(a, (0.01, -0.01, 0.0, 0.005, -0.005), strict=True))
-    found = compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), 1)
+    found = compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=b), BaselineSettings(), 3)
     assert isinstance(found, list)
     (one,) = found
     assert one.verdict is FAIL
     assert one.change == pytest.approx(0.3)
+    assert one.reference == pytest.approx(math.exp(np.log(a).mean()))
+    assert one.observed == pytest.approx(1.3 * one.reference)
     d = np.log(b) - np.log(a)
     error = d.std(ddof=1) / math.sqrt(5)
     half = t(0.95, 4) * error
     assert one.interval == pytest.approx((math.expm1(d.mean() - half), math.expm1(d.mean() + half)))
-    needed = max(t(0.99, 4) * error, math.log(1.05) + half)
+    needed = max(t(1 - 0.01 / 3, 4) * error, math.log(1.05) + half)
     assert one.detectable == pytest.approx(math.expm1(needed + t(0.8, 4) * error))
     assert say(one.reason) == "mean_tpot_ms +30.0% (+29.0% to +31.0%) over the rounds: worse by more than 5.0%"
     same = compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a), BaselineSettings(), 1)
     assert isinstance(same, list)
-    assert same[0].verdict is PASS
+    assert (same[0].verdict, same[0].reason.key) == (PASS, "judge.baseline_within")
+    noisy = compare_targets(session(mean_tpot_ms=a), session(mean_tpot_ms=a[::-1]), BaselineSettings(), 1)
+    assert isinstance(noisy, list)
+    assert (noisy[0].verdict, noisy[0].reason.key) == (INCONCLUSIVE, "judge.baseline_unproven")
 
 
 def test_the_rounds_of_other_scenarios_say_how_much_rounds_vary() -> None:

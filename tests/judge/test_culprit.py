@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -18,10 +18,21 @@ from hypothesis import strategies as st
 from runs import facts, request, scenario
 
 from pytest_vllm_bench.judge import culprit
-from pytest_vllm_bench.judge.parts import parts, summed_up
+from pytest_vllm_bench.judge.parts import LEVELS, _pause, parts, summed_up, taken, usual
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.columns import sample, settings_of
-from pytest_vllm_bench.model import Comparison, Culprit, Measurement, Message, Record, Result, Verdict
+from pytest_vllm_bench.metric_table import parse_name
+from pytest_vllm_bench.model import (
+    Comparison,
+    Culprit,
+    Measurement,
+    Message,
+    Record,
+    Result,
+    Sample,
+    StageShare,
+    Verdict,
+)
 from pytest_vllm_bench.report.culprit import told as culprit_told
 from pytest_vllm_bench.report.failure import failure
 from pytest_vllm_bench.report.github import step_summary
@@ -48,6 +59,254 @@ def test_shares_add_up_are_fair_and_nothing_for_nothing(worth: list[float], data
     assert culprit.shapley(idle)[i] == 0, "who changes nothing gets nothing"
     both = np.stack([game, idle], axis=1)
     assert pytest.approx(np.array([values, culprit.shapley(idle)]), abs=1e-6) == culprit.shapley(both).T
+
+
+def test_of_shares_that_are_always_the_same_the_interval_is_nothing() -> None:
+    """Two thirds and one third of what is beyond 10 ms, in every draw, whatever the whole comes to."""
+    rng = np.random.default_rng(3)
+    beyond = rng.exponential(1.0, 300)
+    rows = 10 + np.array([beyond, beyond / 3, 2 * beyond / 3, 0 * beyond])
+    for games in ([rows], [rows, rows]):
+        worth, share, low, high = culprit.shares(games, of_mean, 5)
+        assert worth == pytest.approx(rows.mean(axis=1))
+        assert share == pytest.approx([2 * beyond.mean() / 3, beyond.mean() / 3])
+        assert (low, high) == (pytest.approx(share), pytest.approx(share))
+    for one in culprit.shares([np.full((4, 40), 10.0)], of_mean, 5)[1:]:
+        assert one == pytest.approx([0.0, 0.0])
+
+
+def of_mean(rows: Any, weights: Any) -> Any:
+    return rows @ weights.T / weights.sum(axis=1)
+
+
+def test_intervals_hold_together_and_are_wider_where_requests_are_alike() -> None:
+    stages = two(400, 0.9, np.random.default_rng(5))
+    rows = np.array([stages.sum(axis=0), stages[1], stages[0], 0 * stages[0]])
+    _, share, low, high = culprit.shares([rows], of_mean, 20)
+    drawn = stages @ culprit.drawn(400, 20, culprit.DRAWS).T
+    parts = drawn / drawn.sum(axis=0) * share.sum()
+    assert (low, high) == (pytest.approx(np.quantile(parts, 0.0025, axis=1)),
+                           pytest.approx(np.quantile(parts, 0.9975, axis=1)))  # fmt: skip
+    *_, lowest, highest = culprit.shares([rows], of_mean, 1)
+    assert (high - low > 1.5 * (highest - lowest)).all()
+
+
+def test_draws_are_stretches_that_begin_anywhere() -> None:
+    assert (culprit.drawn(10, 10, 5) == 1).all()
+    weights = culprit.drawn(50, 1, 4000)
+    assert (weights.sum(axis=1) == 50).all()
+    assert weights.mean(axis=0) == pytest.approx(np.ones(50), abs=0.1)
+    few = culprit.drawn(12, 4, 200)
+    assert {np.count_nonzero(line) for line in few} <= set(range(4, 13))
+    assert (culprit.drawn(7, 3, 50).sum(axis=1) == 7).all()
+
+
+@every(
+    ("low", "high", "few", "stage"),
+    [
+        ([0.1, -1.0], [2.0, 0.0], False, 0),
+        ([-1.0, 1.1], [1.0, 3.0], False, 1),
+        ([-1.0, 0.9], [1.0, 3.0], False, None),
+        ([1.1, -1.0, -1.0], [3.0, 1.0, 1.0], False, 0),
+        ([0.0, -1.0], [2.0, -0.5], False, None),
+        ([0.5], [2.0], False, 0),
+        ([2.9, 0.0, 0.0], [4.0, 0.5, 0.5], True, None),
+        ([3.1, 0.0, 0.0], [4.0, 0.5, 0.5], True, 0),
+        ([0.1, 0.0, 0.0], [4.0, 0.0, -5.0], True, 0),
+    ],
+)
+def test_a_stage_is_named_whose_interval_lies_above_all_others(
+    low: list[float], high: list[float], few: bool, stage: int | None
+) -> None:
+    assert culprit.named(np.array(low), np.array(high), few=few) == stage
+
+
+def test_requests_of_one_mood_prove_little() -> None:
+    """The same two stages, one twice the other: independent requests tell them apart, those of one mood do not."""
+    for phi, stage in ((0.0, 0), (0.995, None)):
+        stages = np.array([[3.0], [1.0]]) * (1 + 0.2 * two(120, phi, np.random.default_rng(1)))
+        assert named(stages, of_mean) == stage
+
+
+def test_the_figure_is_the_order_statistic_that_decides() -> None:
+    rows, rng = np.array([np.arange(100.0), -np.arange(100.0)]), np.random.default_rng(0)
+    once = np.ones((1, 100))
+    for share, place in ((Fraction(1, 100), 98), (Fraction(1, 10), 89), (Fraction(0), 99), (Fraction(1, 3), 66)):
+        found = culprit._ordered(share, rows, once)
+        assert found.tolist() == [[place], [place - 99]]
+    none_of_the_worst = (np.arange(100) < 60).astype(float)[None]
+    assert culprit._ordered(Fraction(0), rows, none_of_the_worst).tolist() == [[59], [0]]
+    for gone in range(36, 41):  # about as many as are looked at first
+        assert culprit._ordered(Fraction(0), rows[:1], (np.arange(100) < 100 - gone)[None] * 1.0) == 99 - gone
+    weights = rng.integers(0, 3, (20, 100)).astype(float)
+    for line, found in zip(weights, culprit._ordered(Fraction(1, 10), rows[:1], weights)[0], strict=True):
+        assert found == np.sort(np.repeat(rows[0], line.astype(int)))[-11]
+
+
+def test_failures_are_no_part_of_a_mean_and_no_better_than_the_worst_answer() -> None:
+    rows = [np.array([1.0, np.inf, 5.0]), np.array([0.5, np.inf, 1.0])]
+    assert culprit._finite(rows, name_of("mean_ttft_ms")).tolist() == [[1.0, 5.0], [0.5, 1.0]]
+    assert culprit._finite(rows, name_of("p99_ttft_ms")).tolist() == [[1.0, 5.0, 5.0], [0.5, 5.0, 1.0]]
+    assert np.isinf(culprit._finite(rows, name_of("goodput_ratio"))[:, 1]).all()
+    assert culprit._finite([np.array([np.inf] * 2)] * 2, name_of("p99_ttft_ms")).shape == (2, 0)
+    assert culprit._finite([np.array([1.0, 2.0])] * 2, name_of("p99_ttft_ms")).tolist() == [[1.0, 2.0]] * 2
+
+
+def name_of(metric: str) -> Any:
+    found = parse_name(metric)
+    assert found is not None
+    return found
+
+
+def test_of_many_stages_those_that_take_least_are_one() -> None:
+    def players(took: dict[str, float]) -> list[tuple[str, ...]]:
+        return culprit._players({"e2el": [{stage: np.array([-v, v]) for stage, v in took.items()}]})
+
+    order = {"connect": 1.0, "server_queue": 5.0, "server_prefill": 0.5, "outside_first": 4.0, "server_decode": 6.0,
+             "pause": 2.0}  # fmt: skip
+    assert players(order) == [(stage,) for stage in order]
+    assert players({**order, "client_wait": 3.0}) == [
+        ("client_wait",), ("server_queue",), ("outside_first",), ("server_decode",), ("pause",),
+        ("connect", "server_prefill")]  # fmt: skip
+    assert players({"decode": 1.0, "pause": 1e-9}) == [("decode",)]
+    assert players({"decode": 1.0}) == []
+    both = culprit._players({"ttft": [{"decode": np.ones(2)}], "tpot": [{"decode": np.ones(2), "pause": np.ones(2)}]})
+    assert both == [("decode",), ("pause",)]
+    assert list(culprit._sets([("a",), ("b", "c")])) == [set(), {"a"}, {"b", "c"}, {"a", "b", "c"}]
+
+
+def test_what_is_told_of_a_game() -> None:
+    """Two stages, the second of several: the figure with neither replaced, with one, with the other, with both."""
+    found = (np.array([9.0, 4.0, 8.0, 2.0]), np.array([5.5, 1.5]), np.array([5.0, 1.0]), np.array([6.0, 2.0]))
+    players = [("pause",), ("connect", "thinking")]
+    (verdict,) = judged("mean_ttft_ms <= 5", run("server_queue")).verdicts[:1]
+    told = culprit._told(verdict.rule, name_of("mean_ttft_ms"), players, found, 0)
+    assert told == Culprit(
+        stage="pause",
+        observed=9.0,
+        uncontended=2.0,
+        shares=(
+            StageShare(stage="pause", share=5.5, interval=(5.0, 6.0), without=4.0, within=True),
+            StageShare(stage="other", share=1.5, interval=(1.0, 2.0), without=8.0, within=False),
+        ),
+    )
+    other = culprit._told(verdict.rule, name_of("mean_ttft_ms"), players, found, 1)
+    nobody = culprit._told(verdict.rule, name_of("mean_ttft_ms"), players, found, None)
+    assert other is not None
+    assert nobody is not None
+    assert (other.stage, nobody.stage) == ("other", None)
+    infinite = (np.array([np.inf, 4.0, 8.0, 2.0]), *found[1:])
+    assert culprit._told(verdict.rule, name_of("mean_ttft_ms"), players, infinite, 0) is None
+
+
+def made(base: Sample, **columns: Sequence[float]) -> Sample:
+    """Its requests with these values alone."""
+    return replace(base, values={id: np.array(column) for id, column in columns.items()})
+
+
+def plain(found: dict[str, Any]) -> dict[str, Any]:
+    return {stage: list(column) for stage, column in found.items()}
+
+
+def listed(found: dict[str, Any]) -> dict[str, Any]:
+    return {stage: pytest.approx(list(column), nan_ok=True) for stage, column in found.items()}
+
+
+def test_a_latency_by_hand() -> None:
+    """Three requests: a pause of the stream, an answer of one token, and one that the client sent early."""
+    nan = math.nan
+    values = {"ttft": [0.5, 0.5, 0.5], "response_ttft": [1.5, 0.7, 0.4], "ttfo": [0.7, 0.5, 0.9],
+              "response_ttfo": [1.7, 0.7, 0.8], "e2el": [2.5, 0.5, 3.5], "response_e2el": [3.5, 0.7, 3.4],
+              "tpot": [0.2, nan, 0.3], "max_gap": [0.8, nan, 0.3]}  # fmt: skip
+    columns = {id: np.array(column) for id, column in values.items()}
+    pause = 0.8 - 1.2 / 9
+    stream = {"decode": [2 - pause, 0.0, 3.0], "pause": [pause, 0.0, 0.0]}
+    first, ahead = {"to_first": [0.5] * 3}, {"client_wait": [1.0, 0.2, -0.1], "connect": [0.0] * 3}
+
+    def told(id: str) -> dict[str, Any]:
+        return plain(parts(columns, id))
+
+    assert told("ttft") == listed(first)
+    assert told("response_ttft") == listed({**ahead, **first})
+    assert told("ttfo") == listed({**first, "thinking": [0.2, 0.0, 0.4]})
+    assert told("response_ttfo") == listed({**ahead, **first, "thinking": [0.2, 0.0, 0.4]})
+    assert told("e2el") == listed({**first, **stream})
+    assert told("response_e2el") == listed({**ahead, **first, **stream})
+    assert told("max_gap") == listed({"decode": [0.8 - pause, nan, 0.3], "pause": [pause, 0.0, 0.0]})
+    assert told("tpot") == listed({"decode": [0.1 * (2 - pause), nan, 0.3], "pause": [0.1 * pause, nan, 0.0]})
+    columns["connect"] = np.array([0.3, nan, 9.0])
+    assert told("response_ttft") == listed(
+        {"client_wait": [0.7, 0.2, -0.1], "connect": [0.3, 0.0, 0.0], **first})  # fmt: skip
+    columns |= {"server_queue": np.array([0.1, 0.2, nan])}
+    assert told("ttft") == listed({"server_queue": [0.1, 0.2, nan], "to_first": [0.4, 0.3, nan]})
+    columns |= {"server_prefill": np.array([0.3, 0.1, 0.1]), "server_decode": np.array([1.5, 0.0, 3.2])}
+    before = {"server_queue": [0.1, 0.2, nan], "server_prefill": [0.3, 0.1, 0.1], "outside_first": [0.1, 0.2, nan]}
+    assert told("ttft") == listed(before)
+    left = pause - 0.5
+    assert told("e2el") == listed({**before, "server_decode": [1.5 - left, 0.0, 3.2], "pause": [left, 0.0, 0.0],
+                                   "outside_stream": [0.5, 0.0, -0.2]})  # fmt: skip
+    in_one_piece = {id: columns[id] for id in ("e2el", "server_queue", "server_prefill", "server_decode")}
+    for more in ({}, {"ttft": np.full(3, nan)}):
+        found = plain(parts({**in_one_piece, **more}, "e2el"))
+        assert found == listed({"server_queue": [0.1, 0.2, nan], "server_prefill": [0.3, 0.1, 0.1],
+                                "server_decode": [1.5, 0.0, 3.2], "rest": [0.6, 0.2, nan]})  # fmt: skip
+    assert parts({"e2el": columns["e2el"]}, "response_e2el") == {}
+    assert parts({"response_e2el": columns["e2el"]}, "response_e2el") == {}
+    assert parts({"itl": columns["e2el"]}, "itl") == {}
+    assert plain(parts({id: columns[id] for id in ("e2el", "ttft")}, "e2el")) == listed(
+        {**first, "decode": [2.0, 0.0, 3.0], "pause": [0.0] * 3})  # fmt: skip
+
+
+@every(
+    ("stream", "largest", "tpot", "pause"),
+    [(2.0, 0.8, 0.2, 0.8 - 1.2 / 9), (2.0, 0.1, 0.2, 0.0), (2.0, 2.0, 1.0, 2.0), (2.0, 2.5, 0.2, 2.0),
+     (2.0, 2.0, 2.0, 0.0), (2.0, 0.8, 4.0, 0.0), (0.0, 0.0, 0.0, 0.0), (2.0, math.nan, 0.2, 0.0)],
+)  # fmt: skip
+def test_a_pause_is_what_the_largest_gap_is_longer_than_the_others_are(
+    stream: float, largest: float, tpot: float, pause: float
+) -> None:
+    assert float(_pause(*(np.array([v]) for v in (stream, largest, tpot)))[0]) == pytest.approx(pause)
+
+
+def test_what_a_session_tells_of_its_stages() -> None:
+    """In milliseconds; with a rate from due, and nothing where they are not told apart."""
+    asked = scenario()
+    one = sample(run("server_queue"), settings_of(asked))
+    told = summed_up([one])
+    queue = 1e3 * one.values["server_queue"]
+    assert list(told) == ["server_queue", "server_prefill", "outside_first", "server_decode", "pause", "outside_stream"]
+    assert told["server_queue"]["mean"] == pytest.approx(queue.mean())
+    assert told["server_queue"]["p95"] == pytest.approx(np.quantile(queue, 0.95))
+    assert list(told["server_queue"]) == ["mean", "p0", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p100"]
+    assert usual(told)["server_queue"] == pytest.approx(np.quantile(queue, LEVELS) / 1e3)
+    assert usual({"pause": {**told["pause"], "p95": None}, "rest": {"mean": 1.0}}) == {}
+    due = summed_up([sample(run("client_wait", due=True), settings_of(scenario(request_rate=2.0)))])
+    assert next(iter(due)) == "client_wait"
+    assert summed_up([made(one, e2el=[1.0] * 200)]) == {}
+    assert list(summed_up([made(one, e2el=[1.0] * 200, server_queue=[0.1] * 200)])) == ["server_queue", "rest"]
+    both = summed_up([one, made(one, e2el=[1.0] * 200, server_queue=[9.0] * 200)])
+    assert both["server_queue"]["mean"] == pytest.approx((queue.mean() + 9000) / 2)
+
+
+def test_a_request_is_held_against_one_of_its_rank_in_another_session() -> None:
+    base = sample(run(n=5), settings_of(scenario()))
+    of = {"ttft": [0.1, 0.5, 0.2, 0.4, 0.3], "e2el": [1.1, 2.5, 1.4, 2.0, 1.8]}
+    one, before = made(base, **of, server_queue=[0.0] * 5), {"to_first": range(9), "decode": [k / 2 for k in range(9)]}
+    assert plain(taken([one], "ttft", None)[0]) == listed(
+        {"server_queue": [0.0] * 5, "to_first": np.array(of["ttft"]) - 0.14})  # fmt: skip
+    ranks = np.array([0.1, 0.9, 0.3, 0.7, 0.5])
+    then = np.interp(ranks, LEVELS, np.arange(9.0))
+    found = taken([one], "e2el", before)[0]
+    assert plain(found) == listed({"to_first": np.array(of["ttft"]) - then, "decode": [
+        stream - now / 2 for stream, now in zip((1.0, 2.0, 1.2, 1.6, 1.5), then, strict=True)]})  # fmt: skip
+    alike = made(base, ttft=[0.1] * 5, e2el=[0.3, 0.4, 0.4, 0.4, 0.5], tpot=[0.1, 0.2, 0.3, 0.1, math.nan])
+    of_token = taken([alike], "tpot", {"decode": range(9)})[0]
+    ranks = np.array([0.1, 0.5, 0.5, 0.5, 0.9])
+    beyond = np.array([0.2, 0.3, 0.3, 0.3, 0.4]) - np.interp(ranks, LEVELS, np.arange(9.0))
+    assert plain(of_token) == listed(
+        {"decode": [*(beyond * [0.1, 0.2, 0.3, 0.1, 0.0] / [0.2, 0.3, 0.3, 0.3, 0.4])]})  # fmt: skip
+    several = taken([made(base, ttft=[0.1] * 5), one], "ttft", None)
+    assert [set(of) for of in several] == [{"to_first"}, {"to_first", "server_queue"}]
 
 
 TOLD = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")
@@ -156,6 +415,39 @@ def test_goodput_is_a_latency_rule_too() -> None:
     assert found.stage == "pause"
 
 
+def test_failures_miss_goodput_whatever_the_stages_took() -> None:
+    records = run("server_queue")
+    for record in records[::20]:
+        record.error = "timeout"
+    result = judged("goodput_ratio >= 0.95", records, goodput={"ttft": 100.0, "tpot": 40.0})
+    found = result.verdicts[0].culprit
+    assert found is not None
+    assert (found.stage, found.observed) == ("server_queue", result.verdicts[0].observed)
+    assert found.uncontended == pytest.approx(0.95)
+
+
+def test_with_a_rate_goodput_is_of_the_time_from_due() -> None:
+    for bad, stage in (("client_wait", "client_wait"), ("server_decode", "server_decode")):
+        limits = {"ttft": 200.0, "tpot": 40.0}
+        found = blamed("goodput_ratio >= 0.95", run(bad, due=True), request_rate=2.0, goodput=limits)
+        assert found is not None
+        assert found.stage == stage
+
+
+@every("rule", [f"{figure} {limit}" for figure in ("p95_ttft_ms", "steady_p95_ttft_ms", "whole_p95_ttft_ms",
+                                                   "steady_mean_ttft_ms", "whole_mean_ttft_ms")
+                for limit in ("<= 50", "< 50")])  # fmt: skip
+def test_what_is_explained_is_the_figure_of_the_verdict(rule: str) -> None:
+    records = [*run(n=30), *run("server_queue")[30:]]
+    verdict = judged(rule, records).verdicts[0]
+    assert verdict.culprit is not None
+    assert verdict.culprit.observed == pytest.approx(verdict.observed)
+
+
+def test_twenty_requests_are_enough() -> None:
+    assert blamed("whole_mean_ttft_ms <= 50", run("server_queue", n=20)) is not None
+
+
 NOBODY = {
     "what holds": ("p99_ttft_ms <= 5000", run("server_queue")),
     "no latency": ("output_throughput >= 100000", run("server_queue")),
@@ -240,14 +532,16 @@ def culprit_lines(one: Comparison) -> list[str]:
     return [say(message) for message in culprit_told(one)]
 
 
-def against(metric: str, new: list[Record], *old: list[Record], **of: Any) -> Comparison:
+def against(
+    metric: str, new: list[Record], *old: list[Record], goodput: Mapping[str, float] = {}, **of: Any
+) -> Comparison:
     """A comparison that failed, of a run with sessions before."""
-    asked = scenario()
+    asked = scenario(goodput=goodput)
     values = {"metric": metric, "gated": True, "verdict": Verdict.FAIL, "reason": Message(key="report.unsaid"),
               "reference": 255.0, "observed": 400.0, "change": 0.5, "interval": (0.1, 0.9), "tolerance": 0.05,
               "detectable": 0.1, "sessions": len(old)}  # fmt: skip
     before = [summed_up([sample(records, settings_of(asked))]) for records in old]
-    return culprit.changed(Comparison(**{**values, **of}), [sample(new, settings_of(asked))], {}, before)
+    return culprit.changed(Comparison(**{**values, **of}), [sample(new, settings_of(asked))], goodput, before)
 
 
 def test_a_worse_baseline_has_its_culprit() -> None:
@@ -268,6 +562,38 @@ def test_a_worse_baseline_has_its_culprit() -> None:
     assert lines[0].startswith("mean_e2el_ms changed because of queueing: ")
     assert lines[1].startswith("with queueing as before 2")
     assert lines[2].endswith(" ms with all of them as before")
+
+
+def test_what_is_accepted_of_a_change_is_the_reference_and_its_tolerance() -> None:
+    """A share of it, or in its unit; of what is better when it is more it is less."""
+    new, old, limits = run("server_queue"), run(seed=5), {"ttft": 100.0}
+    cases: list[tuple[str, float, float, bool, bool]] = []
+    for metric, sign in (("mean_e2el_ms", 1), ("goodput_ratio", -1)):
+        first = against(metric, new, old, goodput=limits).culprit
+        assert first is not None
+        alone = first.shares[0].without
+        cases += [(metric, alone / (1 + sign * 0.2) * (1 + sign * off), 0.2, True, off > 0) for off in (0.001, -0.001)]
+        cases += [(metric, alone - sign * 0.2 + sign * off, 0.2, False, off > 0) for off in (0.001, -0.001)]
+    for metric, reference, tolerance, relative, within in cases:
+        found = against(metric, new, old, goodput=limits, reference=reference, tolerance=tolerance,
+                        relative=relative).culprit  # fmt: skip
+        assert found is not None
+        assert (found.stage, found.shares[0].within) == ("server_queue", within), (metric, reference, relative)
+
+
+def test_a_change_is_explained_in_the_window_that_is_compared() -> None:
+    new, old = [*run(n=30), *run("server_queue")[30:]], run(seed=5)
+    steady, whole = (judged(f"{window}_mean_e2el_ms <= 1", new).verdicts[0].observed for window in ("steady", "whole"))
+    assert steady != whole
+    found = against("mean_e2el_ms", new, old).culprit
+    assert found is not None
+    assert found.observed == pytest.approx(steady)
+    samples = [sample(new, settings_of(scenario()))]
+    short = [*samples, replace(samples[0], steady=None)]
+    one = against("mean_e2el_ms", new, old)
+    found = culprit.changed(one, short, {}, [summed_up(samples)]).culprit
+    assert found is not None
+    assert found.observed == pytest.approx(whole)
 
 
 def test_where_a_change_has_no_culprit() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,8 @@ import pytest
 from every import every
 from runs import failure, judged, opened, request, scenario
 
-from pytest_vllm_bench.judge.implications import _claim
-from pytest_vllm_bench.model import Message, Record, RuleVerdict, Verdict
+from pytest_vllm_bench.judge.implications import _claim, settled
+from pytest_vllm_bench.model import Message, Record, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -74,6 +76,8 @@ def test_the_order_of_the_rules_is_nothing() -> None:
         ("p90_ttft_ms <= 600", "p95_ttfo_ms < 600", ""),
         ("p10_output_tps_per_user >= 2", "p90_e2el_ms <= 500", ""),
         ("p90_tpot_ms <= 50", "p10_output_tps_per_user >= 20", "the same"),
+        ("p90_tpot_ms < 50", "p10_output_tps_per_user > 20", "the same"),
+        ("p90_tpot_ms <= 2000", "p10_output_tps_per_user >= 0.5", "the same"),
         ("p10_e2el_ms >= 50", "p10_ttft_ms >= 50", ""),
         ("p90_itl_ms <= 20", "p95_itl_ms <= 20", ""),
         ("failed_ratio <= 0.1", "goodput_ratio >= 0.9", ""),
@@ -110,6 +114,118 @@ def test_one_rule_says_more_than_another(weak: str, strong: str, same: str) -> N
 def test_two_rules_that_say_nothing_of_one_another(one: str, other: str) -> None:
     first, second = (_claim(scenario(text).rules[0], {}, False) for text in (one, other))
     assert first is None or second is None or not (first.gives(second) or second.gives(first))
+
+
+def given(text: str, verdict: Verdict = INCONCLUSIVE, **found: Any) -> RuleVerdict:
+    """A rule's verdict as counting gave it; a decided one is proven."""
+    values: dict[str, Any] = {"reason": Message(key="judge.unproven_within", values={"observed": "1", "limit": "2"}),
+                              "observed": 1.0, "window": "steady", "n": 400, "proven": verdict is not INCONCLUSIVE,
+                              "more": 60, "interval": (450.0, 520.0)}  # fmt: skip
+    return RuleVerdict(rule=scenario(text).rules[0], verdict=verdict, **{**values, **found})
+
+
+def settled_by(undecided: RuleVerdict, other: RuleVerdict, *, open_loop: bool = False) -> RuleVerdict:
+    found, kept = settled([undecided, other], [undecided, other], BOTH, open_loop=open_loop)
+    assert kept == other
+    return found
+
+
+def test_what_becomes_of_a_rule_that_follows_from_another() -> None:
+    undecided = given("p90_ttft_ms <= 500", misses=20)
+    found = settled_by(undecided, given("goodput_ratio >= 0.9", PASS, misses=30))
+    assert found == replace(
+        undecided, verdict=PASS, proven=True, within=True, more=None, interval=(450.0, 500.0),
+        reason=Message(key="judge.follows", values={**undecided.reason.values, "other": "goodput_ratio >= 0.9"}),
+    )  # fmt: skip
+    assert "follows from goodput_ratio >= 0.9" in say(found.reason)
+    above = given("request_throughput >= 1", interval=(0.9, 1.4), observed=1.2)
+    found = settled_by(above, given("request_goodput >= 1", PASS, observed=1.1))
+    assert (found.verdict, found.interval) == (PASS, (1.0, 1.4))
+    assert settled_by(replace(undecided, interval=None), given("p90_e2el_ms <= 500", PASS, misses=30)).interval is None
+
+
+def test_what_becomes_of_a_rule_that_asks_for_what_is_broken() -> None:
+    undecided = given("goodput_ratio >= 0.9", misses=50, interval=(0.85, 0.95), within=True)
+    found = settled_by(undecided, given("failed_ratio <= 0.1", FAIL, misses=45))
+    assert found == replace(
+        undecided, verdict=FAIL, proven=True, within=False, more=None, interval=(0.85, 0.9),
+        reason=Message(key="judge.refuted", values={**undecided.reason.values, "other": "failed_ratio <= 0.1"}),
+    )  # fmt: skip
+    for op in ("<=", "<"):
+        latency = given(f"p90_e2el_ms {op} 500", misses=50)
+        assert settled_by(latency, given("p90_ttft_ms <= 500", FAIL, misses=45)).interval == (500.0, 520.0)
+
+
+@every(
+    ("undecided", "other", "follows"),
+    [
+        # what was seen must be so too: no more misses, of no fewer requests
+        (given("p90_ttft_ms <= 500", misses=30), given("goodput_ratio >= 0.9", PASS, misses=30), True),
+        (given("p90_ttft_ms <= 500", misses=31), given("goodput_ratio >= 0.9", PASS, misses=30), False),
+        (given("p90_ttft_ms <= 500", misses=20, n=399), given("goodput_ratio >= 0.9", PASS, misses=30), False),
+        (given("mean_ttft_ms <= 500", observed=400.0), given("mean_e2el_ms <= 500", PASS, observed=400.0), True),
+        (given("mean_ttft_ms <= 500", observed=401.0), given("mean_e2el_ms <= 500", PASS, observed=400.0), False),
+        (given("mean_ttft_ms <= 500", observed=300.0), given("mean_e2el_ms <= 500", PASS, observed=None), False),
+        (given("mean_ttft_ms <= 500", observed=3.0, misses=3), given("mean_e2el_ms <= 500", PASS, observed=4.0), True),
+        (given("request_throughput > 1", observed=2.0), given("request_goodput > 1", PASS, observed=2.0), True),
+        (given("request_throughput >= 1", observed=1.9), given("request_goodput >= 1", PASS, observed=2.0), False),
+        # one window says nothing of another; but where all failures count everywhere
+        (given("p90_ttft_ms <= 500", misses=2, window="whole"), given("goodput_ratio >= 0.9", PASS, misses=9), False),
+        (given("p90_ttft_ms <= 500", misses=2, window="whole"), given("p90_e2el_ms <= 500", PASS, misses=9), False),
+        (given("failed_ratio <= 0.1", misses=2, window="whole"), given("goodput_ratio >= 0.9", PASS, misses=9), True),
+        (given("failed_ratio <= 0.1", misses=2, window="whole"), given("p90_ttft_ms <= 500", PASS, misses=9), False),
+        # only what is stronger proves, only what is weaker refutes
+        (given("goodput_ratio >= 0.9", misses=2), given("p90_ttft_ms <= 500", PASS, misses=9), False),
+        (given("p90_ttft_ms <= 500", misses=2), given("goodput_ratio >= 0.9", FAIL, misses=2), False),
+        (given("p90_ttft_ms <= 500", misses=2), given("goodput_ratio >= 0.9", PASS, misses=9, proven=False), False),
+        (given("p90_ttft_ms < 500", misses=2), given("p90_ttft_ms <= 500", PASS, misses=9), False),
+        (given("p90_ttft_ms < 500", misses=2), given("p95_ttft_ms < 500", PASS, misses=9), True),
+        (given("p10_e2el_ms > 5", misses=2), given("p10_ttft_ms > 5", PASS, misses=9), True),
+        # goodput asks for each of its limits, attainment for one
+        (given("p90_tpot_ms <= 50", misses=2), given("goodput_ratio >= 0.9", PASS, misses=9), True),
+        (given("p90_ttft_ms <= 500", misses=2), given("slo_attainment.ttft >= 0.9", PASS, misses=9), True),
+        (given("p90_tpot_ms <= 50", misses=2), given("slo_attainment.ttft >= 0.9", PASS, misses=9), False),
+        # of what is compared, not proven, nothing follows
+        (given("mean_ttft_ms == 500", observed=600.0), given("mean_ttft_ms >= 550", PASS, observed=600.0), False),
+        (given("mean_ttft_ms != 500", observed=600.0), given("mean_ttft_ms >= 550", PASS, observed=600.0), False),
+        (given("std_ttft_ms <= 500"), given("std_e2el_ms <= 400", PASS), False),
+        (given("max_ttft_ms <= 500", misses=0), given("max_e2el_ms <= 400", PASS, misses=0), False),
+        (given("p10_output_tps_per_user >= 0", misses=0), given("p90_tpot_ms <= 50", PASS, misses=0), False),
+    ],
+    ids=lambda case: f"{case[0].rule.text} by {case[1].rule.text}",
+)  # fmt: skip
+def test_what_one_verdict_says_of_another(undecided: RuleVerdict, other: RuleVerdict, follows: bool) -> None:
+    found = settled_by(undecided, other)
+    assert (found.verdict is other.verdict) is follows
+    if not follows:
+        assert found == undecided
+
+
+@every(
+    ("undecided", "other", "follows"),
+    [
+        ("p90_ttft_ms <= 500", "goodput_ratio >= 0.9", True),
+        ("p90_tpot_ms <= 50", "goodput_ratio >= 0.9", True),
+        ("p90_service_ttft_ms <= 500", "goodput_ratio >= 0.9", True),
+        ("p90_service_ttft_ms <= 500", "p90_ttft_ms <= 500", True),
+        ("p90_ttft_ms <= 500", "p90_service_e2el_ms <= 500", False),
+        ("mean_ttft_ms <= 500", "mean_service_e2el_ms <= 500", False),
+        ("mean_service_ttft_ms <= 500", "mean_e2el_ms <= 500", True),
+    ],
+)
+def test_with_a_rate_limits_are_on_the_time_from_due(undecided: str, other: str, follows: bool) -> None:
+    misses = None if "mean" in undecided else 3
+    found = settled_by(given(undecided, misses=misses), given(other, PASS, misses=misses), open_loop=True)
+    assert (found.verdict is PASS) is follows
+
+
+def test_what_is_decided_keeps_its_own_words_and_what_nobody_knows_is_left_alone() -> None:
+    decided, strong = given("p90_ttft_ms <= 500", PASS, misses=2), given("p95_ttft_ms <= 400", PASS, misses=9)
+    assert settled_by(decided, strong) == decided
+    unknown = given("p90_ttft_ms <= 500")
+    for op in ("<=", "=="):
+        of_tomorrow = Rule(text=f"of_tomorrow {op} 1", metric="of_tomorrow", op=op, limit=Decimal(1))
+        assert settled_by(replace(unknown, rule=of_tomorrow), strong).verdict is INCONCLUSIVE
 
 
 def test_what_breaks_the_weaker_breaks_the_stronger() -> None:
