@@ -41,14 +41,14 @@ from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
-#: What the tests of a mutant may take before it counts as left, at first and with ``--survivors``; a test that takes
-#: longer than the last is left out altogether.
-QUICK_S, MOST_S, SLOW_S = 1.5, 4.0, 3.0
+#: Seconds that the tests of a mutant may take before it counts as left, at first and with ``--survivors``; a test that
+#: takes longer than the last is left out altogether.
+QUICK_S, MOST_S, SLOW_S = 5.0, 10.0, 5.0
 #: Where the tests of a module are, if not in the file of its name.
 OWN = {"shares": "statistics", "averages": "sla", "comparison": "baseline", "enough": "stopping",
        "selection": "series",
        "summary": "imports", "judge": "sla", "answer": "decode", "noise": "gate", "standing": "baseline",
-       "rounds": "baseline", "parts": "culprit", "devices": "devices_judged", "oddities": "doubts"}  # fmt: skip
+       "rounds": "baseline", "parts": "culprit", "timeline": "curves", "devices": "devices_judged"}  # fmt: skip
 #: The tests of every metric are many and alike: one in so many is enough to kill.
 ALIKE, ONE_IN = "test_every_rule.py", 8
 #: Verdicts are written this often.

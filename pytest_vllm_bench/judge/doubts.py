@@ -92,7 +92,7 @@ def _read_by(name: Name, goodput: Mapping[str, float]) -> frozenset[str]:
     return frozenset({name.row.id.removeprefix("response_"), *of_limits})
 
 
-def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True, streams: bool = True) -> list[Message]:
+def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool, streams: bool) -> list[Message]:
     """Everything odd in the answers of all repeats; ``prompt``: the client took its timestamps in time, so that what
     came together was sent together; ``streams``: nobody asked for answers in one piece."""
     if not any(sample.odd for sample in samples):
@@ -101,8 +101,7 @@ def doubts(samples: Sequence[Sample], plan: Plan | None, *, prompt: bool = True,
     answers = np.concatenate([np.isfinite(s.tokens["output"]) for s in samples])
     found = (
         _lengths(samples, odd, answers, plan),
-        _lumps(odd) if prompt else None,
-        _held(odd) if prompt else None,
+        *(_habit(odd, name) if prompt else None for name in ("lump", "held")),
         _share("judge.doubt.unstreamed", odd["unstreamed"], answers) if streams else None,
         _uncounted(samples),
         _share("judge.doubt.miscounted", odd["miscounted"], np.isfinite(odd["events"])),
@@ -133,24 +132,15 @@ def _lengths(samples: Sequence[Sample], odd: Mapping[str, Any], answers: Any, pl
     return _share("judge.doubt.length", unlike, answers, asked=_range(asked), field=field)
 
 
-def _lumps(odd: Mapping[str, Any]) -> Message | None:
-    """Where most answers came in lumps."""
-    seen, looked_at = odd["lump"] > 0, int(np.isfinite(odd["lump"]).sum())
+def _habit(odd: Mapping[str, Any], name: str) -> Message | None:
+    """Where most answers came in lumps (``lump``), or of most the beginning was kept back (``held``)."""
+    seen, looked_at = odd[name] > 0, int(np.isfinite(odd[name]).sum())
     if seen.sum() < 2 or 2 * seen.sum() < looked_at:
         return None
     pieces = float(np.median(odd["lumps"][seen]))
-    kind = "at_once" if pieces == 1 else "lumps" if pieces >= MANY_LUMPS else "few_lumps"
-    values = {"events": round(float(np.median(odd["lump"][seen]))), "n": int(seen.sum()), "m": looked_at}
-    return Message(key=f"judge.doubt.{kind}", values=values)
-
-
-def _held(odd: Mapping[str, Any]) -> Message | None:
-    """Where of most answers the beginning was kept back."""
-    seen, looked_at = odd["held"] > 0, int(np.isfinite(odd["held"]).sum())
-    if seen.sum() < 2 or 2 * seen.sum() < looked_at:
-        return None
-    values = {"events": round(float(np.median(odd["held"][seen]))), "n": int(seen.sum()), "m": looked_at}
-    return Message(key="judge.doubt.held", values=values)
+    in_lumps = "at_once" if pieces == 1 else "lumps" if pieces >= MANY_LUMPS else "few_lumps"
+    values = {"events": round(float(np.median(odd[name][seen]))), "n": int(seen.sum()), "m": looked_at}
+    return Message(key=f"judge.doubt.{in_lumps if name == 'lump' else name}", values=values)
 
 
 def _uncounted(samples: Sequence[Sample]) -> Message | None:

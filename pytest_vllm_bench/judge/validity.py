@@ -191,8 +191,7 @@ def _concurrency(run: _Run) -> Check | None:
     workers = len(run.measured.facts.workers) if run.measured.facts and run.measured.facts.workers else 1
     shard = run.sample.chain[was_sent] % workers
     sent = sent[was_sent]
-    rising = (run.scenario.ramp_up.over or 0.0) if run.scenario.ramp_up else 0.0
-    begin = max(float(np.sort(sent)[cap - 1]), float(sent.min()) + rising)
+    begin = max(float(np.sort(sent)[cap - 1]), float(sent.min()) + run.scenario.rising)
     end = min(float(sent[shard == w].max()) for w in range(workers) if (shard == w).any())
     if end <= begin:
         return None
@@ -363,8 +362,8 @@ def _steal(run: _Run) -> Check | None:
         return None
     seen, limit = run.measured.facts.steal, run.scenario.validity.steal
     found = _check("steal", seen <= limit, seen, limit, share=f"{seen:.1%}")
-    worst = next((machine.name for machine in run.measured.facts.machines if machine.steal == seen), "")
-    return _of_machine(found, worst) if worst else found
+    worst = [machine.name for machine in run.measured.facts.machines if machine.steal == seen]
+    return _of_machine(found, worst[0]) if worst else found
 
 
 def _skew(run: _Run) -> Check | None:
@@ -375,9 +374,10 @@ def _skew(run: _Run) -> Check | None:
     if not machines:
         return None
     # Of two no other one tells which is odd, but the start that both were told.
-    usual = float(np.median([machine.start_ms for machine in machines])) if len(machines) > 2 else 0.0
+    starts = [machine.start_ms for machine in machines]
+    usual = float(np.median(starts)) if len(machines) > 2 else 0.0
     last = max(machines, key=lambda one: abs(one.start_ms - usual) + one.error_ms)
-    spread, error = run.measured.facts.start_skew_ms or 0.0, max(machine.error_ms for machine in machines)
+    spread, error = max(starts) - min(starts), max(machine.error_ms for machine in machines)
     seen, limit = (spread + error) / 1e3, run.scenario.validity.skew
     values = {"machine": last.name, "n": len(machines), "spread": f"{spread:.2f}", "error": f"{error:.2f}"}
     return _check("skew", seen <= limit, seen, limit, **values, limit_ms=f"{limit * 1e3:g}")
@@ -401,19 +401,17 @@ LITTLE = 0.02
 def _littles_law(run: _Run) -> Check | None:
     """Mean concurrency, by a sweep over starts and ends, against what came a second times how long it took."""
     sent, done = run.sample.sent, run.sample.done
-    begin, end = run.sample.begin, run.sample.end
     there = np.isfinite(sent) & np.isfinite(done)
-    if begin is None or end is None or end <= begin or not run.sample.complete or there.sum() < 2:
-        return None
     times = np.concatenate((sent[there], done[there]))
+    if not run.sample.complete or there.sum() < 2 or not (span := float(np.ptp(times))):
+        return None
     order = np.argsort(times, kind="stable")
     level = np.cumsum(np.repeat((1, -1), int(there.sum()))[order])[:-1]
-    span = end - begin
-    mean = float((np.clip(level, 0, None) * np.diff(times[order])).sum() / span)
+    mean = float((np.clip(level, 0, None) * np.diff(times[order])).sum()) / span
     product = float((done - sent)[there].sum()) / span  # n / span requests a second, each for sum / n
-    off = abs(mean - product) / mean if mean > 0 else math.inf
+    off = (mean - product) / (max(mean, -product) or 1.0)  # what is clipped can only be too much
     values = {"off": f"{off:.1%}", "mean": f"{mean:.2f}", "product": f"{product:.2f}"}
-    return _check("littles_law", off <= LITTLE, min(off, 1e9), LITTLE, **values)
+    return _check("littles_law", off <= LITTLE, off, LITTLE, **values)
 
 
 def _worker(run: _Run) -> Check | None:

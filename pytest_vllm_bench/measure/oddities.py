@@ -95,13 +95,13 @@ def lumps(record: Record) -> tuple[float, int] | None:
     if wait >= max(SHORTEST_WAIT, events * SHORTEST_TOKEN, span / SMALL) and span <= (events - 1) * WITHIN / 4:
         return float(events), 1
     gaps = np.diff(times)
-    if not (events - 1) * SHORTEST_TOKEN <= span < math.inf:
+    if span < (events - 1) * SHORTEST_TOKEN:
         return None
     typical = float((gaps**2).sum()) / span  # of the gaps in which most of the time passed
     begin = np.flatnonzero(gaps > SMALL * typical) + 1
     between = gaps[begin - 1]
     inside, pieces = span - float(between.sum()), len(between) + 1
-    together = inside <= min(2 * SMALL * span, WITHIN * max(1, events - pieces))
+    together = inside <= min(2 * SMALL * span, WITHIN * (events - pieces))
     regular = typical >= SHORTEST_WAIT and float(between.max()) <= 3 * float(between.mean())
     if not (together and regular and events / pieces >= FEWEST_IN_LUMP) or (record.server or {}).get("draft_n"):
         return None

@@ -40,7 +40,7 @@ def settings_of(scenario: Scenario, *, workers: int = 1, complete: bool = True) 
         goodput=scenario.goodput,
         concurrency=scenario.concurrency,
         open_loop=scenario.open_loop,
-        rising=(scenario.ramp_up.over or 0.0) if scenario.ramp_up else 0.0,
+        rising=scenario.rising,
         staged=any(stage.concurrency is not None for stage in scenario.stages),
         workers=workers,
         complete=complete,

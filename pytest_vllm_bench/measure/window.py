@@ -59,7 +59,7 @@ def _closed(times: Mapping[str, Any], settings: MetricSettings) -> tuple[float, 
     shard = times["chain"][was_sent] % settings.workers
     sent = times["sent"][was_sent]
     last = [float(sent[shard == w].max()) for w in range(settings.workers) if (shard == w).any()]
-    begin = max(float(done[cap - 1]), float(sent.min()) + settings.rising if settings.rising else 0.0)
+    begin = max(float(done[cap - 1]), float(sent.min()) + settings.rising)
     end = min(last)
     return (begin, end) if end > begin else None
 

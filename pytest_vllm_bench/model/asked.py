@@ -252,3 +252,8 @@ class Scenario:
     def open_loop(self) -> bool:
         """Requests come when they are due, whether or not the server has kept up."""
         return math.isfinite(self.request_rate) or any(s.rate is not None for s in self.stages)
+
+    @property
+    def rising(self) -> float:
+        """Seconds in which the load rises, before it is what was asked for."""
+        return (self.ramp_up.over or 0.0) if self.ramp_up else 0.0

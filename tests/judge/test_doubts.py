@@ -13,7 +13,7 @@ import pytest
 from every import every
 from runs import closed, facts, in_mode, judged, request, scenario
 
-from pytest_vllm_bench.judge.doubts import DOUBTS, among
+from pytest_vllm_bench.judge.doubts import DOUBTS, among, is_doubted, once
 from pytest_vllm_bench.model import Judgement, Message, Plan, Record, Verdict
 from pytest_vllm_bench.text import say
 
@@ -187,16 +187,29 @@ def test_ordinary_traffic_is_not_odd(make: Callable[[int, Random], Record]) -> N
     assert keys(judged(scenario("p50_itl_ms <= 9000"), [make(i, random) for i in range(60)])) == []
 
 
-def test_a_few_lumps_among_many_answers_are_an_accident() -> None:
+@every(
+    ("odd", "of", "found"),
+    [(20, 60, False), (29, 60, False), (30, 60, True), (2, 4, True), (1, 2, False), (1, 1, False)],
+)
+def test_a_few_lumps_among_many_answers_are_an_accident(odd: int, of: int, found: bool) -> None:
     random = np.random.default_rng(3)
-    mixed = [collected(i, random) if i % 3 == 0 else paced(i, random) for i in range(60)]
-    assert keys(judged(scenario(), mixed)) == []
+    for make, kind in ((collected, "few_lumps"), (held_back, "held")):
+        mixed = [make(i, random) if i < odd else paced(i, random) for i in range(of)]
+        notes = judged(scenario(), mixed).notes
+        assert [note.key for note in notes] == [f"judge.doubt.{kind}"] * found
+        assert not found or (notes[0].values["n"], notes[0].values["m"]) == (odd, of)
+
+
+def test_ten_lumps_an_answer_hide_a_tenth_of_the_pace_at_most() -> None:
+    for lumps, kind in ((9, "few_lumps"), (10, "lumps"), (11, "lumps")):
+        assert keys(judged(scenario(), [came(i, [0.2] * (lumps - 1), [4] * lumps) for i in range(4)])) == [kind]
 
 
 def test_what_a_late_client_reads_together_need_not_have_been_sent_together() -> None:
     random = np.random.default_rng(4)
-    records = [collected(i, random) for i in range(60)]
-    assert keys(judged(scenario(), records, facts=[facts(sentinel_lags=[0.3] * 1000)])) == []
+    for make in (collected, held_back):
+        records = [make(i, random) for i in range(60)]
+        assert keys(judged(scenario(), records, facts=[facts(sentinel_lags=[0.3] * 1000)])) == []
 
 
 # ------------------------------------------------------------------------------------------------ lengths
@@ -253,9 +266,13 @@ def test_a_length_that_is_as_asked(got: int, changed: dict[str, Any]) -> None:
 
 
 def test_one_odd_answer_of_hundreds_is_no_finding() -> None:
-    records = of_length(32) + [replace_index(r, 60 + i) for i, r in enumerate(of_length(32))]
+    records = of_length(32) + [replace_index(r, 60 + i) for i, r in enumerate(of_length(32)[:40])]
     records[7].output_tokens = 600
     assert keys(judged(scenario(), records)) == []
+    records[90].output_tokens, records[90].asked_output = 40, 16
+    note = judged(scenario(), records).notes[0]
+    said = {"n": 2, "m": 100, "got": "40–600", "asked": "16–32", "field": "–"}
+    assert (note.key, dict(note.values)) == ("judge.doubt.length", said)
 
 
 def replace_index(record: Record, index: int) -> Record:
@@ -331,6 +348,19 @@ def test_a_server_that_counts_nothing_is_said() -> None:
     assert found.verdict is PASS, "its figures are counted, only not by the server"
 
 
+@every(
+    ("tokenizer", "events", "how"),
+    [(1, 0, None), (0, 1, None), (2, 0, "tokenizer"), (0, 2, "events"), (3, 2, "tokenizer"), (2, 3, "events")],
+)
+def test_what_the_server_did_not_count_was_counted_by(tokenizer: int, events: int, how: str | None) -> None:
+    """One in a hundred is no finding."""
+    sources = ["usage"] * (100 - tokenizer - events) + ["tokenizer"] * tokenizer + ["events"] * events
+    records = [request(i, i * 0.2, token_source=source) for i, source in enumerate(sources)]
+    values = {"n": tokenizer + events, "m": 100, "how": Message(key=f"judge.counted_by.{how}")}
+    expected = [Message(key="judge.doubt.uncounted", values=values)] * (how is not None)
+    assert list(judged(scenario(), records[:50], records[50:]).notes) == expected, "of all repeats"
+
+
 # ------------------------------------------------------------------------------------------ interruptions
 
 
@@ -352,6 +382,55 @@ def test_doubts_that_others_found_count_too() -> None:
     found = judged(scenario("p50_tpot_ms <= 9000"), of_length(32), doubts=[given])
     assert found.notes == (given,)
     assert found.verdicts[0].verdict is INCONCLUSIVE
+
+
+@every(
+    ("text", "goodput", "reads"),
+    [
+        ("p50_ttft_ms <= 9000", {}, True),
+        ("p50_response_ttft_ms <= 9000", {}, True),
+        ("p50_e2el_ms <= 9000", {"ttft": 9000}, False),
+        ("goodput_ratio >= 0.1", {"ttft": 9000}, True),
+        ("goodput_ratio >= 0.1", {"e2el": 9000}, False),
+        ("slo_attainment.ttft >= 0.1", {"ttft": 9000, "e2el": 9000}, True),
+        ("slo_attainment.e2el >= 0.1", {"ttft": 9000, "e2el": 9000}, False),
+    ],
+)
+def test_a_doubt_undermines_what_reads_the_figure(text: str, goodput: dict[str, float], reads: bool) -> None:
+    """Goodput reads what its limits are of, an attainment that of its own, and a response's time includes the wait."""
+    records = [came(i, [0.01] * 31, [1] * N) for i in range(60)]
+    for record in records:
+        record.due = record.sent
+    asked = scenario(text, goodput=goodput, concurrency=None, request_rate=0.2)
+    sure = judged(asked, records).verdicts[0]
+    found = judged(asked, records, doubts=[Message(key="judge.doubt.held")]).verdicts[0]
+    assert (sure.verdict, sure.proven, found.verdict, found.proven) == (
+        PASS, True, INCONCLUSIVE if reads else PASS, not reads)  # fmt: skip
+    assert is_doubted(found) is reads
+    assert not is_doubted(sure)
+
+
+def test_what_is_doubted_says_which_side_it_is_on_and_asks_for_no_more() -> None:
+    """More of the same would not change it."""
+    records = closed([0.2 if i * 37 % 61 < 20 else 0.1 for i in range(61)])
+    for text, word, more in (("p70_ttft_ms <= 250", "within", False), ("p99_ttft_ms <= 250", "within", True),
+                             ("p70_ttft_ms <= 130", "over", False)):  # fmt: skip
+        asked = scenario(text)
+        sure = judged(asked, records).verdicts[0]
+        found = judged(asked, records, doubts=[Message(key="judge.doubt.held")]).verdicts[0]
+        assert (found.verdict, found.within, found.reason.key) == (
+            INCONCLUSIVE,
+            word == "within",
+            f"judge.unproven_{word}",
+        )
+        assert found.reason.values == {**sure.reason.values, "why": Message(key="judge.doubt.held")}
+        assert (found.proven, found.more) == (False, None)
+        assert (sure.more is not None) is more
+
+
+def test_each_kind_is_told_once_as_it_was_found_first() -> None:
+    kinds = [Message(key=f"judge.doubt.{kind}", values={"n": n}) for n, kind in enumerate(("held", "lumps", "held"))]
+    assert once(kinds[:2], kinds[2:]) == kinds[:2]
 
 
 def test_every_doubt_has_words() -> None:

@@ -26,7 +26,9 @@ from pytest_vllm_bench.model import (
     Measurement,
     Message,
     Plan,
+    RampUp,
     Record,
+    Stage,
     Track,
     ValiditySettings,
     Verdict,
@@ -165,16 +167,43 @@ def test_what_is_no_burst() -> None:
     """A trace has times of its own, a rate spreads its requests, a cap below them all has refills."""
     trace = volley(40, 0.0001, 0.1)
     for i, record in enumerate(trace):
-        record.due = record.ready = 0.1 * i
-        record.sent = 0.1 * i + 0.05
+        record.due = record.ready = 0.02 * i
+        record.sent = 0.02 * i + 0.05
     assert check("burst", trace, **UNCAPPED) is None
     assert not ok("send_lag", trace, **UNCAPPED)
     assert check("burst", volley(40, 0.0001, 0.1), **RATED) is None
     assert check("burst", volley(40, 0.0001, 0.1), concurrency=39) is None
+    assert check("burst", volley(40, 0.0001, 0.1), **UNCAPPED, ramp_up=RampUp(over=1.0)) is None
+    assert check("burst", volley(40, 0.0001, 0.1), **UNCAPPED, stages=(Stage(seconds=9.0, concurrency=2),)) is None
+    assert check("burst", volley(1, 0.0, 0.1), **UNCAPPED) is None, "one alone"
     late_turn = volley(40, 0.0001, 1.0)
     for record in late_turn[20:]:
         record.due, record.ready, record.sent = None, 5.0, 5.2
     assert not ok("send_lag", late_turn, **UNCAPPED), "a later turn has nothing in front of it"
+
+
+def test_a_burst_is_of_what_was_sent_and_answered_of_it() -> None:
+    """Half of the quarter of a second until an answer's beginning, of an answer in one piece until its end."""
+    for answered in ({"ttft": 0.125}, {"ttft": 0.0625, "gaps": [0.0625], "first_token": None}):
+        burst = [request(i, 0.25 * i, due=0.0, ready=0.0, **answered) for i in range(2)]
+        later = request(2, 9.0, chain=0, ready=8.0, **answered)
+        unanswered = [
+            failure(3, None, "not_sent", due=0.0),
+            failure(4, 3.0, "cancelled", due=0.0, ready=0.0, done=None),
+        ]
+        made = check("burst", [*burst, later, *unanswered], **UNCAPPED)
+        assert made is not None
+        assert (made.ok, made.observed, made.limit) == (False, 0.5, pytest.approx(0.05))
+        assert "2 requests were to leave at once and took 250.0 ms, 50.0% of the time" in say(made.message)
+        assert "(limit 5%)" in say(made.message)
+        half = check("burst", burst, **UNCAPPED, validity=ValiditySettings(concurrency=0.5))
+        assert half is not None
+        assert half.ok, "no more than the limit"
+        assert say(half.message) == (
+            "2 requests left at once, within 250.0 ms: 50.0% of the time until their answers began")  # fmt: skip
+        assert ok("burst", burst, **UNCAPPED, validity=ValiditySettings(lag_ms=125)), "no later than a send may be"
+    with np.errstate(all="raise"):
+        assert ok("burst", volley(2, 0.0, 0.0), **UNCAPPED), "answers that took no time"
 
 
 @every(
@@ -309,6 +338,17 @@ def test_concurrency_does_not_apply() -> None:
     assert check("concurrency", opened([0.1] * 50), concurrency=4, request_rate=10.0) is None
 
 
+def test_concurrency_is_counted_from_the_end_of_a_ramp() -> None:
+    """Four slots of which one after another is filled, in the first six seconds."""
+    records = [request(i, 100 + 2.0 * i, gaps=[9.95 - 2.0 * i]) for i in range(4)]
+    records += [request(4 + i, 110 + i // 4 * 0.5, gaps=[0.45]) for i in range(40)]
+    last = 110 + 9 * 0.5
+    from_second_on = (2 * 2 + 2 * 3 + (last - 106) * 4) / (last - 102)
+    for over, busy in ((None, from_second_on), (1.0, from_second_on), (6.0, 4.0)):
+        found = figure("concurrency", records, concurrency=2, ramp_up=RampUp(over=over))
+        assert found == pytest.approx(busy / 2)
+
+
 def test_concurrency_ends_with_the_first_dry_shard() -> None:
     records = closed([0.1] * 40, cap=2)
     records += [request(40 + 2 * i, 5 + i * 1.0, chain=40 + 2 * i, ready=4.9 + i) for i in range(20)]
@@ -354,6 +394,17 @@ def test_requests_that_were_sent_again_are_said_and_spoil_a_run_where_many_were_
         ]
         == again
     )
+
+
+def test_of_those_sent_again_what_counts_is_which_were_late() -> None:
+    records = [request(i, i * 0.2, reconnected=i < 4, connect_s=(0.005, 0.005, 0.25, 0.25)[i % 4]) for i in range(40)]
+    made = check("reconnected", records)
+    assert made is not None
+    assert (made.ok, made.observed, made.limit) == (True, 0.05, 0.05), "5 ms are not over 5 ms"
+    bad = check("reconnected", records, validity=ValiditySettings(reconnected=0.01))
+    assert bad is not None
+    assert (bad.ok, bad.limit) == (False, 0.01)
+    assert "4 of 40 requests were sent again on a new connection (10.0%), 2 of them over 5 ms late" in say(bad.message)
 
 
 def test_a_dead_worker() -> None:
@@ -438,6 +489,7 @@ def test_cold_cache_by_the_servers_counters(hits: float, holds: bool) -> None:
         ({"prefix_cache_hits": 20.0, "external_cache_hits": 15.0}, None, True),
         ({"prefix_cache_hits": 30.0, "external_cache_hits": 15.0}, None, False),
         ({"external_cache_hits": 1740.0}, 0, False),  # the answers know of one cache only
+        ({"external_cache_hits": 1740.0, "prompt_tokens": 3000.0}, 0, False),  # half as many again: templates
         ({"external_cache_hits": 1740.0, "prompt_tokens": 9000.0}, 0, True),  # somebody else's prompts
         ({"external_cache_hits": 0.0}, 90, False),
     ],
@@ -445,6 +497,12 @@ def test_cold_cache_by_the_servers_counters(hits: float, holds: bool) -> None:
 def test_every_cache_counts(server: dict[str, float], answered: int | None, holds: bool) -> None:
     records = [request(i, i * 0.2, cached_tokens=answered) for i in range(20)]
     assert ok("cache", records, server=server) is holds
+
+
+def test_what_the_server_counted_of_a_prompt_is_what_its_hits_are_a_share_of() -> None:
+    records = [request(i, i * 0.2, prompt_tokens=n) for i, n in enumerate((180, 200, None))]
+    made = {c.id: c for c in judged(scenario(), records, server={"prefix_cache_hits": 12.0}).checks}["cache"]
+    assert made.observed == pytest.approx(12 / (180 + 200 + 100)), "of one that it did not count, what was asked"
 
 
 def test_prompts_of_failed_requests_were_looked_up_too() -> None:
@@ -456,7 +514,10 @@ def test_prompts_of_failed_requests_were_looked_up_too() -> None:
 def test_media_that_the_server_had_seen() -> None:
     records = [request(i, i * 0.2) for i in range(20)]
     assert ok("media_cache", records, server={"media_cache_hit_rate": 0.02})
-    assert not ok("media_cache", records, server={"media_cache_hit_rate": 0.9})
+    seen = check("media_cache", records, server={"media_cache_hit_rate": 0.9})
+    assert seen is not None
+    assert (seen.ok, seen.observed, seen.limit) == (False, 0.9, 0.02)
+    assert "90.0%" in say(seen.message)
     assert check("media_cache", records, server={"media_cache_hit_rate": 0.9}, cache="warm") is None
 
 
@@ -487,6 +548,22 @@ def test_only_what_was_answered_needs_a_count() -> None:
     assert judged(scenario("failed <= 1", goodput=goodput), records).verdict is not Verdict.INVALID
     records[6].token_source = "events"
     assert not ok("token_source", records, goodput=goodput)
+
+
+def test_flags_that_a_started_server_says_it_has_otherwise() -> None:
+    asked = scenario()
+    for environment, words in (
+        ({}, None),
+        ({"launch": {}}, None),
+        ({"launch": {"unlike": {}}}, None),
+        ({"launch": {"unlike": {"max-num-seqs": "8", "seed": "1"}}}, "max-num-seqs: 8, seed: 1"),
+    ):
+        measured = Measurement(scenario=asked, environment=environment)
+        found = {c.id: c for c in checks(asked, [measured], [sample(closed([0.1]), settings_of(asked))])}.get("flags")
+        assert (found is None) is (words is None)
+        if found is not None:
+            assert (found.ok, found.observed, found.limit) == (False, 2.0, 0.0)
+            assert f"({words})" in say(found.message)
 
 
 def test_counted_tokens_are_fine() -> None:
@@ -555,6 +632,7 @@ def test_limits_and_figures_of_the_checks() -> None:
         "output_length": (0.0, 0.01), "cache": (0.01, 0.02), "token_source": (0.0, 0.0),
         "littles_law": (0.0, 0.02),
     }  # fmt: skip
+    assert [c.message.key for c in found.checks] == [f"judge.check.{c.id}" for c in found.checks]
     rate = check("rate", stretched(1.25), **RATED)
     assert rate is not None
     assert (rate.observed, rate.limit) == (pytest.approx(0.8), 0.98)
@@ -686,6 +764,32 @@ def test_littles_law_holds_unless_a_clock_or_the_books_are_wrong() -> None:
     assert made.observed == pytest.approx(0.212, abs=0.001)
 
 
+def test_littles_law_by_hand() -> None:
+    """A request of three seconds, and one that ended a second before it was sent."""
+
+    def between(sent: float, done: float | None) -> Record:
+        return failure(0, sent, "http", done=done)
+
+    back = check("littles_law", [between(0.0, 3.0), between(5.0, 4.0)])
+    assert back is not None
+    assert (back.ok, back.observed, back.limit) == (False, pytest.approx(1 / 3), 0.02)
+    assert "mean concurrency (0.60) and rate × latency (0.40) differ by 33.3%" in say(back.message)
+    fine = check(
+        "littles_law", [between(0.0, 3.0), between(1.0, 4.0), between(2.0, None), failure(9, None, "not_sent")]
+    )
+    assert fine is not None
+    assert (fine.ok, fine.observed) == (True, pytest.approx(0)), "of those that were sent and ended"
+    assert check("littles_law", [between(0.0, 3.0), between(2.0, None)]) is None
+    at_once = [between(1.0, 1.0), between(1.0, 1.0)]
+    assert check("littles_law", at_once) is None
+    assert ok("littles_law", [*at_once, between(2.0, 2.0)]), "no time is no contradiction"
+    never = check("littles_law", [between(1.0, 0.5), between(2.0, 1.5)])
+    assert never is not None
+    assert (never.ok, never.observed) == (False, pytest.approx(1)), "all of them end before they were sent"
+    stopped = judged(scenario(), closed([0.1] * 20), complete=False)
+    assert "littles_law" not in {c.id for c in stopped.checks}
+
+
 def test_throttling_is_invalid_where_that_was_asked_for() -> None:
     """Every other sample was slowed by heat; without ``validity: {throttle: …}`` that taints alone."""
     hot = Track(name="throttle_reasons", device="1", every=0.1, times=tuple(i / 10 for i in range(20)),
@@ -698,13 +802,14 @@ def test_throttling_is_invalid_where_that_was_asked_for() -> None:
         return {c.id: c for c in checks(asked, [Measurement(scenario=asked)], [made])}.get("throttle")
 
     assert seen(None, hot) is None
-    for limit, holds in ((0.6, True), (0.05, False)):
+    for limit, holds in ((0.6, True), (0.5, True), (0.05, False)):
         made = seen(limit, hot)
         assert made is not None
-        assert (made.ok, made.observed) == (holds, pytest.approx(0.5, abs=0.06))
+        assert (made.ok, made.observed, made.limit) == (holds, 0.5, limit)
+        assert made.message.values == {"share": "50%", "device": "1"}
     unseen = seen(0.05)
     assert unseen is not None
-    assert not unseen.ok
+    assert (unseen.ok, unseen.observed, unseen.limit) == (False, 1.0, 0.05)
     assert "no accelerator tells" in say(unseen.message)
 
 
@@ -747,12 +852,39 @@ def replace_sent(record: Record, late: float) -> Record:
     return request(record.index, (record.due or 0.0) + late, due=record.due, ready=record.due)
 
 
-def test_of_two_machines_the_one_that_was_late_is_named() -> None:
-    for late in (0, 1):
-        made = [MachineFacts(name=f"m{i}:7001", start_ms=7.0 if i == late else 0.3, error_ms=0.1) for i in range(2)]
-        found = check("skew", opened([0.05] * 20), facts=[replace(facts(), machines=tuple(made))], **RATED)
-        assert found is not None
-        assert f"m{late}:7001" in say(found.message, "en")
+def test_machines_that_saw_nothing_of_themselves() -> None:
+    silent = from_machines(2 + 1)
+    workers = tuple(replace(worker, sentinel_lags=()) for worker in silent.workers)
+    assert check("sentinel_lag", opened([0.05] * 20), facts=[replace(silent, workers=workers)], **RATED) is None
+
+
+@every(
+    ("starts", "errors", "odd", "spread"),
+    [
+        # Of two it is the one that is farther from the start that both were told.
+        ((7.0, 0.25), (0.125, 0.125), 0, 6.75), ((0.25, 7.0), (0.125, 0.125), 1, 6.75),
+        ((-1.25, 1.5), (0.125, 0.125), 1, 2.75), ((-3.0, 1.5), (0.125, 0.125), 0, 4.5),
+        # Of more the one that is farther from the others.
+        ((5.0, 5.5, 0.0), (0.125,) * 3, 2, 5.5), ((5.0, 5.5, 5.25, 0.0), (0.125,) * 4, 3, 5.5),
+        # What is not known of a clock is added.
+        ((0.0, 2.0), (3.0, 0.5), 0, 2.0), ((0.0, 2.0, 0.0), (0.0, 0.5, 3.0), 2, 2.0), ((0.0, 0.0), (0.5, 5.25), 1, 0.0),
+    ],
+)  # fmt: skip
+def test_the_machine_that_was_late_is_named(
+    starts: tuple[float, ...], errors: tuple[float, ...], odd: int, spread: float
+) -> None:
+    pairs = enumerate(zip(starts, errors, strict=True))
+    made = [MachineFacts(name=f"m{i}:7001", start_ms=start, error_ms=error) for i, (start, error) in pairs]
+    gone = Message(key="machines.lost", values={"machine": "m9:7001", "seconds": 31, "why": "silent"})
+    made.append(MachineFacts(name="m9:7001", start_ms=99.0, lost=gone))
+    known = {"facts": [replace(facts(), machines=tuple(made))], **RATED}
+    found = check("skew", opened([0.05] * 20), **known)
+    assert found is not None
+    ms = spread + max(errors)
+    assert (found.ok, found.observed, found.limit) == (ms <= 5, ms / 1e3, 0.005)
+    assert dict(found.message.values) == {
+        "machine": f"m{odd}:7001", "n": len(starts), "limit_ms": "5",
+        "spread": f"{spread:.2f}", "error": f"{max(errors):.2f}"}  # fmt: skip
 
 
 def test_what_is_not_known_of_a_clock_counts_as_skew() -> None:

@@ -14,7 +14,7 @@ from runs import closed, failure, opened, request, scenario
 from pytest_vllm_bench.measure.columns import MetricSettings, sample, settings_of
 from pytest_vllm_bench.measure.metrics import metrics
 from pytest_vllm_bench.metric_table import SAMPLED, SCALAR, parse_name
-from pytest_vllm_bench.model import Record, Stage
+from pytest_vllm_bench.model import Deployment, RampUp, Record, Stage
 
 PLAIN = MetricSettings(concurrency=1)
 
@@ -497,7 +497,11 @@ def test_settings_say_what_the_load_was() -> None:
     assert (found.staged, found.workers, found.complete, found.concurrency) == (True, 3, False, 1)
     assert found.goodput == {"ttft": 5}
     plain = settings_of(scenario(stages=(Stage(seconds=1, rate=3.0),)))
-    assert (plain.staged, plain.workers, plain.complete) == (False, 1, True)
+    assert (plain.staged, plain.workers, plain.complete, plain.rising) == (False, 1, True, 0)
+    assert (plain.accelerators, plain.price_per_hour, plain.open_loop) == (None, None, True)
+    rented = settings_of(scenario(deployment=Deployment(accelerators=8, price_per_hour=7.2), ramp_up=RampUp(over=9.0)))
+    assert (rented.accelerators, rented.price_per_hour, rented.rising, rented.open_loop) == (8, 7.2, 9.0, False)
+    assert settings_of(scenario(ramp_up=RampUp(over=None))).rising == 0, "over all of the requests"
 
 
 def test_what_a_deployment_costs_by_hand() -> None:
