@@ -16,10 +16,11 @@ SHARE = 0.05
 def throttled(sample: Sample) -> tuple[float, str] | None:
     """The largest share of a device's samples in the judged window at which it was slowed, and which device's; None
     where no device tells."""
-    window = sample.steady or (sample.begin, sample.end)
+    if (window := sample.judged) is None:
+        return None
     found = []
     for track in sample.tracks:
-        if (hot := slowed(track)) is None or window[0] is None or window[1] is None:
+        if (hot := slowed(track)) is None:
             continue
         times = np.array(track.times)
         inside = hot[(times >= window[0]) & (times <= window[1])]

@@ -39,37 +39,35 @@ def used(tracks: Sequence[Track], window: Window) -> dict[str, EnergyUse]:
     """What each device used; a counter that rests while power flows is none."""
     named, found = {(track.device, track.name): track for track in tracks}, {}
     for device in dict.fromkeys(track.device for track in tracks if track.name in (COUNTER, POWER)):
-        _, counts = _cut(named.get((device, COUNTER)), device, window)
-        times, power = _cut(named.get((device, POWER)), device, window)
-        rising = not isinstance(counts, Message) and bool((np.diff(counts) >= 0).all())
-        rising = rising and bool(counts[-1] > counts[0] or isinstance(power, Message) or not power.any())
-        counter = float(counts[-1] - counts[0]) if rising else None
-        why = power if isinstance(power, Message) else None
-        found[device] = EnergyUse(
-            counter, None if why else float(np.trapezoid(power, times)), why if not rising else None
+        counts, power = (
+            _cut(named.get((device, name), Track(name=name, device=device)), window) for name in (COUNTER, POWER)
         )
+        integral = None if isinstance(power, Message) else float(np.trapezoid(power[1], power[0]))
+        counter = None if isinstance(counts, Message) or (np.diff(counts[1]) < 0).any() else float(np.ptp(counts[1]))
+        counter = None if counter == 0 and integral else counter
+        why = power if isinstance(power, Message) and counter is None else None
+        found[device] = EnergyUse(counter, integral, why)
     return found
 
 
-def _cut(track: Track | None, device: str, window: Window) -> tuple[Any, Any]:
-    """Times and values from edge to edge, interpolated there; the second is a Message where that is not sure."""
-    times, values = np.array(track.times if track else ()), np.array(track.values if track else ())
+def _cut(track: Track, window: Window) -> tuple[Any, Any] | Message:
+    """Times and values from edge to edge, interpolated there; a Message where that is not sure."""
+    times, values = np.array(track.times), np.array(track.values)
     begin, end = window
     inside = (times > begin) & (times < end)
     if inside.sum() < FEWEST:
-        return times, Message(key="judge.energy.no_samples", values={"device": device, "n": int(inside.sum())})
+        return Message(key="judge.energy.no_samples", values={"device": track.device, "n": int(inside.sum())})
     if times[0] > begin or times[-1] < end:
-        missing = max(times[0] - begin, end - times[-1])
-        return times, Message(key="judge.energy.window_not_bracketed", values=_said(device, missing))
-    around = times[max(0, np.searchsorted(times, begin, "right") - 1) : np.searchsorted(times, end) + 1]
-    if track and (gap := np.diff(around).max()) > GAP * track.every:
-        return times, Message(key="judge.energy.sampling_gap", values=_said(device, gap))
+        return _unsure("window_not_bracketed", track, max(times[0] - begin, end - times[-1]))
+    around = times[np.searchsorted(times, begin, "right") - 1 : np.searchsorted(times, end) + 1]
+    if (gap := np.diff(around).max()) > GAP * track.every:
+        return _unsure("sampling_gap", track, gap)
     at = np.concatenate(([begin], times[inside], [end]))
     return at, np.interp(at, times, values)
 
 
-def _said(device: str, seconds: float) -> dict[str, str]:
-    return {"device": device, "seconds": f"{seconds:.1f}"}
+def _unsure(why: str, track: Track, seconds: float) -> Message:
+    return Message(key=f"judge.energy.{why}", values={"device": track.device, "seconds": f"{seconds:.1f}"})
 
 
 def joules(tracks: Sequence[Track], window: Window, expected: int | None = None) -> float | None:
@@ -81,8 +79,9 @@ def joules(tracks: Sequence[Track], window: Window, expected: int | None = None)
 
 def highest(tracks: Sequence[Track], window: Window, expected: int | None = None) -> float | None:
     """The highest power of all devices together, at any time at which one of them told its own."""
-    cuts = [_cut(track, track.device, window) for track in tracks if track.name == POWER]
-    if not cuts or len(cuts) != (expected or len(cuts)) or any(isinstance(values, Message) for _, values in cuts):
+    found = [_cut(track, window) for track in tracks if track.name == POWER]
+    cuts = [cut for cut in found if not isinstance(cut, Message)]
+    if not cuts or not len(cuts) == len(found) == (expected or len(found)):
         return None
     at = np.unique(np.concatenate([times for times, _ in cuts]))
     return float(sum(np.interp(at, times, values) for times, values in cuts).max())
@@ -90,14 +89,13 @@ def highest(tracks: Sequence[Track], window: Window, expected: int | None = None
 
 def notes(sample: Sample, wanted: bool, expected: int | None = None) -> list[Message]:
     """Why there is no energy in the window that rules are judged in, or what is odd about it."""
-    window = sample.steady or ((sample.begin, sample.end) if sample.begin is not None else None)
     tracks = [track for track in sample.tracks if track.name in (COUNTER, POWER)]
-    if not tracks or window is None or None in window:
+    if not tracks or (window := sample.judged) is None:
         return [Message(key="judge.energy.unwatched")] if wanted else []
     short = (FEWEST + 1) * max(track.every for track in tracks)
-    if not wanted and window[1] - window[0] < short:  # type: ignore[operator]
+    if not wanted and window[1] - window[0] < short:
         return []
-    found = used(tracks, window)  # type: ignore[arg-type]
+    found = used(tracks, window)
     if expected not in (None, len(found)):
         values = {"seen": len(found), "expected": expected}
         return [Message(key="judge.energy.device_count", values=values)]

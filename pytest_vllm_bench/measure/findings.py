@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from pytest_vllm_bench.curves import FULL, Curve, Floats, curves
-from pytest_vllm_bench.measure.timeline import judged
 from pytest_vllm_bench.model import Message, Sample, Track
 
 #: Requests by which a queue must have grown in the window before that is said, and samples that it takes to see it.
@@ -24,13 +23,12 @@ MOST = 400
 
 def findings(sample: Sample) -> list[Message]:
     """In the order in which things went wrong."""
-    window = judged(sample)
-    if window is None:
+    if sample.begin is None or sample.end is None:
         return []
-    seen = curves(sample.tracks)
+    whole, seen = (sample.begin, sample.end), curves(sample.tracks)
     found = [
-        _full(sample, seen.get("kv_usage")),
-        _queue(sample, window, seen.get("waiting")),
+        _full(sample, whole, seen.get("kv_usage")),
+        _queue(sample, sample.steady or whole, seen.get("waiting")),
         _outside(sample),
         _beyond(sample),
     ]
@@ -59,24 +57,28 @@ def _beyond(sample: Sample) -> Message | None:
     return Message(key="judge.watched.beyond", values={"n": n, "ms": f"{GRAIN * 1e3:g}"}) if n else None
 
 
-def _full(sample: Sample, usage: Curve | None) -> Message | None:
+def _full(sample: Sample, whole: tuple[float, float], usage: Curve | None) -> Message | None:
     """From when on the KV cache was full, and what came of it."""
-    if usage is None or sample.end is None:
+    if usage is None:
         return None
-    times, values = usage
-    inside = (times >= (sample.begin or 0.0)) & (times <= sample.end)
-    times, values = times[inside], values[inside]
+    times, values = _within(whole, usage)
     if not (values >= FULL).any():
         return None
     since = float(times[int(np.argmax(values >= FULL))])
-    said = {"seconds": f"{max(0.0, since):.0f}", "share": f"{(values >= FULL).mean():.0%}"}
-    preempted = _risen(sample.tracks, "preemptions", since, sample.end)
+    said = {"seconds": f"{since:.0f}", "share": f"{(values >= FULL).mean():.0%}"}
+    preempted = _risen(sample.tracks, "preemptions", since, whole[1])
     if preempted <= 0:
         return Message(key="judge.watched.full", values=said)
-    before, after = (_throughput(sample, span) for span in ((sample.begin or 0.0, since), (since, sample.end)))
+    before, after = (_throughput(sample, span) for span in ((whole[0], since), (since, whole[1])))
     fell = 1 - after / before if before and after is not None else 0.0
     said |= {"n": f"{preempted:.0f}", "fell": f"{fell:.0%}"}
     return Message(key="judge.watched.full_fell" if fell > FELL else "judge.watched.full_preempted", values=said)
+
+
+def _within(window: tuple[float, float], curve: Curve) -> Curve:
+    times, values = curve
+    inside = (times >= window[0]) & (times <= window[1])
+    return times[inside], values[inside]
 
 
 def _risen(tracks: Sequence[Track], name: str, begin: float, end: float) -> float:
@@ -98,8 +100,7 @@ def _queue(sample: Sample, window: tuple[float, float], waiting: Curve | None) -
     """That the server's queue grew throughout an open loop: a closed one has an end to it."""
     if waiting is None or not sample.open_loop:
         return None
-    inside = (waiting[0] >= window[0]) & (waiting[0] <= window[1])
-    times, values = waiting[0][inside], waiting[1][inside]
+    times, values = _within(window, waiting)
     if len(times) < FEWEST:
         return None
     low, slope = rising(times, values)

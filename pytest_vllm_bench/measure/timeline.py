@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,17 +15,9 @@ HISTOGRAMS = ("ttft", "itl", "e2el", "queue", "prefill", "decode")
 PERCENTILES = (50, 90, 95, 99)
 
 
-def judged(sample: Sample) -> tuple[float, float] | None:
-    """The window that rules are judged in."""
-    if sample.steady is not None:
-        return sample.steady
-    return None if sample.begin is None or sample.end is None else (sample.begin, sample.end)
-
-
 def figures(sample: Sample) -> dict[str, float]:
     """``kv_usage_max``, ``waiting_mean``, ``p99_queue_ms`` …; what was not seen in the window is not there."""
-    window = judged(sample)
-    if window is None or not sample.tracks:
+    if (window := sample.judged) is None:
         return {}
     found: dict[str, float] = {}
     for name, (times, values) in curves(sample.tracks).items():
@@ -43,24 +36,19 @@ def quantile(tracks: Sequence[Track], name: str, share: float, window: tuple[flo
     """A quantile of what was counted in the window, in seconds; linear within a bucket, as Prometheus has it, and never
     above what the mean allows: where all but one in a hundred waited for longer than a hundred means, the mean would be
     another.  Beyond the last bound it is infinite."""
-    rises: dict[float, float] = {}
+    rises = defaultdict[float, float](float)
     for track in named(tracks, f"{name}_bucket"):
-        rises[float(track.bound)] = rises.get(float(track.bound), 0.0) + _rise(track, window)
-    bounds = sorted(rises)
-    total = rises[bounds[-1]] if bounds else 0.0
-    if total <= 0 or not math.isinf(bounds[-1]):
+        rises[float(track.bound)] += _rise(track, window)
+    total = rises[math.inf]
+    if total <= 0:
         return None
     sums = [_rise(track, window) for track in named(tracks, f"{name}_sum")]
     allowed = sum(sums) / total / (1 - share) if sums else math.inf
-    below, lower = 0.0, 0.0
-    for bound in bounds:
-        if rises[bound] >= share * total:
-            inner = (share * total - below) / (rises[bound] - below) if rises[bound] > below else 1.0
-            return min(lower + (bound - lower) * inner if math.isfinite(bound) else math.inf, allowed)
-        below, lower = rises[bound], bound
-    return math.inf
+    bound = min(bound for bound, n in rises.items() if n >= share * total)
+    lower, below = max(((lower, n) for lower, n in rises.items() if lower < bound), default=(0.0, 0.0))
+    return min(lower + (bound - lower) * (share * total - below) / (rises[bound] - below), allowed)
 
 
-def _rise(track: Track, window: Iterable[float]) -> float:
-    begin, end = np.interp(list(window), track.times, track.values)
+def _rise(track: Track, window: tuple[float, float]) -> float:
+    begin, end = np.interp(window, track.times, track.values)
     return float(end - begin)

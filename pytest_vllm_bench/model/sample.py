@@ -58,3 +58,9 @@ class Sample:
     begin: float | None = None  # first sent
     end: float | None = None  # last done
     tracks: Sequence[Track] = ()  # what was watched meanwhile, on the same clock
+
+    @property
+    def judged(self) -> tuple[float, float] | None:
+        """The window that rules are judged in: the steady one, or the whole run; None where nothing came to an end."""
+        whole = None if self.begin is None or self.end is None else (self.begin, self.end)
+        return self.steady or whole

@@ -6,6 +6,7 @@ from array import array
 
 import numpy as np
 import pytest
+from every import every
 from runs import request
 
 from pytest_vllm_bench.measure.by_position import EDGES, by_position
@@ -62,3 +63,59 @@ def test_noise_and_longer_answers_of_slower_requests_are_no_slowing() -> None:
     grows = [request(i, float(i), gaps=[*[0.01] * 40, *noise.normal(0.012, 0.001, 500)]) for i in range(40)]
     assert by_position(grows)[1] is not None
     assert by_position(grows[:5])[1] is None, "a handful"
+
+
+def test_the_figures_of_a_stretch_are_of_its_tokens() -> None:
+    """Reads of one, four and two tokens, in several answers, one of which failed and one of which came at once."""
+    tokens = array("i", [3, *[1, 4, 2] * 5])
+    answers = [request(0, 0.0, gaps=[0.01, 0.08, 0.06] * 5, arrival_tokens=tokens),
+               request(1, 5.0, gaps=[0.02] * 10),
+               request(2, 6.0, gaps=[]), request(3, 7.0, gaps=[9.0] * 50, error="reset")]  # fmt: skip
+    first = [10.0, *[20.0] * 4, *[30.0] * 2] * 4 + [10.0] + [20.0] * 10
+    later = [*[20.0] * 4, *[30.0] * 2]
+    found, slows = by_position(answers)
+    assert slows is None
+    assert found == {
+        until: {
+            "tokens": len(paces),
+            "requests": n,
+            "mean_itl_token_ms": pytest.approx(float(np.mean(paces))),
+            "median_itl_token_ms": pytest.approx(float(np.median(paces))),
+            "p99_itl_token_ms": pytest.approx(float(np.percentile(paces, 99))),
+        }
+        for until, paces, n in (("32", first, 2), ("128", later, 1))
+    }
+
+
+def test_beyond_the_last_edge_there_is_no_end() -> None:
+    assert by_position([request(0, 0.0, gaps=[0.01] * 32)])[0].keys() == {"32", "128"}, "the 33rd is another stretch"
+    tokens = array("i", [1, *[16384] * 3])
+    found, _ = by_position([request(0, 0.0, gaps=[16.384] * 3, arrival_tokens=tokens)])
+    assert {until: of["tokens"] for until, of in found.items()} == {"32768": 16384, "inf": 2 * 16384}
+    made = [request(i, 0.0, gaps=[0.016, 16.384, 32.768], arrival_tokens=array("i", [1, 16, *[16384] * 2]))
+            for i in range(12)]  # fmt: skip
+    message = by_position(made)[1]
+    assert message is not None
+    assert (message.values["until"], message.values["since"]) == (32, 32769)
+
+
+@every(
+    ("slower", "even", "factor", "said"),
+    [
+        # Of ten at least; of twelve eleven must slow down, as chance would have it in one of 200 runs.
+        (9, 0, 1.5, False), (10, 0, 1.5, True), (9, 1, 1.5, False), (11, 1, 1.5, True), (10, 2, 1.5, False),
+        # By a tenth.
+        (12, 0, 1.09, False), (12, 0, 1.11, True),
+    ],
+)  # fmt: skip
+def test_decoding_slows_where_nearly_all_of_many_slow_down(slower: int, even: int, factor: float, said: bool) -> None:
+    made = [request(i, 0.0, gaps=[0.01] * 31 + [0.01 * factor] * 60) for i in range(slower)]
+    made += [request(20 + i, 0.0, gaps=[0.01] * 31 + [0.0099] * 60) for i in range(even)]
+    made += [request(40 + i, 0.0, gaps=[0.5] * 20) for i in range(5)]  # these do not get there
+    made += [request(60, 0.0, gaps=[9.0, 0.01], arrival_tokens=array("i", [32, 1, 1]))]  # nor begin there
+    message = by_position(made)[1]
+    assert (message is not None) is said
+    if message is not None:
+        assert dict(message.values) == {
+            "n": slower + even, "slower": f"{factor - 1:.0%}", "early": "10.00", "late": f"{10 * factor:.2f}",
+            "until": 32, "since": 33}  # fmt: skip

@@ -79,3 +79,26 @@ def test_a_mean_says_more_than_a_wide_bucket() -> None:
     assert timeline.figures(sample(*wide, told))["p99_queue_ms"] == pytest.approx(2), "a hundred times the mean at most"
     late = Track(name="queue_sum", times=(0, 10), values=(0.0, 25.0))
     assert timeline.figures(sample(*wide, late))["p99_queue_ms"] == pytest.approx(297)
+
+
+def test_every_histogram_has_its_quantiles_of_all_servers_together() -> None:
+    """Of two servers, by hand: 40 waits of up to 0.1 s, 40 of up to 0.2 s, 20 of up to 1 s."""
+    for name in ("ttft", "itl", "e2el", "queue", "prefill", "decode"):
+        one = buckets(name, b0_1=40, b0_2=60, b1=60, binf=60)
+        other = buckets(name, b0_1=0, b0_2=20, b1=40, binf=40)
+        found = timeline.figures(sample(*one, *other))
+        near = {f"p{p}_{name}_ms": pytest.approx(ms) for p, ms in ((50, 125), (90, 600), (95, 800), (99, 960))}
+        assert found == near
+        sums = [Track(name=f"{name}_sum", times=(0, 10), values=(3.0, 3.0 + n)) for n in (2.0, 3.0)]
+        assert timeline.figures(sample(*one, *other, *sums)) == near | {
+            f"p{p}_{name}_ms": pytest.approx(ms) for p, ms in ((50, 100), (90, 500))}  # fmt: skip
+        assert timeline.figures(sample(*one, *other, steady=(0.0, 5.0))) == near
+        first, rest = buckets(name, b0_2=100)[0], buckets(name, b0_4=100, binf=100)
+        assert timeline.figures(sample(first, *rest))[f"p50_{name}_ms"] == pytest.approx(100), "from nought on"
+
+
+def test_what_was_seen_at_the_edges_of_the_window_counts() -> None:
+    found = timeline.figures(sample(track("waiting", 8, 1, 2, 3, 9), steady=(1.0, 3.0)))
+    assert found == pytest.approx({"waiting_mean": 2, "waiting_max": 3, "waiting_last": 3, "waiting_p95": 2.9})
+    assert timeline.figures(sample(track("waiting", 8, 1, 2, 3, 9), begin=1.0, end=3.0)) == found
+    assert timeline.figures(sample(track("waiting", 8, 9), end=None)) == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,21 +49,26 @@ def test_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("track", "reason"),
+    ("track", "reason", "seen"),
     [
-        (power(), "no_samples"),
-        (power((0, 1), (10, 1)), "no_samples"),
-        (power((0, 1), (5, 1), (10, 1)), "no_samples"),
-        (steady(1, begin=2.5), "window_not_bracketed"),
-        (steady(1, end=7), "window_not_bracketed"),
-        (power(*((t, 1) for t in (2, 2.5, 3, 3.5, 5.1, 5.6, 6, 6.5, 7, 7.5))), "sampling_gap"),
-        (power(*((t, 1) for t in (0.5, 2.5, 3, 3.5, 4, 5, 6, 7, 8))), "sampling_gap"),  # across an edge
+        (power(), "no_samples", 0),
+        (power((0, 1), (10, 1)), "no_samples", 0),
+        (power((0, 1), (2.2, 1), (5, 1), (7.3, 1), (10, 1)), "no_samples", 1),
+        (steady(1, begin=2.5), "window_not_bracketed", "0.3"),
+        (steady(1, end=7), "window_not_bracketed", "0.3"),
+        (steady(1, begin=2.5, end=6), "window_not_bracketed", "1.3"),
+        (power(*((t, 1) for t in (2, 2.5, 3, 3.5, 5.1, 5.6, 6, 6.5, 7, 7.5))), "sampling_gap", "1.6"),
+        (power(*((t, 1) for t in (0.5, 2.5, 3, 3.5, 4, 5, 6, 7, 8))), "sampling_gap", "2.0"),  # across an edge
+        (power(*((t, 1) for t in (2, 3, 4, 5, 6, 7, 9))), "sampling_gap", "2.0"),
     ],
 )
-def test_each_reason_to_be_absent(track: Track, reason: str) -> None:
+def test_each_reason_to_be_absent(track: Track, reason: str, seen: int | str) -> None:
     found = why([track])
     assert found is not None
     assert found.key == f"judge.energy.{reason}"
+    assert found.values == {"device": "0", "n" if reason == "no_samples" else "seconds": seen}
+    assert energy.highest([track], (2.2, 7.3)) is None
+    assert energy.highest([track, steady(1, device="1")], (2.2, 7.3)) is None
     other = steady(1, device="1")
     assert energy.joules([other], (2.2, 7.3)) is not None
     assert energy.joules([other, track], (2.2, 7.3)) is None, "one card is not the deployment"
@@ -85,13 +91,27 @@ def test_a_counter_that_falls_is_none() -> None:
     rests = power(*((t, 100) for t in range(11)), name="energy_j")
     assert energy.joules([rests, steady(10)], (2.2, 7.3)) == pytest.approx(51)
     assert energy.joules([rests, steady(0)], (2.2, 7.3)) == 0
-    gaps = power(*((t, 1) for t in (2, 2.5, 3.9, 5.3, 6.7, 8)))
-    assert why([gaps]) is None, "three intervals may pass"
+    gaps = power(*((t, 1) for t in (0, 2, 2.5, 4, 5.5, 7, 8.5, 20)))
+    assert why([gaps]) is None, "three intervals may pass, and what lies before and after does not matter"
+
+
+def test_a_window_that_begins_and_ends_with_a_value() -> None:
+    ramp = power((2.0, 0), (2.5, 50), (3.0, 100), (3.5, 150))
+    assert energy.joules([ramp], (2.0, 3.5)) == pytest.approx(112.5)
+    assert energy.highest([ramp], (2.0, 3.5)) == 150
+    assert tuple(energy.used([ramp], (2.0, 3.5))["0"]) == (None, 112.5, None)
+    assert tuple(energy.used([ramp, counter(75, 2.0, 3.5)], (2.0, 3.5))["0"]) == (112.5, 112.5, None)
+    assert tuple(energy.used([counter(75)], (2.0, 3.5))["0"]) == (112.5, None, None)
+    rests = power(*((t, 100) for t in range(11)), name="energy_j")
+    assert energy.joules([replace(rests, every=1.0)], (2.2, 7.3)) == 0, "nothing says that it used any"
+    other = Track(name="temperature_c", device="7", every=0.5, times=ramp.times, values=ramp.values)
+    assert list(energy.used([other, ramp], (2.0, 3.5))) == ["0"]
+    assert energy.highest([other], (2.0, 3.5)) is energy.joules([other], (2.0, 3.5)) is None
 
 
 def test_what_is_said_of_the_judged_window() -> None:
     def notes(
-        *tracks: Track, wanted: bool = True, expected: int | None = None, **times: float | tuple[float, float]
+        *tracks: Track, wanted: bool = True, expected: int | None = None, **times: float | tuple[float, float] | None
     ) -> list[str]:
         columns = dict.fromkeys(("sent", "due", "ready", "done", "tried", "chain", "ok", "counted", "reconnected"))
         made = Sample(**{**columns, "begin": 1.0, "end": 9.0, **times}, tracks=tracks)  # type: ignore[arg-type]
@@ -101,6 +121,8 @@ def test_what_is_said_of_the_judged_window() -> None:
     assert notes(steady(100), counter(94)) == ["apart"]
     assert notes(steady(100), counter(96)) == []
     assert notes(steady(100), end=9.9, begin=0.1) == []
+    assert notes(steady(95), counter(100)) == notes(steady(105), counter(100)) == []
+    assert notes(steady(106), counter(100)) == notes(steady(94), counter(100)) == ["apart"], "of the counter"
     assert notes(steady(100, end=8)) == ["window_not_bracketed"]
     assert notes(steady(100, end=8), steady=(2.0, 7.0)) == []
     assert notes() == ["unwatched"]
@@ -108,7 +130,27 @@ def test_what_is_said_of_the_judged_window() -> None:
     assert notes(steady(100), expected=1) == []
     assert notes(wanted=False) == []
     assert notes(steady(100), end=1.4) == ["no_samples"]
-    assert notes(steady(100), end=1.4, wanted=False) == [], "a short run need not be explained to who did not ask"
+    for end, said in ((2.4, []), (2.5, ["window_not_bracketed"])):
+        late = power((1.2, 1), (1.4, 1), (1.6, 1), (9, 1))
+        assert notes(late, end=end, wanted=False) == said, "a short run need not be explained to who did not ask"
+        assert notes(late, end=end) == ["window_not_bracketed"]
+    assert notes(steady(100), begin=None) == notes(power((1, 1), name="temperature_c")) == ["unwatched"]
+
+
+def test_what_is_said_names_the_device_and_what_was_seen() -> None:
+    columns = dict.fromkeys(("sent", "due", "ready", "done", "tried", "chain", "ok", "counted", "reconnected"))
+
+    def notes(*tracks: Track, expected: int | None = None) -> list[Message]:
+        made = Sample(**columns, begin=1.0, end=9.0, tracks=tracks)  # type: ignore[arg-type]
+        return energy.notes(made, True, expected)
+
+    pair = [steady(100), counter(100), steady(50, device="1"), counter(75, device="1")]
+    values = {"device": "1", "counter": "600", "integral": "400"}
+    assert notes(*pair) == [Message(key="judge.energy.apart", values=values)]
+    (why,) = notes(*pair, steady(1, begin=1.5, device="2"))
+    assert why == Message(key="judge.energy.window_not_bracketed", values={"device": "2", "seconds": "0.5"})
+    count = Message(key="judge.energy.device_count", values={"seen": 2, "expected": 8})
+    assert notes(*pair, expected=8) == [count]
 
 
 def test_a_real_cards_counter_and_its_power_agree() -> None:

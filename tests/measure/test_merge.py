@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import closed, facts, opened, scenario
+from runs import closed, facts, opened, rule, scenario
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.merge import merge
-from pytest_vllm_bench.model import LoadFacts, Measurement, Message, Observed, Plan, Track
+from pytest_vllm_bench.model import (
+    LoadFacts,
+    MachineFacts,
+    Measurement,
+    Message,
+    Observed,
+    Plan,
+    RuleVerdict,
+    Track,
+    Verdict,
+)
+from pytest_vllm_bench.text import say
 
 PLAN = Plan(scenario_id="x", folder=Path(), n=60, path="/", digest="d")
 
@@ -84,12 +94,95 @@ def test_workers_of_one_number_get_others() -> None:
     assert [r.index for r in made.records] == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def other(one: Measurement) -> Measurement:
+    """Of a machine whose clock is 100 s ahead: it saw a fault, more of the server and more of itself."""
+    facts = one.facts
+    assert facts is not None
+    by_clock = shifted(one, 100)
+    assert by_clock.facts is not None
+    warned = (*facts.warnings, Message(key="another.warning"))
+    seen = Observed(
+        counters={"hits": 9.0, "misses": 1.0},
+        fault=GONE,
+        fault_at=112.5,
+        tracks=(
+            Track(name="power_w", device="1", times=(107.5,), values=(8.0,)),
+            Track(name="power_w", device="2", times=(108.0, 109.0), values=(1.0, 2.0)),
+        ),
+        environment={"gpu": "y", "driver": "z"},
+        notes=(Message(key="b.note"), Message(key="a.note")),
+    )
+    return replace(
+        by_clock,
+        facts=replace(by_clock.facts, ended=130.0, complete=False, stop_reason="asked", steal=0.25, warnings=warned,
+                      machines=(MachineFacts(name="b"),)),
+        observed=seen,
+        environment={"client": {"cpus": 8}, "net": "n"},
+        complete=False, interrupted=True, salvaged=True, resumed=True, gone=GONE, stopped_by=STOPPED,
+    )  # fmt: skip
+
+
+GONE = Message(key="server.gone")
+STOPPED = RuleVerdict(rule=rule("failed == 0"), verdict=Verdict.FAIL, reason=GONE, observed=1.0)
+
+
 def test_what_is_said_of_one_is_said_of_all() -> None:
     one = measurement(4, False, 1)
-    gone = Message(key="server.gone")
-    more: dict[str, Any] = {"complete": False, "interrupted": True, "gone": gone, "salvaged": True}
-    made = merge([one, replace(one, **more, observed=Observed(fault=gone, counters={"hits": 9.0, "misses": 1.0}))])
-    assert {key: getattr(made, key) for key in more} == more
-    assert (made.observed.fault, made.observed.counters) == (gone, {"hits": 3.0, "misses": 1.0})
-    with pytest.raises(BenchError):
-        merge([one, replace(one, plan=replace(PLAN, digest="e"))])
+    assert one.facts is not None
+    one = replace(one, facts=replace(one.facts, machines=(MachineFacts(name="a"),)))
+    one.samples["kept"] = None  # type: ignore[assignment]
+    made = merge([one, other(one)])
+    assert made.samples == {}
+    assert (made.complete, made.interrupted, made.salvaged, made.resumed) == (False, True, True, True)
+    assert (made.gone, made.stopped_by) == (GONE, STOPPED)
+    assert made.environment == {"client": {"cpus": 2}, "net": "n"}, "as the first says it"
+    seen = made.observed
+    assert seen.counters == {"hits": 3.0, "misses": 1.0}
+    assert (seen.fault, seen.fault_at) == (GONE, 12.5)
+    assert seen.environment == {"gpu": "x", "driver": "z"}
+    assert [(t.device, t.times, t.values) for t in seen.tracks] == [
+        ("0", (7.0, 9.0), (1.0, 0)), ("1", (7.0, 9.0), (1.0, 1)), ("2", (8.0, 9.0), (1.0, 2.0))]  # fmt: skip
+    assert [note.key for note in seen.notes] == ["a.note", "b.note"]
+    facts = made.facts
+    assert facts is not None
+    assert (facts.started, facts.ended, facts.complete, facts.stop_reason) == (7.0, 30.0, False, "asked")
+    assert (facts.steal, [m.name for m in facts.machines]) == (0.25, ["a", "b"])
+    assert [note.key for note in facts.warnings] == ["a.warning", "another.warning"]
+    turned = merge([other(one), one])
+    assert turned.facts is not None
+    assert (turned.complete, turned.facts.complete, turned.facts.ended) == (False, False, 130.0)
+    assert (turned.gone, turned.observed.fault_at) == (GONE, 112.5)
+
+
+def test_measurements_of_which_less_is_known() -> None:
+    """Of another tool's file; a fault that was seen at the end has no moment; one clock needs no telling."""
+    one = measurement(4, False, 1)
+    bare = replace(one, plan=None, facts=None)
+    assert merge([bare, bare]).facts is None
+    assert merge([bare, replace(one, plan=None)]).facts == one.facts
+    known = replace(one, observed=Observed(fault=GONE))
+    assert merge([one, shifted(known, 100)]).observed.fault_at is None
+    assert one.facts is not None
+    untold = replace(one, facts=replace(one.facts, steal=None))
+    for parts, steal in (([one, untold], 0.01), ([untold, one], 0.01), ([untold, untold], None)):
+        made = merge(parts).facts
+        assert made is not None
+        assert made.steal == steal
+
+
+def test_what_was_not_one_plan_is_refused() -> None:
+    one = measurement(4, False, 1)
+    for plan, said in ((replace(PLAN, digest="e"), "these are of several: d, e"), (None, "these are of several: d, –")):
+        with pytest.raises(BenchError) as refused:
+            merge([one, replace(one, plan=plan)])
+        assert said in say(refused.value.message)
+
+
+def test_a_process_keeps_its_number_where_no_other_has_it() -> None:
+    one = measurement(4, False, 3)
+    assert one.facts is not None
+    first, second, third = one.facts.workers
+    parts = [replace(one, facts=replace(one.facts, workers=some)) for some in ((second, third), (first,))]
+    made = merge(parts).facts
+    assert made is not None
+    assert [(w.worker, w.cpu_s) for w in made.workers] == [(0, 1.0), (1, 2.0), (2, 3.0)]
