@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -55,9 +56,8 @@ def judge(
         open_loop = any(sample.open_loop for sample in samples)
         edges = _edges(last, asked, errors)
         verdicts = tuple(prediction.predicted(one, errors, open_loop=open_loop, edges=edges) for one in verdicts)
-        alone = [prediction.told(one, errors) for one in alone]
-        per_repeat = [prediction.told(one, errors) for one in per_repeat]
-        pooled = prediction.told(pooled, errors)
+        told = partial(prediction.told, errors=errors, limits=bool(edges))
+        alone, per_repeat, pooled = [told(one) for one in alone], [told(one) for one in per_repeat], told(pooled)
     spoilt = [found for sample in samples for found in devices.findings(sample)]
     positions, slows = by_position(last.records)
     notes = [

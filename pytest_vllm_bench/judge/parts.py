@@ -58,7 +58,7 @@ def parts(values: Mapping[str, Any], id: str) -> Parts:
 
 def _ahead(waited: Any, connect: Any) -> Parts:
     """Before it was sent: until there was a slot, and a connection."""
-    opened = np.clip(np.nan_to_num(connect), 0, np.fmax(waited, 0))
+    opened = np.minimum(np.nan_to_num(connect), np.fmax(waited, 0))
     return {"client_wait": waited - opened, "connect": opened}
 
 
@@ -75,7 +75,7 @@ def _stream(values: Mapping[str, Any]) -> Parts:
         return {"decode": stream - gap, "pause": gap}
     decode = values["server_decode"]
     outside = stream - decode
-    pause = np.clip(gap - np.fmax(outside, 0), 0, decode)
+    pause = np.maximum(gap - np.maximum(outside, 0), 0)
     return {"server_decode": decode - pause, "pause": pause, "outside_stream": outside}
 
 

@@ -37,11 +37,13 @@ def of_limits(goodput: Mapping[str, float], errors: Mapping[str, float]) -> Mapp
     return found if goodput and max(found.values()) <= MOST else None
 
 
-def told(figures: Metrics, errors: Mapping[str, float]) -> dict[str, Any]:
-    """The figures without those that the twin cannot tell."""
+def told(figures: Metrics, errors: Mapping[str, float], *, limits: bool) -> dict[str, Any]:
+    """The figures without those that the twin cannot tell; ``limits``: it can tell each latency that goodput limits."""
 
     def sure(key: str) -> bool:
         name = parse_name(key)
+        if name is not None and "goodput" in name.row.needs:
+            return limits
         if name is None or not (name.row.id in SAMPLED or name.row.id in THROUGHPUTS or name.row.id == _COST):
             return True
         off = error(key, errors)
@@ -59,18 +61,21 @@ def predicted(
     """
     name = parse_name(judged.rule.metric)
     if name is not None and (name.row.id in FAILURES or name.row.id.startswith("failed_")):
-        return _replaced(judged, Message(key="judge.predicted.no_failures"), observed=judged.observed)
+        return _replaced(judged, Message(key="judge.predicted.no_failures"))
     why = judged.reason.values.get("why")
     if isinstance(why, Message) and why.key in ("judge.queue_grows", "judge.rate_without_window"):
-        return _replaced(judged, Message(key=f"judge.predicted.{why.key.partition('.')[2]}"), within=False)
-    key = _key(name, judged, open_loop) if name else ""
+        return _replaced(judged, Message(key=f"judge.predicted.{why.key.removeprefix('judge.')}"), within=False)
+    key = _key(name, judged, open_loop) if name else judged.rule.metric
     of_limits = name is not None and "goodput" in name.row.needs
     off = (0.0 if edges else None) if of_limits else error(key, errors)
-    if off is None or off > MOST or not isinstance(judged.observed, int | float):
-        said = "judge.predicted.unknown" if off is None else "judge.predicted.off"
-        why = Message(key=said, values={"off": f"{off or 0:.0%}", "most": f"{MOST:.0%}"})
+    if off is None or off > MOST:
+        why = Message(key="judge.predicted.unknown")
+        if off is not None:
+            why = Message(key="judge.predicted.off", values={"off": f"{off:.0%}", "most": f"{MOST:.0%}"})
         reason = Message(key="judge.predicted.untold", values={"metric": judged.rule.metric, "off": why})
         return _replaced(judged, reason, within=None, observed=None)
+    if not isinstance(judged.observed, int | float):
+        return _replaced(judged, judged.reason)  # which says why there is nothing to tell of
     seen = float(judged.observed)
     # How many requests it takes to prove a figure is no question here: they cost nothing, and prove nothing.
     ends = [seen, *(float(value) for edge in edges if of_limits and (value := edge.get(key)) is not None)]

@@ -535,6 +535,14 @@ def test_a_suspicion_fails_only_when_fresh_measurements_agree() -> None:
                     (INCONCLUSIVE, False, "not_confirmed")]  # fmt: skip
 
 
+def test_the_first_measurement_does_not_count_once_there_are_fresh_ones() -> None:
+    """It was chosen for being bad."""
+    reference, bad, fresh = [session(mean_tpot_ms=10.0)] * 3, session(mean_tpot_ms=30.0), (12.0, 9.0)
+    for n in (1, 2):
+        found = compared(reference, bad, *(session(mean_tpot_ms=v) for v in fresh[:n]))["mean_tpot_ms"]
+        assert found.change == pytest.approx(math.prod(fresh[:n]) ** (1 / n) / 10 - 1)
+
+
 def test_nothing_fails_before_it_was_measured_afresh() -> None:
     """Nor where one fresh measurement is all that is allowed."""
     reference = [session(mean_tpot_ms=v) for v in (10.0, 10.1, 9.9, 10.0, 10.05)]
@@ -550,7 +558,7 @@ def test_more_measurements_and_more_runs_in_each_say_more() -> None:
 
     def width(*measured: SessionFigures) -> float:
         low, high = compared(reference, *measured)["mean_tpot_ms"].interval
-        return high - low
+        return math.log1p(high) - math.log1p(low)
 
     assert width(once[0]) > width(once[1]) > width(once[2])
     assert width(*[once[1]] * 2) > width(*[once[1]] * 3) > width(*[once[1]] * 5)

@@ -19,6 +19,7 @@ from runs import facts, request, scenario
 
 from pytest_vllm_bench.judge import culprit
 from pytest_vllm_bench.judge.parts import LEVELS, _pause, parts, summed_up, taken, usual
+from pytest_vllm_bench.judge.statistics import tau, tau_of_misses
 from pytest_vllm_bench.judging import judge
 from pytest_vllm_bench.measure.columns import sample, settings_of
 from pytest_vllm_bench.metric_table import parse_name
@@ -122,10 +123,24 @@ def test_a_stage_is_named_whose_interval_lies_above_all_others(
 
 
 def test_requests_of_one_mood_prove_little() -> None:
-    """The same two stages, one twice the other: independent requests tell them apart, those of one mood do not."""
-    for phi, stage in ((0.0, 0), (0.995, None)):
-        stages = np.array([[3.0], [1.0]]) * (1 + 0.2 * two(120, phi, np.random.default_rng(1)))
-        assert named(stages, of_mean) == stage
+    """Of two stages one is always twice the other: of independent requests that is enough; how much they have to do
+    with one another cannot be proven by fifty, and counts nevertheless."""
+    for phi, n, seed, stage in ((0.0, 120, 1, 0), (0.995, 120, 1, None), (0.5, 50, 7, None), (0.0, 50, 7, 0)):
+        moods = two(n, phi, np.random.default_rng(seed))[0]
+        assert named(np.array([2 * moods, moods]), of_mean) == stage
+
+
+def test_blocks_are_as_long_as_requests_have_to_do_with_one_another() -> None:
+    """Twice what one independent request is worth, at least n^(1/3), at most a fifth of the run."""
+    for phi, n in ((0.0, 1000), (0.9, 1000), (0.95, 1000), (0.97, 200)):
+        stages = two(n, phi, np.random.default_rng(2))
+        rows = np.array([stages.sum(axis=0), stages[1], stages[0], 0 * stages[0]])
+        worth = max(tau(rows[0], known=True), tau_of_misses(rows[0], np.zeros(n)))
+        length = {0.0: 10, 0.97: 40}.get(phi, math.ceil(2 * worth))
+        assert (10 < length < 200) is (phi > 0)
+        for found, expected in zip(culprit.drawn_and_named([rows], of_mean)[0],
+                                   culprit.shares([rows], of_mean, length), strict=True):  # fmt: skip
+            assert found == pytest.approx(expected)
 
 
 def test_the_figure_is_the_order_statistic_that_decides() -> None:
@@ -177,7 +192,7 @@ def test_of_many_stages_those_that_take_least_are_one() -> None:
 
 def test_what_is_told_of_a_game() -> None:
     """Two stages, the second of several: the figure with neither replaced, with one, with the other, with both."""
-    found = (np.array([9.0, 4.0, 8.0, 2.0]), np.array([5.5, 1.5]), np.array([5.0, 1.0]), np.array([6.0, 2.0]))
+    found = (np.array([9.0, 4.0, 4.5, 2.0]), np.array([5.5, 1.5]), np.array([5.0, 1.0]), np.array([6.0, 2.0]))
     players = [("pause",), ("connect", "thinking")]
     (verdict,) = judged("mean_ttft_ms <= 5", run("server_queue")).verdicts[:1]
     told = culprit._told(verdict.rule, name_of("mean_ttft_ms"), players, found, 0)
@@ -187,7 +202,7 @@ def test_what_is_told_of_a_game() -> None:
         uncontended=2.0,
         shares=(
             StageShare(stage="pause", share=5.5, interval=(5.0, 6.0), without=4.0, within=True),
-            StageShare(stage="other", share=1.5, interval=(1.0, 2.0), without=8.0, within=False),
+            StageShare(stage="other", share=1.5, interval=(1.0, 2.0), without=4.5, within=True),
         ),
     )
     other = culprit._told(verdict.rule, name_of("mean_ttft_ms"), players, found, 1)
@@ -245,6 +260,10 @@ def test_a_latency_by_hand() -> None:
     left = pause - 0.5
     assert told("e2el") == listed({**before, "server_decode": [1.5 - left, 0.0, 3.2], "pause": [left, 0.0, 0.0],
                                    "outside_stream": [0.5, 0.0, -0.2]})  # fmt: skip
+    columns["server_decode"] = np.array([1.0, 0.0, nan])
+    assert told("e2el") == listed({**before, "server_decode": [1.0, 0.0, nan], "pause": [0.0, 0.0, nan],
+                                   "outside_stream": [1.0, 0.0, nan]})  # fmt: skip
+    columns["server_decode"] = np.array([1.5, 0.0, 3.2])
     in_one_piece = {id: columns[id] for id in ("e2el", "server_queue", "server_prefill", "server_decode")}
     for more in ({}, {"ttft": np.full(3, nan)}):
         found = plain(parts({**in_one_piece, **more}, "e2el"))
@@ -419,11 +438,12 @@ def test_failures_miss_goodput_whatever_the_stages_took() -> None:
     records = run("server_queue")
     for record in records[::20]:
         record.error = "timeout"
-    result = judged("goodput_ratio >= 0.95", records, goodput={"ttft": 100.0, "tpot": 40.0})
-    found = result.verdicts[0].culprit
-    assert found is not None
-    assert (found.stage, found.observed) == ("server_queue", result.verdicts[0].observed)
-    assert found.uncontended == pytest.approx(0.95)
+    for limit in (100.0, 250.0):
+        result = judged("goodput_ratio >= 0.95", records, goodput={"ttft": limit, "tpot": 40.0})
+        found = result.verdicts[0].culprit
+        assert found is not None
+        assert (found.stage, found.observed) == ("server_queue", result.verdicts[0].observed)
+        assert found.uncontended == pytest.approx(0.95)
 
 
 def test_with_a_rate_goodput_is_of_the_time_from_due() -> None:
@@ -445,7 +465,8 @@ def test_what_is_explained_is_the_figure_of_the_verdict(rule: str) -> None:
 
 
 def test_twenty_requests_are_enough() -> None:
-    assert blamed("whole_mean_ttft_ms <= 50", run("server_queue", n=20)) is not None
+    for op in ("<=", "<"):
+        assert blamed(f"whole_mean_ttft_ms {op} 50", run("server_queue", n=20)) is not None
 
 
 NOBODY = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from every import every
 from runs import rule
 
 from pytest_vllm_bench.judge import prediction
-from pytest_vllm_bench.model import Message, RuleVerdict, Verdict
+from pytest_vllm_bench.model import Message, Rule, RuleVerdict, Verdict
 from pytest_vllm_bench.text import say
 
 
@@ -66,6 +67,15 @@ def test_what_is_said_of_it() -> None:
     assert say(predicted("p99_ttft_ms <= 500", {}).reason) == (
         "the twin cannot tell p99_ttft_ms: no load that it was held against shows how far off it is; measure it"
     )
+
+
+def test_of_what_nobody_knows_nothing_is_told() -> None:
+    of_tomorrow = Rule(text="of_tomorrow <= 1", metric="of_tomorrow", op="<=", limit=Decimal(1))
+    made = prediction.predicted(judged("failed == 0", 1.0, rule=of_tomorrow), {"p99_ttft_ms": 0.05}, open_loop=False)
+    assert (made.reason.key, made.observed) == ("judge.predicted.untold", None)
+    no_data = judged("p99_ttft_ms <= 500", None, within=None, reason=Message(key="judge.no_data"))
+    made = prediction.predicted(no_data, {"p99_ttft_ms": 0.05}, open_loop=False)
+    assert (made.verdict, made.reason, made.observed) == (Verdict.PREDICTED, no_data.reason, None)
 
 
 def test_the_error_is_that_of_what_the_rule_reads() -> None:
@@ -126,7 +136,9 @@ def test_figures_that_it_cannot_tell_are_left_out() -> None:
     figures = {"p99_ttft_ms": 1.0, "p99_tpot_ms": 2.0, "steady_mean_e2el_ms": 3.0, "output_throughput": 4.0,
                "request_throughput": 5.0, "cost_per_million_output_tokens": 6.0, "completed": 7.0,
                "duration": 8.0, "of_tomorrow": 9.0}  # fmt: skip
-    made = prediction.told(figures, {"p99_ttft_ms": 0.1, "p99_tpot_ms": 0.11, "mean_e2el_ms": 0.01,
-                                     "output_throughput": 0.2})  # fmt: skip
+    goodput = dict.fromkeys(("steady_goodput_ratio", "slo_attainment.ttft", "request_goodput"), 0.9)
+    errors = {"p99_ttft_ms": 0.1, "p99_tpot_ms": 0.11, "mean_e2el_ms": 0.01, "output_throughput": 0.2}
     untold = ("p99_tpot_ms", "output_throughput", "request_throughput", "cost_per_million_output_tokens")
-    assert made == {**figures, **dict.fromkeys(untold)}
+    sure = {**figures, **dict.fromkeys(untold)}
+    assert prediction.told({**figures, **goodput}, errors, limits=True) == {**sure, **goodput}
+    assert prediction.told({**figures, **goodput}, errors, limits=False) == {**sure, **dict.fromkeys(goodput)}

@@ -153,6 +153,7 @@ def test_goodput_is_told_where_its_latencies_are(twin: Twin) -> None:
     small = {"p50_ttft_ms": 0.04, "p99_ttft_ms": 0.08}
     for errors, words in ((small, ["breaks", "holds"]), ({"p50_ttft_ms": 0.2}, ["untold"] * 2)):
         result = judging.judge(asked, [replace(one, predicted=errors, samples={})])
+        assert (result.metrics["goodput_ratio"] is None) is ("untold" in words)
         told = [v for v in result.verdicts if not v.rule.implied]
         assert [v.reason.key.rpartition(".")[2] for v in told] == words
     low, high = judging.judge(asked, [replace(one, predicted=small, samples={})]).verdicts[0].interval or (0, 0)
