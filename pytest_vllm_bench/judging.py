@@ -98,6 +98,13 @@ def judge(
     )
 
 
+def waited(scenario: Scenario, saved: Result) -> bool:
+    """Whether a later repeat was to judge the rules.  The last to run may have been the only one (``--lf``)."""
+    alone = {rule.text for rule in stage.of_one_repeat(scenario)}
+    by_rules = any(verdict.rule.text not in alone for verdict in saved.verdicts)
+    return scenario.repeats.max > 1 and not saved.per_repeat and not by_rules
+
+
 def slowest(pool: Sequence[Measurement]) -> dict[str, float]:
     """Figures of the start, of several starts the worst of each: every one of them must be within a rule."""
     keys = dict.fromkeys(key for one in pool for key in one.started)

@@ -12,7 +12,7 @@ from pytest_vllm_bench import judge as stage
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judge import doubts, imports
 from pytest_vllm_bench.judge.summary import judge_figures
-from pytest_vllm_bench.judging import judge, limits
+from pytest_vllm_bench.judging import judge, limits, waited
 from pytest_vllm_bench.measure.columns import sample
 from pytest_vllm_bench.measure.settings import settings_of
 from pytest_vllm_bench.metric_table import parse_name, parse_rule
@@ -115,13 +115,6 @@ def ours(saved: Result, asked: Criteria) -> Result:
         made = replace(made, verdict=Verdict.worst([made.verdict, Verdict.FAIL]), notes=(*made.notes, *held.failed))
     void = earlier.void(saved, measured)
     return replace(made, verdict=Verdict.INVALID, checks=void) if void else made
-
-
-def waited(scenario: Scenario, saved: Result) -> bool:
-    """Whether a later repeat was to judge the rules.  The last to run may have been the only one (``--lf``)."""
-    alone = {rule.text for rule in stage.of_one_repeat(scenario)}
-    by_rules = any(verdict.rule.text not in alone for verdict in saved.verdicts)
-    return scenario.repeats.max > 1 and not saved.per_repeat and not by_rules
 
 
 def theirs(one: imports.ForeignResult, asked: Criteria) -> Result:

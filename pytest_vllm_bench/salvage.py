@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_vllm_bench import load, plan
+from pytest_vllm_bench import load, plan, tokenizer
 from pytest_vllm_bench.errors import BenchError
-from pytest_vllm_bench.judging import judge
+from pytest_vllm_bench.judging import judge, waited
 from pytest_vllm_bench.measure.decode import Decoder
-from pytest_vllm_bench.model import Backend, LoadFacts, Measurement, Message, Record, Result, Target, WorkerFacts
-from pytest_vllm_bench.store import folder, measurement, tracks
+from pytest_vllm_bench.measure.tokens import Counter
+from pytest_vllm_bench.model import (
+    Backend,
+    LoadFacts,
+    Measurement,
+    Message,
+    Record,
+    Result,
+    Target,
+    Verdict,
+    WorkerFacts,
+)
+from pytest_vllm_bench.store import earlier, folder, measurement, tracks
+from pytest_vllm_bench.store import records as records_file
 
 #: In the folder of a load that runs: what is known of its measurement, without the ending.
 BEGUN = "begun"
@@ -86,11 +99,26 @@ def decoded(one: Measurement, planned: Path, tape: Path, backends: Mapping[str, 
             return []
         sent = replace(one.plan, folder=planned)
         rows: Any = plan.index(sent)
-        decoder = Decoder(sent, backend, rows, started=start, keep_text=one.scenario.keep_text)
+        decoder = Decoder(
+            sent, backend, rows, count_tokens=counter(one), started=start, keep_text=one.scenario.keep_text
+        )
         records = [record for entry in load.read(tape) if (record := decoder.feed(entry)) is not None]
     except (OSError, EOFError, LookupError, ValueError, zlib.error) as error:
         raise BenchError("report.damaged", name=str(tape), why=str(error)) from None
     return sorted([*records, *decoder.rest()], key=lambda record: record.index)
+
+
+def counter(one: Measurement) -> Counter | None:
+    """What counts tokens as the run did; the tokenizer is loaded for the first answer without a count."""
+    if (spec := tokenizer.wanted(one.scenario)) == "ids":
+        return None
+
+    @functools.cache
+    def loaded() -> tokenizer.Tokenizer:
+        model = next(iter((one.plan and one.plan.models) or one.scenario.models), "")
+        return tokenizer.load(spec, one.environment.get("server", {}).get("roots", {}).get(model, model))
+
+    return lambda texts: loaded().count(texts)
 
 
 def facts_of(tape: Path, records: Sequence[Record]) -> LoadFacts:
@@ -120,11 +148,39 @@ def keep_readable(work: Path) -> None:
 
 
 def again(tape: Path, backends: Mapping[str, Backend]) -> Result:
-    """Read a tape that was kept (``tape: keep``) once more, and write its result beside it anew."""
+    """Read a tape that was kept (``tape: keep``) once more, and write its result beside it anew; what its session found
+    besides, and the repeats that it was judged with, stay."""
     if not (begun := tape / f"{BEGUN}{measurement.SUFFIX}").is_file():
         raise BenchError("load.no_tape", folder=str(tape))
     one = measurement.load(begun)
     records = decoded(one, tape, tape, backends)
     whole = one.complete and one.plan is not None and len(records) == one.plan.n
     facts = one.facts or facts_of(tape, records)
-    return saved(replace(one, records=records, facts=replace(facts, complete=whole), complete=whole), tape.parent, None)
+    one = replace(one, records=records, facts=replace(facts, complete=whole), complete=whole)
+    before = earlier.result_of(tape.parent / f"{folder.stem(one.scenario.id)}.json")
+    if before is None or before.session != one.session:
+        return saved(one, tape.parent, None)
+    stem = tape.parent / folder.stem(one.scenario.id)
+    with folder.writing(tape.parent):
+        records_file.write(records, stem.with_name(f"{stem.name}{records_file.SUFFIX}"))
+    measurement.save(one, stem)
+    if len(pool := earlier.measurements(before)) < len(before.per_repeat):
+        raise BenchError("load.repeats_gone", name=before.id, repeats=len(before.per_repeat))
+    result = judged_anew(before, pool)
+    folder.write(result, tape.parent)
+    return result
+
+
+def judged_anew(before: Result, pool: Sequence[Measurement]) -> Result:
+    """A result from what was measured, with what no measurement holds: the reference that it failed, its traces."""
+    made = judge(pool[-1].scenario, pool, waits=waited(pool[-1].scenario, before))
+    failed = before.verdict is Verdict.FAIL and before.baseline is not None and before.baseline.failed
+    known = {note.key for note in made.notes}
+    return replace(
+        made,
+        verdict=Verdict.worst([made.verdict, Verdict.FAIL]) if failed else made.verdict,
+        notes=(*made.notes, *(n for n in before.notes if n.key not in known and not n.key.startswith("judge."))),
+        baseline=before.baseline,
+        traces=before.traces,
+        test=before.test,
+    )

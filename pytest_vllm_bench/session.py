@@ -263,7 +263,7 @@ class Session:
 
     async def _tokenizer(self, scenario: Scenario, server: ready.Server, model: str) -> tuple[Tokenizer, Any]:
         """The tokenizer, and the one whose chat template is applied here."""
-        spec = scenario.tokenizer or ("simulator" if server.target.simulated or server.target.twin else None)
+        spec = tokenizers.wanted(replace(scenario, target=server.target))
         name, theirs = server.roots.get(model, model), tokenize.tokenizer_of(server.target, model)
         key = (spec, model, scenario.backend)
         if key not in self._tokenizers:

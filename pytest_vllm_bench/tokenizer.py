@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_vllm_bench import files
 from pytest_vllm_bench.errors import DataError
+from pytest_vllm_bench.model import Scenario
 
 #: The small vocabulary that ships with the simulator.
 SMALL = Path(__file__).parent / "simulator" / "tokenizer.json"
@@ -47,6 +48,12 @@ class Tokenizer:
         if self.count_batch is not None:
             return self.count_batch(texts)
         return [len(ids) for ids in self.encode_batch(texts)]
+
+
+def wanted(scenario: Scenario) -> str | None:
+    """What ``load`` is asked for: the config's word; of what is simulated the simulator's own."""
+    simulated = scenario.target.simulated or scenario.target.twin
+    return scenario.tokenizer or ("simulator" if simulated else None)
 
 
 def load(spec: str | None, model: str, *, server: ServerTokenizer | None = None) -> Tokenizer:

@@ -88,6 +88,9 @@ def outcome_of(
     for taint in ("predicted", "simulated"):
         if asked.strict and taint in taints:
             return "fail", Message(key=f"judge.outcome.strict_{taint}")
+    for taint in ("interrupted", "salvaged"):
+        if taint in taints and "resumed" not in taints:
+            return "fail", Message(key=f"judge.outcome.{taint}")
     if verdict is Verdict.PREDICTED:  # nothing was measured, so nothing passed and nothing failed
         return "skip", Message(key="judge.outcome.predicted")
     if verdict is Verdict.PASS:

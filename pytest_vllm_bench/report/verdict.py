@@ -118,9 +118,6 @@ def of_test(result: Result) -> tuple[TestOutcome | None, Message | None]:
     """What became of a scenario's test (None: unknown), and why where the verdict does not say."""
     if result.test.failed and result.outcome != "fail":
         return "fail", Message(key="report.test_failed", values={"said": result.test.said or "–"})
-    cut = [taint for taint in ("interrupted", "salvaged") if taint in result.taints]
-    if cut and "resumed" not in result.taints:
-        return "fail", Message(key=f"report.test_{cut[0]}")
     if result.test.passed:
         return "pass", Message(key="report.test_passed")
     return result.outcome, result.outcome_reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def measurements(result: Result) -> list[Measurement]:
     last, pooled = result.scenario.repeat, [result]
     for number in range(last - 1, last - len(result.per_repeat), -1):
         beside = own.with_name(stem(replace(result.scenario.cell, repeat=number).id) + records.SUFFIX)
-        before = _result(beside) if os.path.exists(beside) else None
+        before = result_of(beside.with_name(beside.name.removesuffix(records.SUFFIX) + ".json"))
         if before is None or before.session != result.session:
             pooled = [result]
             break
@@ -46,9 +45,8 @@ def measurements(result: Result) -> list[Measurement]:
     return [_measurement(one) for one in pooled]
 
 
-def _result(lines: Path) -> Result | None:
-    """The result that records belong to; None where it cannot be read."""
-    path = lines.with_name(lines.name.removesuffix(records.SUFFIX) + ".json")
+def result_of(path: Path) -> Result | None:
+    """A saved result; None where it cannot be read."""
     try:
         (data,) = files.documents(path)
         return from_json(data, path)

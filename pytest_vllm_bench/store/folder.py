@@ -237,7 +237,8 @@ def _policy(result: Result, asked: Literal["keep", "compress", "drop"]) -> Liter
 
 def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "drop"]) -> list[Path]:
     if policy == "drop":
-        shutil.rmtree(tape, ignore_errors=True)
+        for path in (tape, target):  # also that of an earlier try
+            shutil.rmtree(path, ignore_errors=True)
         return []
     if target.resolve() != tape.resolve():
         shutil.rmtree(target, ignore_errors=True)

@@ -465,6 +465,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "not proven: the test is skipped (inconclusive: skip)",
         "证据不足，测试跳过 (inconclusive: skip)",
     ),
+    "judge.outcome.interrupted": ("its test was interrupted, which is no pass", "测试被中断，不算通过"),
+    "judge.outcome.salvaged": ("its session was killed, and its test with it", "会话被强制结束，测试没有做完"),
     "judge.outcome.strict": ("not proven: the test fails (--vllm-strict)", "证据不足，测试未通过 (--vllm-strict)"),
     "judge.outcome.predicted": (
         "predicted by a twin and not measured: the test is skipped, it neither passes nor fails",

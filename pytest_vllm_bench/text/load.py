@@ -14,6 +14,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{folder} is no tape with what it takes to read it; `tape: keep` leaves such a folder beside the result",
         "{folder} 不是可重新解析的记录带目录；设置 `tape: keep` 后，结果旁边会留下这样的目录",
     ),
+    "load.repeats_gone": (
+        "{name} was judged together with its other repeats ({repeats} in all), and not all of them lie beside it any "
+        "more; its records are written, its result stays as it is",
+        "{name} 是与其他重复（共 {repeats} 次）一起判定的，而这些结果已不全在同一目录；已写入其请求记录，判定结果保持不变",
+    ),
     "load.not_salvaged": (
         "what a killed session left in {folder} cannot be read ({why}); it stays there",
         "被强制终止的会话在 {folder} 中遗留的数据无法读取（{why}），已原样保留",

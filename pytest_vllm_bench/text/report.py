@@ -212,8 +212,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "* 提前停止；数字只代表已完成的部分。",
     ),
     "report.test_failed": ("the test itself failed: {said}", "测试本身失败：{said}"),
-    "report.test_interrupted": ("its test was interrupted, which is no pass", "测试被中断，不算通过"),
-    "report.test_salvaged": ("its session was killed, and its test with it", "会话被强制结束，测试没有做完"),
     "report.test_passed": (
         "the test itself decides (vllm_bench.measure, pytest.raises), and did not fail",
         "由测试自行判断（vllm_bench.measure、pytest.raises），测试未失败",

@@ -130,6 +130,20 @@ def test_a_run_that_is_tried_again_is_judged_alone(bench: Bench, pytester: pytes
     assert not row.get("pooled")
 
 
+def test_a_try_that_failed_leaves_no_tape_beside_the_one_that_passed(bench: Bench, pytester: pytest.Pytester) -> None:
+    """It would be decoded into a result that it is not of."""
+    pytest.importorskip("pytest_rerunfailures")
+    faults = pytester.path / "faults.json"
+    faults.write_text(json.dumps([{"fault": "status code=500", "requests": [6]}]))
+    with simulator.start(SimulatorOptions(faults=str(faults))) as server:
+        bench(f"--vllm-url={server.base_url}", **ONE).assert_outcomes(failed=1)
+        assert [*(pytester.path / "results").glob("*.tape")]
+    with simulator.start(SimulatorOptions(faults=str(faults))) as server:
+        result = bench("--reruns", "1", f"--vllm-url={server.base_url}", **ONE)
+    assert "1 passed, 1 rerun" in result.stdout.str()
+    assert not [*(pytester.path / "results").glob("*.tape")]
+
+
 def test_repeats_until_it_is_precise(bench: Bench) -> None:
     """A width that anything meets: two repeats are enough, and the others are skipped."""
     keys = {**ONE, "sla": ["mean_tpot_ms <= 60000"], "judge": HARDLY_SURE}

@@ -40,7 +40,7 @@ def told(place: Path) -> dict[str, Any]:
 
 
 def test_a_verdict_becomes_an_outcome() -> None:
-    """The whole table: how undecided ones end, and strictness; that a test was interrupted is the session's."""
+    """The whole table: how undecided ones end, strictness, and what was cut off, which is no pass until it is resumed."""
     lean, strict = JudgeSettings(), JudgeSettings(strict=True, inconclusive="pass")
     table: list[tuple[Verdict, bool, JudgeSettings, tuple[str, ...], str]] = [
         (Verdict.PASS, True, lean, (), "pass"),
@@ -55,7 +55,9 @@ def test_a_verdict_becomes_an_outcome() -> None:
         (Verdict.INCONCLUSIVE, True, JudgeSettings(inconclusive="fail"), (), "fail"),
         (Verdict.INCONCLUSIVE, True, JudgeSettings(inconclusive="skip"), (), "skip"),
         (Verdict.INCONCLUSIVE, True, strict, (), "fail"),
-        (Verdict.INCONCLUSIVE, True, lean, ("interrupted",), "pass"),
+        (Verdict.INCONCLUSIVE, True, lean, ("interrupted",), "fail"),
+        (Verdict.PASS, True, JudgeSettings(inconclusive="pass"), ("salvaged",), "fail"),
+        (Verdict.PASS, True, lean, ("salvaged", "resumed"), "pass"),
     ]
     wrong = [(*case,) for case in table if outcome_of(case[0], [case[1]], case[2], case[3])[0] != case[4]]
     assert not wrong

@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from pytest_vllm_bench import simulator
+from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
+from pytest_vllm_bench.store import records
+
 pytestmark = pytest.mark.slow  # whole sessions
 
 Begin = Callable[..., subprocess.Popen[str]]
@@ -25,6 +29,10 @@ NAME = "bench_io64x400_mc2_np300"
 def row(pytester: pytest.Pytester, name: str = NAME) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((pytester.path / "results" / f"{name}.json").read_text())
     return found
+
+
+def lines(pytester: pytest.Pytester, name: str) -> Path:
+    return pytester.path / "results" / f"{name}{records.SUFFIX}"
 
 
 def called(pytester: pytest.Pytester, *args: str) -> tuple[int, str, str]:
@@ -57,7 +65,10 @@ def test_what_a_killed_session_had_measured_is_saved(bench: Bench, begin: Begin,
     assert 0 < found["completed"] < 300
     assert found["mean_ttft_ms"] > 0
     assert not list((pytester.path / "results" / ".running").glob("*"))
-    assert called(pytester, "judge", f"results/{NAME}.json")[0] == 0
+    told = json.loads((pytester.path / "results" / "verdict.json").read_text())
+    assert (told["status"], told["outcome"], found["outcome"]) == ("ended", "fail", "fail")
+    assert [one["outcome"] for one in told["scenarios"]] == ["fail"]
+    assert called(pytester, "judge", f"results/{NAME}.json")[0] == 1, "no pass, wherever it is asked"
     code, said, _ = called(pytester, "salvage", "results")
     assert (code, said.strip()) == (0, "nothing was left running in results")
 
@@ -117,6 +128,40 @@ def test_a_tape_that_was_kept_is_decoded_to_the_same_result(bench: Bench, pytest
     assert row(pytester, name) == before
     code, _, said = called(pytester, "decode", "results")
     assert (code, "is no tape" in said) == (2, True)
+
+
+def test_a_tape_of_a_repeat_keeps_what_all_repeats_said(bench: Bench, pytester: pytest.Pytester) -> None:
+    """Tokens that the server does not count are counted by the run's tokenizer again."""
+    keys = {"backend": "deepspeed-mii-generate", "input_output": [[64, 8]], "concurrency_prompts": [[2, 40]]}
+    bench(**keys, repeats=2, sla=["p50_e2el_ms <= 60000"], tape="keep")
+    names = [f"bench_io64x8_mc2_np40_r{repeat}" for repeat in (1, 2)]
+    before = [row(pytester, name) for name in names]
+    assert before[1]["pooled"]["completed"] == 80
+    assert [one.token_source for one in records.read(lines(pytester, names[1]))] == ["tokenizer"] * 40
+    lines(pytester, names[1]).unlink()
+    assert called(pytester, "decode", *(f"results/{name}.tape" for name in names))[0] == 0
+    assert [row(pytester, name) for name in names] == before
+    lines(pytester, names[0]).unlink()
+    (pytester.path / "results" / f"{names[0]}.json").unlink()
+    code, _, said = called(pytester, "decode", f"results/{names[1]}.tape")
+    assert (code, "not all of them lie beside it any more" in said) == (2, True)
+    assert row(pytester, names[1]) == before[1]
+
+
+def test_a_tape_of_a_run_that_failed_its_reference_fails_it_still(bench: Bench, pytester: pytest.Pytester) -> None:
+    keys = {"base_url": None, "input_output": [[64, 8]], "concurrency_prompts": [[2, 40]], "tape": "keep"}
+    loose = {"baseline": {"tolerance": {"mean_tpot_ms": "50%"}}}
+    with simulator.start() as server:
+        for _ in range(2):
+            bench(f"--vllm-url={server.base_url}", "--vllm-save-baseline=main", **keys).assert_outcomes(passed=1)
+    with simulator.start(SimulatorOptions(latency=LatencyModel(step_s=0.012))) as server:
+        bench(f"--vllm-url={server.base_url}", "--vllm-baseline=main", **keys, **loose).assert_outcomes(failed=1)
+    name = "bench_io64x8_mc2_np40"
+    before = row(pytester, name)
+    assert before["verdict"] == "FAIL"
+    assert called(pytester, "decode", f"results/{name}.tape")[0] == 0
+    assert row(pytester, name) == before
+    assert called(pytester, "judge", f"results/{name}.json")[0] == 1
 
 
 def test_no_measuring_process_outlives_a_killed_session(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
