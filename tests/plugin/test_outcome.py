@@ -40,7 +40,7 @@ def told(place: Path) -> dict[str, Any]:
 
 
 def test_a_verdict_becomes_an_outcome() -> None:
-    """The whole table: how undecided ones end, strictness, and what was cut off, which is no pass until it is resumed."""
+    """The whole table: how undecided ones end, strictness, and what was cut off, no pass until it is resumed."""
     lean, strict = JudgeSettings(), JudgeSettings(strict=True, inconclusive="pass")
     table: list[tuple[Verdict, bool, JudgeSettings, tuple[str, ...], str]] = [
         (Verdict.PASS, True, lean, (), "pass"),
