@@ -130,6 +130,18 @@ def test_requests_of_one_mood_prove_little() -> None:
         assert named(np.array([2 * moods, moods]), of_mean) == stage
 
 
+def test_misses_of_one_mood_prove_little_whatever_failed_beside_them() -> None:
+    """Of misses that come in two spells two thirds are one stage's; of such that come now and then that is enough."""
+    figure = culprit._figure(scenario("goodput_ratio >= 0.9").rules[0], name_of("goodput_ratio"))
+    assert figure is not None
+    for missed, stage in ((np.arange(60) // 15 % 2 == 0, None), (np.arange(60) % 2 == 0, 0)):
+        first = missed & (missed.cumsum() % 3 > 0)
+        seen = np.where(missed, 1.5, 0.5)
+        rows = np.array([seen, np.where(first, 0.5, seen), np.where(missed & ~first, 0.5, seen), np.full(60, 0.5)])
+        rows[:, [16, 19, 25, 46, 53, 57]] = math.inf
+        assert culprit.drawn_and_named([rows], figure)[1] == stage
+
+
 def test_blocks_are_as_long_as_requests_have_to_do_with_one_another() -> None:
     """Twice what one independent request is worth, at least n^(1/3), at most a fifth of the run."""
     for phi, n in ((0.0, 1000), (0.9, 1000), (0.95, 1000), (0.97, 200)):
