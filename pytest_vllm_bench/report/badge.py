@@ -1,4 +1,4 @@
-"""A session's results → ``badge.svg``: one word and its colour, for a README or a dashboard."""
+"""A session's results → ``badge.svg``: a few words and a colour, for a README or a dashboard."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from pytest_vllm_bench.model import Result, Verdict
+from pytest_vllm_bench.report import words
 from pytest_vllm_bench.report.verdict import Roll, coloured, outcome, overall
 from pytest_vllm_bench.store.folder import make, write_text, writing
 from pytest_vllm_bench.text import say
@@ -26,11 +27,15 @@ FONT = "Verdana,DejaVu Sans,Noto Sans CJK SC,sans-serif"
 
 
 def badge(results: Sequence[Result], roll: Roll = Roll(), lang: str = "en") -> str:
-    """The worst verdict; one that pytest did not fail for is not shown as a failure, nor one that it did as a pass."""
+    """The worst verdict, and what a reader must know of the figures; one that pytest did not fail for is not shown as a
+    failure, nor one that it did as a pass."""
     from rich.cells import cell_len
 
     shown = coloured(overall(results, roll), outcome(results, roll))
-    left, right = say("report.badge", lang), say(f"report.verdict.{shown}", lang) if shown else "—"
+    left, verdict = say("report.badge", lang), say(f"report.verdict.{shown}", lang) if shown else "—"
+    right = " · ".join(
+        [verdict, *(said for taint, said in words.marks(results, lang).items() if taint.upper() != shown)]
+    )
     widths = [round(cell_len(text) * CELL + AROUND) for text in (left, right)]
     whole, colour = sum(widths), COLOURS[shown] if shown else GREY
     texts = "".join(

@@ -60,6 +60,7 @@ OPTIONAL = (
     "date",
     "session",
     "outcome",
+    "taints",
     "simulated",
     "complete",
 )

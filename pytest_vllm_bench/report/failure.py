@@ -142,8 +142,8 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
 def properties(result: Result) -> dict[str, str | int | float]:
     """What goes into JUnit's ``<property>``: the verdict, and every figure as a number."""
     row = flat(result)
-    names = ("scenario_id", "verdict", "outcome", "complete", "simulated", "session")
-    facts = {key: row[key] for key in names if row[key] is not None} | {"taints": " ".join(result.taints)}
+    names = ("scenario_id", "verdict", "outcome", "taints", "complete", "simulated", "session")
+    facts = {key: row[key] for key in names if row[key] is not None}
     skip = {"schema_version", "repeat", "burstiness"}
     figures = {
         key: value

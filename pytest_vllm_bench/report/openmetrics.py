@@ -132,10 +132,9 @@ def gitlab(results: Sequence[Result], folder: Path, roll: Roll = Roll()) -> Path
     lines = [f"not_run {len(roll.missing)}"] if roll.missing else []
     lines += [f"session_failed {failed:d}" for _, failed in _session(results, roll)]
     lines += [f"test_failed{_labels(scenario=id)} {failed:d}" for id, failed in _ends(results, roll)]
-    predicted = [one.id for one in sorted(results, key=order) if "predicted" in one.taints]
-    lines += [f"predicted{_labels(scenario=id)} 1" for id in predicted]
-    measured = sorted((one for one in without_probes(pooled(results)) if "predicted" not in one.taints), key=order)
-    rows = [(result.id, flat(result)) for result in measured]
+    shown = sorted(without_probes(pooled(results)), key=order)
+    lines += [f"tainted{_labels(scenario=one.id, taint=taint)} 1" for one in shown for taint in one.taints]
+    rows = [(one.id, flat(one)) for one in shown if "predicted" not in one.taints]
     figures = ((key, id, row.get(key)) for key in COMPARED for id, row in rows)
     for key, id, value in figures:
         if isinstance(value, int | float):

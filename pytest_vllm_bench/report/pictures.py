@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_vllm_bench.model import Result
+from pytest_vllm_bench.report import words
 from pytest_vllm_bench.report.chart import Axis, Chart, ChartSeries, spoken
 from pytest_vllm_bench.report.exports import need
 from pytest_vllm_bench.store.folder import make, stem, write_bytes, writing
@@ -35,11 +38,17 @@ def chinese_font() -> str | None:
     return next((name for name in CHINESE if name in known), None)
 
 
-def draw(charts: Sequence[Chart], folder: Path, *, lang: str = "en", kind: str = "svg") -> tuple[Path, ...]:
-    """Each chart as ``{id}.{kind}`` (svg or png); in English where no font has Chinese characters."""
+def draw(
+    charts: Sequence[Chart], folder: Path, *, lang: str = "en", kind: str = "svg", of: Sequence[Result] = ()
+) -> tuple[Path, ...]:
+    """Each chart as ``{id}.{kind}`` (svg or png); in English where no font has Chinese characters.
+
+    Below it stands what a reader must know of the results that it is ``of``."""
     font = chinese_font()
     if font is None:
         lang = "en"
+    if marks := " · ".join(words.marks(of, lang).values()):
+        charts = [replace(one, note=f"{spoken(one.note, lang)}\n{marks}" if one.note else marks) for one in charts]
     with writing(make(folder)):
         return tuple(
             write_bytes(

@@ -114,12 +114,13 @@ def visualize(
     results: Sequence[Result], out: Path, *, kind: str = "svg", lang: str = "en", history: Sequence[Result] = ()
 ) -> tuple[Path, ...]:
     """Comparing charts into ``out``, and each scenario's own into a folder of its name beside them."""
-    written = list(pictures.draw([*overview(pooled(results)), *trend(history)], out, lang=lang, kind=kind))
+    charts = [*overview(pooled(results)), *trend(history)]
+    written = list(pictures.draw(charts, out, lang=lang, kind=kind, of=results))
     for result in results:
         path = records_of(result)
         counts = (result.num_prompts or 0, int(result.metrics.get("total_output_tokens") or 0))
         columns = read_samples(path, *counts) if path else None
         if columns is not None:
             charts = detail(result, columns, POINTS, path)
-            written += pictures.draw(charts, out / stem(result.id), lang=lang, kind=kind)
+            written += pictures.draw(charts, out / stem(result.id), lang=lang, kind=kind, of=[result])
     return tuple(written)

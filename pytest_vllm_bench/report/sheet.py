@@ -134,6 +134,7 @@ def _understood(row: dict[str, Any], path: Path, names: Sequence[str]) -> tuple[
     named = path.with_name(re.sub(r"\.[ct]sv(\.gz)?$", "", path.name, flags=re.I))
     if "scenario_id" in names:
         row["schema_version"] = SCHEMA_VERSION
+        row |= {"taints": row["taints"].split()} if "taints" in row else {}
         answer = {name: row.get(f"capacity_{name}") for name in ("held", "broken")}
         row["capacity"] = answer if any(answer.values()) else None
     elif RUN in names:

@@ -180,6 +180,11 @@ def tainted(taint: str, lang: str, key: str = "report.taint") -> str:
     return say(f"{key}.{taint}", lang) if f"{key}.{taint}" in table() else safe(taint)
 
 
+def marks(results: Sequence[Result], lang: str) -> dict[str, str]:
+    """Their taints, each once, in a word."""
+    return {taint: tainted(taint, lang, "report.mark") for result in results for taint in result.taints}
+
+
 def ruled(judged: RuleVerdict, lang: str, *, metric: bool = False) -> str:
     """A rule, or its metric alone; one that nobody wrote is called so where it does not pass."""
     rule, told = judged.rule, judged.rule.implied and judged.verdict is not Verdict.PASS

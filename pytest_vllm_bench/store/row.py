@@ -242,8 +242,9 @@ def to_json(result: Result) -> dict[str, Any]:
 
 
 def flat(result: Result) -> dict[str, Any]:
-    """Its figures and plain facts under their JSON keys; what is nested is left to the file."""
-    return {key: value for key, value in to_json(result).items() if not isinstance(value, dict | list)}
+    """Its figures and plain facts under their JSON keys, taints in a line; what is nested is left to the file."""
+    row = to_json(result) | {"taints": " ".join(result.taints)}
+    return {key: value for key, value in row.items() if not isinstance(value, dict | list)}
 
 
 def vllm_date(iso: str) -> str:

@@ -105,6 +105,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report.key.capacity_broken": ("Capacity broken", "未达标下限"),
     "report.key.capacity_broken_proven": ("Broken proven", "未达标已证实"),
     "report.key.probe_of": ("Probe of", "所属搜索"),
+    "report.key.taints": ("What to know of the figures", "数据须知"),
     "report.key.simulated": ("Simulated", "模拟"),
     "report.key.complete": ("Complete", "完整"),
     "report.key.rtfx": ("RTFx", "实时率 RTFx"),

@@ -107,7 +107,7 @@ def test_gitlab(results: Sequence[Result], tmp_path: Path) -> None:
     """Two branches are compared by these figures, which cannot say where they come from: a prediction has none."""
     text = openmetrics.gitlab(results, tmp_path).read_text("utf-8")
     assert "output_throughput" not in text
-    assert 'predicted{scenario="io128x16-mc4-np40"} 1' in text
+    assert 'tainted{scenario="io128x16-mc4-np40",taint="predicted"} 1' in text
 
 
 def test_openmetrics(results: Sequence[Result], tmp_path: Path) -> None:

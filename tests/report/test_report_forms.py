@@ -78,6 +78,30 @@ def test_parquet_keeps_every_figure(tmp_path: Path) -> None:
     assert "verdicts" not in table.columns
 
 
+def test_every_form_says_that_a_session_was_resumed(tmp_path: Path) -> None:
+    """As it does of every other taint; in a table of none there is no column for it."""
+    folder.write(one := result(n=40, taints=("simulated", "resumed")), tmp_path)
+    (plain := tmp_path / "plain").mkdir()
+    folder.write(replace(one, taints=()), plain)
+    asked = rebuild.ReportRequest(formats=[name for name in rebuild.FORMATS if name != "png"])
+    said = {path.relative_to(tmp_path): words_of(path) for path in rebuild.report([tmp_path], tmp_path, asked)}
+    said |= {Path("summary"): terminal.summary([one]), Path("junit"): str(failure.properties(one))}
+    assert [path for path, text in said.items() if "resumed" not in text.lower()] == []
+    for table in rebuild.report([plain], plain, rebuild.ReportRequest(formats=["csv", "excel"])):
+        assert not re.search("taints|know of the figures", words_of(table))
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser", reason="pip install prometheus-client")
+    families = parser.text_string_to_metric_families(said[Path("metrics.txt")])
+    (tainted,) = (family for family in families if family.name == "tainted")
+    assert [sample.labels["taint"] for sample in tainted.samples] == ["simulated", "resumed"]
+
+
+def words_of(path: Path) -> str:
+    """What a person or a script finds in a file."""
+    if path.suffix == ".xlsx":
+        return str(pd.read_excel(path).to_csv())
+    return str(pd.read_parquet(path).to_csv()) if path.suffix == ".parquet" else path.read_text("utf-8")
+
+
 def test_json_lines(tmp_path: Path) -> None:
     (path,) = exports.export([edited(result(n=20), ttfts=[0.1])], tmp_path, ["jsonl"])
     (line,) = path.read_text("utf-8").splitlines()
@@ -354,6 +378,7 @@ def test_a_badge_says_what_became_of_the_session(tmp_path: Path) -> None:
         "lean": lean,
         "over": over,
         "invalid": [result(verdict=Verdict.INVALID)],
+        "tainted": [result(taints=("simulated",)), result(n=20, taints=("simulated", "resumed", "of tomorrow"))],
     }.items():
         root = ElementTree.fromstring(badge.badge(made))
         told[name] = (root.attrib["aria-label"], root.findall(".//{*}rect")[2].attrib["fill"])
@@ -362,5 +387,6 @@ def test_a_badge_says_what_became_of_the_session(tmp_path: Path) -> None:
         "lean": ("LLM serving: INCONCLUSIVE", "#9a6700"),
         "over": ("LLM serving: FAIL", "#cf222e"),
         "invalid": ("LLM serving: INVALID", "#8250df"),
+        "tainted": ("LLM serving: PASS · simulated · resumed · of tomorrow", "#1a7f37"),
     }
     assert "推理服务压测: 通过" in badge.write([result()], tmp_path, lang="zh").read_text(encoding="utf-8")
