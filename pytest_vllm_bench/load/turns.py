@@ -9,10 +9,10 @@ import asyncio
 import json
 from pathlib import Path
 
-import httptools
 import msgspec
 
 from pytest_vllm_bench.framing import Events
+from pytest_vllm_bench.http import Response
 from pytest_vllm_bench.load.dispatch import PlannedRow
 from pytest_vllm_bench.model import Backend
 
@@ -52,7 +52,7 @@ class Turns:
         """Remember the text of the answer to ``row``, given the response's bytes as they came.  Raises NoAnswer."""
         try:
             text = await answer(self._backend, response)
-        except (msgspec.MsgspecError, httptools.HttpParserError, ValueError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise NoAnswer from error
         self._answers.setdefault(row.chain, []).append(msgspec.json.encode(text)[1:-1])
 
@@ -61,35 +61,16 @@ class Turns:
         self._answers.pop(row.chain, None)
 
 
-class _Body:
-    """HTTP bytes → the body's bytes."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-
-    def on_body(self, data: bytes) -> None:
-        self.pieces.append(data)
-
-    def feed(self, data: bytes) -> bytes:
-        assert self._parser is not None
-        self._parser.feed_data(data)
-        body = b"".join(self.pieces)
-        self.pieces.clear()
-        return body
-
-    def close(self) -> None:
-        self._parser = None  # parser and body keep one another alive
-
-
 async def answer(backend: Backend, response: list[bytes]) -> str:
     """The content of the answer, without the thinking; other callbacks run between its pieces."""
-    body, events, said = _Body(), Events(backend.framing), ""
+    body, events, said = Response(), Events(backend.framing), ""
     whole = b"".join(response)
     for at in range(0, len(whole), PIECE_BYTES):
         said = _said(backend, events.feed(body.feed(whole[at : at + PIECE_BYTES])), said)
         await asyncio.sleep(0)
     body.close()
+    if body.problem:
+        raise NoAnswer(body.problem)
     return _said(backend, events.flush(), said)
 
 
