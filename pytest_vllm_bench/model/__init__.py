@@ -26,7 +26,15 @@ from pytest_vllm_bench.model.asked import (
 from pytest_vllm_bench.model.backend import Backend
 from pytest_vllm_bench.model.cell import Cell, read_cell
 from pytest_vllm_bench.model.launch import ServerCommand
-from pytest_vllm_bench.model.measurement import Beside, LoadFacts, MachineFacts, Measurement, Observed, WorkerFacts
+from pytest_vllm_bench.model.measurement import (
+    PATIENCE,
+    Beside,
+    LoadFacts,
+    MachineFacts,
+    Measurement,
+    Observed,
+    WorkerFacts,
+)
 from pytest_vllm_bench.model.message import Message, Problem
 from pytest_vllm_bench.model.plan import INDEX_ROW, Ask, Media, Plan, Prompt
 from pytest_vllm_bench.model.record import MOST_TOKENS, OURS, Count, Counts, Delta, ErrorKind, Record, Seconds, Times
@@ -65,6 +73,7 @@ __all__ = [
     "INDEX_ROW",
     "MOST_TOKENS",
     "OURS",
+    "PATIENCE",
     "SENT_FIELDS",
     "AbsentResult",
     "Ask",

@@ -14,6 +14,9 @@ from pytest_vllm_bench.model.sample import Sample, Track
 from pytest_vllm_bench.model.target import Target
 from pytest_vllm_bench.model.verdict import RuleVerdict, Taint
 
+#: Seconds that a watcher may take to begin and to end, more than ours do.
+PATIENCE = 30.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerFacts:
@@ -94,6 +97,10 @@ class Observed:
 
 class Beside(Protocol):
     """Something that is done beside the load, by nobody's leave but the story's; one is made for each load."""
+
+    #: Seconds that it may take to begin, and to end.  None: the load is for its sake, so that it is waited for, and
+    #: what goes wrong ends that.
+    patience: float | None = PATIENCE
 
     async def begin(self, target: Target) -> None:
         """Before the first request."""

@@ -8,10 +8,6 @@ from typing import TypeVar
 
 from pytest_vllm_bench.model import Beside, Message, Observed, Target
 
-#: Seconds that one may take to begin and to end, longer than ours do.  One may have its own ``patience``; None: the
-#: load is for its sake, so that it is waited for, and what goes wrong ends that.
-PATIENCE = 30.0
-
 T = TypeVar("T")
 
 
@@ -38,7 +34,7 @@ async def ended(besides: Sequence[Beside], interrupted: bool) -> list[Observed]:
 
 
 async def _within(one: Beside, doing: Awaitable[T]) -> T | Message:
-    if (seconds := getattr(one, "patience", PATIENCE)) is None:
+    if (seconds := getattr(one, "patience", Beside.patience)) is None:  # one of others need not be made of ours
         return await doing
     what = type(one).__name__
     try:

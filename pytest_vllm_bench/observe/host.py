@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from urllib.parse import urlsplit
 
-from pytest_vllm_bench.model import Observed, Target, Track
+from pytest_vllm_bench.model import Beside, Observed, Target, Track
 
 PROC = Path("/proc")
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -21,7 +21,7 @@ _LISTENING = "0A"
 FAMILY = 10
 
 
-class HostWatch:
+class HostWatch(Beside):
     """One load's watcher; it reads ``/proc`` in a thread of its own, and where there is none it sees nothing."""
 
     def __init__(self, every: float) -> None:

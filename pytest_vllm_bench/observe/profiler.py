@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_vllm_bench.errors import ServerError
-from pytest_vllm_bench.model import Message, Observed, Profile, Target
+from pytest_vllm_bench.model import Beside, Message, Observed, Profile, Target
 from pytest_vllm_bench.observe.host import PROC, listener
 from pytest_vllm_bench.observe.pages import fetch, parsed, words
 
@@ -46,7 +46,7 @@ class _Worker:
     ends: bool = False
 
 
-class Profiler:
+class Profiler(Beside):
     """Of one load; where no profiler begins there is none, and no load: ServerError."""
 
     patience = None

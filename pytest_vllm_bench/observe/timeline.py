@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from pytest_vllm_bench.errors import ServerError
-from pytest_vllm_bench.model import Message, Observed, Target, Track, Watching
+from pytest_vllm_bench.model import Beside, Message, Observed, Target, Track, Watching
 from pytest_vllm_bench.observe import counters
 from pytest_vllm_bench.observe.counters import Snapshot
 from pytest_vllm_bench.observe.pages import Page, asked, fetch, read, web
@@ -89,7 +89,7 @@ class _Source:
         ]
 
 
-class MetricsPages:
+class MetricsPages(Beside):
     """One load's watcher of the server's own pages, and of those that ``observe: {urls: …}`` adds."""
 
     def __init__(self, watching: Watching) -> None:

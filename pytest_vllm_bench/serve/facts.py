@@ -5,19 +5,18 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
-from pytest_vllm_bench.model import Message, Observed, Scenario, Target
-from pytest_vllm_bench.observe import guard
+from pytest_vllm_bench.model import PATIENCE, Beside, Message, Observed, Scenario, Target
 from pytest_vllm_bench.serve import ask, log
 from pytest_vllm_bench.serve.start import RunningServer
 
 
-class LaunchFacts:
+class LaunchFacts(Beside):
     """Beside one load."""
 
     def __init__(self, running: RunningServer, beside: int, scenario: Scenario) -> None:
         self.running, self.beside, self.scenario = running, beside, scenario
         #: Its sleep and its wake are waited for, each as long as that may take.
-        self.patience = guard.PATIENCE + (2 * ask.WAKING if running.launch.caches else 0.0)
+        self.patience = PATIENCE + (2 * ask.WAKING if running.launch.caches else 0.0)
 
     async def begin(self, target: Target) -> None:
         """It was asked before the warm-up."""

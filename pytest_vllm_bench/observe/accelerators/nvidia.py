@@ -20,7 +20,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from pytest_vllm_bench.model import Message, Observed, Target
+from pytest_vllm_bench.model import Beside, Message, Observed, Target
 from pytest_vllm_bench.observe.accelerators.polled import CommandCalls, killed
 from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading, number
 from pytest_vllm_bench.observe.host import tree
@@ -58,7 +58,7 @@ def session_of(process: str) -> int | None:
         return None
 
 
-class Nvidia:
+class Nvidia(Beside):
     """One load's watcher; what it has seen is read when it has ended."""
 
     def __init__(self) -> None:

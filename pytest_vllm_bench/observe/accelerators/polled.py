@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from pytest_vllm_bench.errors import ServerError
-from pytest_vllm_bench.model import Message, Observed, Target
+from pytest_vllm_bench.model import Beside, Message, Observed, Target
 from pytest_vllm_bench.observe.accelerators import exporter
 from pytest_vllm_bench.observe.accelerators.seen import DeviceLog, DeviceReading
 from pytest_vllm_bench.observe.pages import fetch
@@ -93,7 +93,7 @@ class CommandCalls:
             killed(process)
 
 
-class DevicePoll:
+class DevicePoll(Beside):
     """One load's watcher; what it has seen is read when it has ended."""
 
     def __init__(self, named: str, look: Look, calls: CommandCalls | None = None, *, wanted: bool = True) -> None:
