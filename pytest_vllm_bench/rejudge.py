@@ -77,8 +77,8 @@ def judged_again(data: Any, path: Path, name: str, asked: Criteria) -> Iterator[
         found = imports.read(data, name)
     except ValueError as error:
         raise BenchError("files.not_read", why=str(error)) from None
-    if isinstance(found, imports.Unknown):
-        raise BenchError(found.message.key, **found.message.values)
+    if isinstance(found, Message):
+        raise BenchError(found.key, **found.values)
     for one in found:
         yield theirs(one, asked)
 

@@ -10,7 +10,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -50,29 +50,18 @@ class ForeignResult:
         return replace(sample, gaps=nothing, values=values, odd={})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
-    """A file that no reader knows."""
-
-    message: Message = field(default_factory=lambda: Message(key="judge.import.unknown"))
-
-
-def read(data: Any, name: str) -> list[ForeignResult] | Unknown:
-    """Results of a parsed JSON file (GuideLLM keeps several in one); Unknown if it is nobody's.
+def read(data: Any, name: str) -> list[ForeignResult] | Message:
+    """Results of a parsed JSON file (GuideLLM keeps several in one); a Message if no reader knows it.
 
     ValueError where something in it is not what the tool writes.
     """
     try:
-        return _read(data, name)
+        for knows, reader in READERS.values():
+            if knows(data):
+                return list(reader(data, name))
     except (ArithmeticError, AttributeError, LookupError, TypeError, msgspec.ValidationError) as error:
         raise ValueError(str(error)) from None
-
-
-def _read(data: Any, name: str) -> list[ForeignResult] | Unknown:
-    for knows, reader in READERS.values():
-        if knows(data):
-            return list(reader(data, name))
-    return Unknown()
+    return Message(key="judge.import.unknown")
 
 
 def _number(value: Any) -> float | None:

@@ -10,7 +10,7 @@ What passes, each message as its length (u32) and MessagePack
     → ShardJob  → Piece …                               what to send and how; the files of its part of the plan
     ← Ready  → Go                                       all connections are open; the start, in the listener's own clock
     ↔ Alive  ← CountTokens → TokenCounts  → Halt        once a second from the job on; ← with records that are whole
-    ← Done                                              what the client saw of itself
+    ← Finish                                            what the client saw of itself
 """
 
 from __future__ import annotations
@@ -150,13 +150,13 @@ class TokenCounts(msgspec.Struct, tag=True):
     counts: list[int]
 
 
-class Done(msgspec.Struct, tag=True):
+class Finish(msgspec.Struct, tag=True):
     facts: LoadFacts
 
 
 _Any = (
     Challenge | TokenProof | Welcome | Decline | Ping | Pong | ShardJob | Piece | Ready | Go | Halt | Alive
-    | CountTokens | TokenCounts | Done
+    | CountTokens | TokenCounts | Finish
 )  # fmt: skip
 
 

@@ -173,7 +173,7 @@ class Errand:
         try:
             facts = await self._sent()
             await self._tell()
-            await self.line.say(between.Done(facts))
+            await self.line.say(between.Finish(facts))
         except LineLoss:
             pass
         except BenchError as error:

@@ -238,12 +238,12 @@ async def shipped(hand: Hand, begun: Measurement, order: Order) -> None:
             digest.update(piece[0].encode() + piece[1])
             await hand.line.say(between.Piece(*piece))
         await hand.line.say(between.Piece())
-        while not isinstance(said := await hand.line.hear(), between.Ready | between.Done):
+        while not isinstance(said := await hand.line.hear(), between.Ready | between.Finish):
             if isinstance(said, between.Decline):
                 raise BenchError("machines.refused", machine=hand.machine.name, what=said.why)
     except LineLoss as loss:
         raise _gone(hand, str(loss)) from None
-    if isinstance(said, between.Done):
+    if isinstance(said, between.Finish):
         hand.facts = said.facts
     elif said.digest != digest.digest():
         raise BenchError("machines.other_plan", machine=hand.machine.name)
@@ -284,7 +284,7 @@ async def followed(hand: Hand, hands: Sequence[Hand], order: Order, start: float
                         await asyncio.to_thread(order.take, records, sum(one.in_flight for one in hands))
                 case between.CountTokens(texts) if order.count is not None:
                     await hand.line.say(between.TokenCounts(await asyncio.to_thread(order.count, texts)))
-                case between.Done(facts):
+                case between.Finish(facts):
                     hand.facts = facts
                 case between.Decline(why):
                     raise LineLoss(why)

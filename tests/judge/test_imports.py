@@ -503,8 +503,8 @@ def test_the_words_of_a_summarys_verdict(text: str, figures: dict[str, Any], see
                                   {"metrics": 1, "percentiles": [2]}, {"metrics": {}, "percentiles": []}])  # fmt: skip
 def test_what_is_nobodys(data: Any) -> None:
     found = imports.read(data, "file.json")
-    assert isinstance(found, imports.Unknown)
-    assert say(found.message, "en") != say(found.message, "zh")
+    assert isinstance(found, Message)
+    assert say(found, "en") != say(found, "zh")
 
 
 @every(
