@@ -77,6 +77,14 @@ def test_chinese_pages_are_in_chinese(page: Path) -> None:
     assert len(re.findall(r"[\u4e00-\u9fff]", words)) > len(words) / 8
 
 
+def test_who_installs_it_is_sent_to_the_site_that_a_release_puts_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    site = re.findall(r"^site_url: (\S+)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert [project["urls"]["Documentation"]] == site
+    built = re.findall(r"^site_dir: (\S+)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert f"path: {built[0]}}}" in (ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8")
+
+
 def test_every_dependency_is_explained() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {k: v for k, v in project["optional-dependencies"].items() if k not in ("all", "docs", "test")}
