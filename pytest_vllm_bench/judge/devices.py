@@ -48,7 +48,7 @@ def _broken(tracks: Sequence[Track]) -> Iterator[tuple[Taint, Message]]:
     """Errors that came meanwhile; what a device had before, it had before."""
     for track in tracks:
         values = np.array(track.values)
-        changed = np.flatnonzero(np.diff(values) != 0) + 1 if len(values) > 1 else np.empty(0, dtype=np.int64)
+        changed = np.flatnonzero(np.diff(values)) + 1
         if not len(changed):
             continue
         at = int(changed[0])

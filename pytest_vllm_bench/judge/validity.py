@@ -409,7 +409,8 @@ def _littles_law(run: _Run) -> Check | None:
     level = np.cumsum(np.repeat((1, -1), int(there.sum()))[order])[:-1]
     mean = float((np.clip(level, 0, None) * np.diff(times[order])).sum()) / span
     product = float((done - sent)[there].sum()) / span  # n / span requests a second, each for sum / n
-    off = (mean - product) / (max(mean, -product) or 1.0)  # what is clipped can only be too much
+    larger = max(mean, -product)  # what is clipped can only be too much
+    off = (mean - product) / larger if larger else 0.0
     values = {"off": f"{off:.1%}", "mean": f"{mean:.2f}", "product": f"{product:.2f}"}
     return _check("littles_law", off <= LITTLE, off, LITTLE, **values)
 

@@ -24,13 +24,13 @@ def by_position(records: Sequence[Record]) -> tuple[dict[str, Figures], Message 
 
     Requests are held against themselves: of long answers alone the late places are made, and those may be others.
     """
-    kept = [r for r in records if r.error is None and len(r.arrival_times) > 1]
+    kept = [r for r in records if r.error is None and r.arrival_times]
     if not kept or max(sum(r.arrival_tokens) for r in kept) <= EDGES[0]:
         return {}, None
     lengths = np.array([len(r.arrival_times) for r in kept])
     rows = np.repeat(np.arange(len(kept)), lengths)
-    times = np.concatenate([np.frombuffer(r.arrival_times, dtype=np.float64) for r in kept])
-    tokens = np.concatenate([np.frombuffer(r.arrival_tokens, dtype=np.int32) for r in kept]).astype(np.float64)
+    times = np.concatenate([np.frombuffer(r.arrival_times) for r in kept])
+    tokens = np.concatenate([np.frombuffer(r.arrival_tokens, np.int32) for r in kept])
     made = np.cumsum(tokens)
     starts = np.cumsum(lengths) - lengths
     places = made - (made[starts] - tokens[starts])[rows]
@@ -45,7 +45,7 @@ def by_position(records: Sequence[Record]) -> tuple[dict[str, Figures], Message 
     found: dict[str, Figures] = {}
     for k in np.unique(stretch):
         mine = stretch == k
-        paces = np.repeat(gaps[mine] / tokens[mine], tokens[mine].astype(np.int64))
+        paces = np.repeat(gaps[mine] / tokens[mine], tokens[mine])
         p50, p99 = np.percentile(paces, (50, 99))
         found[str(EDGES[k]) if k < len(EDGES) else "inf"] = {
             "tokens": len(paces),

@@ -93,8 +93,8 @@ class _Columns:
         kept = [i for i, r in enumerate(self.rows) if r.error is None and len(r.arrival_times)]
         lengths = np.array([len(self.rows[i].arrival_times) for i in kept], dtype=np.int64)
         self.arrival_row = np.repeat(np.array(kept, dtype=np.int64), lengths)
-        times = [np.frombuffer(self.rows[i].arrival_times, dtype=np.float64) for i in kept]
-        tokens = [np.frombuffer(self.rows[i].arrival_tokens, dtype=np.int32) for i in kept]
+        times = [np.frombuffer(self.rows[i].arrival_times) for i in kept]
+        tokens = [np.frombuffer(self.rows[i].arrival_tokens, np.int32) for i in kept]
         self.arrival_time = np.concatenate((np.empty(0), *times))
         self.arrival_tokens = np.concatenate((np.empty(0), *tokens))
         starts = np.cumsum(lengths) - lengths

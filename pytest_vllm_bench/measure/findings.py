@@ -118,5 +118,4 @@ def rising(times: Floats, values: Floats) -> tuple[float, float]:
     first, second = np.triu_indices(n, 1)
     slopes = np.sort((values[second] - values[first]) / (times[second] - times[first]))
     spread = _Z * np.sqrt(n * (n - 1) * (2 * n + 5) / 18)
-    place = max(0, int((len(slopes) - spread) // 2))
-    return float(slopes[place]), float(np.median(slopes))
+    return float(slopes[int((len(slopes) - spread) / 2)]), float(np.median(slopes))

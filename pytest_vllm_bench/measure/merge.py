@@ -70,7 +70,7 @@ def _numbered(workers: Sequence[WorkerFacts]) -> tuple[WorkerFacts, ...]:
 
 def together(seen: Sequence[Observed]) -> Observed:
     """What all of them have seen; what several have, as the first of them did."""
-    tracks = {replace(track, times=(), values=()): track for one in reversed(seen) for track in reversed(one.tracks)}
+    tracks = {(t.name, t.device, t.bound): t for one in reversed(seen) for t in reversed(one.tracks)}
     return Observed(
         counters={name: value for one in reversed(seen) for name, value in one.counters.items()},
         fault=next((one.fault for one in seen if one.fault), None),

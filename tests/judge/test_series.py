@@ -81,6 +81,25 @@ def test_which_of_them_failed() -> None:
     assert not counted("p90_itl_ms <= 5", made(MIXED)).failed.any(), "gaps do not see failures"
 
 
+@every(
+    ("text", "records", "margin"),
+    [
+        ("p90_ttft_ms <= 1100", MIXED[:3], 2), ("p90_ttft_ms < 1100", MIXED[:3], 2),
+        ("p90_ttft_ms <= 55", MIXED[:3], 0.1), ("p10_e2el_ms >= 70", MIXED[:3], 2),
+        ("p10_e2el_ms > 0.5", MIXED[:3], 280), ("p10_e2el_ms >= 0", MIXED[:3], 0),
+        ("p90_slot_wait_ms <= 100", MIXED[1:3], INF), ("p90_connect_ms <= 8", MIXED[:3], 2),
+        ("p90_connect_ms <= 1", [request(0, 0.0, due=0.0, connect_s=0.0005)], 2),
+        ("goodput_ratio >= 0.9", MIXED[1:3], 0.5), ("slo_attainment.ttft >= 0.9", MIXED[1:3], 2),
+        ("slo_attainment.tpot >= 0.9", [MIXED[3]], INF),  # an answer of one token has no tpot to be far from
+        # Failures have no values, and where one failed nothing is far from failing.
+        ("failed_ratio <= 0.1", MIXED[:3], 0), ("p90_ttft_ms <= 1100", MIXED, 0), ("p90_ttft_ms <= 1100", [], 0),
+        ("goodput_ratio >= 0.9", MIXED, 0), ("p90_itl_ms <= 80", MIXED[:3], 2), ("p90_itl_ms <= 80", MIXED[:5], 0),
+    ],
+)  # fmt: skip
+def test_how_many_times_the_largest_value_would_keep_the_limit(text: str, records: list[Record], margin: float) -> None:
+    assert counted(text, made(records)).margin == pytest.approx(margin)
+
+
 def test_a_closed_loop_reads_what_the_server_did() -> None:
     found = counted("slo_attainment.ttft >= 0.9", made(MIXED, open_loop=False))
     assert found.badness.tolist() == near([0.5, 0.5, 0.5, 0.5, INF, INF])

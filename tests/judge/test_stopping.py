@@ -210,6 +210,8 @@ def test_repeats_until_every_mean_is_narrow() -> None:
     assert until([100.0, 200.0, 100.0, 200.0, 100.0, 200.0]), "max is reached"
     assert not until([100.0, 100.1], min=3)
     assert until([0.0, 0.0]), "no tokens in any run: nothing varies"
+    assert not until([100.0] * 5, looks=(2, 4), until=None), "whether all is decided is asked of what was judged"
+    assert until([100.0, 300.0] * 3, looks=(2, 4), until=None)
 
 
 def test_the_width_is_that_of_both_sides() -> None:

@@ -415,6 +415,24 @@ def test_a_dead_worker() -> None:
     assert "signal 9" in say(made.message)
 
 
+def test_a_machine_that_has_no_room_for_more_connections() -> None:
+    words = "Too many open files"
+    made = check("worker", closed([0.1] * 20), facts=[facts(exhausted=words)])
+    assert made is not None
+    assert (made.ok, made.observed, made.limit) == (False, 1.0, 0.0)
+    assert f"this machine, not the server, refused connections ({words})" in say(made.message)
+    both = check("worker", closed([0.1] * 20), facts=[facts(exhausted=words, died="killed by signal 9")])
+    assert both is not None
+    assert "signal 9" in say(both.message), "first of all it died"
+
+
+def test_a_full_disk_says_where() -> None:
+    made = check("worker", closed([0.1] * 20), facts=[facts(worker=3, died="/tmp/tape", disk_full=True)])
+    assert made is not None
+    assert (made.ok, made.observed, made.limit) == (False, 1.0, 0.0)
+    assert "the disk was full: measuring process 3 could write no more to /tmp/tape" in say(made.message)
+
+
 @pytest.mark.parametrize(("prompt", "holds"), [(100, True), (101, True), (99, True), (102, False), (98, False)])
 def test_input_length(prompt: int, holds: bool) -> None:
     records = closed([0.1] * 20)
@@ -840,6 +858,7 @@ def test_each_machine_is_judged_alone_and_the_worst_is_named() -> None:
         assert found is not None
         assert not found.ok, id
         assert "m2:7001" in say(found.message, "en"), id
+        assert id != "worker" or (found.ok, found.observed, found.limit) == (False, 1.0, 0.0)
     lagging = [replace_sent(r, 0.05) if r.chain % 64 == 2 and r.index % 128 == 2 else r for r in records]
     found = check("send_lag", lagging, facts=[from_machines()], **RATED)
     assert found is not None

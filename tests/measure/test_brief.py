@@ -52,7 +52,7 @@ def test_what_the_client_saw_of_itself() -> None:
         voluntary_switches=5, involuntary_switches=6, peak_memory_bytes=1 << 20, nice=-2, cpu=1, loop="asyncio",
         died="killed",
     )  # fmt: skip
-    machines = (MachineFacts(name="a"),)
+    machines = (MachineFacts(name="a", start_ms=1.5), MachineFacts(name="b", start_ms=4.0))
     told = brief.client(
         LoadFacts(
             started=100.0,
@@ -71,7 +71,9 @@ def test_what_the_client_saw_of_itself() -> None:
             name: getattr(worker, name) for name in brief.AS_SEEN
         }
         assert one.seconds == 12.5
+    assert told.start_skew_ms == 2.5
     first, second = told.workers
+    assert first.context_switches == (5, 6)
     assert (first.sentinel_ticks, first.tape_stalls, first.tape_stall_ms) == (100, 2, 750.0)
     assert (first.p50_sentinel_lag_ms, first.p99_sentinel_lag_ms, first.max_sentinel_lag_ms) == (50.0, 99.0, 100.0)
     assert (second.sentinel_ticks, second.tape_stalls, second.tape_stall_ms) == (0, 0, 0.0)

@@ -10,6 +10,7 @@ from every import every
 from runs import request
 
 from pytest_vllm_bench.measure.by_position import EDGES, by_position
+from pytest_vllm_bench.model import Message
 
 
 def test_each_stretch_has_its_own_pace() -> None:
@@ -87,6 +88,12 @@ def test_the_figures_of_a_stretch_are_of_its_tokens() -> None:
     }
 
 
+def test_percentiles_of_paces() -> None:
+    found, _ = by_position([request(0, 0.0, gaps=[0.001 * (i * 7 % 32) for i in range(1, 33)])])
+    assert found["32"]["median_itl_token_ms"] == pytest.approx(16)
+    assert found["32"]["p99_itl_token_ms"] == pytest.approx(30.7)
+
+
 def test_beyond_the_last_edge_there_is_no_end() -> None:
     assert by_position([request(0, 0.0, gaps=[0.01] * 32)])[0].keys() == {"32", "128"}, "the 33rd is another stretch"
     tokens = array("i", [1, *[16384] * 3])
@@ -110,12 +117,15 @@ def test_beyond_the_last_edge_there_is_no_end() -> None:
 )  # fmt: skip
 def test_decoding_slows_where_nearly_all_of_many_slow_down(slower: int, even: int, factor: float, said: bool) -> None:
     made = [request(i, 0.0, gaps=[0.01] * 31 + [0.01 * factor] * 60) for i in range(slower)]
-    made += [request(20 + i, 0.0, gaps=[0.01] * 31 + [0.0099] * 60) for i in range(even)]
+    made += [request(20 + i, 0.0, ttft=1 / 16, gaps=[1 / 128] * 91) for i in range(even)]
     made += [request(40 + i, 0.0, gaps=[0.5] * 20) for i in range(5)]  # these do not get there
     made += [request(60, 0.0, gaps=[9.0, 0.01], arrival_tokens=array("i", [32, 1, 1]))]  # nor begin there
     message = by_position(made)[1]
-    assert (message is not None) is said
-    if message is not None:
-        assert dict(message.values) == {
-            "n": slower + even, "slower": f"{factor - 1:.0%}", "early": "10.00", "late": f"{10 * factor:.2f}",
-            "until": 32, "since": 33}  # fmt: skip
+    values = {"n": slower + even, "slower": f"{factor - 1:.0%}", "early": "10.00", "late": f"{10 * factor:.2f}",
+              "until": 32, "since": 33}  # fmt: skip
+    assert message == (Message(key="judge.watched.decoding_slows", values=values) if said else None)
+
+
+def test_one_late_token_is_a_pace_too() -> None:
+    late = [request(i, 0.0, gaps=[0.01] * 31 + [0.05]) for i in range(12)]
+    assert by_position(late)[1] is not None

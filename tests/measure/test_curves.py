@@ -67,6 +67,7 @@ def test_quantiles_of_what_was_counted_in_the_window() -> None:
     assert found["p99_queue_ms"] == pytest.approx(280)
     beyond = buckets("queue", b0_1=90, b0_3=98, binf=100)
     assert timeline.figures(sample(*beyond))["p99_queue_ms"] == math.inf, "it cannot be said how far"
+    assert timeline.figures(sample(*buckets("queue", b0_1=1, binf=1)))["p50_queue_ms"] == pytest.approx(50)
     assert timeline.figures(sample(*buckets("queue", b0_1=0, binf=0))) == {}, "nobody came"
     assert timeline.figures(sample(*buckets("queue", b0_1=7))) == {}, "not a whole histogram"
 

@@ -149,6 +149,8 @@ def test_what_is_said_names_the_device_and_what_was_seen() -> None:
     assert notes(*pair) == [Message(key="judge.energy.apart", values=values)]
     (why,) = notes(*pair, steady(1, begin=1.5, device="2"))
     assert why == Message(key="judge.energy.window_not_bracketed", values={"device": "2", "seconds": "0.5"})
+    rare = Message(key="judge.energy.no_samples", values={"device": "3", "n": 0})
+    assert notes(*pair, counter(1, 0.0, 0.5, device="3")) == [rare]
     count = Message(key="judge.energy.device_count", values={"seen": 2, "expected": 8})
     assert notes(*pair, expected=8) == [count]
 

@@ -71,6 +71,8 @@ def test_a_cache_that_is_full_only_outside_of_the_run() -> None:
     assert said(FULL, begin=50.0) == ["The server's KV cache was full from 50 s on, 100% of the time."]
     assert said(track("kv_usage", [0.979] * 61)) == []
     assert said(track("kv_usage", [0.98] * 61)) == ["The server's KV cache was full from 0 s on, 100% of the time."]
+    fills = track("kv_usage", [0.5] * 41 + [0.98] + [1.0] * 19)
+    assert said(fills) == ["The server's KV cache was full from 41 s on, 33% of the time."]
     assert said(FULL, begin=None) == said(FULL, end=None) == []
 
 
@@ -86,10 +88,14 @@ def test_what_throughput_did_when_requests_were_preempted() -> None:
     assert fell(100, 96).endswith("; then 3 preemptions.")
     assert fell(100, 94).endswith("; then 3 preemptions: output throughput fell by 6%.")
     assert fell(100, 0).endswith("throughput fell by 100%.")
+    whole = np.arange(1.0, 61.0)
+    at_the_second = {"output_throughput": (whole, np.where(whole <= 41, 100.0, 50.0))}
+    assert said(FULL, *several, tallies=at_the_second)[0].endswith("fell by 50%."), "what came at 41 s came before"
     assert fell(0, 100).endswith("; then 3 preemptions."), "it came from nothing"
     assert fell(100, 50, begin=41.0).endswith("; then 3 preemptions."), "nothing was there before"
     assert fell(100, 50, begin=40.5).endswith("; then 3 preemptions."), "less than a second"
     assert fell(100, 50, begin=40.0).endswith("fell by 50%."), "of the second before"
+    assert said(FULL, track("preemptions", [5] * 50 + [6] * 11))[0].endswith("; then 1 preemptions.")
     assert said(FULL, track("preemptions", [5] * 61)) == [
         "The server's KV cache was full from 41 s on, 33% of the time."
     ]
@@ -100,6 +106,7 @@ def test_what_throughput_did_when_requests_were_preempted() -> None:
     ("outside", "ttft", "words"),
     [
         ([0.03] * 3, [0.1] * 3, ["30% of TTFT (median 30.0 ms) passed outside of the engine"]),
+        ([0.9] * 3, [1.0] * 3, ["90% of TTFT (median 900.0 ms) passed outside of the engine"]),
         ([0.025] * 3, [0.1] * 3, []),
         ([0.09, 0.01, 0.03], [0.1, 0.1, 0.1], ["30% of TTFT (median 30.0 ms) passed outside of the engine"]),
         ([0.03, np.nan, 0.9, 0.9], [0.1, 0.1, np.nan, 0.0], ["30% of TTFT (median 30.0 ms) passed outside"]),
@@ -133,6 +140,8 @@ def test_a_queue_must_have_grown_by_three() -> None:
     """Within the window that is judged, where it was seen six times."""
     for rise, found in ((3.0, True), (2.9, False)):
         assert bool(said(track("waiting", np.arange(61) * rise / 60))) is found
+    assert said(track("waiting", np.arange(61) * 0.2), steady=(30.0, 40.0)) == []
+    assert said(track("waiting", [*[0] * 40, *range(1, 22)])) == [], "it may as well have rested"
     for window, found in (((10.0, 15.0), True), ((10.0, 14.9), False), ((10.1, 15.0), False)):
         assert bool(said(track("waiting", np.arange(61)), steady=window)) is found
 
@@ -142,11 +151,11 @@ def test_a_slope_and_its_lower_bound_by_hand() -> None:
     low, slope = rising(np.array([0.0, 1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.0, 4.0]))
     assert low == -1
     assert slope == pytest.approx((1 + 4 / 3) / 2)
-    times = np.arange(12.0)
+    times = np.arange(300.0)
     values = times**2
-    slopes = sorted((values[j] - values[i]) / (times[j] - times[i]) for i in range(12) for j in range(i + 1, 12))
+    slopes = sorted((values[j] - values[i]) / (times[j] - times[i]) for i in range(300) for j in range(i))
     low, slope = rising(times, values)
     assert slope == np.median(slopes)
-    assert low == slopes[int((66 - 2.576 * np.sqrt(12 * 11 * 29 / 18)) // 2)]
-    many = np.arange(401.0)
-    assert rising(many, many**2)[1] == pytest.approx(400, rel=0.01)
+    assert low == slopes[int((44850 - 2.576 * np.sqrt(300 * 299 * 605 / 18)) / 2)]
+    many = np.arange(3991.0)
+    assert rising(many, many**2) == rising(many[::10], many[::10] ** 2), "of many 400 are looked at"

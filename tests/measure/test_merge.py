@@ -13,7 +13,7 @@ from runs import closed, facts, opened, rule, scenario
 
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.judging import judge
-from pytest_vllm_bench.measure.merge import merge
+from pytest_vllm_bench.measure.merge import merge, on_clock_of
 from pytest_vllm_bench.model import (
     LoadFacts,
     MachineFacts,
@@ -83,6 +83,14 @@ def shifted(one: Measurement, by: int) -> Measurement:
     known = replace(one.facts, started=one.facts.started + by, ended=one.facts.ended + by, workers=workers)
     tracks = tuple(replace(t, times=tuple(x + by for x in t.times)) for t in one.observed.tracks)
     return replace(one, facts=known, observed=replace(one.observed, tracks=tracks))
+
+
+def test_by_the_clock_of_the_first() -> None:
+    one = measurement(4, False, 2)
+    assert on_clock_of(one, shifted(one, 100)) == one
+    assert on_clock_of(one, one) is one
+    stranger = replace(one, facts=None)
+    assert on_clock_of(stranger, one) is one
 
 
 def test_workers_of_one_number_get_others() -> None:

@@ -486,6 +486,13 @@ def test_every_row_of_the_table_has_its_figures() -> None:
         assert parse_name(key) is not None or key in ("steady_requests", "steady_begin_s", "steady_end_s"), key
 
 
+def test_who_counted_is_told_of_what_was_answered() -> None:
+    """An answer that ended before it was as long as asked is one."""
+    made = [request(0, 0.0), request(1, 1.0, error="short", token_source="events"),
+            request(2, 2.0, error="timeout", token_source="tokenizer"), request(3, 3.0, token_source="")]  # fmt: skip
+    assert sample(made, PLAIN).token_sources == {"usage": 1, "events": 1}
+
+
 def test_settings_add_the_percentiles_of_rules() -> None:
     settings = settings_of(scenario("p99.9_ttft_ms <= 500", "p12_output_tps_per_user >= 3", percentiles=(50,)))
     assert settings.percentiles == (12, 50, 99.9)
@@ -510,6 +517,8 @@ def test_what_a_deployment_costs_by_hand() -> None:
     found = figures(one, accelerators=8, price_per_hour=7.2)
     assert found["output_throughput_per_accelerator"] == pytest.approx(2.5)
     assert found["cost_per_million_output_tokens"] == pytest.approx(100)
+    steady = figures(closed([0.1] * 40, cap=2), concurrency=2, accelerators=8)
+    assert steady["steady_output_throughput_per_accelerator"] == pytest.approx(steady["steady_output_throughput"] / 8)
     plain = figures(one)
     assert plain["output_throughput_per_accelerator"] is plain["cost_per_million_output_tokens"] is None
     assert figures([], price_per_hour=7.2)["cost_per_million_output_tokens"] is None

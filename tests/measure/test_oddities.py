@@ -160,7 +160,8 @@ def test_lumps_of_many_sizes_are_drafts() -> None:
     assert lumps(came(apart, [1, *[8] * 10, 1])) == pytest.approx((642 / 82, 12)), "as most events see it"
     assert lumps(came(apart, [8, *[8] * 9, 3, 8])) == pytest.approx((713 / 91, 12))
     assert lumps(came(apart, [8, *[8] * 8, 3, 3, 8])) is None
-    assert lumps(came(apart, [8, *[8] * 8, 4, 4, 8])) is not None
+    assert lumps(came(apart, [8, 3, 3, *[8] * 8, 8])) is None
+    assert lumps(came(apart, [12, *[8] * 8, 4, 4, 4])) == (8, 12), "half is not less than half"
     assert lumps(came(apart, [8] * 12, server={"draft_n": 12})) is None, "by its own word"
     assert lumps(came(apart, [8] * 12, server={"draft_n": 0})) == lumps(came(apart, [8] * 12, server=None))
     parts = came([*[0.0005] * 3, 0.2] * 4 + [0.0005] * 3, [3, 3, 3, 3] * 5)
