@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,9 +112,8 @@ def _queue(sample: Sample, window: tuple[float, float], waiting: Curve | None) -
 
 def rising(times: Floats, values: Floats) -> tuple[float, float]:
     """Theil and Sen's slope: the median of those between all pairs; and its lower bound, by Kendall's variance."""
-    if len(times) > MOST:
-        chosen = np.linspace(0, len(times) - 1, MOST).astype(np.int64)
-        times, values = times[chosen], values[chosen]
+    step = math.ceil(len(times) / MOST)
+    times, values = times[::step], values[::step]
     n = len(times)
     first, second = np.triu_indices(n, 1)
     slopes = np.sort((values[second] - values[first]) / (times[second] - times[first]))
