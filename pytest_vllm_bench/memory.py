@@ -55,7 +55,7 @@ class Memory:
         if one.predicted is not None:  # by a twin that may be another one by now
             return None
         same = alike(one.scenario, scenario) and server in (None, one.environment.get("server"))
-        return replace(one, resumed=True) if same else None
+        return replace(one, scenario=scenario, resumed=True) if same else None  # and judged by today's rules
 
 
 def without_secrets(scenario: Scenario) -> Scenario:

@@ -111,7 +111,7 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
         load.blot_out(tape, target.secrets)
         keep_readable(work)
     write = partial(folder.write, told, world.folder)
-    if one.resumed:  # what its first end was worth keeping for need not be worth it now
+    if not tape.is_dir():  # nothing was sent anew; what its first end was worth keeping for need not be worth it now
         tape = world.folder / f"{folder.stem(result.scenario.id)}{folder.TAPE_SUFFIX}"
     how = folder.Keep(tape=tape if tape.is_dir() else None, tape_policy=result.scenario.tape)
     try:

@@ -153,14 +153,17 @@ def again(tape: Path, backends: Mapping[str, Backend]) -> Result:
     if not (begun := tape / f"{BEGUN}{measurement.SUFFIX}").is_file():
         raise BenchError("load.no_tape", folder=str(tape))
     one = measurement.load(begun)
+    stem = tape.parent / folder.stem(one.scenario.id)
+    beside = measurement.found(stem)
+    if beside is not None and (beside.session, beside.date) == (one.session, one.date):
+        one = beside  # a session that was resumed asked more of it
     records = decoded(one, tape, tape, backends)
     whole = one.complete and one.plan is not None and len(records) == one.plan.n
     facts = one.facts or facts_of(tape, records)
     one = replace(one, records=records, facts=replace(facts, complete=whole), complete=whole)
-    before = earlier.result_of(tape.parent / f"{folder.stem(one.scenario.id)}.json")
+    before = earlier.result_of(stem.with_name(f"{stem.name}.json"))
     if before is None or before.session != one.session:
         return saved(one, tape.parent, None)
-    stem = tape.parent / folder.stem(one.scenario.id)
     with folder.writing(tape.parent):
         records_file.write(records, stem.with_name(f"{stem.name}{records_file.SUFFIX}"))
     measurement.save(one, stem)

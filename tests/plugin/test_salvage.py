@@ -75,7 +75,7 @@ def test_what_a_killed_session_had_measured_is_saved(bench: Bench, begin: Begin,
 
 def test_a_session_that_was_killed_is_taken_up_again(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
     """What it had measured whole is judged, by today's rules, and not sent again; the rest is measured."""
-    keys = {"input_output": [[64, 8], [64, 400]], "concurrency_prompts": [[2, 60]]}
+    keys = {"input_output": [[64, 8], [64, 400]], "concurrency_prompts": [[2, 60]], "tape": "keep"}
     killed_under_load(bench, begin, pytester, name="bench_io64x400_mc2_np60", **keys)
     first, second = "bench_io64x8_mc2_np60", "bench_io64x400_mc2_np60"
     before = row(pytester, first)
@@ -91,6 +91,8 @@ def test_a_session_that_was_killed_is_taken_up_again(bench: Bench, begin: Begin,
     assert [one["taints"] for one in (again, other)] == [["simulated", "resumed"]] * 2
     told = json.loads((pytester.path / "results" / "verdict.json").read_text())
     assert (told["complete"], told["selected"], told["session"]) == (True, 2, before["session"])
+    assert called(pytester, "decode", f"results/{first}.tape", f"results/{second}.tape")[0] == 0
+    assert [row(pytester, name) for name in (first, second)] == [again, other], "each tape is of what is beside it"
 
 
 def test_another_load_is_no_part_of_the_session_that_is_resumed(bench: Bench, pytester: pytest.Pytester) -> None:
