@@ -11,7 +11,7 @@ import re
 import stat
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 from pytest_vllm_bench.errors import BenchError
 
@@ -36,6 +36,12 @@ def _private(name: str, flags: int) -> int:
     if hasattr(os, "fchmod"):
         os.fchmod(handle, 0o600)
     return handle
+
+
+def to_disk(file: IO[bytes]) -> None:
+    """What was written to it is there when the machine's power goes."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def private_folder(path: Path) -> Path:

@@ -37,7 +37,7 @@ from pytest_vllm_bench.model import (
 from pytest_vllm_bench.observe import guard, ready
 from pytest_vllm_bench.reading import Reading, failed, read_along, read_whole, took
 from pytest_vllm_bench.report import session as reports
-from pytest_vllm_bench.salvage import BEGUN, keep_readable
+from pytest_vllm_bench.salvage import BEGUN, keep_readable, written
 from pytest_vllm_bench.store import folder, measurement
 from pytest_vllm_bench.twin import playing
 from pytest_vllm_bench.world import Watch, World, build_context
@@ -103,28 +103,27 @@ def look(alone: Result, so_far: Result, world: World) -> tuple[Result, bool]:
 
 
 def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path) -> Measurement:
-    """Hand the result on and write it, in this order: a full disk then costs the file, not the figures.
+    """Hand the result on and write it, in this order: a full disk then costs the file, not the figures.  Plan and tape
+    are there until all that was made of them is.
 
     → the measurement, its records on disk."""
     target, tape, told = world.target, work / "tape", discreet(result, world.target)
     if tape.is_dir():
         load.blot_out(tape, target.secrets)
         keep_readable(work)
-    write = partial(folder.write, told, world.folder)
     if not tape.is_dir():  # nothing was sent anew; what its first end was worth keeping for need not be worth it now
         tape = world.folder / f"{folder.stem(result.scenario.id)}{folder.TAPE_SUFFIX}"
-    how = folder.Keep(tape=tape if tape.is_dir() else None, tape_policy=result.scenario.tape)
     try:
         keep(told)
     finally:
         try:
-            write(how)
+            saved = written(told, one, world.folder)
         except BenchError as error:
             if error.message.key != "report.disk_full":
                 raise
             shutil.rmtree(work / "plan", ignore_errors=True)  # whose room the result needs more
-            write(how)
-    saved = measurement.save(one, world.folder / folder.stem(result.scenario.id))
+            saved = written(told, one, world.folder)
+        folder.settle(told, world.folder, tape if tape.is_dir() else None, result.scenario.tape)
     (work / f"{BEGUN}{measurement.SUFFIX}").unlink(missing_ok=True)
     return saved
 

@@ -133,10 +133,15 @@ def facts_of(tape: Path, records: Sequence[Record]) -> LoadFacts:
 def saved(one: Measurement, results: Path, tape: Path | None) -> Result:
     """Judge a measurement alone and write what a run would have written; a tape that nobody asked for goes."""
     result = judge(one.scenario, [one], waits=one.scenario.repeats.max > 1)
-    policy = one.scenario.tape
-    folder.write(result, results, folder.Keep(tape=tape, tape_policy=policy))
-    measurement.save(one, results / folder.stem(one.scenario.id))
+    written(result, one, results)
+    folder.settle(result, results, tape, one.scenario.tape)
     return result
+
+
+def written(result: Result, one: Measurement, results: Path) -> Measurement:
+    """Write a result and what it was judged from; → the measurement, its records on disk."""
+    folder.write(result, results)
+    return measurement.save(one, results / folder.stem(result.scenario.id))
 
 
 def keep_readable(work: Path) -> None:

@@ -12,6 +12,7 @@ import struct
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from pytest_vllm_bench.model import SENT_FIELDS, Entry, EntryKind
@@ -260,14 +261,21 @@ def _delete_consumed(followers: list[_Follower], keep_bytes: int) -> None:
 def read(folder: Path) -> Iterator[Entry]:
     """A saved tape, compressed or not: one worker after another, each in the order of writing."""
     for paths in segments(folder).values():
-        for path in paths:
-            with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-                file.read(SEGMENT_HEAD.size)
-                rest = b""
-                while block := file.read(1 << 20):
-                    found, used = entries(rest + block)
-                    rest = (rest + block)[used:]
-                    yield from found
+        yield from takewhile(lambda entry: entry.kind, _written(paths))  # zeros are what power cut off left of a file
+
+
+def _written(paths: Sequence[Path]) -> Iterator[Entry]:
+    """The entries of one worker; after a segment that was cut off there is nothing that follows on it."""
+    for path in paths:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            file.read(SEGMENT_HEAD.size)
+            rest = b""
+            while block := file.read(1 << 20):
+                found, used = entries(rest + block)
+                rest = (rest + block)[used:]
+                yield from found
+        if rest:
+            return
 
 
 def started(folder: Path) -> float | None:

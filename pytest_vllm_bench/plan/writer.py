@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from pytest_vllm_bench.files import private, private_folder
+from pytest_vllm_bench.files import private, private_folder, to_disk
 from pytest_vllm_bench.model import INDEX_ROW
 
 _DIGESTED = struct.Struct("<IHHddiiif")
@@ -56,6 +56,7 @@ class PlanWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        to_disk(self._index)  # without it no tape can be read, whatever ends the session
         self._bodies.close()
         self._index.close()
 

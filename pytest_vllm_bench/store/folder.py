@@ -11,7 +11,6 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,13 +42,7 @@ TAPE_SUFFIX = ".tape"
 UNKNOWN_SESSION = "earlier"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
-    """What is written beside the result; ``tape`` is the folder of the load just done, if there is one."""
-
-    pytorch: bool = False
-    tape: Path | None = None
-    tape_policy: Literal["keep", "compress", "drop"] = "drop"
+Policy = Literal["keep", "compress", "drop"]
 
 
 def make(folder: Path) -> Path:
@@ -132,7 +125,7 @@ def stem(scenario_id: str) -> str:
     return f"{name.encode()[: LONGEST_NAME - 9].decode('utf-8', 'ignore')}_{checksum:08x}"
 
 
-def write(result: Result, folder: Path, keep: Keep = Keep()) -> tuple[Path, ...]:
+def write(result: Result, folder: Path) -> tuple[Path, ...]:
     """Write one result (the JSON first, then what is beside it) and return the files' paths.
 
     What another session left under the same name moves to ``history/{its session}``.  A folder that cannot be
@@ -145,11 +138,29 @@ def write(result: Result, folder: Path, keep: Keep = Keep()) -> tuple[Path, ...]
         if result.records:
             written.append(folder / f"{name}{records_file.SUFFIX}")
             records_file.write(result.records, written[-1])
-        if keep.pytorch or os.environ.get("SAVE_TO_PYTORCH_BENCHMARK_FORMAT"):
+        if os.environ.get("SAVE_TO_PYTORCH_BENCHMARK_FORMAT"):
             written.append(write_pytorch(result, folder))
-        if keep.tape is not None:
-            written += _settle_tape(keep.tape, folder / f"{name}{TAPE_SUFFIX}", _policy(result, keep.tape_policy))
     return tuple(written)
+
+
+def settle(result: Result, folder: Path, tape: Path | None, asked: Policy) -> None:
+    """What is done with the tape of a load when all that was made of it is written: it goes, or lies beside that.
+
+    Not before the disk has the files under their names: the machine's power may go at any moment."""
+    with writing(folder):
+        synced(folder)
+        if tape is not None:
+            _settle_tape(tape, folder / f"{stem(result.id)}{TAPE_SUFFIX}", _policy(result, asked))
+
+
+def synced(folder: Path) -> None:
+    """The names in ``folder`` are on disk, where the system can say so of a folder."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_pytorch(result: Result, folder: Path) -> Path:
@@ -171,8 +182,7 @@ def write_bytes(path: Path, data: bytes) -> Path:
     try:
         with part.open("wb") as out:
             out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
+            files.to_disk(out)
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -229,17 +239,17 @@ def session_of(result: Result) -> str:
     return result.session or vllm_date(result.date) or UNKNOWN_SESSION
 
 
-def _policy(result: Result, asked: Literal["keep", "compress", "drop"]) -> Literal["keep", "compress", "drop"]:
+def _policy(result: Result, asked: Policy) -> Policy:
     """A tape that could explain a failure or an interruption is not thrown away."""
     troubled = result.verdict in (Verdict.FAIL, Verdict.INVALID) or not result.complete
     return "compress" if asked == "drop" and troubled else asked
 
 
-def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "drop"]) -> list[Path]:
+def _settle_tape(tape: Path, target: Path, policy: Policy) -> None:
     if policy == "drop":
         for path in (tape, target):  # also that of an earlier try
             shutil.rmtree(path, ignore_errors=True)
-        return []
+        return
     if target.resolve() != tape.resolve():
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(tape, target)
@@ -247,19 +257,16 @@ def _settle_tape(tape: Path, target: Path, policy: Literal["keep", "compress", "
         for segment in sorted(target.glob("*.tape")):
             packed = segment.with_name(segment.name + ".gz")
             try:
-                with (
-                    segment.open("rb") as source,
-                    files.private(packed) as raw,
-                    gzip.open(raw, "wb", compresslevel=1) as out,
-                ):
-                    shutil.copyfileobj(source, out, 1 << 20)
+                with segment.open("rb") as source, files.private(packed) as raw:
+                    with gzip.open(raw, "wb", compresslevel=1) as out:
+                        shutil.copyfileobj(source, out, 1 << 20)
+                    files.to_disk(raw)
             except OSError as error:
                 packed.unlink(missing_ok=True)
                 if error.errno not in FULL:
                     raise
                 break  # it stays as it is
             segment.unlink()
-    return [target]
 
 
 # ------------------------------------------------------------------------------------------- reading

@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from pytest_vllm_bench.files import private
+from pytest_vllm_bench.files import private, to_disk
 from pytest_vllm_bench.model import MOST_TOKENS, Record
 
 SUFFIX = ".records.jsonl.gz"
@@ -79,6 +79,7 @@ class RecordWriter:
         try:
             self._file.close()
             if kind is None:
+                to_disk(self._raw)
                 self._part.replace(self.path)
         finally:
             self._raw.close()

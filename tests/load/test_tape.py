@@ -78,8 +78,21 @@ def test_compressed_it_is_the_same(tmp_path: Path) -> None:
 def test_a_tape_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     found = written(tmp_path)
     path = segment_path(tmp_path, 0, 0)
-    path.write_bytes(path.read_bytes()[:-3])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])
     assert list(load.read(tmp_path)) == found[:-1]
+    for zeros in (1, 100, 1 << 21):  # what a file system may leave of bytes that it was yet to write
+        path.write_bytes(whole + bytes(zeros))
+        assert list(load.read(tmp_path)) == found
+
+
+def test_nothing_follows_on_a_segment_that_was_cut_off(tmp_path: Path) -> None:
+    """What is missing is of requests that the next one goes on with; another worker's are whole."""
+    found, both = written(tmp_path), written(tmp_path, worker=1)
+    path = segment_path(tmp_path, 0, 0)
+    segment_path(tmp_path, 0, 1).write_bytes(path.read_bytes())
+    path.write_bytes(path.read_bytes()[:-3])
+    assert list(load.read(tmp_path)) == [*found[:-1], *both[len(found) :]]
 
 
 def test_entries_gather_for_a_while(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_vllm_bench import simulator
 from pytest_vllm_bench.simulator import LatencyModel, SimulatorOptions
-from pytest_vllm_bench.store import records
+from pytest_vllm_bench.store import measurement, records
 
 pytestmark = pytest.mark.slow  # whole sessions
 
@@ -187,3 +187,33 @@ def ours(process: Path, cwd: Path) -> bool:
         return b"pytest_vllm_bench" in called and (process / "cwd").resolve() == cwd
     except OSError:  # it has just ended
         return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+@pytest.mark.parametrize("tape", ["drop", "compress"])
+def test_plan_and_tape_are_there_until_the_disk_has_what_was_made_of_them(
+    bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tape: str
+) -> None:
+    """Seen where the system is asked to write: when that is the folder's turn, each file in it had its own, and nothing
+    of the load is gone."""
+    results, real = pytester.path / "results", os.fsync
+    files, moments = set[int](), list[tuple[set[str], bool]]()
+
+    def seen(handle: int) -> None:
+        real(handle)
+        files.add(os.fstat(handle).st_ino)
+        if os.readlink(f"/proc/self/fd/{handle}") == str(results):
+            left = [path for path in results.glob(".running/*/*/*") if path.stat().st_size]
+            index = [path for path in left if path.name == "index.bin" and path.stat().st_ino in files]
+            on_disk = {path.name for path in results.iterdir() if path.is_file() and path.stat().st_ino in files}
+            moments.append((on_disk, bool(index) and any(path.suffix == ".tape" for path in left)))
+
+    monkeypatch.setattr(os, "fsync", seen)
+    bench("-k", "io64 and mc1", tape=tape).assert_outcomes(passed=1, deselected=3)
+    name = "bench_io64x8_mc1_np4"
+    assert moments == [
+        ({f"{name}{end}" for end in (".json", records.SUFFIX, measurement.SUFFIX)} | moments[0][0], True)
+    ]
+    packed = {path.stat().st_ino for path in results.glob("*.tape/*.tape.gz")}
+    assert bool(packed) is (tape == "compress")
+    assert packed <= files

@@ -50,9 +50,10 @@ def test_a_file_is_named_after_its_scenario(scenario_id: str, name: str) -> None
     assert Path(name).name == name
 
 
-def test_a_result_lies_beside_its_records(tmp_path: Path) -> None:
+def test_a_result_lies_beside_its_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAVE_TO_PYTORCH_BENCHMARK_FORMAT", "1")
     made = result(n=20)
-    paths = folder.write(made, tmp_path / "new" / "results", folder.Keep(pytorch=True))
+    paths = folder.write(made, tmp_path / "new" / "results")
     assert names(tmp_path / "new" / "results") == sorted(p.name for p in paths)
     assert [p.name.removeprefix("bench_io1024x256_mc16_np20") for p in paths] == [
         ".json",
@@ -144,22 +145,21 @@ def tape(tmp_path: Path) -> Path:
 
 
 def test_a_tape_is_dropped_when_all_went_well(tmp_path: Path, tape: Path) -> None:
-    folder.write(bare(), tmp_path / "r", keep=folder.Keep(tape=tape))
-    assert not tape.exists()
-    assert names(tmp_path / "r") == [f"{NAME}.json"]
+    folder.settle(bare(), tmp_path, tape, "drop")
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("more", [{"verdict": Verdict.FAIL}, {"verdict": Verdict.INVALID}, {"complete": False}])
 def test_a_tape_that_could_explain_is_kept(tmp_path: Path, tape: Path, more: dict[str, Any]) -> None:
-    folder.write(bare(**more), tmp_path / "r", keep=folder.Keep(tape=tape))
-    (packed,) = (tmp_path / "r" / f"{NAME}.tape").iterdir()
+    folder.settle(bare(**more), tmp_path, tape, "drop")
+    (packed,) = (tmp_path / f"{NAME}.tape").iterdir()
     assert packed.name == "w0-000000.tape.gz"
     assert gzip.decompress(packed.read_bytes()) == b"what came"
 
 
 def test_a_tape_is_kept_as_it_is(tmp_path: Path, tape: Path) -> None:
-    folder.write(bare(), tmp_path / "r", keep=folder.Keep(tape=tape, tape_policy="keep"))
-    assert (tmp_path / "r" / f"{NAME}.tape" / "w0-000000.tape").read_bytes() == b"what came"
+    folder.settle(bare(), tmp_path, tape, "keep")
+    assert (tmp_path / f"{NAME}.tape" / "w0-000000.tape").read_bytes() == b"what came"
 
 
 def test_a_folder_that_is_a_file_says_what_to_do(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_the_latest_of_each_scenario() -> None:
 
 
 def test_pytorch_has_a_record_a_metric(tmp_path: Path) -> None:
-    path = folder.write(bare(), tmp_path, keep=folder.Keep(pytorch=True))[-1]
+    path = folder.write_pytorch(bare(), tmp_path)
     listed = json.loads(path.read_text())
     by_name = {entry["metric"]["name"]: entry for entry in listed}
     assert by_name["mean_ttft_ms"]["metric"]["benchmark_values"] == [72.0]
