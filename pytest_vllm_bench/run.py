@@ -111,7 +111,7 @@ def save(result: Result, world: World, keep: Keep, one: Measurement, work: Path)
     if tape.is_dir():
         load.blot_out(tape, target.secrets)
         keep_readable(work)
-    if not tape.is_dir():  # nothing was sent anew; what its first end was worth keeping for need not be worth it now
+    else:  # nothing was sent anew; what its first end was worth keeping for need not be worth it now
         tape = world.folder / f"{folder.stem(result.scenario.id)}{folder.TAPE_SUFFIX}"
     try:
         keep(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pytest_vllm_bench.store import folder, records
 SUFFIX = ".tracks.jsonl.gz"
 #: Points of a series that a picture has room for.
 DRAWN = 600
-_DECODER = msgspec.json.Decoder(Track)
+_DECODER = msgspec.json.Decoder(Track, strict=False)  # "nan" is a number
 
 
 def save(tracks: Sequence[Track], stem: Path) -> None:
@@ -25,7 +26,15 @@ def save(tracks: Sequence[Track], stem: Path) -> None:
     if not tracks:
         path.unlink(missing_ok=True)
         return
-    folder.write_bytes(path, gzip.compress(b"\n".join(map(msgspec.json.encode, tracks)) + b"\n", 1))
+    folder.write_bytes(path, gzip.compress(b"\n".join(map(_line, tracks)) + b"\n", 1))
+
+
+def _line(track: Track) -> bytes:
+    """With what JSON has no number for, as a watcher of others may have seen it, in a word."""
+    line = msgspec.to_builtins(track)
+    if not math.isfinite(sum(track.values)):
+        line["values"] = [value if math.isfinite(value) else str(value) for value in track.values]
+    return msgspec.json.encode(line)
 
 
 def load(stem: Path) -> tuple[Track, ...]:
