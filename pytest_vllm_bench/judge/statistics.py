@@ -129,7 +129,8 @@ def trigamma(x: Any) -> Any:
 
 def trigamma_inverse(value: Any) -> Any:
     """The x of which ψ′(x) is ``value``, by halving; between 1e-4 and 1e4."""
-    low, high = np.full(np.shape(value), math.log(1e-4)), np.full(np.shape(value), math.log(1e4))
+    low: Any = math.log(1e-4)
+    high: Any = math.log(1e4)
     for _ in range(50):
         middle = (low + high) / 2
         larger = trigamma(np.exp(middle)) > value

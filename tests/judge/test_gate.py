@@ -161,16 +161,19 @@ def test_without_a_fresh_measurement_no_scenario_fails() -> None:
 
 
 def test_polygamma_functions() -> None:
-    x = np.array([0.5, 1.0, 2.5, 10.0, 1e4])
-    np.testing.assert_allclose(digamma(x), special.digamma(x), rtol=1e-7)
-    np.testing.assert_allclose(trigamma(x), special.polygamma(1, x), rtol=1e-6)
+    x = np.array([0.05, 0.5, 1.0, 2.5, 10.0, 1e4])
+    np.testing.assert_allclose(digamma(x), special.digamma(x), rtol=0, atol=2.5e-9)
+    np.testing.assert_allclose(trigamma(x), special.polygamma(1, x), rtol=5e-10)
     np.testing.assert_allclose(trigamma_inverse(special.polygamma(1, x)), x, rtol=1e-5)
+    np.testing.assert_allclose(trigamma_inverse(np.array([1e12, 0.0])), [1e-4, 1e4], rtol=1e-9)
 
 
 def test_quantiles_of_many_degrees_of_freedom() -> None:
     df = np.array([[1.0, 3.0], [11.0, 44.0]])
     np.testing.assert_allclose(t_quantiles(0.999, df), stats.t.ppf(0.999, df), rtol=1e-9)
     assert t_quantiles(0.999, 7.77) == pytest.approx(stats.t.ppf(0.999, 7.5))
+    assert t_quantiles(0.999, 10.7) == pytest.approx(stats.t.ppf(0.999, 10))
+    assert t_quantiles(0.999, 0.2) == pytest.approx(stats.t.ppf(0.999, 0.5))
     assert t_quantiles(0.999, np.inf) == pytest.approx(stats.t.ppf(0.999, 100))
 
 
