@@ -907,3 +907,12 @@ def test_figures_of_an_open_loop_are_from_due() -> None:
     for rated, observed in ((True, 50), (False, 10)):
         (found,) = judge_figures([asked], figures, JudgeSettings(mode="exact"), rated=rated)
         assert (found.observed, found.verdict) == (observed, FAIL if rated else PASS)
+
+
+def test_figures_that_are_doubted_do_not_pass() -> None:
+    """Of files that hold no requests either."""
+    held = Message(key="judge.doubt.held", values={"events": 9, "n": 400, "m": 400})
+    for odd, expected in (((), PASS), ((held,), INCONCLUSIVE)):
+        (found,) = judge_figures([rule("mean_ttft_ms <= 30")], {"mean_ttft_ms": 10.0}, JudgeSettings(mode="exact"),
+                                 doubts=odd)  # fmt: skip
+        assert (found.verdict, found.within) == (expected, True)
