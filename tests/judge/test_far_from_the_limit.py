@@ -15,7 +15,8 @@ from runs import closed, in_mode, judged, request, scenario, verdict
 from scipy import stats
 
 from pytest_vllm_bench.judge.selection import Series
-from pytest_vllm_bench.judge.shares import FAR, Count, count, fewest_to_pass
+from pytest_vllm_bench.judge.shares import FAR, Count, _more_to_be_far, count, fewest_to_pass
+from pytest_vllm_bench.judge.statistics import tau
 from pytest_vllm_bench.model import Verdict
 from pytest_vllm_bench.text import say
 
@@ -193,3 +194,43 @@ def test_n_alone_would_pass_a_queue_too_often() -> None:
     limit = -math.log(0.05) * 9
     far = [row.max() <= limit / FAR for row in queue(0.9, 1000, 100, rng)]
     assert sum(far) > 0.1 * 1000
+
+
+@every(
+    ("share", "margin", "tau", "stretch"),
+    [(0.1, 3.0, 1.0, 1.0), (0.1, 3.2, 1.0, 12.0), (0.1, 9.0, 4.0, 40.0), (0.05, 4.0, 3.0, 25.0),
+     (0.1, math.inf, 1.0, 40.0), (0.01, 5.0, 2.0, 60.0)],
+)  # fmt: skip
+def test_so_many_more_prove_it_and_not_one_fewer(share: float, margin: float, tau: float, stretch: float) -> None:
+    """Where all that come stay as far from the limit; without any spread n need only be what counting asks for."""
+
+    def seen(n: int) -> Count:
+        return Count(n_eff=n / tau, k_eff=0, tau=tau, share=share, margin=margin, stretch=stretch)
+
+    needed = _more_to_be_far(seen(10), 0.05)
+    assert needed is not None
+    assert seen(10 + needed).proven_far(0.05)
+    if margin < math.inf:
+        assert not seen(9 + needed).proven_far(0.05)
+    else:
+        assert needed == fewest_to_pass(0, share, 0.05) - 10
+
+
+def test_where_requests_hang_together_through_the_whole_run_no_distance_proves_it() -> None:
+    assert Count(n_eff=300, k_eff=0, tau=1, share=0.1, margin=9, stretch=1e6).margin_needed(0.05) == math.inf
+    one = Count(n_eff=100, k_eff=3, tau=2.0, share=0.1, margin=4.0, stretch=5.0)
+    assert one.each_for_itself() == Count(n_eff=200, k_eff=6, tau=1.0, share=0.1, margin=4.0, stretch=5.0)
+
+
+def test_how_values_hang_together_counts_though_a_short_run_does_not_prove_it() -> None:
+    values = autoregressive_values(50)
+    series = Series(badness=values, missed=values > 99, failed=values < 0, sizes=(50,), misses=(0,), margin=4.0)
+    assert tau(values) == 1.0 < tau(values, known=True)
+    assert count(series, Fraction(1, 10)).stretch == tau(values, known=True)
+
+
+def autoregressive_values(n: int) -> Any:
+    z = np.random.default_rng(7).normal(size=(2, n))
+    for t in range(1, n):
+        z[:, t] = 0.5 * z[:, t - 1] + 0.75**0.5 * z[:, t]
+    return np.exp(z[0])
