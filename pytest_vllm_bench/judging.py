@@ -122,8 +122,7 @@ def _edges(one: Measurement, asked: Scenario, errors: Mapping[str, float]) -> li
 
 def model_of(one: Measurement) -> str | None:
     """What the server calls the model that answered."""
-    names = (one.plan.models if one.plan else ()) or one.scenario.models or (one.environment.get("model"),)
-    return names[0] and str(names[0])
+    return next(iter((one.plan.models if one.plan else ()) or one.scenario.models), None)
 
 
 def _asks_for_energy(asked: Scenario) -> bool:

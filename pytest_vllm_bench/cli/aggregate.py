@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_vllm_bench import environment, files
 from pytest_vllm_bench.cli import headers, problems_shown, unrun_shown
 from pytest_vllm_bench.model import Problem
-from pytest_vllm_bench.report import rebuild, terminal
+from pytest_vllm_bench.report import csv, rebuild, terminal
 from pytest_vllm_bench.store.folder import latest
 from pytest_vllm_bench.text import say
 
@@ -22,10 +22,9 @@ def arguments(parser: argparse.ArgumentParser, lang: str) -> None:
 
 def run(args: argparse.Namespace, lang: str) -> int:
     folder, problems = args.folder, list[Problem]()
-    written = rebuild.aggregate(
-        folder, repeats=args.repeats, lang=headers(args), day=environment.stamp()[:10].replace("-", "")
-    )
     results = latest(rebuild.gather([folder], problems, history=False))
+    day = environment.stamp()[:10].replace("-", "")
+    written = csv.write(results, folder, day=day, lang=headers(args), repeats=args.repeats)
     problems_shown(problems, lang)
     unrun_shown([folder], lang)
     print(terminal.summary(results, width=shutil.get_terminal_size().columns, lang=lang))

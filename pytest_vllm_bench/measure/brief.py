@@ -64,7 +64,6 @@ def _worker(worker: WorkerFacts) -> WorkerSummary:
         max_sentinel_lag_ms=quantile(lags, 1.0),
         tape_stalls=len(worker.tape_stalls),
         tape_stall_ms=1e3 * sum(worker.tape_stalls),
-        context_switches=(worker.voluntary_switches, worker.involuntary_switches),
     )
 
 

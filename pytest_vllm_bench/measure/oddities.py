@@ -102,8 +102,8 @@ def lumps(record: Record) -> tuple[float, int] | None:
     between = gaps[begin - 1]
     inside, pieces = span - float(between.sum()), len(between) + 1
     together = inside <= min(2 * SMALL * span, WITHIN * (events - pieces))
-    regular = typical >= SHORTEST_WAIT and float(between.max()) <= 3 * float(between.mean())
-    if not (together and regular and events / pieces >= FEWEST_IN_LUMP) or (record.server or {}).get("draft_n"):
+    regular = together and typical >= SHORTEST_WAIT and float(between.max()) <= 3 * float(between.mean())
+    if not (regular and events / pieces >= FEWEST_IN_LUMP) or (record.server or {}).get("draft_n"):
         return None
     sizes = np.add.reduceat(np.frombuffer(record.arrival_events, np.int32), [0, *begin])
     size = float((sizes**2).sum()) / events  # as most events see it: the first and the last may be parts

@@ -65,7 +65,6 @@ class WorkerSummary:
     max_sentinel_lag_ms: float | None = None
     tape_stalls: int = 0
     tape_stall_ms: float = 0.0
-    context_switches: tuple[int, int] = (0, 0)  # voluntary, involuntary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

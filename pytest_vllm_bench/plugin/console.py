@@ -20,6 +20,9 @@ from pytest_vllm_bench.text import say
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+#: Columns of a failure's text.
+WIDEST = 80
+
 
 @contextlib.contextmanager
 def uncaptured(config: pytest.Config) -> Iterator[TerminalReporter | None]:
@@ -37,10 +40,10 @@ def uncaptured(config: pytest.Config) -> Iterator[TerminalReporter | None]:
         yield terminal
 
 
-def width(config: pytest.Config, most: int = 80) -> int:
+def width(config: pytest.Config) -> int:
     """How wide a failure's text may be: as narrow as the terminal, and no wider than is good to read."""
     terminal: TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
-    return most if terminal is None else min(most, terminal._tw.fullwidth)
+    return WIDEST if terminal is None else min(WIDEST, terminal._tw.fullwidth)
 
 
 def aloud(config: pytest.Config, lang: str) -> Callable[[Message], None]:

@@ -116,15 +116,15 @@ class ChartWords:
         return self._known[said]
 
 
-def digits(value: Any, n: int = 4) -> Any:
-    """Numbers of a drawing need no more than ``n`` digits; what is not finite is a gap."""
+def digits(value: Any) -> Any:
+    """Numbers of a drawing need no more than four digits; what is not finite is a gap."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if not math.isfinite(value):
         return None
     if isinstance(value, int) or value == 0:
         return value
-    rounded = round(value, n - 1 - math.floor(math.log10(abs(value))))
+    rounded = round(value, 3 - math.floor(math.log10(abs(value))))
     return int(rounded) if rounded == int(rounded) and abs(rounded) < 1e15 else rounded
 
 

@@ -102,14 +102,6 @@ def _pytorch(results: Sequence[Result], out: Path) -> list[Path]:
         return [write_pytorch(result, out) for result in results]
 
 
-def aggregate(
-    folder: Path, *, lang: str = "en", day: str = "", problems: list[Problem] | None = None, repeats: bool = False
-) -> tuple[Path, ...]:
-    """The CSV files of a whole folder, whatever sessions its results are of; ``repeats``: a row each."""
-    results = latest(gather([folder], problems, history=False))
-    return csv.write(results, folder, day=day, lang=lang, repeats=repeats)
-
-
 def visualize(
     results: Sequence[Result], out: Path, *, kind: str = "svg", lang: str = "en", history: Sequence[Result] = ()
 ) -> tuple[Path, ...]:

@@ -283,7 +283,7 @@ def _doubted(judged: RuleVerdict) -> bool:
     return isinstance(why, Message) and why.key.startswith(DOUBT)
 
 
-def undecided(results: Sequence[Result], lang: str, most: int = MOST) -> list[str]:
+def undecided(results: Sequence[Result], lang: str) -> list[str]:
     """Why scenarios are INCONCLUSIVE, which may well have passed: the first such rule of the first few."""
     said = []
     for result in results:
@@ -293,8 +293,8 @@ def undecided(results: Sequence[Result], lang: str, most: int = MOST) -> list[st
         for one in open_ones[:1]:
             reason = words.because(one.rule.metric, words.said(one.reason, lang), lang)
             said.append(words.because(result.id, reason, lang))
-    more = [say("report.undecided_more", lang, count=len(said) - most)] if len(said) > most else []
-    return said[:most] + more
+    more = [say("report.undecided_more", lang, count=len(said) - MOST)] if len(said) > MOST else []
+    return said[:MOST] + more
 
 
 def written(paths: Iterable[Path], lang: str = "en", *, base: Path | None = None) -> list[str]:

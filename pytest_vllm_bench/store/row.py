@@ -383,15 +383,11 @@ def from_json(row: Mapping[str, Any], path: Path | None = None) -> Result:
     )
 
 
-def vars_of_row(row: msgspec.Struct) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__struct_fields__}
-
-
 def _plan(kept: Row) -> Plan | None:
     """Versions that wrote no plan wrote its digest."""
     if kept.plan is None and not kept.plan_digest:
         return None
-    known = vars_of_row(kept.plan or PlanRow())
+    known = msgspec.structs.asdict(kept.plan or PlanRow())
     known["digest"] = known["digest"] or kept.plan_digest or ""
     return Plan(scenario_id=kept.scenario_id, folder=Path(), **known)
 
@@ -432,7 +428,7 @@ def _iso(date: str) -> str:
 
 
 def _rule_verdict(row: RuleRow) -> RuleVerdict:
-    known, meant = vars_of_row(row), parse_rule(row.rule)
+    known, meant = msgspec.structs.asdict(row), parse_rule(row.rule)
     rule = Rule(
         text=row.rule,
         metric=known.pop("metric"),

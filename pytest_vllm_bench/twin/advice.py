@@ -14,6 +14,8 @@ from pytest_vllm_bench.twin import PARAMETERS, Twin
 
 #: What may be measured: lengths and concurrencies.
 INPUTS, OUTPUTS, CONCURRENCIES = (64, 256, 1024, 4096), (64, 256), (1, 4, 16, 64)
+#: So many are advised.
+LOADS = 3
 #: A change is one beyond so many spreads, and beyond this share.
 SURE, LEAST = 2.0, 0.03
 #: A parameter that is so little of a step cannot be told.
@@ -30,12 +32,12 @@ class Advice:
     gain: float
 
 
-def next_loads(twin: Twin, n: int = 3) -> list[Advice]:
+def next_loads(twin: Twin) -> list[Advice]:
     """The loads that, with those before them, tell most of the parameters (D-optimal, one after another)."""
     known = np.array(twin.known) + 1e-6 * np.eye(len(PARAMETERS))
     chosen: list[Advice] = []
     room = [one for one in itertools.product(INPUTS, OUTPUTS, CONCURRENCIES) if _fits(twin, *one)]
-    while room and len(chosen) < n:
+    while room and len(chosen) < LOADS:
         gains = [float(np.linalg.slogdet(known + _told(twin, *one))[1]) for one in room]
         best = int(np.argmax(gains))
         gain = math.exp((gains[best] - float(np.linalg.slogdet(known)[1])) / 2 / len(PARAMETERS))

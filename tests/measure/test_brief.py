@@ -73,7 +73,7 @@ def test_what_the_client_saw_of_itself() -> None:
         assert one.seconds == 12.5
     assert told.start_skew_ms == 2.5
     first, second = told.workers
-    assert first.context_switches == (5, 6)
+    assert (first.voluntary_switches, first.involuntary_switches) == (5, 6)
     assert (first.sentinel_ticks, first.tape_stalls, first.tape_stall_ms) == (100, 2, 750.0)
     assert (first.p50_sentinel_lag_ms, first.p99_sentinel_lag_ms, first.max_sentinel_lag_ms) == (50.0, 99.0, 100.0)
     assert (second.sentinel_ticks, second.tape_stalls, second.tape_stall_ms) == (0, 0, 0.0)

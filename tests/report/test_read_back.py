@@ -113,6 +113,7 @@ several = settings(
 @given(one_of(LINES[20]))
 @example((("arrival_tokens",), [2**31 - 1] * 8))
 @example((("arrival_times",), [0.1]))
+@example((("arrival_times", 1), -1))
 @example((("output_tokens",), "9"))
 def test_records_with_anything_in_them(place: Path, change: Change) -> None:
     where = place / f"{NAME}{records.SUFFIX}"

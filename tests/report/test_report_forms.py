@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from results_made import edited, named, result, results
 
+from pytest_vllm_bench.cli import main
 from pytest_vllm_bench.comparing import side_by_side
 from pytest_vllm_bench.errors import BenchError
 from pytest_vllm_bench.model import Cell, Message, Problem, Result, TestEnd, Verdict
@@ -268,9 +269,11 @@ def test_aggregate_takes_a_whole_folder_of_old_results(tmp_path: Path) -> None:
     for concurrency in (8, 1):
         old = {"num_prompts": 10, "completed": 10, "request_throughput": 1.0, "mean_ttft_ms": 3.5}
         (tmp_path / f"bench_io256x256_mc{concurrency}_np10.json").write_text(json.dumps(old))
-    path = rebuild.aggregate(tmp_path, day="20260101")[0]
-    assert path.name == "aggregate_results_20260101.csv"
-    assert list(pd.read_csv(path)["max_concurrency"]) == [1, 8]
+    assert main(["aggregate", str(tmp_path)]) == 0
+    dated, latest = sorted(tmp_path.glob("*.csv"), reverse=True)
+    assert re.fullmatch(r"aggregate_results_\d{8}\.csv", dated.name)
+    assert dated.read_bytes() == latest.read_bytes()
+    assert list(pd.read_csv(latest)["max_concurrency"]) == [1, 8]
 
 
 # -------------------------------------------------------------------------------------------- baselines

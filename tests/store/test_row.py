@@ -144,7 +144,9 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         sampling=draw(st.dictionaries(WORDS, PLAIN, max_size=2)),
         goodput=draw(st.dictionaries(WORDS, FINITE, max_size=2)),
         rules=tuple(draw(st.lists(RULES, max_size=3, unique_by=lambda one: one.text))),
-        search=draw(st.none() | st.builds(Search, at_least=st.none() | FINITE, max=FINITE, seconds=FINITE)),
+        search=draw(
+            st.none() | st.builds(Search, at_least=st.none() | FINITE, max=FINITE, runs=COUNTS, seconds=FINITE)
+        ),
         xfail=draw(WORDS),
     )
 

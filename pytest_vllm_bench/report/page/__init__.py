@@ -79,15 +79,13 @@ class Extra:
     roll: Roll = Roll()  # how the session ended
 
 
-def write(
-    results: Sequence[Result], folder: Path, *, lang: str = "en", extra: Extra = Extra(), name: str = NAME
-) -> Path:
+def write(results: Sequence[Result], folder: Path, *, lang: str = "en", extra: Extra = Extra()) -> Path:
     """Write the page; BenchError where the folder cannot be written."""
     beside = extra.folder or folder  # each result's file, also where repeats become one that has none
     results = [replace(one, path=one.path or beside / f"{stem(one.id)}.json") for one in results]
     text = page(results, lang=lang, extra=replace(extra, folder=beside))
     with writing(make(folder)):
-        return write_text(folder / name, text)
+        return write_text(folder / NAME, text)
 
 
 def page(results: Sequence[Result], *, lang: str = "en", extra: Extra = Extra()) -> str:

@@ -62,17 +62,9 @@ def _section(results: Sequence[Result], name: str) -> list[Mapping[str, Any]]:
     return [found for result in results if isinstance(found := result.environment.get(name), Mapping)]
 
 
-def _values(sections: Sequence[Mapping[str, Any]], *keys: str) -> str:
-    values: dict[str, None] = {}
-    for section in sections:
-        text = " ".join(str(section[key]) for key in keys if section.get(key) not in (None, "", [], {}))
-        if text:
-            values[text] = None
-    return listed(list(values))
-
-
 def server_version(results: Sequence[Result]) -> str:
-    return _values(_section(results, "server"), "software", "name", "version")
+    told = (section.get("version") for section in _section(results, "server"))
+    return listed(list(dict.fromkeys(str(version) for version in told if version)))
 
 
 def client(results: Sequence[Result]) -> str:
