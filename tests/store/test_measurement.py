@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -117,8 +116,9 @@ def told(one: Measurement) -> tuple[Measurement, str]:
     return replace(one, observed=replace(seen, counters={}, tracks=())), f"{dict(seen.counters)} {seen.tracks}"
 
 
-def worth(by: Scenario, one: Measurement) -> str:
-    return json.dumps(to_json(judge(by, [replace(one, samples={})])))
+def worth(by: Scenario, one: Measurement) -> dict[str, Any]:
+    """As it is written, where NaN is nothing."""
+    return to_json(judge(by, [replace(one, samples={})]))
 
 
 @settings(max_examples=times(30, 1000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
