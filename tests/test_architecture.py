@@ -187,6 +187,9 @@ def test_the_rooms_that_contributors_read_of_are_those_that_hold() -> None:
     }
     (leaves,) = re.findall(r"^ {4}leaves, for anyone: (.*)$", text, re.MULTILINE)
     assert set(leaves.split()) == LEAVES
+    chinese = (PACKAGE.parent / "CONTRIBUTING.zh-CN.md").read_text(encoding="utf-8")
+    (leaves,) = re.findall(r"^\* (.*) 谁都可以用；$", chinese, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", leaves)) == LEAVES
 
 
 @every("page, heading", [("CONTRIBUTING.md", "The nouns"), ("CONTRIBUTING.zh-CN.md", "名词")])
