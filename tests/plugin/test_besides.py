@@ -59,6 +59,7 @@ def pytest_vllm_bench_register(registry):
 """
 
 
+@pytest.mark.slow
 def test_watchers_of_others_join_the_result_and_one_that_hangs_or_breaks_is_done_without(
     bench: Bench, pytester: pytest.Pytester
 ) -> None:

@@ -79,6 +79,7 @@ def test_parquet_keeps_every_figure(tmp_path: Path) -> None:
     assert "verdicts" not in table.columns
 
 
+@pytest.mark.slow
 def test_every_form_says_that_a_session_was_resumed(tmp_path: Path) -> None:
     """As it does of every other taint; in a table of none there is no column for it."""
     folder.write(one := result(n=40, taints=("simulated", "resumed")), tmp_path)
