@@ -40,11 +40,17 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """All tests but what pages say to run, which ``docs`` does; what fails is run once more, alone, and must pass.
+    """All tests but the heaviest and what pages say to run; what fails is run once more, alone, and must pass.
 
     Three at a time, as many wait.  Shared machines stall now and then, and many tests drive real processes.
     """
-    tried("not pages", session)
+    tried("not pages and not heavy", session)
+
+
+@nox.session
+def heavy(session: nox.Session) -> None:
+    """The tests that take half a minute and more each: sessions that are killed, all examples, searches in full."""
+    tried("heavy", session)
 
 
 def tried(only: str, session: nox.Session) -> None:

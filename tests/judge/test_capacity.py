@@ -358,6 +358,7 @@ def true_rate() -> float:
     return low
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_the_rate_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
     true, near, wanted = true_rate(), 0, enough(scenario(*RULES, concurrency=None, request_rate=16.0))
@@ -374,6 +375,7 @@ def test_the_rate_found_is_the_true_one_in_nineteen_of_twenty_seeds() -> None:
 TIERS = {"interactive": ("p90_ttft_ms <= 120", "p95_tpot_ms <= 30"), "batch": ("p90_ttft_ms <= 250",)}
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_tiers_of_one_search_agree_with_searches_of_their_own_on_fewer_runs() -> None:
     """On the latency model: every tier judges the same requests by its own rules."""

@@ -56,6 +56,7 @@ def test_every_example_says_what_it_answers_in_both_languages(path: Path) -> Non
     assert "base_url: simulator" in text or "command: simulator" in text
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_every_example_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one session and shortened; rules and thresholds are left to the machines that the examples are for."""

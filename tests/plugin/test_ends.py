@@ -252,6 +252,7 @@ def test_a_disk_that_fills_under_load_is_said_as_that(bench: Bench, pytester: py
     assert scenarios(pytester) == {"io64x400-mc2-np60": ("INVALID", "")}
 
 
+@pytest.mark.heavy
 def test_a_results_folder_that_vanishes_under_load_costs_the_tape_alone(
     bench: Bench, begin: Begin, pytester: pytest.Pytester
 ) -> None:

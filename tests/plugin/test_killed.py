@@ -77,6 +77,7 @@ def pytest_unconfigure():
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_it_may_be_killed_at_any_moment(
     bench: Bench, begin: Begin, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

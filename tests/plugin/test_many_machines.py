@@ -179,6 +179,7 @@ def measured(pytester: pytest.Pytester, folder: str) -> dict[str, Measurement]:
     return {f"{path.parent.name} {one.scenario.id}": one for path in sorted(there) for one in [measurement.load(path)]}
 
 
+@pytest.mark.heavy
 def test_every_load_is_the_same_from_two_machines(bench: Bench, pytester: pytest.Pytester, workers: Workers) -> None:
     """One plan, the same requests at the same times, their turns in order; judged again as in the run."""
     with simulator.start() as server:

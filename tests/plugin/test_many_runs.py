@@ -245,6 +245,7 @@ def test_rounds_end_when_they_have_decided(
     assert {one["why"] for one in verdict["scenarios"] if one["verdict"] == "not_run"} == {"enough"}
 
 
+@pytest.mark.heavy
 def test_rounds_that_decide_nothing_go_on_to_the_last(bench: Bench, pytester: pytest.Pytester) -> None:
     """No worsening at all is accepted of two that are alike: nothing can show that there is none.
 
@@ -276,6 +277,7 @@ def test_a_rule_is_measured_until_it_is_decided(bench: Bench, pytester: pytest.P
     bench(**{**keys, "sla": []}).assert_outcomes(passed=1, skipped=7)
 
 
+@pytest.mark.heavy
 def test_a_target_as_good_as_the_other_passes(bench: Bench, pytester: pytest.Pytester) -> None:
     with simulator.start() as a, simulator.start() as b:
         targets = {"before": a.base_url, "after": b.base_url}
@@ -353,6 +355,7 @@ TIERS = {
 TIERED = {"over": "concurrency", "max": 16, "tiers": TIERS}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("more", [(), ("-n", "2", "--dist", "loadgroup")])
 def test_tiers_share_probes(bench: Bench, pytester: pytest.Pytester, more: tuple[str, ...]) -> None:
     result = bench("-k", "capacity", *more, test=GATE, search=TIERED, **ONE)
@@ -381,6 +384,7 @@ def test_a_tier_alone_finds_the_same(bench: Bench, pytester: pytest.Pytester) ->
     assert row["capacity_runs"] == len(row["capacity"]["levels"])
 
 
+@pytest.mark.heavy
 def test_only_the_tier_that_failed_runs_again(bench: Bench, pytester: pytest.Pytester) -> None:
     keys = {**ONE, "test": GATE, "search": TIERED}
     bench("-k", "capacity", **keys)
@@ -416,6 +420,7 @@ async def test_serving(scenario, vllm_bench):
     assert (row["capacity"]["stopped"], row["verdict"], len(row["capacity"]["levels"])) == ("gone", "FAIL", 0)
 
 
+@pytest.mark.heavy
 def test_an_interrupted_search_keeps_its_partial_answer(
     bench: Bench, begin: Callable[..., subprocess.Popen[str]], pytester: pytest.Pytester
 ) -> None:

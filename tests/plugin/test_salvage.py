@@ -73,6 +73,7 @@ def test_what_a_killed_session_had_measured_is_saved(bench: Bench, begin: Begin,
     assert (code, said.strip()) == (0, "nothing was left running in results")
 
 
+@pytest.mark.heavy
 def test_a_session_that_was_killed_is_taken_up_again(bench: Bench, begin: Begin, pytester: pytest.Pytester) -> None:
     """What it had measured whole is judged, by today's rules, and not sent again; the rest is measured."""
     keys = {"input_output": [[64, 8], [64, 400]], "concurrency_prompts": [[2, 60]], "tape": "keep"}

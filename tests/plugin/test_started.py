@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 
 from pytest_vllm_bench.model import ServerCommand
-from pytest_vllm_bench.observe import guard
 from pytest_vllm_bench.plugin.servers import beside
-from pytest_vllm_bench.serve import room
+from pytest_vllm_bench.serve import facts, room
 from pytest_vllm_bench.serve.start import RunningServer
 from pytest_vllm_bench.tokenizer import SMALL
 
@@ -177,12 +176,13 @@ def test_a_model_that_takes_long_to_wake_costs_no_figure(
     bench: Bench, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Longer than other watchers are given."""
-    monkeypatch.setattr(guard, "PATIENCE", 0.5)
+    monkeypatch.setattr(facts, "PATIENCE", 0.5)
     keys = {"server": {"command": "simulator --wake-s 1", "startup": {"warm": 1}}}
     bench("-k", "warm", **{**ONE, "model": None, "tokenizer": None} | keys | {"sla": ["startup.wake_s <= 60"]})
     assert saved(pytester, "warm_start")["server"]["startup.wake_s"] >= 1
 
 
+@pytest.mark.heavy
 def test_the_best_setting_is_a_gate_of_the_session(bench: Bench, pytester: pytest.Pytester) -> None:
     """All tests pass, and the session fails in a line of its own; with workers of xdist too.  Accelerators are those
     that flags ask for."""
@@ -385,6 +385,7 @@ def test_what_a_server_held_must_come_back(bench: Bench, card: Callable[..., Pat
         result.assert_outcomes(passed=1, errors=1)
 
 
+@pytest.mark.heavy
 def test_what_is_compared_runs_side_by_side_where_both_fit(
     bench: Bench, card: Callable[..., Path], pytester: pytest.Pytester
 ) -> None:
@@ -410,6 +411,7 @@ def test_what_is_compared_runs_side_by_side_where_both_fit(
     assert starts(0, "1", restarts=1) == "1 2"
 
 
+@pytest.mark.heavy
 def test_a_branch_that_is_slower_than_main_fails_in_the_same_session(bench: Bench, pytester: pytest.Pytester) -> None:
     """AB, BA over five rounds, each on servers started anew, as nobody tells what fits; the last round judges."""
     keys: dict[str, Any] = {
@@ -428,6 +430,7 @@ def test_a_branch_that_is_slower_than_main_fails_in_the_same_session(bench: Benc
     assert not left(pytester)
 
 
+@pytest.mark.heavy
 def test_servers_take_turns_and_start_only_for_what_runs(bench: Bench, pytester: pytest.Pytester) -> None:
     """AB, BA with a start each; with workers of xdist, with --lf and -x."""
     note = pytester.path / "note"
@@ -491,7 +494,7 @@ def test_a_container_is_removed_by_its_name(bench: Bench, pytester: pytest.Pytes
     docker.write_text(f"#!{sys.executable}\n" + DOCKER.format(note=note, script=str(SCRIPTED)))
     docker.chmod(0o755)
     command = f"{docker} run --rm -p {{port}}:8000 -v {{fresh}}:/cache image"
-    bench(**ONE | {"server": command}).assert_outcomes(passed=1)
+    bench(**ONE | {"server": {"command": command, "stop": {"grace": 0.5}}}).assert_outcomes(passed=1)
     run, removed = Path(note).read_text().splitlines()
     name = run.split()[2]
     assert run.startswith(f"run --name {name} --rm -p ")

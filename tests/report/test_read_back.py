@@ -124,6 +124,7 @@ def test_records_with_anything_in_them(place: Path, change: Change) -> None:
     where.write_bytes(packed(LINES))
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 @settings(several, max_examples=times(4, 500))
 @given(one_of(ROW))
