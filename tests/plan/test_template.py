@@ -112,6 +112,7 @@ def test_messages_begin_unlike_any_other(client: Make, folder: Path, tmp_path: P
     assert tokenizer.load(str(folder), "m").count(built.prompts) == built.rows["input_len"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["openai", "llama.cpp", "sglang"])
 def test_one_bos_where_the_server_adds_one_to_every_text(client: Make, beginning: Path, backend: str) -> None:
     built = client("random", at=beginning, backend=backend, input_len=50, output_len=4)
@@ -122,6 +123,7 @@ def test_one_bos_where_the_server_adds_one_to_every_text(client: Make, beginning
         assert "add_special_tokens" not in body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["vllm", "trtllm-serve"])
 def test_one_bos_where_the_server_can_be_told_to_add_none(client: Make, beginning: Path, backend: str) -> None:
     built = client("random", at=beginning, backend=backend, input_len=50, output_len=4)
