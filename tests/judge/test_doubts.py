@@ -295,15 +295,14 @@ def test_two_counts_that_do_not_agree() -> None:
     assert keys(judged(rules, of_length(32, output_tokens=33, asked_output=33))) == []
 
 
+#: Of an answer that ended before any text.
+NO_TOKEN: dict[str, Any] = {
+    "first_token": None, "arrival_times": array("d"), "arrival_events": array("i"), "arrival_tokens": array("i"),
+}  # fmt: skip
+
+
 def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
-    times, counts = array("d"), array("i")
-    none: dict[str, Any] = {
-        "first_token": None,
-        "arrival_times": times,
-        "arrival_events": counts,
-        "arrival_tokens": counts,
-    }
-    silent = of_length(32, **none)
+    silent = of_length(32, **NO_TOKEN)
     found = judged(scenario("output_throughput >= 0.001"), silent)
     assert keys(found) == ["silent"]
     assert found.verdicts[0].verdict is INCONCLUSIVE
@@ -320,14 +319,7 @@ def test_an_answer_without_a_token_that_is_counted_all_the_same() -> None:
     [(1, "stop", []), (2, "eos_token", []), (8, "stop", ["silent"]), (1, "length", ["silent"]), (1, None, ["silent"])],
 )
 def test_a_model_may_end_its_answer_before_any_text(tokens: int, reason: str | None, doubts: list[str]) -> None:
-    times, counts = array("d"), array("i")
-    none: dict[str, Any] = {
-        "first_token": None,
-        "arrival_times": times,
-        "arrival_events": counts,
-        "arrival_tokens": counts,
-    }
-    ended = of_length(32, asked=tokens, output_tokens=tokens, finish_reason=reason, **none)
+    ended = of_length(32, asked=tokens, output_tokens=tokens, finish_reason=reason, **NO_TOKEN)
     assert keys(judged(scenario(), ended)) == doubts
 
 
